@@ -1,0 +1,68 @@
+"""Writing files so that a crash, a full disk or a killed process never leaves half of one."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from openwork.errors import OpenworkError
+
+# There is no call that only reads it; at import no other thread is writing yet.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced and renamed over `path`.
+
+    Whatever fails in the body, the temporary file is removed and an earlier `path` stays whole.
+    """
+    path = Path(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp gives 0600; a finished file gets what open() would have given it.
+        temporary.chmod(0o666 & ~_UMASK)
+        _sync(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` to `path` as UTF-8, all of it or nothing."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def writable_folder(path: str | os.PathLike[str], argument: str) -> Path:
+    """Make the folder `path` if need be, and prove that files can be written there.
+
+    Raises:
+        OpenworkError: the folder cannot be made or written to; `argument` is named.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise OpenworkError(
+            f"`{argument}`={str(path)!r} cannot be written to ({error.strerror}); "
+            "choose a folder that you may write to"
+        ) from error
+    return path
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

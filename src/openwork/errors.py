@@ -1,0 +1,28 @@
+"""What went wrong: every error that openwork raises on purpose is an `OpenworkError`.
+
+A message names the argument in backticks, its value, the rule it broke and the way out.
+"""
+
+
+class OpenworkError(Exception):
+    """Base of the family: `except ow.OpenworkError` catches everything raised on purpose."""
+
+
+class ArgumentError(OpenworkError, ValueError):
+    """An argument of a public function breaks a rule that the message states."""
+
+
+class PlanError(ArgumentError):
+    """A plan does not fit: an unknown pattern or layer, a bad parameter, a malformed file."""
+
+
+class DataError(OpenworkError):
+    """A data set is missing, empty or damaged; the message names the file and row."""
+
+
+class CheckpointError(OpenworkError):
+    """A checkpoint is truncated, foreign, edited, or belongs to another run or model."""
+
+
+class MissingPackageError(OpenworkError, ImportError):
+    """An optional package is needed; the message says which and how to install it."""

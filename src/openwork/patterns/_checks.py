@@ -1,0 +1,63 @@
+"""The rules that the generators' parameters obey; each check names the way out."""
+
+import math
+from collections.abc import Sequence
+
+from openwork.errors import ArgumentError
+
+
+def check_count(argument: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ArgumentError(f"`{argument}`={value!r} must be a whole number of at least 1")
+    return value
+
+
+def check_seed(value: int, argument: str = "seed") -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ArgumentError(f"`{argument}`={value!r} must be a whole number of at least 0")
+    return value
+
+
+def check_density(value: float, argument: str = "density") -> float:
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    if not numeric or not 0 < value <= 1:
+        raise ArgumentError(
+            f"`{argument}`={value!r} must lie in (0, 1]: it is the share of connections that live; "
+            "1 is dense, and 0 would leave no layer"
+        )
+    return float(value)
+
+
+def check_choice(argument: str, value: str, choices: Sequence[str]) -> str:
+    if value not in choices:
+        raise ArgumentError(
+            f"`{argument}`={value!r} must be one of {', '.join(map(repr, choices))}"
+        )
+    return value
+
+
+def check_groups(out_channels: int, in_channels: int, groups: int) -> int:
+    check_count("groups", groups)
+    if out_channels % groups or in_channels % groups:
+        common = math.gcd(out_channels, in_channels)
+        feasible = [n for n in range(1, common + 1) if common % n == 0]
+        raise ArgumentError(
+            f"`groups`={groups} must divide both `out_channels`={out_channels} and "
+            f"`in_channels`={in_channels}; feasible: {', '.join(map(str, feasible))}"
+        )
+    return groups
+
+
+def check_kernel(kernel: int | Sequence[int]) -> tuple[int, ...]:
+    """A kernel as a tuple: `k` means `(k, k)`, and `()` is a linear layer."""
+    if isinstance(kernel, int):
+        kernel = (kernel, kernel)
+    kernel = tuple(kernel)
+    if len(kernel) not in (0, 2):
+        raise ArgumentError(
+            f"`kernel`={kernel!r} must be one number, a pair (height, width), or () for a linear "
+            "layer"
+        )
+    for size in kernel:
+        check_count("kernel", size)
+    return kernel

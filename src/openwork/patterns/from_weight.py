@@ -1,0 +1,39 @@
+"""The pattern that a weight tensor already has."""
+
+import numpy as np
+import torch
+
+from openwork.errors import ArgumentError
+from openwork.patterns._checks import check_choice
+from openwork.patterns.pattern import Pattern
+
+
+def from_weight(
+    weight: torch.Tensor, *, groups: int = 1, granularity: str = "connection"
+) -> Pattern:
+    """The pattern of the non-zeros of `weight`, as another pruner or a mask left them.
+
+    Args:
+        weight: `(out_channels, in_channels / groups, kh, kw)` or `(out_channels, in_channels)`.
+        groups: groups of the convolution, default 1.
+        granularity: "connection" (default): a kernel lives with all its taps if any of them is
+            not zero; "tap": exactly the non-zero taps live.
+
+    Raises:
+        ArgumentError: `weight` holds NaN, is not floating point, or has another rank.
+    """
+    check_choice("granularity", granularity, ("connection", "tap"))
+    if weight.dim() not in (2, 4) or not weight.is_floating_point():
+        raise ArgumentError(
+            f"`weight` of shape {tuple(weight.shape)} and dtype {weight.dtype} must be a floating "
+            "point tensor (out, in) or (out, in / groups, kh, kw)"
+        )
+    if weight.isnan().any():
+        raise ArgumentError(
+            f"`weight` of shape {tuple(weight.shape)} holds NaN, which is neither live nor dead; "
+            "repair the weights first"
+        )
+    taps: np.ndarray = (weight.detach() != 0).cpu().numpy()
+    if granularity == "connection" and weight.dim() == 4:
+        taps = np.broadcast_to(taps.any(axis=(2, 3), keepdims=True), taps.shape)
+    return Pattern(taps, groups)

@@ -1,0 +1,281 @@
+"""`Pattern`: which taps of one layer are live. Fixed, hashable, and small in memory."""
+
+import base64
+import binascii
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, final
+
+import numpy as np
+
+from openwork.errors import ArgumentError
+from openwork.patterns import _gaps
+from openwork.patterns._checks import check_count, check_groups, check_kernel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@final
+class Pattern:
+    """Which taps of a convolution or linear layer are live; immutable, comparable and hashable.
+
+    The canonical order of live weights, everywhere in openwork, is sorted by
+    (output, input, ky, kx): the order in which `taps` reads row by row.
+
+    Args:
+        taps: boolean array `(out_channels, in_channels / groups, kh, kw)` for a convolution,
+            `(out_channels, in_channels)` for a linear layer. True where a weight lives.
+        groups: groups of the convolution; input channels of group `g` are read by the filters
+            of group `g` only. 1 for a linear layer.
+
+    Raises:
+        ArgumentError: `taps` is not boolean, has another rank or an empty axis, or `groups` does
+            not divide `out_channels`.
+    """
+
+    def __init__(self, taps: np.ndarray, groups: int = 1) -> None:
+        taps = np.asarray(taps)
+        if taps.dtype != np.bool_:
+            raise ArgumentError(
+                f"`taps` has dtype {taps.dtype}, but must be boolean; for a weight tensor use "
+                "`patterns.from_weight`"
+            )
+        shape = _check_shape(taps.shape, groups)
+        rows = taps.reshape(shape[0] * shape[1], -1)
+        live = rows.any(axis=1)
+        whole = bool(rows[live].all())
+        positions = np.flatnonzero(live if whole else rows)
+        self._set(shape, groups, _gaps.encode(positions), whole)
+
+    @classmethod
+    def from_positions(
+        cls, shape: Sequence[int], positions: np.ndarray, *, groups: int = 1
+    ) -> Self:
+        """The pattern whose connections at the flat `positions` are live with all their taps.
+
+        The cheap way in for generators: memory grows with the live connections only.
+
+        Args:
+            shape: of the weight, as for `taps`.
+            positions: (n,) integers, in any order, without repeats; connection (o, i) lies at
+                `o * in_channels / groups + i`.
+            groups: as above.
+        """
+        shape = _check_shape(shape, groups)
+        positions = np.sort(np.asarray(positions, dtype=np.int64))
+        if positions.size and (
+            positions[0] < 0
+            or positions[-1] >= shape[0] * shape[1]
+            or (np.diff(positions) == 0).any()
+        ):
+            raise ArgumentError(
+                f"`positions` must be distinct and lie in [0, {shape[0] * shape[1]}), "
+                f"found {positions[0]} to {positions[-1]}"
+            )
+        pattern = cls.__new__(cls)
+        pattern._set(shape, groups, _gaps.encode(positions), whole=True)
+        return pattern
+
+    @classmethod
+    def from_gaps(
+        cls, shape: Sequence[int], gaps: np.ndarray, *, whole: bool, groups: int = 1
+    ) -> Self:
+        """Rebuild a pattern from its stored form; every entry is checked.
+
+        Args:
+            shape: of the weight, as for `taps`.
+            gaps: (n,) uint8 or int32: distances between neighbouring live units.
+            whole: True if the units are connections, False if they are single taps.
+            groups: as above.
+        """
+        shape = _check_shape(shape, groups)
+        units = shape[0] * shape[1] if whole else math.prod(shape)
+        positions = _gaps.decode(np.asarray(gaps), units)
+        if whole:
+            return cls.from_positions(shape, positions, groups=groups)
+        taps = np.zeros(units, dtype=bool)
+        taps[positions] = True
+        return cls(taps.reshape(shape), groups)
+
+    def _set(self, shape: tuple[int, ...], groups: int, gaps: np.ndarray, whole: bool) -> None:
+        state = self.__dict__
+        state["shape"] = shape
+        state["groups"] = groups
+        state["gaps"] = gaps
+        state["whole"] = whole or math.prod(shape[2:]) == 1
+        header = repr((shape, groups, state["whole"], str(gaps.dtype))).encode()
+        state["digest"] = hashlib.sha256(header + gaps.tobytes()).hexdigest()
+
+    if TYPE_CHECKING:
+        shape: tuple[int, ...]
+        groups: int
+        gaps: np.ndarray
+        whole: bool
+        digest: str
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Pattern cannot change; `{name}` was to be set. Make a new one")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.shape, np.asarray(self.gaps), self.whole, self.groups)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pattern) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return int(self.digest[:15], 16)
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.shape))
+        groups = f", groups={self.groups}" if self.groups > 1 else ""
+        return f"Pattern({size}{groups}: {self.live} live, density {self.density:.4g})"
+
+    @property
+    def out_channels(self) -> int:
+        return self.shape[0]
+
+    @property
+    def in_channels(self) -> int:
+        return self.shape[1] * self.groups
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """(kh, kw), or () for a linear layer."""
+        return self.shape[2:]
+
+    @property
+    def live(self) -> int:
+        """Number of live taps: the length of the weight vector that trains."""
+        return self.gaps.size * (math.prod(self.kernel) if self.whole else 1)
+
+    @property
+    def density(self) -> float:
+        """Live taps / all taps."""
+        return self.live / math.prod(self.shape)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Flat positions (live,) of the live taps, int64, in canonical order."""
+        units = np.cumsum(self.gaps, dtype=np.int64)
+        if not self.whole:
+            return units
+        taps = math.prod(self.kernel)
+        return (units[:, None] * taps + np.arange(taps)).reshape(-1)
+
+    @property
+    def connections(self) -> np.ndarray:
+        """Live connections (n, 2) as (output, input within its group), int64, sorted."""
+        units = np.cumsum(self.gaps, dtype=np.int64)
+        if not self.whole:
+            units = np.unique(units // math.prod(self.kernel))
+        return np.stack(np.divmod(units, self.shape[1]), axis=1)
+
+    @cached_property
+    def fan_in(self) -> np.ndarray:
+        """Live connections of each output channel: (out_channels,) int64."""
+        return _frozen(np.bincount(self.connections[:, 0], minlength=self.out_channels))
+
+    @cached_property
+    def fan_out(self) -> np.ndarray:
+        """Live connections that read each input channel: (in_channels,) int64."""
+        out, inside = self.connections.T
+        group = out // (self.out_channels // self.groups)
+        counts = np.bincount(group * self.shape[1] + inside, minlength=self.in_channels)
+        return _frozen(counts)
+
+    @property
+    def taps(self) -> np.ndarray:
+        """The boolean array of `shape`, made anew at each call."""
+        taps = np.zeros(math.prod(self.shape), dtype=bool)
+        taps[self.positions] = True
+        return taps.reshape(self.shape)
+
+    def macs(self, *output_size: int) -> int:
+        """Multiply-adds of one image.
+
+        Args:
+            output_size: (height, width) of the output map; nothing for a linear layer.
+        """
+        for size in output_size:
+            check_count("output_size", size)
+        if len(output_size) != len(self.kernel):
+            raise ArgumentError(
+                f"`output_size`={output_size!r} must have {len(self.kernel)} numbers for a pattern "
+                f"of shape {self.shape}"
+            )
+        return self.live * math.prod(output_size)
+
+    def show(self) -> "Figure":
+        """A picture: connections as a matrix (inputs across, outputs down), fans at the margins."""
+        from openwork.patterns._picture import draw
+
+        return draw(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The pattern as plain data, for YAML and JSON."""
+        return {
+            "shape": list(self.shape),
+            "groups": self.groups,
+            "unit": "connection" if self.whole else "tap",
+            "gaps": f"{self.gaps.dtype}:{base64.b64encode(_little(self.gaps).tobytes()).decode()}",
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ArgumentError: a key is missing or unknown, or a value breaks the format.
+        """
+        if set(data) != {"shape", "groups", "unit", "gaps"}:
+            raise ArgumentError(
+                f"`data` has the keys {sorted(data)}, but a pattern needs shape, groups, unit, gaps"
+            )
+        dtype, _, text = str(data["gaps"]).partition(":")
+        if dtype not in ("uint8", "int32"):
+            raise ArgumentError(f"`gaps` must begin with 'uint8:' or 'int32:', not {dtype!r}")
+        if data["unit"] not in ("connection", "tap"):
+            raise ArgumentError(f"`unit`={data['unit']!r} must be 'connection' or 'tap'")
+        try:
+            raw = base64.b64decode(text, validate=True)
+            gaps = np.frombuffer(raw, dtype=np.dtype(dtype).newbyteorder("<")).astype(dtype)
+        except (binascii.Error, ValueError) as error:
+            raise ArgumentError(f"`gaps` is damaged: {error}") from error
+        shape, groups = data["shape"], data["groups"]
+        return cls.from_gaps(shape, gaps, whole=data["unit"] == "connection", groups=groups)
+
+
+def _restore(shape: tuple[int, ...], gaps: np.ndarray, whole: bool, groups: int) -> Pattern:
+    return Pattern.from_gaps(shape, gaps, whole=whole, groups=groups)
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+def _little(array: np.ndarray) -> np.ndarray:
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+
+
+def _check_shape(shape: Sequence[int], groups: int) -> tuple[int, ...]:
+    if len(shape) not in (2, 4):
+        raise ArgumentError(
+            f"`shape`={tuple(shape)!r} must be (out, in) for a linear layer or "
+            "(out, in / groups, kh, kw) for a convolution"
+        )
+    shape = tuple(map(int, shape))
+    check_count("out_channels", shape[0])
+    check_count("in_channels", shape[1])
+    check_kernel(shape[2:])
+    check_count("groups", groups)
+    check_groups(shape[0], shape[1] * groups, groups)
+    if len(shape) == 2 and groups != 1:
+        raise ArgumentError(f"`groups`={groups} must be 1 for a linear layer")
+    return shape
