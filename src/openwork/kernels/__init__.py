@@ -1,0 +1,6 @@
+"""How is it computed? One operator per layer kind, with a plain reference behind it."""
+
+from openwork.kernels.sparse_conv2d import sparse_conv2d as sparse_conv2d
+from openwork.kernels.sparse_linear import sparse_linear as sparse_linear
+
+__all__ = ["sparse_conv2d", "sparse_linear"]
