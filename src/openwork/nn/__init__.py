@@ -1,0 +1,25 @@
+"""How is it trained? Layers that store live weights only, and the plan that puts them in."""
+
+from openwork.nn._layer import SparseLayer as SparseLayer
+from openwork.nn.cost import MemoryUse as MemoryUse
+from openwork.nn.cost import count_macs as count_macs
+from openwork.nn.cost import memory_use as memory_use
+from openwork.nn.plan import Plan as Plan
+from openwork.nn.sparse_conv2d import SparseConv2d as SparseConv2d
+from openwork.nn.sparse_linear import SparseLinear as SparseLinear
+from openwork.nn.sparsify import densify_ as densify_
+from openwork.nn.sparsify import sparsify_ as sparsify_
+from openwork.nn.table import LayerTable as LayerTable
+
+__all__ = [
+    "LayerTable",
+    "MemoryUse",
+    "Plan",
+    "SparseConv2d",
+    "SparseLayer",
+    "SparseLinear",
+    "count_macs",
+    "densify_",
+    "memory_use",
+    "sparsify_",
+]

@@ -1,0 +1,95 @@
+"""What a network costs: live weights and MACs by layer, and bytes as they lie in memory."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from openwork.nn._layer import SparseLayer
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """Bytes that the tensors of a training run occupy, read off the tensors themselves."""
+
+    parameters: int
+    gradients: int
+    optimizer: int
+    indices: int
+    buffers: int
+
+    @property
+    def training(self) -> int:
+        """Parameters, gradients, optimiser state and indices together."""
+        return self.parameters + self.gradients + self.optimizer + self.indices
+
+
+def memory_use(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> MemoryUse:
+    """Measure what `model` holds now, and what `optimizer` holds for it.
+
+    Gradients count where they exist, so call this after a backward pass and a step.
+
+    Args:
+        model: any module.
+        optimizer: over the parameters of `model`, or None.
+    """
+    parameters = list(model.parameters())
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    indices = [m.gaps for m in model.modules() if isinstance(m, SparseLayer)]
+    index_ids = {id(tensor) for tensor in indices}
+    buffers = [b for b in model.buffers() if id(b) not in index_ids]
+    states = optimizer.state.values() if optimizer is not None else ()
+    held = [v for state in states for v in state.values() if isinstance(v, torch.Tensor)]
+    return MemoryUse(*map(_bytes, (parameters, gradients, held, indices, buffers)))
+
+
+def live_weights(module: nn.Module) -> int:
+    """Number of parameters of `module`, dead ones not being any."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@torch.no_grad()
+def count_macs(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
+    """Multiply-adds per image of every convolution and linear layer, dense or sparse.
+
+    Args:
+        model: run once in evaluation mode; its training mode is put back.
+        example: an input batch `(N, ...)`.
+
+    Returns:
+        Qualified name -> multiply-adds for one of the N images; a layer called twice counts twice.
+    """
+    counts: dict[str, int] = {}
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear | SparseLayer)
+    }
+
+    def hook(name: str) -> Callable[[Any, object, torch.Tensor], None]:
+        def count(module: Any, inputs: object, output: torch.Tensor) -> None:
+            # Each weight is used once for every output position of its filter.
+            shape = module.shape if isinstance(module, SparseLayer) else module.weight.shape
+            positions = output.numel() // shape[0]
+            counts[name] = counts.get(name, 0) + module.weight.numel() * positions
+
+        return count
+
+    handles = [module.register_forward_hook(hook(name)) for name, module in layers.items()]
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        model(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, mode in modes:
+            module.training = mode
+    return {name: counts[name] // len(example) for name in layers if name in counts}
+
+
+def _bytes(tensors: Iterable[torch.Tensor]) -> int:
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+    return sum(storages.values())

@@ -1,0 +1,239 @@
+"""`Plan`: which layer of a model gets which pattern. Data, not code."""
+
+import difflib
+import fnmatch
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from torch import Tensor, nn
+
+from openwork._files import write_text
+from openwork._yaml import load_mapping
+from openwork.errors import ArgumentError, PlanError
+from openwork.nn._layers import Dense, dense_layers, left_layers, sparse_layers
+from openwork.nn.preview import preview
+from openwork.nn.table import LayerTable
+from openwork.patterns import Pattern, PatternSpec, layer_seed
+from openwork.patterns._checks import check_seed
+
+_TYPES: dict[str, type[nn.Module]] = {"conv": nn.Conv2d, "linear": nn.Linear}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rules from layer names to patterns; where several match a layer, the last one counts.
+
+    Args:
+        layers: glob -> pattern. A glob is matched against the qualified name of every
+            `torch.nn.Conv2d` and `torch.nn.Linear`; `*` crosses dots, and a prefix `conv:` or
+            `linear:` keeps it to that kind of layer. A pattern is a name ("dense"), a mapping
+            (`{"pattern": "random", "density": 0.1}`), a `PatternSpec`, or a `Pattern` drawn for
+            that very layer.
+        seed: whole number >= 0, default 0. Each layer draws from a seed of its own, made of this
+            one and the layer's name, so that layers added or removed elsewhere change nothing.
+
+    Raises:
+        PlanError: no rules, an unknown pattern or parameter, a density out of (0, 1].
+
+    >>> plan = Plan({"conv:*": {"pattern": "random", "density": 0.1}, "features.0": "dense"})
+    """
+
+    layers: Mapping[str, Any]
+    seed: int = 0
+    _rules: tuple[tuple[str, Pattern | PatternSpec], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layers, Mapping) or not self.layers:
+            raise PlanError(
+                f"`layers`={self.layers!r} must map at least one layer glob to a pattern, such as "
+                '{"conv:*": {"pattern": "random", "density": 0.1}}'
+            )
+        try:
+            check_seed(self.seed)
+            rules = tuple((_glob(glob), _pattern(value)) for glob, value in self.layers.items())
+        except PlanError:
+            raise
+        except ArgumentError as error:
+            raise PlanError(str(error)) from error
+        object.__setattr__(self, "_rules", rules)
+        object.__setattr__(self, "layers", dict(rules))
+
+    def __hash__(self) -> int:
+        return hash((self._rules, self.seed))
+
+    @classmethod
+    def where(
+        cls,
+        model: nn.Module,
+        predicate: Callable[[str, nn.Module], bool],
+        pattern: Any,
+        seed: int = 0,
+    ) -> Self:
+        """The plan that gives `pattern` to every layer for which `predicate(name, module)` holds.
+
+        Args:
+            model: whose layers are asked.
+            predicate: called with each layer that could be made sparse.
+            pattern: as a value of `layers`.
+            seed: as for `Plan`.
+
+        Raises:
+            PlanError: `predicate` holds for no layer.
+        """
+        names = [name for name, module in dense_layers(model).items() if predicate(name, module)]
+        if not names:
+            raise PlanError("`predicate` holds for no layer of the model that can be made sparse")
+        return cls({_escape(name): pattern for name in names}, seed=seed)
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Self:
+        """The plan that would give a dense copy of `model` the patterns that `model` has.
+
+        Raises:
+            PlanError: `model` has no sparse layer.
+        """
+        found = sparse_layers(model)
+        if not found:
+            raise PlanError(f"{type(model).__name__} has no sparse layer")
+        return cls({_escape(name): layer.pattern for name, layer in found.items()})
+
+    def resolve(self, model: nn.Module) -> dict[str, Pattern]:
+        """The pattern of each layer that a rule reaches, by qualified name. Changes nothing.
+
+        Raises:
+            PlanError: a glob that matches no layer, or a pattern that does not fit its layer.
+        """
+        layers = dense_layers(model)
+        chosen: dict[str, tuple[str, Pattern | PatternSpec]] = {}
+        for glob, rule in self._rules:
+            matched = [name for name, module in layers.items() if _matches(glob, name, module)]
+            if not matched:
+                raise PlanError(_nothing_matched(glob, model, layers))
+            chosen |= dict.fromkeys(matched, (glob, rule))
+        return {
+            name: _fit(name, glob, rule, layers[name], layer_seed(self.seed, name))
+            for name, (glob, rule) in chosen.items()
+        }
+
+    def preview(self, model: nn.Module, example: Tensor | None = None) -> LayerTable:
+        """Print and return the table of what the plan would do to `model`. Changes nothing.
+
+        Args:
+            model: any module; it is read only.
+            example: an input batch; with it the table counts MACs per image too.
+
+        Raises:
+            PlanError: as `resolve`.
+        """
+        table = preview(model, self.resolve(model), example)
+        table.print()
+        return table
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain data."""
+        return {"seed": self.seed, "layers": {glob: _data(rule) for glob, rule in self._rules}}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`; `seed` may be left out.
+
+        Raises:
+            PlanError: unknown keys, or as for `Plan`.
+        """
+        unknown = set(data) - {"seed", "layers"}
+        if unknown or "layers" not in data:
+            found = sorted(map(str, data))
+            raise PlanError(f"a plan has the keys `layers` and, if wished, `seed`; found {found}")
+        return cls(data["layers"], seed=data.get("seed", 0))
+
+    def to_yaml(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The plan as YAML text, also written to `path` if given."""
+        text = yaml.safe_dump(self.to_dict(), sort_keys=False, width=100)
+        if path is not None:
+            write_text(path, text)
+        return text
+
+    @classmethod
+    def from_yaml(cls, source: str | os.PathLike[str]) -> Self:
+        """The plan in a YAML file, or in a text that holds a line break.
+
+        Raises:
+            PlanError: no such file, not YAML, a key given twice, or as for `Plan`.
+        """
+        text, where = str(source), "the plan"
+        if "\n" not in text:
+            where = f"plan {text!r}"
+            try:
+                text = Path(source).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise PlanError(f"{where} cannot be read: {error}") from error
+        try:
+            return cls.from_dict(load_mapping(text))
+        except ArgumentError as error:
+            raise PlanError(f"{where}: {error}") from error
+
+
+def _glob(glob: Any) -> str:
+    if not isinstance(glob, str) or not glob:
+        raise PlanError(f"layer glob {glob!r} must be a name such as 'features.*'")
+    kind, colon, _ = glob.partition(":")
+    if colon and kind not in _TYPES:
+        raise PlanError(f"layer glob {glob!r} may begin with {' or '.join(_TYPES)} only")
+    return glob
+
+
+def _pattern(value: Any) -> Pattern | PatternSpec:
+    if isinstance(value, Pattern | PatternSpec):
+        return value
+    if isinstance(value, Mapping) and "gaps" in value:
+        return Pattern.from_dict(value)
+    return PatternSpec.from_data(value)
+
+
+def _data(rule: Pattern | PatternSpec) -> Any:
+    return rule.to_dict() if isinstance(rule, Pattern) else rule.to_data()
+
+
+def _escape(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _matches(glob: str, name: str, module: Dense) -> bool:
+    kind, colon, rest = glob.partition(":")
+    if not colon:
+        return fnmatch.fnmatchcase(name, glob)
+    return isinstance(module, _TYPES[kind]) and fnmatch.fnmatchcase(name, rest)
+
+
+def _nothing_matched(glob: str, model: nn.Module, layers: Mapping[str, Dense]) -> str:
+    bare = glob.rpartition(":")[2]
+    for name, reason in left_layers(model).items():
+        if fnmatch.fnmatchcase(name, bare):
+            return f"layer glob {glob!r} matches {name or 'the model itself'!r}, but {reason}"
+    if not layers:
+        return f"layer glob {glob!r} matches nothing: the model has no layer to make sparse"
+    close = difflib.get_close_matches(bare, layers, n=3, cutoff=0.3) or list(layers)[:3]
+    return (
+        f"layer glob {glob!r} matches no layer; closest are {', '.join(map(repr, close))} "
+        f"of {len(layers)}, and 'conv:*' or 'linear:*' match by kind"
+    )
+
+
+def _fit(name: str, glob: str, rule: Pattern | PatternSpec, module: Dense, seed: int) -> Pattern:
+    shape = tuple(module.weight.shape)
+    groups = module.groups if isinstance(module, nn.Conv2d) else 1
+    if isinstance(rule, PatternSpec):
+        try:
+            return rule.build(shape, groups, seed)
+        except ArgumentError as error:
+            raise PlanError(f"layer {name!r} (rule {glob!r}): {error}") from error
+    if rule.shape != shape or rule.groups != groups:
+        raise PlanError(
+            f"layer {name!r} has a weight of shape {shape} in {groups} groups, but rule {glob!r} "
+            f"gives it a pattern of {rule.shape} in {rule.groups}"
+        )
+    return rule

@@ -1,0 +1,75 @@
+"""`sparsify_` and `densify_`: from dense layers to sparse ones and back, in place."""
+
+from torch import nn
+
+from openwork.errors import ArgumentError
+from openwork.nn._layer import INITS
+from openwork.nn._layers import dense_layers, replace, sparse_layers
+from openwork.nn.plan import Plan
+from openwork.nn.sparse_conv2d import SparseConv2d
+from openwork.nn.sparse_linear import SparseLinear
+from openwork.patterns._checks import check_choice
+
+
+def sparsify_(model: nn.Module, plan: Plan, *, init: str = "rescale") -> nn.Module:
+    """Replace the layers that `plan` names by sparse ones, in place.
+
+    Make the optimiser afterwards: the sparse layers have new, shorter parameters. Layers whose
+    planned pattern is dense stay plain torch layers. If anything is wrong, nothing is changed.
+
+    Args:
+        model: any module with `torch.nn.Conv2d` or `torch.nn.Linear` layers. Subclasses of those,
+            shared weights and re-parametrised layers are left; `plan.preview(model)` says why.
+        plan: which layer gets which pattern.
+        init: "rescale" (default): the dense weights at live taps times
+            sqrt(dense fan-in / true fan-in): the model's own initialisation at the right scale;
+            "keep": those weights bit for bit, for a trained network; "reset": torch's default,
+            drawn anew at the true fan-in.
+
+    Returns:
+        `model` itself.
+
+    Raises:
+        PlanError: a rule that matches nothing, or a pattern that does not fit its layer.
+        ArgumentError: unknown `init`, or weights that are NaN or infinite.
+    """
+    if not isinstance(plan, Plan):
+        raise ArgumentError(f"`plan`={plan!r} must be a Plan; Plan.from_yaml reads one from a file")
+    check_choice("init", init, INITS)
+    layers = dense_layers(model)
+    replacements: dict[nn.Module, nn.Module] = {}
+    for name, pattern in plan.resolve(model).items():
+        if pattern.density == 1:
+            continue
+        dense = layers[name]
+        try:
+            if isinstance(dense, nn.Conv2d):
+                sparse = SparseConv2d.from_dense(dense, pattern, init=init)
+            else:
+                sparse = SparseLinear.from_dense(dense, pattern, init=init)
+        except ArgumentError as error:
+            raise ArgumentError(f"layer {name!r}: {error}") from error
+        replacements[dense] = sparse
+    replace(model, replacements)
+    return model
+
+
+def densify_(model: nn.Module) -> nn.Module:
+    """Replace every sparse layer of `model` by the plain torch layer it stands for, in place.
+
+    Weights are bit-equal, with zeros at dead taps, so outputs are identical. Make the optimiser
+    afterwards.
+
+    Returns:
+        `model` itself.
+
+    Raises:
+        ArgumentError: `model` is itself a sparse layer; use its `to_dense()`.
+    """
+    found = sparse_layers(model)
+    if "" in found:
+        raise ArgumentError(
+            "`model` is itself a sparse layer and cannot be replaced in place; use its to_dense()"
+        )
+    replace(model, {layer: layer.to_dense() for layer in found.values()})
+    return model

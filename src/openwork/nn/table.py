@@ -1,0 +1,79 @@
+"""`LayerTable`: one row a layer, and totals; printed, or read by column."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.segment import Segments
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """A table with a name in the first column and numbers after it.
+
+    Attributes:
+        columns: headings.
+        rows: values, as many as headings in each.
+        total: the last line, or None.
+        notes: lines printed below.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    total: tuple[Any, ...] | None = None
+    notes: tuple[str, ...] = ()
+    title: str = ""
+
+    def column(self, heading: str) -> list[Any]:
+        """The values below `heading`, without the total."""
+        index = self.columns.index(heading)
+        return [row[index] for row in self.rows]
+
+    def render(self) -> Table:
+        """The table for a rich console."""
+        table = Table(box=box.SIMPLE_HEAD, title=self.title or None, title_justify="left")
+        for index, heading in enumerate(self.columns):
+            table.add_column(heading, justify="left" if index == 0 else "right", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*map(_text, row))
+        if self.total is not None:
+            table.add_section()
+            table.add_row(*map(_text, self.total), style="bold")
+        return table
+
+    def print(self, console: Console | None = None) -> None:
+        """Print to `console`, by default standard output."""
+        console = console or Console()
+        table = self.render()
+        # A number broken over two lines cannot be read; a line too long for the window can.
+        wide = console.options.update(max_width=10_000)
+        wide = wide.update(width=console.measure(table, options=wide).maximum)
+        console.print(Segments(console.render(table, wide)), soft_wrap=True)
+        for note in self.notes:
+            console.print(escape(note), soft_wrap=True)
+
+    def __str__(self) -> str:
+        console = Console(width=140, color_system=None, force_terminal=False)
+        with console.capture() as capture:
+            self.print(console)
+        return capture.get()
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return escape(str(value))
+
+
+def joined(values: np.ndarray) -> str:
+    """`lowest-highest` of `values`, or the one value that they all have."""
+    low, high = int(values.min()), int(values.max())
+    return f"{low:,}" if low == high else f"{low:,}-{high:,}"
