@@ -1,0 +1,100 @@
+"""Every model by its name: the one table that says what `build` can build."""
+
+import difflib
+import inspect
+from collections.abc import Callable
+
+from torch import nn
+
+from openwork.errors import ArgumentError
+from openwork.models.basicnet import basicnet
+from openwork.models.coarse import cnn_large, cnn_small
+from openwork.models.mlp import mlp
+from openwork.models.mnist import mnist_3conv
+from openwork.models.resnet import resnet32, resnet32x2
+from openwork.models.source import ModelSource, attach_source
+from openwork.models.vgg import vgg16_cifar, vgg16n, vgg19_cifar, vgg_small
+from openwork.models.zoo import from_timm, from_torchvision
+
+Builder = Callable[[ModelSource], nn.Module]
+
+_MODELS: dict[str, Builder] = {
+    "basicnet": basicnet,
+    "cnn_large": cnn_large,
+    "cnn_small": cnn_small,
+    "mnist_3conv": mnist_3conv,
+    "resnet32": resnet32,
+    "resnet32x2": resnet32x2,
+    "vgg-small": vgg_small,
+    "vgg16-cifar": vgg16_cifar,
+    "vgg16n": vgg16n,
+    "vgg19-cifar": vgg19_cifar,
+}
+# Names that go on after the colon, with an example for the error message.
+_PREFIXES: dict[str, tuple[Builder, str]] = {
+    "mlp:": (mlp, "mlp:784-100-10"),
+    "timm:": (from_timm, "timm:resnet18"),
+    "torchvision:": (from_torchvision, "torchvision:resnet18"),
+}
+
+
+def names() -> tuple[str, ...]:
+    """The fixed model names, sorted; `mlp:...`, `timm:...` and `torchvision:...` come on top."""
+    return tuple(sorted(_MODELS))
+
+
+def describe(name: str) -> str:
+    """One sentence about the model called `name`.
+
+    Raises:
+        ArgumentError: no model has this name.
+    """
+    return (inspect.getdoc(_builder(name)) or "").partition("\n")[0]
+
+
+def build(
+    name: str,
+    *,
+    num_classes: int = 10,
+    in_channels: int = 3,
+    image_size: int = 32,
+    depth_multiplier: float = 1.0,
+) -> nn.Module:
+    """A new model with random weights, `(N, in_channels, image_size, image_size) -> (N, classes)`.
+
+    The model is on the CPU, in float32 and in training mode, and `source_of` gives these arguments
+    back. `torch.manual_seed` before the call fixes the weights.
+
+    Args:
+        name: one of `names()`; or `mlp:` and widths (mlp:784-100-10); or `timm:` or
+            `torchvision:` and a model of that package.
+        num_classes: outputs of the last layer. Default 10.
+        in_channels: channels of the image. Default 3.
+        image_size: height and width of the image in pixels. Default 32.
+        depth_multiplier: every hidden width n becomes ceil(depth_multiplier * n). Above 0;
+            values up to 1 are the published rule, above 1 widen the model. Default 1.0.
+
+    Raises:
+        ArgumentError: the name is unknown, a number is out of range, or the image is too small
+            for the model's pools.
+        MissingPackageError: the model is timm's or torchvision's and the package is missing.
+    """
+    source = ModelSource(name, num_classes, in_channels, image_size, depth_multiplier)
+    model = _builder(name)(source)
+    attach_source(model, source)
+    return model
+
+
+def _builder(name: str) -> Builder:
+    if name in _MODELS:
+        return _MODELS[name]
+    for prefix, (builder, _) in _PREFIXES.items():
+        if name.startswith(prefix):
+            return builder
+    close = difflib.get_close_matches(name, _MODELS)
+    hint = f"Did you mean {', '.join(close)}? " if close else ""
+    examples = ", ".join(example for _, example in _PREFIXES.values())
+    raise ArgumentError(
+        f"`name` is {name!r}: no model has this name. {hint}The models are "
+        f"{', '.join(names())}; and by prefix, for instance, {examples}."
+    )
