@@ -1,0 +1,24 @@
+"""Real images: named data sets, a user's own folder, and batches for training and testing.
+
+data = load("cifar10")
+batches = Batches(data.train, 128, data.mean, data.std, shuffle=True, seed=0)
+for images, labels, global_count in batches.epoch(0): ...
+"""
+
+from openwork.data.augment import Augment, AugmentParameters
+from openwork.data.batches import Batch, Batches
+from openwork.data.load import load
+from openwork.data.sources import Source, names
+from openwork.data.split import DataSet, Split
+
+__all__ = [
+    "Augment",
+    "AugmentParameters",
+    "Batch",
+    "Batches",
+    "DataSet",
+    "Source",
+    "Split",
+    "load",
+    "names",
+]

@@ -1,0 +1,96 @@
+"""One image: from bytes or a file to a uint8 array, through Pillow."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+# Named, because Pillow would otherwise try every plugin, and some run other programs (EPS).
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
+)
+_MODES = {1: "L", 3: "RGB"}
+_ORIENTATION = 0x0112
+
+
+class ImageFault(Exception):
+    """A short fact about one image; the caller adds where the image came from."""
+
+
+def decode(data: bytes, channels: int, size: tuple[int, int]) -> np.ndarray:
+    """Decode `data`, which must hold an image of exactly this kind.
+
+    Returns:
+        uint8, shape (channels, H, W) with (H, W) = `size`.
+    """
+    mode = _MODES[channels]
+    with _pillow(), _open(io.BytesIO(data)) as image:
+        # Size and mode come from the header: a huge image is refused before it is unpacked.
+        if (image.height, image.width) != size:
+            raise ImageFault(
+                f"the image is {image.height}x{image.width}, not {size[0]}x{size[1]} (HxW)"
+            )
+        if image.mode != mode:
+            raise ImageFault(f"the image has Pillow mode {image.mode}, not {mode}")
+        return _planes(image)
+
+
+def header(path: Path) -> tuple[bool, tuple[int, int]]:
+    """Whether the image file is 8-bit grey, and its (H, W) once EXIF orientation is applied."""
+    with _pillow(), _open(path) as image:
+        if image.mode in ("I", "F") or image.mode.startswith("I;"):
+            raise ImageFault(
+                f"Pillow mode {image.mode} has more than 8 bits a channel; convert it to 8"
+            )
+        height, width = image.height, image.width
+        if image.getexif().get(_ORIENTATION, 1) >= 5:
+            height, width = width, height
+        return image.mode == "L", (height, width)
+
+
+def read(path: Path, channels: int, side: int | None) -> np.ndarray:
+    """Read an image file upright; with `side`, fit its shorter side and crop the centre.
+
+    Returns:
+        uint8, shape (channels, side, side), or (channels, H, W) of the file without `side`.
+    """
+    with _pillow(), _open(path) as source:
+        image = ImageOps.exif_transpose(source)
+        if image.mode == "P" and "transparency" in image.info:
+            image = image.convert("RGBA")
+        image = image.convert(_MODES[channels])
+        if side is not None and image.size != (side, side):
+            image = ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR)
+        return _planes(image)
+
+
+def _open(source: Path | io.BytesIO) -> Image.Image:
+    return Image.open(source, formats=_FORMATS)
+
+
+def _planes(image: Image.Image) -> np.ndarray:
+    pixels = np.asarray(image, dtype=np.uint8)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+@contextlib.contextmanager
+def _pillow() -> Iterator[None]:
+    """Turn whatever Pillow raises into an `ImageFault`.
+
+    On damaged bytes its plugins raise OSError, SyntaxError, ValueError, struct.error,
+    zlib.error, IndexError, DecompressionBombError and more, so the net is wide on purpose.
+    """
+    try:
+        yield
+    except ImageFault:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageFault(
+            f"the image cannot be read (not the start of a {', '.join(_FORMATS)} image)"
+        ) from error
+    except Exception as error:
+        raise ImageFault(f"the image cannot be read ({type(error).__name__}: {error})") from error

@@ -1,0 +1,160 @@
+"""Batches: a split as normalised tensors on a device, the same for any number of processes."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from openwork.data.augment import Augment, AugmentParameters
+from openwork.data.split import Split
+from openwork.errors import ArgumentError
+
+# Splits up to this size are kept on an accelerator; larger ones are gathered on the host.
+_RESIDENT_BYTES = 2 * 2**30
+_UPLOAD_ROWS = 4096
+
+
+class Batch(NamedTuple):
+    """One rank's part of a global batch.
+
+    Args:
+        images: float32, shape (B, C, H, W), normalised: (pixel / 255 - mean) / std.
+        labels: int64, shape (B,), on the same device.
+        global_count: samples in the batch over all ranks; B where there is one rank. A loss
+            summed over B and divided by this adds up over the ranks to the mean of the batch.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    global_count: int
+
+
+class Batches:
+    """The batches of a split, epoch by epoch.
+
+    Order and augmentation of epoch n depend on (seed, n) alone: not on rank, world, device or
+    any global random state. Rank r gets every world-th sample of each global batch, from the
+    r-th, so the ranks together see exactly the batch that one process would.
+
+    The last batch may be smaller. With `shuffle` it is dropped, on all ranks alike, if it has
+    fewer samples than there are ranks; without, no sample is dropped, and the ranks that have
+    none of it get a batch of 0 images, so that all ranks see the same number of batches.
+
+    Args:
+        split: the images and labels.
+        batch_size: samples in a global batch, over all ranks; at least `world`.
+        mean: per channel, in units of 0..1.
+        std: per channel, in units of 0..1, above 0.
+        device: where the batches go. An accelerator keeps a split below 2 GiB as uint8.
+        shuffle: a new order in each epoch; otherwise the order of the split.
+        seed: 0 or more.
+        augment: random changes to the images. Default: none.
+        rank: number of this process, 0..world-1.
+        world: number of processes.
+
+    Raises:
+        ArgumentError: an argument breaks its rule, or an epoch would have no batch.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        device: torch.device | str = "cpu",
+        shuffle: bool,
+        seed: int,
+        augment: Augment | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        _whole("world", world, 1)
+        _whole("rank", rank, 0)
+        _whole("seed", seed, 0)
+        _whole("batch_size", batch_size, 1)
+        if rank >= world:
+            raise ArgumentError(f"`rank`={rank} must be below `world`={world}")
+        if batch_size < world:
+            raise ArgumentError(
+                f"`batch_size`={batch_size} is the global batch and must be at least "
+                f"`world`={world}, one sample for each rank"
+            )
+        channels = split.images.shape[1]
+        for argument, values in (("mean", mean), ("std", std)):
+            if len(values) != channels or (argument == "std" and min(values) <= 0):
+                raise ArgumentError(
+                    f"`{argument}`={tuple(values)!r} must be {channels} numbers, one for each "
+                    "channel of the images (`std` above 0)"
+                )
+        self._split, self._batch_size = split, batch_size
+        self._device = torch.device(device)
+        self._shuffle, self._seed, self._augment = shuffle, seed, augment
+        self._rank, self._world = rank, world
+        if len(self) == 0:
+            raise ArgumentError(
+                f"`world`={world} ranks cannot share {len(split)} training samples; use fewer ranks"
+            )
+        self._mean = torch.tensor(mean, dtype=torch.float32, device=self._device)[:, None, None]
+        self._std = torch.tensor(std, dtype=torch.float32, device=self._device)[:, None, None]
+        self._resident: torch.Tensor | None = None
+        if self._device.type != "cpu" and split.images.nbytes < _RESIDENT_BYTES:
+            self._resident = _upload(split.images, self._device)
+
+    def __len__(self) -> int:
+        """Batches in an epoch, the same on every rank."""
+        full, rest = divmod(len(self._split), self._batch_size)
+        return full + (rest >= (self._world if self._shuffle else 1))
+
+    def epoch(self, n: int) -> Iterator[Batch]:
+        """Iterate over the batches of epoch `n` (0 or more), in any order of epochs."""
+        _whole("n", n, 0)
+        return self._iterate(n)
+
+    def _iterate(self, n: int) -> Iterator[Batch]:
+        total = len(self._split)
+        order = torch.arange(total)
+        if self._shuffle:
+            order = torch.randperm(total, generator=_generator(self._seed, n, "order"))
+        parameters = None
+        if self._augment is not None:
+            parameters = self._augment.draw(total, _generator(self._seed, n, "augment"))
+        for start in range(0, len(self) * self._batch_size, self._batch_size):
+            stop = min(start + self._batch_size, total)
+            mine = slice(start + self._rank, stop, self._world)
+            images = self._images(order[mine], None if parameters is None else parameters[mine])
+            labels = torch.from_numpy(np.take(self._split.labels, order[mine].numpy(), axis=0))
+            yield Batch(images, labels.to(self._device), stop - start)
+
+    def _images(self, rows: torch.Tensor, parameters: AugmentParameters | None) -> torch.Tensor:
+        if self._resident is not None:
+            images = self._resident[rows.to(self._device)]
+        else:
+            # A gathered copy is writable; torch warns when it wraps a read-only map.
+            images = torch.from_numpy(np.take(self._split.images, rows.numpy(), axis=0))
+            images = images.to(self._device)
+        if self._augment is not None and parameters is not None:
+            images = self._augment.apply(images, parameters)
+        return images.float().div_(255).sub_(self._mean).div_(self._std)
+
+
+def _upload(images: np.ndarray, device: torch.device) -> torch.Tensor:
+    resident = torch.empty(images.shape, dtype=torch.uint8, device=device)
+    for start in range(0, len(images), _UPLOAD_ROWS):
+        rows = slice(start, start + _UPLOAD_ROWS)
+        resident[rows] = torch.from_numpy(np.array(images[rows]))
+    return resident
+
+
+def _generator(seed: int, epoch: int, purpose: str) -> torch.Generator:
+    # A hash, so that neighbouring seeds and epochs are unrelated and no two pairs coincide.
+    digest = hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))
+
+
+def _whole(argument: str, value: int, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise ArgumentError(f"`{argument}`={value!r} must be a whole number, {least} or more")

@@ -1,0 +1,84 @@
+"""`load`: a data set by name, decoded and memory-mapped."""
+
+import difflib
+import os
+from pathlib import Path
+
+from openwork.data._locate import locate
+from openwork.data.cache import cached
+from openwork.data.folder import FolderReader
+from openwork.data.parquet import ParquetReader
+from openwork.data.sources import SOURCES, names
+from openwork.data.split import DataSet
+from openwork.errors import ArgumentError
+
+_FOLDER = "folder:"
+
+
+def load(
+    name: str = "mnist-subset",
+    root: str | os.PathLike[str] | None = None,
+    *,
+    image_size: int | None = None,
+) -> DataSet:
+    """Load a data set; the first time it is decoded into a cache, later it is memory-mapped.
+
+    Args:
+        name: one of `names()`, or `folder:PATH` for your own images. `mnist-subset` (10,000
+            training and 2,000 test images of MNIST) comes with the package. PATH holds either
+            train/<class>/* and test/<class>/* (or val/<class>/*), or <class>/*, where every
+            fifth image of each class by name, from the first, becomes a test image. Images stay
+            grey if all are 8-bit grey, otherwise all become RGB; of an animation the first
+            frame is used; files and folders with a leading dot are left out.
+        root: folder that holds `<name>/train-*.parquet` and `<name>/test-*.parquet`. Default:
+            the environment variable OPENWORK_DATA, else the Hugging Face hub.
+        image_size: for `folder:PATH` only: side in pixels of the squares that images are resized
+            and cropped to. Default: keep them, which needs images of one size.
+
+    Returns:
+        The data set; its images are read-only memory maps in the cache folder ($OPENWORK_CACHE,
+        else $XDG_CACHE_HOME/openwork, else ~/.cache/openwork).
+
+    Raises:
+        ArgumentError: no such name, or an argument that does not go with it.
+        DataError: files are missing, damaged or not images (the file and row are named), the hub
+            cannot be reached, or the cache folder cannot be written to.
+        MissingPackageError: the hub is needed and huggingface_hub is not installed.
+    """
+    if not isinstance(name, str):
+        raise ArgumentError(f"`name`={name!r} must be a string; {_choices()}")
+    if name.startswith(_FOLDER):
+        return _load_folder(name.removeprefix(_FOLDER), root, image_size)
+    source = SOURCES.get(name)
+    if source is None:
+        close = difflib.get_close_matches(name.lower(), names(), cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        raise ArgumentError(f"`name`={name!r} is not a known data set; {hint}{_choices()}")
+    if image_size is not None:
+        raise ArgumentError(
+            f"`image_size`={image_size!r} goes with `folder:PATH` only; {name} has images of "
+            f"{source.size[0]}x{source.size[1]} pixels; leave it out"
+        )
+    if root is not None and source.folder is not None:
+        raise ArgumentError(
+            f"`root`={str(root)!r} does not go with {name}, which comes with the package; "
+            "leave it out"
+        )
+    return cached(ParquetReader(source, locate(source, root)))
+
+
+def _load_folder(path: str, root: str | os.PathLike[str] | None, image_size: int | None) -> DataSet:
+    if not path:
+        raise ArgumentError("`name`='folder:' needs a folder after the colon: `folder:PATH`")
+    if root is not None:
+        raise ArgumentError(
+            f"`root`={str(root)!r} does not go with `folder:PATH`; write the whole path after "
+            "the colon"
+        )
+    if image_size is not None and (type(image_size) is not int or image_size < 1):
+        raise ArgumentError(f"`image_size`={image_size!r} must be a whole number above 0 (pixels)")
+    return cached(FolderReader(Path(path).expanduser(), image_size))
+
+
+def _choices() -> str:
+    return f"choose one of {', '.join(names())}, or `folder:PATH` for your own images"

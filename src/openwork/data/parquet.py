@@ -1,0 +1,139 @@
+"""Reading labelled images from parquet files, one shard after the other."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from openwork.data._image import ImageFault, decode
+from openwork.data.sources import Source
+from openwork.errors import DataError
+
+_BATCH_ROWS = 1024
+
+
+class ParquetReader:
+    """Decodes the parquet files of a named data set (a `Reader` for the cache).
+
+    Args:
+        source: what the files hold.
+        shards: the files of "train" and of "test", in order.
+    """
+
+    def __init__(self, source: Source, shards: Mapping[str, Sequence[Path]]) -> None:
+        self.name = source.name
+        self.slug = source.name
+        self.classes = source.classes
+        self.parameters = {**asdict(source), "folder": None}
+        self._source = source
+        self._shards = shards
+
+    def files(self) -> list[tuple[str, Path]]:
+        """Every source file with the name under which it enters the cache key."""
+        return [(file.name, file) for shards in self._shards.values() for file in shards]
+
+    def shape(self, split: str) -> tuple[int, int, int, int]:
+        """(N, C, H, W) of the split, from the files' footers.
+
+        Raises:
+            DataError: a file is not whole parquet, lacks a column, or the split has no rows.
+        """
+        rows = 0
+        for path in self._shards[split]:
+            with _open(path, self._source) as file:
+                rows += file.metadata.num_rows
+        if rows == 0:
+            where = ", ".join(map(str, self._shards[split]))
+            raise DataError(f"the data set {self.name} is empty: no rows in {where}")
+        return rows, self._source.channels, *self._source.size
+
+    def decode(self, split: str, images: np.ndarray, labels: np.ndarray) -> None:
+        """Fill `images` (uint8, (N, C, H, W)) and `labels` (int64, (N,)).
+
+        Raises:
+            DataError: any row cannot be used; the message names the file and the row.
+        """
+        source, position = self._source, 0
+        for path in self._shards[split]:
+            for row, data, label in _rows(path, source):
+                where = f"{path}, row {row} (the first is 0)"
+                if data is None:
+                    raise DataError(f"{where}: `{source.image}` is null; every row needs bytes")
+                if label is None:
+                    raise DataError(f"{where}: `{source.label}` is null; every row needs a class")
+                if not 0 <= label < len(source.classes):
+                    raise DataError(
+                        f"{where}: `{source.label}`={label} is out of range; {source.name} has "
+                        f"the classes 0..{len(source.classes) - 1}"
+                    )
+                try:
+                    images[position] = decode(data, source.channels, source.size)
+                except ImageFault as fault:
+                    raise DataError(f"{where}: `{source.image}`: {fault}") from fault
+                labels[position] = label
+                position += 1
+
+
+def _open(path: Path, source: Source) -> pq.ParquetFile:
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from error
+    try:
+        _check_columns(path, file.schema_arrow, source)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _check_columns(path: Path, schema: pa.Schema, source: Source) -> None:
+    for column in (source.image, source.label):
+        if column not in schema.names:
+            raise DataError(
+                f"{path} has no column `{column}`, which {source.name} needs; "
+                f"its columns are: {', '.join(schema.names) or 'none'}"
+            )
+    image, label = schema.field(source.image).type, schema.field(source.label).type
+    inner = image.field("bytes").type if _has_bytes(image) else None
+    if inner is None or not (pa.types.is_binary(inner) or pa.types.is_large_binary(inner)):
+        raise DataError(
+            f"{path}: column `{source.image}` has type {image}; it must be a struct with a "
+            "binary field `bytes` that holds an encoded image"
+        )
+    if not pa.types.is_integer(label):
+        raise DataError(
+            f"{path}: column `{source.label}` has type {label}; it must hold whole numbers"
+        )
+
+
+def _has_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+
+
+def _rows(path: Path, source: Source) -> Iterator[tuple[int, bytes | None, int | None]]:
+    row = 0
+    with _open(path, source) as file:
+        batches = file.iter_batches(_BATCH_ROWS, columns=[source.image, source.label])
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                raise _damaged(f"{path}, row {row} or later", error) from error
+            if batch is None:
+                break
+            image = batch.column(source.image)
+            # flatten, unlike field, is null where the struct itself is null.
+            data = image.flatten()[image.type.get_field_index("bytes")].to_pylist()
+            for item in zip(data, batch.column(source.label).to_pylist(), strict=True):
+                yield row, *item
+                row += 1
+        if row != file.metadata.num_rows:
+            raise _damaged(path, f"{row} rows, the footer says {file.metadata.num_rows}")
+
+
+def _damaged(where: Path | str, why: object) -> DataError:
+    return DataError(f"{where}: not a whole parquet file ({why}); copy or download it again")
