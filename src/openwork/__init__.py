@@ -1,3 +1,56 @@
-"""openwork: convolutional networks that are mostly openings."""
+"""openwork: convolutional networks that are mostly openings.
 
+import openwork as ow
+
+plan = ow.Plan({"conv:*": {"pattern": "random", "density": 0.1}})
+ow.sparsify_(model, plan)      # then train with a loop of your own, or ow.train.fit
+ow.save(model, "model.safetensors", plan=plan)
+"""
+
+from openwork import data as data
+from openwork import models as models
+from openwork import nn as nn
+from openwork import patterns as patterns
+from openwork import report as report
+from openwork import train as train
 from openwork._version import __version__ as __version__
+from openwork.errors import ArgumentError as ArgumentError
+from openwork.errors import CheckpointError as CheckpointError
+from openwork.errors import DataError as DataError
+from openwork.errors import MissingPackageError as MissingPackageError
+from openwork.errors import OpenworkError as OpenworkError
+from openwork.errors import PlanError as PlanError
+from openwork.io import info as info
+from openwork.io import load as load
+from openwork.io import save as save
+from openwork.nn import Plan as Plan
+from openwork.nn import SparseConv2d as SparseConv2d
+from openwork.nn import SparseLinear as SparseLinear
+from openwork.nn import densify_ as densify_
+from openwork.nn import sparsify_ as sparsify_
+from openwork.patterns import Pattern as Pattern
+
+__all__ = [
+    "ArgumentError",
+    "CheckpointError",
+    "DataError",
+    "MissingPackageError",
+    "OpenworkError",
+    "Pattern",
+    "Plan",
+    "PlanError",
+    "SparseConv2d",
+    "SparseLinear",
+    "__version__",
+    "data",
+    "densify_",
+    "info",
+    "load",
+    "models",
+    "nn",
+    "patterns",
+    "report",
+    "save",
+    "sparsify_",
+    "train",
+]

@@ -1,7 +1,7 @@
 """`LayerTable`: one row a layer, and totals; printed, or read by column."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rich import box
@@ -20,6 +20,8 @@ class LayerTable:
         rows: values, as many as headings in each.
         total: the last line, or None.
         notes: lines printed below.
+        title: a line printed above.
+        justify: "right" (default) for numbers, "left" for words, in all columns but the first.
     """
 
     columns: tuple[str, ...]
@@ -27,6 +29,7 @@ class LayerTable:
     total: tuple[Any, ...] | None = None
     notes: tuple[str, ...] = ()
     title: str = ""
+    justify: Literal["left", "right"] = "right"
 
     def column(self, heading: str) -> list[Any]:
         """The values below `heading`, without the total."""
@@ -37,7 +40,7 @@ class LayerTable:
         """The table for a rich console."""
         table = Table(box=box.SIMPLE_HEAD, title=self.title or None, title_justify="left")
         for index, heading in enumerate(self.columns):
-            table.add_column(heading, justify="left" if index == 0 else "right", no_wrap=True)
+            table.add_column(heading, justify="left" if index == 0 else self.justify, no_wrap=True)
         for row in self.rows:
             table.add_row(*map(_text, row))
         if self.total is not None:

@@ -138,10 +138,12 @@ class Pattern:
 
     @property
     def out_channels(self) -> int:
+        """Filters, or outputs of a linear layer."""
         return self.shape[0]
 
     @property
     def in_channels(self) -> int:
+        """Input channels of all groups together."""
         return self.shape[1] * self.groups
 
     @property

@@ -1,0 +1,21 @@
+"""`openwork demo`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from openwork.demo import RECIPE
+from openwork.demo import demo as run_demo
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for both runs.")] = Path("demo"),
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = RECIPE.epochs,
+) -> None:
+    """Train a dense network and its sparse twin on a part of MNIST, and compare them."""
+    comparison = run_demo(out, recipe=dataclasses.replace(RECIPE, epochs=epochs))
+    comparison.table().print()
+    Console().print(f"checkpoints, metrics and comparison.json are in {out}", soft_wrap=True)

@@ -1,0 +1,21 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str, typer.Option(help="A network by name, such as vgg16-cifar, mlp:784-100-10, timm:resnet18.")
+]
+Data = Annotated[str, typer.Option(help="mnist-subset, mnist, cifar10, cifar100, or folder:PATH.")]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the data sets; else OPENWORK_DATA, else the hub."),
+]
+ImageSize = Annotated[
+    int | None, typer.Option(help="For folder:PATH: resize and crop images to this many pixels.")
+]
+PlanFile = Annotated[Path | None, typer.Option("--plan", help="YAML: layer globs to patterns.")]
+Depth = Annotated[float, typer.Option(help="Make every hidden layer so much thinner.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]

@@ -1,0 +1,88 @@
+"""`openwork train`."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+
+from openwork import data as datasets
+from openwork.cli import options
+from openwork.cli.build import build_for
+from openwork.nn import Plan, sparsify_
+from openwork.train import Recipe, fit
+
+
+def train(
+    model: options.Model,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, metrics and events.")],
+    data: options.Data = "mnist-subset",
+    plan: options.PlanFile = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML recipe; the options below override it.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Over all processes together.")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="sgd, adam, adamw, adagrad, adadelta or rmsprop.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Of sgd and rmsprop.")] = None,
+    l2: Annotated[float | None, typer.Option(help="Added to the gradient.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Decoupled decay.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="cosine, linear, step or constant.")] = None,
+    warmup: Annotated[float | None, typer.Option(help="Share of the run.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="In [0, 1).")] = None,
+    flip: Annotated[bool | None, typer.Option(help="Flip training images at random.")] = None,
+    crop_padding: Annotated[int | None, typer.Option(help="Pad and crop at random.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    init: Annotated[
+        str, typer.Option(help="Sparse layers start: rescale, keep or reset.")
+    ] = "rescale",
+    depth_multiplier: options.Depth = 1.0,
+    data_root: options.DataRoot = None,
+    image_size: options.ImageSize = None,
+    device: options.Device = "auto",
+    resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
+) -> None:
+    """Train a network, dense or sparse. Under torchrun, on all its processes."""
+    given: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer": optimizer,
+        "lr": lr,
+        "momentum": momentum,
+        "l2": l2,
+        "weight_decay": weight_decay,
+        "schedule": schedule,
+        "warmup": warmup,
+        "label_smoothing": label_smoothing,
+        "flip": flip,
+        "crop_padding": crop_padding,
+        "precision": precision,
+        "seed": seed,
+    }
+    base = Recipe.from_yaml(recipe) if recipe else Recipe()
+    changes = {name: value for name, value in given.items() if value is not None}
+    if optimizer is not None and lr is None:
+        # The file's rate was meant for the file's optimiser.
+        changes["lr"] = base.lr if optimizer == base.optimizer else None
+    chosen = dataclasses.replace(base, **changes)
+    layers = Plan.from_yaml(plan) if plan else None
+    dataset = datasets.load(data, data_root, image_size=image_size)
+    torch.manual_seed(chosen.seed)
+    network = build_for(dataset, model, depth_multiplier)
+    if layers is not None:
+        sparsify_(network, layers, init=init)
+    history = fit(network, dataset, chosen, out=out, resume=resume, plan=layers, device=device)
+    if os.environ.get("RANK", "0") == "0":
+        Console().print(
+            f"test accuracy {history[-1].test_accuracy:.2%} after {len(history)} epochs; "
+            f"the model is in {out / 'model.safetensors'}",
+            highlight=False,
+            soft_wrap=True,
+        )

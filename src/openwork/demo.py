@@ -1,0 +1,67 @@
+"""The main job in one go: a dense network, its sparse twin, and the table of what was saved."""
+
+import os
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from openwork import data, models
+from openwork._files import writable_folder
+from openwork.nn import Plan, sparsify_
+from openwork.report import Comparison, compare
+from openwork.train import Recipe, fit
+
+MODEL = "vgg-small"
+PLAN = Plan({"conv:*": {"pattern": "random", "density": 0.1}, "features.0": "dense"})
+RECIPE = Recipe(epochs=4, batch_size=64, optimizer="adam", lr=3e-3, warmup=0.1)
+
+
+def demo(
+    out: str | os.PathLike[str], *, recipe: Recipe = RECIPE, progress: bool = True
+) -> Comparison:
+    """Train a VGG-style network dense and at 10 % density on the MNIST subset, and compare them.
+
+    Both networks start from the same seed and see the same batches. The first convolution and
+    the classifier stay dense. Checkpoints, metrics and `comparison.json` stay in `out`; a demo
+    that was stopped goes on where it was.
+
+    Args:
+        out: folder, made if need be.
+        recipe: how both are trained.
+        progress: show bars on standard error, default True.
+
+    Raises:
+        OpenworkError: `out` cannot be written to, or holds a demo with another recipe.
+    """
+    folder = writable_folder(out, "out")
+    dataset = data.load("mnist-subset")
+    networks: dict[str, nn.Module] = {}
+    accuracies: list[float] = []
+    for name in ("dense", "sparse"):
+        torch.manual_seed(recipe.seed)
+        model = models.build(MODEL, in_channels=dataset.channels, image_size=dataset.image_size[0])
+        plan = PLAN if name == "sparse" else None
+        if plan is not None:
+            sparsify_(model, plan)
+        history = fit(
+            model,
+            dataset,
+            recipe,
+            out=folder / name,
+            resume=True,
+            plan=plan,
+            device="cpu",
+            progress=progress,
+        )
+        networks[name] = model
+        accuracies.append(history[-1].test_accuracy)
+    example = torch.zeros(8, dataset.channels, *dataset.image_size)
+    comparison = compare(
+        networks["dense"],
+        networks["sparse"],
+        example,
+        accuracies=(accuracies[0], accuracies[1]),
+    )
+    comparison.to_json(Path(folder) / "comparison.json")
+    return comparison

@@ -1,0 +1,8 @@
+"""Keep it and ship it: checkpoints that hold no code."""
+
+from openwork.io.checkpoint import CheckpointInfo as CheckpointInfo
+from openwork.io.checkpoint import info as info
+from openwork.io.checkpoint import load as load
+from openwork.io.checkpoint import save as save
+
+__all__ = ["CheckpointInfo", "info", "load", "save"]

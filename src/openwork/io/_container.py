@@ -1,0 +1,130 @@
+"""One safetensors file with a JSON header and a digest over both: written whole, read checked."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from openwork._files import atomic_path
+from openwork.errors import CheckpointError
+
+FORMAT = "1"
+_FORMAT_KEY, _HEADER_KEY, _DIGEST_KEY = "openwork.format", "openwork.header", "openwork.digest"
+# Of the header alone, so that it can be trusted without reading the tensors.
+_HEADER_DIGEST_KEY = "openwork.header_digest"
+
+
+def write(
+    path: str | os.PathLike[str], tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]
+) -> None:
+    """Write `tensors` and `header` (plain JSON data) to `path`, all of it or nothing.
+
+    Raises:
+        CheckpointError: the folder cannot be written to or the disk is full; an earlier file at
+            `path` stays whole.
+    """
+    stored = _apart(tensors)
+    text = json.dumps(header, sort_keys=True, allow_nan=True)
+    metadata = {
+        _FORMAT_KEY: FORMAT,
+        _HEADER_KEY: text,
+        _HEADER_DIGEST_KEY: _digest({}, text),
+        _DIGEST_KEY: _digest(stored, text),
+    }
+    try:
+        with atomic_path(path) as temporary:
+            save_file(stored, temporary, metadata)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"`path`={str(path)!r} could not be written ({error}); an earlier file there is "
+            "unharmed. Free some space or choose another folder"
+        ) from error
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors, on the CPU, and the header of the file at `path`. Nothing is unpickled.
+
+    Raises:
+        CheckpointError: no such file, truncated, not ours, from a newer version, or edited.
+    """
+    header, digest = _read_header(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from error
+    if _digest(tensors, header) != digest:
+        raise _edited(path)
+    return tensors, json.loads(header)
+
+
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The header alone, checked, without reading the tensors.
+
+    Raises:
+        CheckpointError: no such file, truncated, not ours, from a newer version, or edited.
+    """
+    return json.loads(_read_header(path)[0])
+
+
+def _read_header(path: str | os.PathLike[str]) -> tuple[str, str]:
+    if not Path(path).is_file():
+        raise CheckpointError(f"`path`={str(path)!r} is no file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from error
+    if not {_FORMAT_KEY, _HEADER_KEY, _HEADER_DIGEST_KEY, _DIGEST_KEY} <= set(metadata):
+        raise CheckpointError(
+            f"`path`={str(path)!r} is a safetensors file, but openwork did not write it; load it "
+            "with safetensors and hand its tensors to load_state_dict"
+        )
+    if metadata[_FORMAT_KEY] != FORMAT:
+        raise CheckpointError(
+            f"`path`={str(path)!r} has format {metadata[_FORMAT_KEY]!r}, and this version of "
+            f"openwork reads format {FORMAT!r}; use the version that wrote it"
+        )
+    if _digest({}, metadata[_HEADER_KEY]) != metadata[_HEADER_DIGEST_KEY]:
+        raise _edited(path)
+    return metadata[_HEADER_KEY], metadata[_DIGEST_KEY]
+
+
+def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """`tensors` on the CPU, each in memory of its own: safetensors refuses what overlaps."""
+    apart: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        memory = own.untyped_storage().data_ptr()
+        apart[name] = own.clone() if memory in seen else own
+        seen.add(memory)
+    return apart
+
+
+def _digest(tensors: Mapping[str, torch.Tensor], header: str) -> str:
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _edited(path: str | os.PathLike[str]) -> CheckpointError:
+    return CheckpointError(
+        f"`path`={str(path)!r} has been changed since openwork wrote it: its digest does not "
+        "match. Use an unchanged copy"
+    )
+
+
+def _damaged(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"`path`={str(path)!r} is truncated or no safetensors file ({error}); use a whole copy"
+    )

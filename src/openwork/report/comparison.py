@@ -1,0 +1,136 @@
+"""A network and its sparse twin side by side: what was saved, measured."""
+
+import copy
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from openwork._files import write_text
+from openwork.io import save
+from openwork.kernels import BACKENDS
+from openwork.nn import LayerTable, MemoryUse, count_macs, memory_use
+from openwork.report.latency import Latency, measure_latency
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """What one network costs; bytes are of the tensors and files themselves.
+
+    Attributes:
+        accuracy: on the test split, in [0, 1].
+        parameters: live ones.
+        memory: after one step of Adam.
+        macs: multiply-adds of one image.
+        checkpoint: bytes of the saved file.
+        latency: of one image.
+    """
+
+    accuracy: float
+    parameters: int
+    memory: MemoryUse
+    macs: int
+    checkpoint: int
+    latency: Latency
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A dense network and its sparse twin.
+
+    Attributes:
+        dense, sparse: what each costs.
+        threads: that latencies were measured with.
+    """
+
+    dense: NetworkCost
+    sparse: NetworkCost
+    threads: int
+
+    def table(self) -> LayerTable:
+        """One row a measure: dense, sparse, and the ratio of the two."""
+        dense, sparse = self.dense, self.sparse
+        points = 100 * (sparse.accuracy - dense.accuracy)
+        rows = [
+            ("test accuracy", f"{dense.accuracy:.2%}", f"{sparse.accuracy:.2%}", f"{points:+.2f}"),
+            _row("live parameters", dense.parameters, sparse.parameters, "{:,}"),
+            _row("parameters + gradients + Adam, KB", *_kilobytes(self), "{:,.0f}"),
+            _row("MACs per image", dense.macs, sparse.macs, "{:,}"),
+            _row("checkpoint, KB", dense.checkpoint / 1e3, sparse.checkpoint / 1e3, "{:,.0f}"),
+            _row(
+                "latency per image, ms",
+                1e3 * dense.latency.median,
+                1e3 * sparse.latency.median,
+                "{:.2f}",
+            ),
+        ]
+        note = (
+            f"latency: batch 1, {self.threads} threads, median of {sparse.latency.passes} passes "
+            "taken in turns; accuracy: difference in points; ratios: sparse / dense"
+        )
+        kernels = "kernels: " + ", ".join(b.name for b in BACKENDS if b.why_not() is None)
+        return LayerTable(("", "dense", "sparse", "ratio"), tuple(rows), notes=(note, kernels))
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write every measured number to `path`."""
+        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+
+
+def compare(
+    dense: nn.Module,
+    sparse: nn.Module,
+    example: torch.Tensor,
+    *,
+    accuracies: tuple[float, float],
+    passes: int = 50,
+) -> Comparison:
+    """Measure both networks in one run.
+
+    Args:
+        dense, sparse: classifiers `(N, C, H, W) -> (N, classes)`; not changed.
+        example: images `(N, C, H, W)` with N >= 2, on the networks' device.
+        accuracies: of the two on the test split, in [0, 1].
+        passes: timed forward passes of each, default 50.
+    """
+    latencies = measure_latency((dense, sparse), example[:1], passes=passes)
+    costs = [
+        NetworkCost(
+            accuracy=accuracy,
+            parameters=sum(p.numel() for p in model.parameters()),
+            memory=_memory_after_a_step(model, example),
+            macs=sum(count_macs(model, example[:1]).values()),
+            checkpoint=_checkpoint_size(model),
+            latency=latency,
+        )
+        for model, accuracy, latency in zip((dense, sparse), accuracies, latencies, strict=True)
+    ]
+    return Comparison(costs[0], costs[1], torch.get_num_threads())
+
+
+def _memory_after_a_step(model: nn.Module, example: torch.Tensor) -> MemoryUse:
+    model = copy.deepcopy(model).train()
+    optimizer = torch.optim.Adam(model.parameters())
+    classes = torch.zeros(len(example), dtype=torch.int64, device=example.device)
+    F.cross_entropy(model(example), classes).backward()
+    optimizer.step()
+    return memory_use(model, optimizer)
+
+
+def _checkpoint_size(model: nn.Module) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        save(model, path)
+        return path.stat().st_size
+
+
+def _kilobytes(comparison: Comparison) -> tuple[float, float]:
+    return comparison.dense.memory.training / 1e3, comparison.sparse.memory.training / 1e3
+
+
+def _row(name: str, dense: float, sparse: float, form: str) -> tuple[str, str, str, str]:
+    return name, form.format(dense), form.format(sparse), f"{sparse / dense:.3f}"

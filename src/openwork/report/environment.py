@@ -1,0 +1,60 @@
+"""What openwork found on this machine, and which kernels it will use."""
+
+import importlib.util
+import os
+import platform
+from importlib import metadata
+
+import torch
+
+from openwork._version import __version__
+from openwork.data.cache import cache_folder
+from openwork.kernels import BACKENDS
+from openwork.nn import LayerTable
+
+_NEEDED = ("torch", "numpy", "safetensors", "pyarrow", "Pillow", "lightning-fabric")
+_OPTIONAL = {"huggingface_hub": "hub", "timm": "zoo", "torchvision": "zoo"}
+
+
+def environment() -> LayerTable:
+    """Versions, devices, kernels, data folder and optional packages, one row each."""
+    rows = [
+        ("openwork", __version__),
+        ("python", f"{platform.python_version()} on {platform.platform()}"),
+        *((name, metadata.version(name)) for name in _NEEDED),
+        ("processor", f"{_processor()}, {os.cpu_count()} cores"),
+        ("torch threads", str(torch.get_num_threads())),
+        ("vector instructions", torch.backends.cpu.get_cpu_capability()),
+        ("gpu", _gpu()),
+    ]
+    for backend in BACKENDS:
+        reason = backend.why_not()
+        state = backend.summary if reason is None else f"not used: {reason}"
+        rows.append((f"kernels: {backend.name}", state))
+    rows += [
+        ("OPENWORK_DATA", os.environ.get("OPENWORK_DATA") or "not set: the hub is used"),
+        ("cache", str(cache_folder())),
+    ]
+    for package, extra in _OPTIONAL.items():
+        found = importlib.util.find_spec(package) is not None
+        missing = f"missing: pip install openwork[{extra}]"
+        rows.append((package, metadata.version(package) if found else missing))
+    return LayerTable(("what", "found"), tuple(rows), justify="left")
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _gpu() -> str:
+    if not torch.cuda.is_available():
+        return "none"
+    count = torch.cuda.device_count()
+    return ", ".join(torch.cuda.get_device_name(index) for index in range(count))

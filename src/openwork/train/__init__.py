@@ -1,0 +1,9 @@
+"""Real runs: one loop, a frozen recipe, checkpoints that survive anything."""
+
+from openwork.train.evaluate import Evaluation as Evaluation
+from openwork.train.evaluate import evaluate as evaluate
+from openwork.train.loop import fit as fit
+from openwork.train.metrics import EpochMetrics as EpochMetrics
+from openwork.train.recipe import Recipe as Recipe
+
+__all__ = ["EpochMetrics", "Evaluation", "Recipe", "evaluate", "fit"]

@@ -1,0 +1,78 @@
+"""Batch normalisation over the global batch, so that many processes train as one would.
+
+torch's own SyncBatchNorm refuses CPU tensors; this works wherever `torch.distributed` does.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+class _SumOverRanks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: torch.Tensor) -> torch.Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        # Every rank's loss depends on every rank's term.
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+
+def _forward(module: Any, input: torch.Tensor) -> torch.Tensor:
+    axes = [0, *range(2, input.dim())]
+    shape = [1, -1, *[1] * (input.dim() - 2)]
+    values = input.float()
+    count = values.new_tensor([values.numel() / values.shape[1]])
+    dist.all_reduce(count)
+    mean = _SumOverRanks.apply(values.sum(axes)) / count
+    centred = values - mean.view(shape)
+    variance = _SumOverRanks.apply(centred.square().sum(axes)) / count
+    if module.track_running_stats:
+        with torch.no_grad():
+            module.num_batches_tracked.add_(1)
+            momentum = module.momentum
+            if momentum is None:
+                momentum = 1.0 / module.num_batches_tracked.item()
+            module.running_mean.lerp_(mean, momentum)
+            module.running_var.lerp_(variance * count / (count - 1), momentum)
+    result = centred * (variance + module.eps).rsqrt().view(shape)
+    if module.affine:
+        result = result * module.weight.view(shape) + module.bias.view(shape)
+    return result.to(input.dtype)
+
+
+def _synced(kind: Any) -> Any:
+    def forward(self: Any, input: torch.Tensor) -> torch.Tensor:
+        return _forward(self, input) if self.training else kind.forward(self, input)
+
+    return type(f"Synced{kind.__name__}", (kind,), {"forward": forward})
+
+
+_SYNCED: dict[type[nn.Module], Any] = {
+    kind: _synced(kind) for kind in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+}
+
+
+@contextlib.contextmanager
+def synced_batchnorm(model: nn.Module, world: int) -> Iterator[None]:
+    """Within the block, batch normalisation layers of `model` use the statistics of all ranks.
+
+    Parameters, buffers and module identities stay; only what `forward` does in training changes.
+    """
+    found = [m for m in model.modules() if type(m) in _SYNCED] if world > 1 else []
+    for module in found:
+        module.__class__ = _SYNCED[type(module)]
+    try:
+        yield
+    finally:
+        for module in found:
+            module.__class__ = type(module).__bases__[0]

@@ -1,0 +1,69 @@
+"""`evaluate`: loss and accuracy of a model on a split."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from openwork.data import Batches, DataSet
+from openwork.patterns._checks import check_choice
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean loss a sample, accuracy in [0, 1], and how many samples were seen."""
+
+    loss: float
+    accuracy: float
+    count: int
+
+
+def evaluate(
+    model: nn.Module,
+    data: DataSet,
+    *,
+    split: str = "test",
+    batch_size: int = 500,
+    device: torch.device | str | None = None,
+) -> Evaluation:
+    """Cross entropy and accuracy of `model` in evaluation mode; the mode of each layer is put back.
+
+    Args:
+        model: gives logits `(N, classes)`.
+        data: the data set; its images are normalised by its own statistics.
+        split: "test" (default) or "train".
+        batch_size: images at a time, default 500.
+        device: where the batches go, by default where the model's parameters are.
+
+    Raises:
+        ArgumentError: an unknown `split`, or a `batch_size` below 1.
+    """
+    check_choice("split", split, ("test", "train"))
+    if device is None:
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    chosen = data.train if split == "train" else data.test
+    batches = Batches(chosen, batch_size, data.mean, data.std, device=device, shuffle=False, seed=0)
+    sums = evaluate_batches(model, batches)
+    loss, correct, count = sums.tolist()
+    return Evaluation(loss / count, correct / count, int(count))
+
+
+@torch.no_grad()
+def evaluate_batches(model: nn.Module, batches: Batches) -> torch.Tensor:
+    """Sums over this rank's samples (3,), float64 on the CPU: loss, found classes, samples."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    sums = torch.zeros(3, dtype=torch.float64)
+    try:
+        for images, labels, _ in batches.epoch(0):
+            if len(labels) == 0:
+                continue
+            logits = model(images).float()
+            loss = F.cross_entropy(logits, labels, reduction="sum")
+            found = (logits.argmax(1) == labels).sum()
+            sums += torch.stack([loss, found, loss.new_tensor(len(labels))]).double().cpu()
+    finally:
+        for module in training:
+            module.training = True
+    return sums

@@ -1,0 +1,212 @@
+"""`fit`: the one training loop, on one device or many."""
+
+import contextlib
+import hashlib
+import math
+import os
+import time
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import nn
+
+from openwork.data import Augment, Batches, DataSet
+from openwork.errors import OpenworkError
+from openwork.nn import Plan
+from openwork.train._sync_batchnorm import synced_batchnorm
+from openwork.train.evaluate import evaluate_batches
+from openwork.train.metrics import EpochMetrics, EventLog
+from openwork.train.optimizers import make_optimizer
+from openwork.train.progress import ProgressBar
+from openwork.train.recipe import Recipe
+from openwork.train.run_folder import EVENTS, RunFolder, identity_of
+from openwork.train.schedules import lr_factor
+
+_PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {
+    "float32": "32-true",
+    "bfloat16": "bf16-mixed",
+}
+
+
+def fit(
+    model: nn.Module,
+    data: DataSet,
+    recipe: Recipe,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    plan: Plan | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> list[EpochMetrics]:
+    """Train `model` in place on `data` as `recipe` says.
+
+    Under `torchrun` the processes share each batch and hold the same weights after every step;
+    `recipe.batch_size` is the batch of all together, and batch normalisation sees all of it. A
+    run that stops at any moment, by whatever cause, goes on from its last finished epoch.
+
+    Args:
+        model: gives logits `(N, classes)`; on return it is on the CPU or the device it ran on, in
+            evaluation mode.
+        data: the data set.
+        recipe: how to train.
+        out: folder for checkpoints, metrics and events; None (default) keeps nothing.
+        resume: go on with the run in `out`, or start it if there is none yet.
+        plan: the plan that `model` was made sparse with, to be noted down in `out`.
+        device: "auto" (default), "cpu" or "cuda".
+        progress: show bars and a line for each epoch on standard error, default True.
+
+    Returns:
+        One row an epoch, those before a resumption included.
+
+    Raises:
+        CheckpointError: `out` holds a run already, or resuming meets another model, data set,
+            recipe or plan.
+        OpenworkError: `out` cannot be written to, or the loss is no number any more.
+    """
+    fabric = _fabric(recipe, device)
+    fabric.launch()
+    optimizer = make_optimizer(model.parameters(), recipe)
+    folder = None
+    history: list[EpochMetrics] = []
+    if out is not None:
+        folder = RunFolder(Path(out), identity_of(model, data.name, recipe), plan)
+        if resume and folder.has_state():
+            history = folder.resume(model, optimizer)
+            if fabric.is_global_zero:
+                folder.export(model, history)
+        elif fabric.is_global_zero:
+            folder.begin()
+        fabric.barrier()
+    events = None
+    if folder is not None and fabric.is_global_zero:
+        events = EventLog(folder.path / EVENTS, history)
+    train, test = _batches(data, recipe, fabric)
+    title = type(model).__name__ if out is None else Path(out).name
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(synced_batchnorm(model, fabric.world_size))
+        if events is not None:
+            stack.callback(events.close)
+        shown = progress and fabric.is_global_zero
+        bar = ProgressBar(title, recipe.epochs, len(train), len(history), shown)
+        stack.enter_context(bar)
+        wrapped, fabric_optimizer = fabric.setup(model, optimizer)
+        for epoch in range(len(history), recipe.epochs):
+            began = time.perf_counter()
+            _seed(recipe.seed, epoch, fabric.global_rank)
+            sums = _train_epoch(fabric, wrapped, fabric_optimizer, train, recipe, epoch, bar)
+            loss, accuracy = _means(fabric, sums)
+            # Not the wrapped model, whose ranks wait for each other in every call: the last batch
+            # may leave some without samples.
+            with fabric.autocast():
+                test_sums = evaluate_batches(model, test)
+            test_loss, test_accuracy = _means(fabric, test_sums)
+            # After the sums over ranks, so that all of them stop; before anything is kept.
+            if not math.isfinite(loss + test_loss):
+                raise OpenworkError(
+                    f"the loss is not a number any more in epoch {epoch + 1}; lower `lr` "
+                    f"({recipe.peak_lr}) or add `warmup`"
+                )
+            row = EpochMetrics(
+                epoch=epoch + 1,
+                lr=optimizer.param_groups[0]["lr"],
+                train_loss=loss,
+                train_accuracy=accuracy,
+                test_loss=test_loss,
+                test_accuracy=test_accuracy,
+                seconds=time.perf_counter() - began,
+            )
+            history.append(row)
+            if folder is not None and events is not None:
+                folder.finish_epoch(model, optimizer, history)
+                events.add(row)
+            bar.epoch(row)
+    model.eval()
+    return history
+
+
+def _fabric(recipe: Recipe, device: str) -> Fabric:
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return Fabric(
+        accelerator=device,
+        devices=local,
+        num_nodes=max(1, world // local),
+        strategy="ddp" if world > 1 else "auto",
+        precision=_PRECISION[recipe.precision],
+    )
+
+
+def _batches(data: DataSet, recipe: Recipe, fabric: Fabric) -> tuple[Batches, Batches]:
+    share = {"device": fabric.device, "rank": fabric.global_rank, "world": fabric.world_size}
+    augment = None
+    if recipe.flip or recipe.crop_padding:
+        augment = Augment(flip=recipe.flip, crop_padding=recipe.crop_padding)
+    train = Batches(
+        data.train,
+        recipe.batch_size,
+        data.mean,
+        data.std,
+        shuffle=True,
+        seed=recipe.seed,
+        augment=augment,
+        **share,
+    )
+    test_size = max(500, recipe.batch_size)
+    test = Batches(data.test, test_size, data.mean, data.std, shuffle=False, seed=0, **share)
+    return train, test
+
+
+def _train_epoch(
+    fabric: Fabric,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Batches,
+    recipe: Recipe,
+    epoch: int,
+    bar: ProgressBar,
+) -> torch.Tensor:
+    """One pass; sums over this rank's samples (3,): loss, found classes, samples."""
+    model.train()
+    sums = torch.zeros(3, dtype=torch.float64, device=fabric.device)
+    for step, (images, labels, global_count) in enumerate(batches.epoch(epoch)):
+        at = (epoch + step / len(batches)) / recipe.epochs
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.peak_lr * lr_factor(
+                recipe.schedule,
+                at,
+                warmup=recipe.warmup,
+                milestones=recipe.milestones,
+                drop=recipe.drop,
+            )
+        logits = model(images)
+        loss = F.cross_entropy(
+            logits.float(), labels, reduction="sum", label_smoothing=recipe.label_smoothing
+        )
+        optimizer.zero_grad()
+        # DDP takes the mean over ranks; this makes it the mean over the global batch, also where
+        # the last batch does not divide evenly.
+        fabric.backward(loss * (fabric.world_size / global_count))
+        optimizer.step()
+        found = (logits.detach().argmax(1) == labels).sum()
+        sums += torch.stack([loss.detach(), found, loss.new_tensor(len(labels))]).double()
+        bar.step()
+    return sums
+
+
+def _means(fabric: Fabric, sums: torch.Tensor) -> tuple[float, float]:
+    total = sums.to(fabric.device)
+    if fabric.world_size > 1:
+        dist.all_reduce(total)
+    loss, found, count = total.tolist()
+    return loss / count, found / count
+
+
+def _seed(seed: int, epoch: int, rank: int) -> None:
+    """Dropout and the like draw the same in a resumed epoch as in an uninterrupted one."""
+    digest = hashlib.sha256(f"{seed}/{epoch}/{rank}".encode()).digest()
+    torch.manual_seed(int.from_bytes(digest[:8], "little"))

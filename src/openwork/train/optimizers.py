@@ -1,0 +1,54 @@
+"""Optimisers by name, with L2 and decoupled weight decay kept apart."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from openwork.train.recipe import Recipe
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "adagrad": torch.optim.Adagrad,
+    "adadelta": torch.optim.Adadelta,
+    "rmsprop": torch.optim.RMSprop,
+}
+DEFAULT_LR = {
+    "sgd": 0.1,
+    "adam": 1e-3,
+    "adamw": 1e-3,
+    "adagrad": 1e-2,
+    "adadelta": 1.0,
+    "rmsprop": 1e-3,
+}
+
+
+def make_optimizer(parameters: Iterable[nn.Parameter], recipe: "Recipe") -> torch.optim.Optimizer:
+    """The optimiser that `recipe` names, over those of `parameters` that train."""
+    kind = OPTIMIZERS[recipe.optimizer]
+    settings: dict[str, Any] = {"lr": recipe.peak_lr, "weight_decay": recipe.l2}
+    if recipe.optimizer in ("sgd", "rmsprop"):
+        settings["momentum"] = recipe.momentum
+    if recipe.optimizer == "adamw":
+        settings["weight_decay"] = recipe.weight_decay
+    optimizer = kind([p for p in parameters if p.requires_grad], **settings)
+    if recipe.weight_decay and recipe.optimizer != "adamw":
+        _decay_decoupled(optimizer, recipe.weight_decay)
+    return optimizer
+
+
+def _decay_decoupled(optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
+    """Shrink every weight by `1 - lr * weight_decay` before each step, as AdamW does."""
+
+    @torch.no_grad()
+    def shrink(optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.mul_(1 - group["lr"] * weight_decay)
+
+    optimizer.register_step_pre_hook(shrink)

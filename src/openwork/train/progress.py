@@ -1,0 +1,58 @@
+"""What the person at the terminal sees while a network trains."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from openwork.train.metrics import EpochMetrics
+
+
+class ProgressBar:
+    """A bar over all steps of a run, and a line for each finished epoch.
+
+    Args:
+        title: what is being trained.
+        epochs: of the whole run.
+        steps: of one epoch.
+        finished: epochs that an earlier part of the run has behind it.
+        shown: False prints nothing, for ranks other than the first.
+    """
+
+    def __init__(self, title: str, epochs: int, steps: int, finished: int, shown: bool) -> None:
+        self._console = Console(quiet=not shown, stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._title, self._epochs = title, epochs
+        total = epochs * steps
+        self._task = self._progress.add_task(title, total=total, completed=finished * steps)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def step(self) -> None:
+        self._progress.advance(self._task)
+
+    def epoch(self, row: EpochMetrics) -> None:
+        self._console.print(
+            f"{self._title}  epoch {row.epoch:>{len(str(self._epochs))}}/{self._epochs}  "
+            f"loss {row.train_loss:.4f}  train {row.train_accuracy:.2%}  "
+            f"test {row.test_accuracy:.2%}  {row.seconds:.1f} s",
+            highlight=False,
+        )

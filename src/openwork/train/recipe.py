@@ -1,0 +1,143 @@
+"""`Recipe`: everything that decides a training run beside the network and the data."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from openwork._yaml import load_mapping
+from openwork.errors import ArgumentError
+from openwork.patterns._checks import check_choice, check_count, check_seed
+from openwork.train.optimizers import DEFAULT_LR, OPTIMIZERS
+from openwork.train.schedules import SCHEDULES
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. The same recipe, network and data give the same run.
+
+    Args:
+        epochs: passes over the training split, default 10.
+        batch_size: samples in a step over all processes together, default 128.
+        optimizer: "sgd" (default), "adam", "adamw", "adagrad", "adadelta" or "rmsprop".
+        lr: peak learning rate; None (default) takes 0.1, 1e-3, 1e-3, 1e-2, 1.0, 1e-3.
+        momentum: of sgd and rmsprop, default 0.9.
+        l2: added to the gradient as `l2 * weight` before the update rule, default 0.
+        weight_decay: decoupled; the update also multiplies each weight by
+            `1 - lr * weight_decay`, default 0. With adaptive optimisers the two differ much.
+            Both act on every parameter, those of batch normalisation included.
+        schedule: "cosine" (default), "linear", "step" or "constant".
+        warmup: share of the run, in [0, 1), over which the rate first rises linearly, default 0.
+        milestones: for "step": shares of the run after warm-up at which the rate drops, default
+            (0.5, 0.75).
+        drop: for "step": factor of each drop, default 0.1.
+        label_smoothing: in [0, 1), default 0.
+        flip: flip training images left-right at random, default False.
+        crop_padding: pad training images by so many pixels and crop at random, default 0.
+        precision: "float32" (default) or "bfloat16" (autocast; parameters stay float32).
+        seed: of initialisation, order, augmentation and dropout, default 0.
+
+    Raises:
+        ArgumentError: a value out of its range.
+    """
+
+    epochs: int = 10
+    batch_size: int = 128
+    optimizer: str = "sgd"
+    lr: float | None = None
+    momentum: float = 0.9
+    l2: float = 0.0
+    weight_decay: float = 0.0
+    schedule: str = "cosine"
+    warmup: float = 0.0
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    drop: float = 0.1
+    label_smoothing: float = 0.0
+    flip: bool = False
+    crop_padding: int = 0
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_count("epochs", self.epochs)
+        check_count("batch_size", self.batch_size)
+        check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
+        check_choice("schedule", self.schedule, tuple(SCHEDULES))
+        check_choice("precision", self.precision, PRECISIONS)
+        check_seed(self.seed)
+        if self.lr is None:
+            object.__setattr__(self, "lr", DEFAULT_LR[self.optimizer])
+        _check_range("lr", self.lr, above=0.0)
+        _check_range("drop", self.drop, above=0.0)
+        for name in ("l2", "weight_decay"):
+            _check_range(name, getattr(self, name), least=0.0)
+        for name in ("momentum", "warmup", "label_smoothing"):
+            _check_range(name, getattr(self, name), least=0.0, below=1.0)
+        if not isinstance(self.milestones, list | tuple):
+            raise ArgumentError(f"`milestones`={self.milestones!r} must be a list of numbers")
+        object.__setattr__(self, "milestones", tuple(self.milestones))
+        for share in self.milestones:
+            _check_range("milestones", share, above=0.0, below=1.0)
+        if not isinstance(self.flip, bool):
+            raise ArgumentError(f"`flip`={self.flip!r} must be true or false")
+        check_seed(self.crop_padding, "crop_padding")
+        if self.optimizer == "adamw" and self.l2:
+            raise ArgumentError(
+                f"`l2`={self.l2} does not go with `optimizer`='adamw', which decays decoupled; "
+                "use 'adam' with `l2`, or `weight_decay`"
+            )
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate that the schedule multiplies."""
+        return self.lr if self.lr is not None else DEFAULT_LR[self.optimizer]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as plain data."""
+        return asdict(self) | {"milestones": list(self.milestones)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`; what is left out takes its default.
+
+        Raises:
+            ArgumentError: an unknown key, or a value out of its range.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = [str(key) for key in data if key not in known]
+        if unknown:
+            raise ArgumentError(
+                f"a recipe has no {', '.join(map(repr, unknown))}; it has {', '.join(known)}"
+            )
+        return cls(**data)
+
+    @classmethod
+    def from_yaml(cls, path: str | os.PathLike[str]) -> Self:
+        """The recipe in a YAML file.
+
+        Raises:
+            ArgumentError: no such file, not YAML, or as for `from_dict`.
+        """
+        try:
+            return cls.from_dict(load_mapping(Path(path).read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, ArgumentError) as error:
+            raise ArgumentError(f"recipe {str(path)!r}: {error}") from error
+
+
+def _check_range(
+    argument: str,
+    value: Any,
+    *,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    below: float = math.inf,
+) -> None:
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    if not numeric or not (above < value < below and value >= least):
+        low = f"above {above}" if above > -math.inf else f"at least {least}"
+        high = f" and below {below}" if below < math.inf else ""
+        raise ArgumentError(f"`{argument}`={value!r} must be a number {low}{high}")

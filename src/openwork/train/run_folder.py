@@ -1,0 +1,215 @@
+"""A run's folder: what it is, where it stands, and going on from there.
+
+    state.safetensors  model, optimiser, history and identity after the last finished epoch
+    model.safetensors  the model alone, for `openwork.load`
+    plan.yaml          the plan, if there is one
+    metrics.csv        one row an epoch
+    events/            the same for TensorBoard
+
+Each file is replaced in one step, `state` first: a run killed at any moment goes on from `state`.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from openwork import models
+from openwork._files import writable_folder
+from openwork.errors import CheckpointError
+from openwork.io import _container, save
+from openwork.io.checkpoint import distinct
+from openwork.nn import Plan
+from openwork.nn._layers import sparse_layers
+from openwork.train.metrics import EpochMetrics, write_csv
+from openwork.train.recipe import Recipe
+
+STATE, MODEL, PLAN, CSV, EVENTS = (
+    "state.safetensors",
+    "model.safetensors",
+    "plan.yaml",
+    "metrics.csv",
+    "events",
+)
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Args:
+        path: made if need be.
+        identity: what must be equal for a run to go on: recipe, model, data, patterns.
+        plan: noted down for the reader, or None.
+
+    Raises:
+        OpenworkError: the folder cannot be written to.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any], plan: Plan | None) -> None:
+        self.path = writable_folder(path, "out")
+        self._identity = dict(identity)
+        self._plan = plan
+
+    def has_state(self) -> bool:
+        """Whether an epoch has been finished here."""
+        return (self.path / STATE).exists()
+
+    def begin(self) -> None:
+        """Start a new run here.
+
+        Raises:
+            CheckpointError: the folder holds a run already, or the disk is full.
+        """
+        if self.has_state():
+            raise CheckpointError(
+                f"`out`={str(self.path)!r} holds a run already; go on with it (`resume`) or choose "
+                "another folder"
+            )
+        if self._plan is not None:
+            with _writing(self.path / PLAN):
+                self._plan.to_yaml(self.path / PLAN)
+
+    def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[EpochMetrics]:
+        """Put model and optimiser where the run stands; the history of the finished epochs.
+
+        Raises:
+            CheckpointError: no run here, a damaged one, or one of another model, data set, recipe
+                or plan.
+        """
+        tensors, header = _container.read(self.path / STATE)
+        if header.get("kind") != "run":
+            raise CheckpointError(f"{STATE} in {str(self.path)!r} is not the state of a run")
+        _check_identity(header["identity"], self._identity, self.path)
+        weights = {
+            name.removeprefix("model."): tensor
+            for name, tensor in tensors.items()
+            if name.startswith("model.")
+        }
+        weights |= {alias: weights[name] for alias, name in header["aliases"].items()}
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"the run in {str(self.path)!r} has another model: {error}. "
+                "Resume with the model it was started with, or choose another folder"
+            ) from error
+        _restore_optimizer(optimizer, tensors, header["optimizer"])
+        return [EpochMetrics(**row) for row in header["history"]]
+
+    def finish_epoch(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        history: Sequence[EpochMetrics],
+    ) -> None:
+        """Keep everything that the next epoch starts from.
+
+        Raises:
+            CheckpointError: the disk is full; the epoch before is still whole.
+        """
+        weights, aliases = distinct(model.state_dict())
+        tensors = {f"model.{name}": value for name, value in weights.items()}
+        plain = _collect_optimizer(optimizer, tensors)
+        header = {
+            "kind": "run",
+            "identity": self._identity,
+            "aliases": aliases,
+            "optimizer": plain,
+            "history": [dataclasses.asdict(row) for row in history],
+        }
+        _container.write(self.path / STATE, tensors, header)
+        self.export(model, history)
+
+    def export(self, model: nn.Module, history: Sequence[EpochMetrics]) -> None:
+        """Write what is made from the state: a killed run may have left it an epoch behind."""
+        save(
+            model,
+            self.path / MODEL,
+            plan=self._plan,
+            metrics=dataclasses.asdict(history[-1]) | {"data": self._identity["data"]},
+        )
+        with _writing(self.path / CSV):
+            write_csv(self.path / CSV, history)
+
+
+def identity_of(model: nn.Module, data: str, recipe: Recipe) -> dict[str, Any]:
+    """What makes a run this run: a change of any of it makes another."""
+    source = models.source_of(model)
+    return {
+        "model": source.to_dict() if source else type(model).__name__,
+        "data": data,
+        "recipe": recipe.to_dict(),
+        "patterns": {n: layer.pattern.digest[:16] for n, layer in sparse_layers(model).items()},
+    }
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"{str(path)!r} could not be written ({error}); an earlier file there is unharmed. "
+            "Free some space, then resume"
+        ) from error
+
+
+def _check_identity(stored: dict[str, Any], own: dict[str, Any], path: Path) -> None:
+    for key in ("model", "data", "recipe"):
+        if stored[key] != own[key]:
+            difference = _difference(stored[key], own[key])
+            raise CheckpointError(
+                f"the run in {str(path)!r} has another {key}: {difference}. "
+                "Resume with the arguments it was started with, or choose another folder"
+            )
+    if stored["patterns"] != own["patterns"]:
+        names = stored["patterns"].keys() | own["patterns"].keys()
+        differ = sorted(n for n in names if stored["patterns"].get(n) != own["patterns"].get(n))
+        raise CheckpointError(
+            f"the run in {str(path)!r} has another plan: {len(differ)} layers differ, the first is "
+            f"{differ[0]!r}. Resume with the plan in {PLAN} there, or choose another folder"
+        )
+
+
+def _difference(stored: Any, own: Any) -> str:
+    if not isinstance(stored, dict) or not isinstance(own, dict):
+        return f"{stored!r} there, {own!r} here"
+    keys = [key for key in stored.keys() | own.keys() if stored.get(key) != own.get(key)]
+    return "; ".join(
+        f"{key} is {stored.get(key)!r} there, {own.get(key)!r} here" for key in sorted(keys)
+    )
+
+
+def _collect_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
+) -> dict[str, dict[str, Any]]:
+    """Put the optimiser's tensors among `tensors`; what is plain data comes back."""
+    plain: dict[str, dict[str, Any]] = {}
+    for index, state in optimizer.state_dict()["state"].items():
+        plain[str(index)] = {}
+        for key, value in state.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"optimizer.{index}.{key}"] = value
+            else:
+                plain[str(index)][key] = value
+    return plain
+
+
+def _restore_optimizer(
+    optimizer: torch.optim.Optimizer,
+    tensors: Mapping[str, torch.Tensor],
+    plain: Mapping[str, Mapping[str, Any]],
+) -> None:
+    state: dict[int, dict[str, Any]] = {int(index): dict(rest) for index, rest in plain.items()}
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind == "optimizer":
+            index, _, key = rest.partition(".")
+            state[int(index)][key] = tensor
+    # Groups hold what the recipe says and the schedule sets; only the state is the run's own.
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,0 +1,119 @@
+"""The commands, run as a person runs them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import openwork as ow
+from openwork.cli.app import app
+
+PLAN = 'seed: 1\nlayers:\n  "conv:*": {pattern: random, density: 0.2}\n  features.0: dense\n'
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> str:
+    """A folder of two classes, eight images each, grey squares of 16 pixels."""
+    for label, shade in (("dark", 20), ("light", 220)):
+        folder = tmp_path / "images" / label
+        folder.mkdir(parents=True)
+        for index in range(8):
+            Image.new("L", (16, 16), shade + index).save(folder / f"{index}.png")
+    return f"folder:{tmp_path / 'images'}"
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> str:
+    path = tmp_path / "plan.yaml"
+    path.write_text(PLAN)
+    return str(path)
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "openwork", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def _train(out: Path, images: str, *more: str) -> list[str]:
+    fixed = ["train", "--model", "vgg-small", "--data", images, "--optimizer", "adam"]
+    return [*fixed, "--batch-size", "6", "--out", str(out), *more]
+
+
+def test_train_eval_and_resume(tmp_path: Path, images: str, plan: str) -> None:
+    runner = CliRunner()
+    out = tmp_path / "run"
+    command = _train(out, images, "--plan", plan, "--epochs", "3")
+    result = runner.invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "after 3 epochs" in result.stdout
+    assert {p.name for p in out.iterdir()} == {
+        "events",
+        "metrics.csv",
+        "model.safetensors",
+        "plan.yaml",
+        "state.safetensors",
+    }
+    assert ow.Plan.from_yaml(out / "plan.yaml") == ow.Plan.from_yaml(plan)
+
+    for path in (out, out / "model.safetensors"):
+        result = runner.invoke(app, ["eval", str(path)], catch_exceptions=False)
+        assert result.exit_code == 0
+        assert "test accuracy" in result.stdout
+        assert "4 test images" in result.stdout
+
+    again = runner.invoke(app, [*command, "--resume"], catch_exceptions=False)
+    assert again.exit_code == 0
+    with pytest.raises(ow.CheckpointError, match="holds a run already"):
+        runner.invoke(app, command, catch_exceptions=False)
+    with pytest.raises(ow.CheckpointError, match="epochs is 3 there, 4 here"):
+        runner.invoke(app, [*command, "--resume", "--epochs", "4"], catch_exceptions=False)
+
+
+def test_options_override_a_recipe_file(tmp_path: Path, images: str) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("optimizer: sgd\nlr: 0.05\nepochs: 9\n")
+    out = tmp_path / "run"
+    command = _train(out, images, "--recipe", str(recipe), "--epochs", "1")
+    CliRunner().invoke(app, command, catch_exceptions=False)
+    rows = (out / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 2
+    # adam was given on the command line, so the file's rate for sgd does not hold for it.
+    assert float(rows[1].split(",")[1]) < 1e-3
+
+
+def test_preview_prints_the_table(plan: str) -> None:
+    command = ["preview", "--model", "vgg-small", "--plan", plan]
+    result = CliRunner().invoke(app, [*command, "--channels", "1", "--image-size", "28"])
+    assert result.exit_code == 0
+    assert "features.3" in result.stdout
+    assert "live MACs" in result.stdout
+
+
+def test_errors_reach_the_terminal_as_one_line(tmp_path: Path, images: str) -> None:
+    result = _run("train", "--model", "vgg-smal", "--data", images, "--out", str(tmp_path / "r"))
+    assert result.returncode == 1
+    assert "error: `name`" in result.stderr
+    assert "vgg-small" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert _run("eval", str(tmp_path / "nothing")).returncode == 1
+
+
+def test_env_runs_on_its_own() -> None:
+    result = _run("env")
+    assert result.returncode == 0
+    assert "kernels: reference" in result.stdout
+
+
+def test_images_that_are_not_square_need_a_size(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        folder = tmp_path / "wide" / label
+        folder.mkdir(parents=True)
+        for index in range(2):
+            Image.new("L", (20, 16)).save(folder / f"{index}.png")
+    command = _train(tmp_path / "run", f"folder:{tmp_path / 'wide'}")
+    with pytest.raises(ow.ArgumentError, match=r"16x20 pixels.*--image-size"):
+        CliRunner().invoke(app, command, catch_exceptions=False)

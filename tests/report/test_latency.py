@@ -1,0 +1,34 @@
+"""Latencies are measured in turns and leave the models as they were."""
+
+import pytest
+import torch
+from torch import nn
+
+from openwork.errors import ArgumentError
+from openwork.report import measure_latency
+
+
+class _Recorder(nn.Module):
+    def __init__(self, name: str, calls: list[tuple[str, bool]]) -> None:
+        super().__init__()
+        self.name, self.calls = name, calls
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        self.calls.append((self.name, self.training))
+        return input
+
+
+def test_models_take_turns_in_evaluation_mode() -> None:
+    calls: list[tuple[str, bool]] = []
+    models = [_Recorder("a", calls), _Recorder("b", calls)]
+    latencies = measure_latency(models, torch.zeros(1), passes=12, warmup=2)
+    assert calls == [("a", False), ("b", False)] * 14
+    assert all(model.training for model in models)
+    for latency in latencies:
+        assert latency.passes == 12
+        assert 0 < latency.low <= latency.median <= latency.high
+
+
+def test_nothing_to_measure_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="`passes`=0"):
+        measure_latency([nn.Identity()], torch.zeros(1), passes=0)

@@ -1,0 +1,137 @@
+"""What a user may import: the lists are pinned, and every name on them is documented."""
+
+import importlib
+import inspect
+
+import pytest
+
+import openwork as ow
+from openwork.errors import OpenworkError
+
+EXPORTS = {
+    "openwork": [
+        "ArgumentError",
+        "CheckpointError",
+        "DataError",
+        "MissingPackageError",
+        "OpenworkError",
+        "Pattern",
+        "Plan",
+        "PlanError",
+        "SparseConv2d",
+        "SparseLinear",
+        "__version__",
+        "data",
+        "densify_",
+        "info",
+        "load",
+        "models",
+        "nn",
+        "patterns",
+        "report",
+        "save",
+        "sparsify_",
+        "train",
+    ],
+    "openwork.patterns": [
+        "KINDS",
+        "Pattern",
+        "PatternSpec",
+        "block",
+        "dense",
+        "depth_multiplier",
+        "from_weight",
+        "layer_seed",
+        "random",
+    ],
+    "openwork.kernels": ["BACKENDS", "Backend", "sparse_conv2d", "sparse_linear"],
+    "openwork.nn": [
+        "LayerTable",
+        "MemoryUse",
+        "Plan",
+        "SparseConv2d",
+        "SparseLayer",
+        "SparseLinear",
+        "count_macs",
+        "densify_",
+        "memory_use",
+        "sparsify_",
+    ],
+    "openwork.data": [
+        "Augment",
+        "AugmentParameters",
+        "Batch",
+        "Batches",
+        "DataSet",
+        "Source",
+        "Split",
+        "load",
+        "names",
+    ],
+    "openwork.models": ["ModelSource", "build", "describe", "names", "source_of"],
+    "openwork.io": ["CheckpointInfo", "info", "load", "save"],
+    "openwork.train": ["EpochMetrics", "Evaluation", "Recipe", "evaluate", "fit"],
+    "openwork.report": [
+        "Comparison",
+        "Latency",
+        "NetworkCost",
+        "compare",
+        "environment",
+        "measure_latency",
+    ],
+}
+DOCUMENTED = [
+    (module, name)
+    for module, names in EXPORTS.items()
+    for name in names
+    if name not in ("__version__", "KINDS", "BACKENDS")
+]
+
+
+@pytest.mark.parametrize("module", EXPORTS)
+def test_the_export_list_is_as_written_here(module: str) -> None:
+    exported = importlib.import_module(module)
+    assert sorted(exported.__all__) == EXPORTS[module]
+    public = {
+        name
+        for name, value in vars(exported).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert public <= set(EXPORTS[module])
+
+
+@pytest.mark.parametrize(("module", "name"), DOCUMENTED)
+def test_every_exported_name_is_documented(module: str, name: str) -> None:
+    value = getattr(importlib.import_module(module), name)
+    text = inspect.getdoc(value) or ""
+    assert len(text) > 20
+    if not inspect.isfunction(value):
+        return
+    for parameter in inspect.signature(value).parameters:
+        assert parameter in text, f"`{parameter}` is not described"
+
+
+@pytest.mark.parametrize(("module", "name"), DOCUMENTED)
+def test_public_methods_are_documented(module: str, name: str) -> None:
+    value = getattr(importlib.import_module(module), name)
+    if not inspect.isclass(value):
+        return
+    undocumented = [
+        method
+        for method, function in vars(value).items()
+        if not method.startswith("_")
+        and (inspect.isfunction(function) or isinstance(function, classmethod | property))
+        and not inspect.getdoc(getattr(value, method))
+        and method != "forward"
+    ]
+    assert undocumented == []
+
+
+def test_errors_are_one_family_and_keep_to_pythons_own() -> None:
+    errors = [
+        value for value in vars(ow).values() if inspect.isclass(value) and "Error" in value.__name__
+    ]
+    assert len(errors) == 6
+    assert all(issubclass(error, OpenworkError) for error in errors)
+    assert issubclass(ow.ArgumentError, ValueError)
+    assert issubclass(ow.MissingPackageError, ImportError)
