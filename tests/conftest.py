@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+# Decoded data sets are shared by all test processes, and kept from one run to the next.
+_CACHE = Path(__file__).parent.parent / ".pytest_cache" / "openwork"
+os.environ.setdefault("OPENWORK_CACHE", str(_CACHE))
 # Test processes share the cores, and threads that wait for each other spin.
 torch.set_num_threads(1)
 

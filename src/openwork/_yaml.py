@@ -1,5 +1,6 @@
 """YAML that a person wrote: plain data only, and no key twice."""
 
+import re
 from typing import Any
 
 import yaml
@@ -17,6 +18,14 @@ class _StrictLoader(yaml.SafeLoader):
                 raise ArgumentError(f"line {line} gives {key!r} a second time; keep one of the two")
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 takes 1e-3, which everybody writes, for a word.
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
 
 
 def load_mapping(text: str) -> dict[str, Any]:

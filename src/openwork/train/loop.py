@@ -15,8 +15,9 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from openwork.data import Augment, Batches, DataSet
-from openwork.errors import OpenworkError
+from openwork.errors import ArgumentError, OpenworkError
 from openwork.nn import Plan
+from openwork.patterns._checks import check_choice
 from openwork.train._sync_batchnorm import synced_batchnorm
 from openwork.train.evaluate import evaluate_batches
 from openwork.train.metrics import EpochMetrics, EventLog
@@ -64,17 +65,20 @@ def fit(
         One row an epoch, those before a resumption included.
 
     Raises:
+        ArgumentError: `resume` without `out`, or an unknown `device`.
         CheckpointError: `out` holds a run already, or resuming meets another model, data set,
             recipe or plan.
         OpenworkError: `out` cannot be written to, or the loss is no number any more.
     """
+    if resume and out is None:
+        raise ArgumentError("`resume`=True needs `out`, the folder of the run to go on with")
     fabric = _fabric(recipe, device)
     fabric.launch()
     optimizer = make_optimizer(model.parameters(), recipe)
     folder = None
     history: list[EpochMetrics] = []
     if out is not None:
-        folder = RunFolder(Path(out), identity_of(model, data.name, recipe), plan)
+        folder = RunFolder(Path(out), identity_of(model, data, recipe), plan)
         if resume and folder.has_state():
             history = folder.resume(model, optimizer)
             if fabric.is_global_zero:
@@ -132,6 +136,10 @@ def fit(
 def _fabric(recipe: Recipe, device: str) -> Fabric:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    check_choice("device", device, ("auto", "cpu", "cuda"))
+    if device == "auto":
+        # Fabric's own choice would take Apple's GPU, which has no float64 to sum in.
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     return Fabric(
         accelerator=device,
         devices=local,

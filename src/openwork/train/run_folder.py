@@ -11,15 +11,18 @@ Each file is replaced in one step, `state` first: a run killed at any moment goe
 
 import contextlib
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from openwork import models
 from openwork._files import writable_folder
+from openwork.data import DataSet
 from openwork.errors import CheckpointError
 from openwork.io import _container, save
 from openwork.io.checkpoint import distinct
@@ -94,7 +97,7 @@ class RunFolder:
             model.load_state_dict(weights)
         except RuntimeError as error:
             raise CheckpointError(
-                f"the run in {str(self.path)!r} has another model: {error}. "
+                f"the run in {str(self.path)!r} has another model: {error} "
                 "Resume with the model it was started with, or choose another folder"
             ) from error
         _restore_optimizer(optimizer, tensors, header["optimizer"])
@@ -130,18 +133,25 @@ class RunFolder:
             model,
             self.path / MODEL,
             plan=self._plan,
-            metrics=dataclasses.asdict(history[-1]) | {"data": self._identity["data"]},
+            metrics=dataclasses.asdict(history[-1]) | {"data": self._identity["data"]["name"]},
         )
         with _writing(self.path / CSV):
             write_csv(self.path / CSV, history)
 
 
-def identity_of(model: nn.Module, data: str, recipe: Recipe) -> dict[str, Any]:
+def identity_of(model: nn.Module, data: DataSet, recipe: Recipe) -> dict[str, Any]:
     """What makes a run this run: a change of any of it makes another."""
     source = models.source_of(model)
     return {
         "model": source.to_dict() if source else type(model).__name__,
-        "data": data,
+        "data": {
+            "name": data.name,
+            "train": len(data.train),
+            "test": len(data.test),
+            "labels": _digest(data.train.labels),
+            "pixels": [*data.mean, *data.std],
+        },
+        "frozen": [n for n, p in model.named_parameters() if not p.requires_grad],
         "recipe": recipe.to_dict(),
         "patterns": {n: layer.pattern.digest[:16] for n, layer in sparse_layers(model).items()},
     }
@@ -159,7 +169,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _check_identity(stored: dict[str, Any], own: dict[str, Any], path: Path) -> None:
-    for key in ("model", "data", "recipe"):
+    for key in ("model", "data", "recipe", "frozen"):
         if stored[key] != own[key]:
             difference = _difference(stored[key], own[key])
             raise CheckpointError(
@@ -173,6 +183,10 @@ def _check_identity(stored: dict[str, Any], own: dict[str, Any], path: Path) -> 
             f"the run in {str(path)!r} has another plan: {len(differ)} layers differ, the first is "
             f"{differ[0]!r}. Resume with the plan in {PLAN} there, or choose another folder"
         )
+
+
+def _digest(labels: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest()[:16]
 
 
 def _difference(stored: Any, own: Any) -> str:

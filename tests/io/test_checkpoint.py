@@ -1,0 +1,429 @@
+"""`save`, `load` and `info`: a model comes back as it went."""
+
+import copy
+import pickle
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from openwork import _version
+from openwork.errors import ArgumentError, CheckpointError
+from openwork.io import _container, info, load, save
+from openwork.models import ModelSource, build, source_of
+from openwork.nn import Plan, SparseConv2d, SparseLinear, sparsify_
+from openwork.patterns import Pattern, block
+
+HALF = Plan({"*": {"pattern": "random", "density": 0.5}})
+
+
+def _dense() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(4, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, (3, 1), groups=2, bias=False),
+        nn.Flatten(),
+        nn.Linear(8 * 4 * 6, 5),
+    )
+
+
+def _taps(*shape: int, groups: int = 1) -> Pattern:
+    return Pattern(np.random.default_rng(0).random(shape) < 0.4, groups)
+
+
+PLANS = {
+    "dense": None,
+    "random": HALF,
+    "block": Plan({"0": {"pattern": "block", "density": 0.5, "b_out": 4}, "5": "dense"}),
+    "block drawn": Plan({"0": block(8, 4, 3, density=0.25, b_out=2, b_in=2)}),
+    "taps": Plan({"0": _taps(8, 4, 3, 3), "3": _taps(8, 4, 3, 1, groups=2), "5": _taps(5, 192)}),
+    "wide gaps": Plan({"5": Pattern(np.eye(5, 192, k=187, dtype=bool))}),
+}
+
+
+def _trained(plan: Plan | None) -> nn.Sequential:
+    """A model whose weights, running statistics and counters are all off their start."""
+    torch.manual_seed(1)
+    model = _dense()
+    if plan is not None:
+        sparsify_(model, plan)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(torch.randn(8, 4, 6, 6)).square().mean().backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    return model
+
+
+def _equal_states(one: nn.Module, two: nn.Module) -> bool:
+    left, right = one.state_dict(), two.state_dict()
+    return left.keys() == right.keys() and all(
+        left[n].dtype == right[n].dtype and torch.equal(left[n], right[n]) for n in left
+    )
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
+def test_a_model_of_ones_own_comes_back_bit_for_bit(plan: Plan | None, tmp_path: Path) -> None:
+    model = _trained(plan)
+    save(model, tmp_path / "m", plan=plan)
+    back = load(tmp_path / "m", _dense)
+    assert [type(m) for m in back.modules()] == [type(m) for m in model.modules()]
+    assert _equal_states(back, model)
+    assert back[1].num_batches_tracked == 3
+    input = torch.randn(3, 4, 6, 6)
+    assert torch.equal(back(input), model(input))
+    assert torch.equal(back.eval()(input), model.eval()(input))
+    for name in (0, 3, 5):
+        if isinstance(model[name], SparseConv2d | SparseLinear):
+            assert back[name].pattern == model[name].pattern
+    assert info(tmp_path / "m").plan == plan
+
+
+@pytest.mark.parametrize("name", ["mlp:192-20-10", "mnist_3conv"])
+def test_a_model_by_name_needs_no_build_function(name: str, tmp_path: Path) -> None:
+    size = 8 if name.startswith("mlp") else 32
+    model = sparsify_(build(name, image_size=size, depth_multiplier=0.5), HALF).eval()
+    save(model, tmp_path / "m", plan=HALF, metrics={"accuracy": 0.5})
+    back = load(tmp_path / "m").eval()
+    assert source_of(back) == source_of(model)
+    input = torch.randn(2, 3, size, size)
+    assert torch.equal(back(input), model(input))
+
+
+def test_a_loaded_model_trains_on_as_the_saved_one(tmp_path: Path) -> None:
+    model = _trained(HALF)
+    save(model, tmp_path / "m")
+    input = torch.randn(4, 4, 6, 6)
+    for network in (model, back := load(tmp_path / "m", _dense)):
+        optimizer = torch.optim.Adam(network.parameters())
+        network(input).square().sum().backward()
+        optimizer.step()
+    assert _equal_states(back, model)
+
+
+@pytest.mark.parametrize("plan", [None, Plan({"0": {"pattern": "random", "density": 0.5}})])
+def test_tied_weights_stay_tied_and_are_stored_once(plan: Plan | None, tmp_path: Path) -> None:
+    def tied() -> nn.Sequential:
+        model = nn.Sequential(nn.Linear(6, 6), nn.Linear(200, 200), nn.Linear(200, 200))
+        model[2].weight = model[1].weight
+        return model
+
+    model = tied()
+    if plan is not None:
+        sparsify_(model, plan)
+    save(model, tmp_path / "m")
+    back = load(tmp_path / "m", tied)
+    assert back[2].weight is back[1].weight
+    assert _equal_states(back, model)
+    assert (tmp_path / "m").stat().st_size < 1.2 * 200 * 200 * 4
+
+
+def test_a_shared_sparse_layer_stays_shared(tmp_path: Path) -> None:
+    def shared() -> nn.Sequential:
+        layer = nn.Linear(6, 6)
+        return nn.Sequential(layer, nn.ReLU(), nn.Sequential(layer))
+
+    model = sparsify_(shared(), HALF)
+    save(model, tmp_path / "m")
+    back = load(tmp_path / "m", shared)
+    assert isinstance(back[0], SparseLinear)
+    assert back[2][0] is back[0]
+    assert _equal_states(back, model)
+
+
+def test_a_single_sparse_layer_comes_back(tmp_path: Path) -> None:
+    layer = SparseLinear(_taps(5, 7))
+    save(layer, tmp_path / "m")
+    for make in (lambda: nn.Linear(7, 5), lambda: SparseLinear(_taps(5, 7))):
+        back = load(tmp_path / "m", make)
+        assert isinstance(back, SparseLinear)
+        assert _equal_states(back, layer)
+
+
+def test_a_build_function_may_make_the_model_sparse_itself(tmp_path: Path) -> None:
+    model = _trained(HALF)
+    save(model, tmp_path / "m")
+    assert _equal_states(load(tmp_path / "m", lambda: sparsify_(_dense(), HALF)), model)
+    other = Plan({"*": {"pattern": "random", "density": 0.5}}, seed=1)
+    with pytest.raises(CheckpointError, match="pattern"):
+        load(tmp_path / "m", lambda: sparsify_(_dense(), other))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_the_type_of_the_numbers_stays(dtype: torch.dtype, tmp_path: Path) -> None:
+    model = _trained(HALF).to(dtype)
+    save(model, tmp_path / "m")
+    back = load(tmp_path / "m", _dense)
+    assert back[0].weight.dtype == dtype
+    assert _equal_states(back, model)
+    input = torch.randn(2, 4, 6, 6, dtype=dtype)
+    assert torch.equal(back.eval()(input), model.eval()(input))
+
+
+def test_buffers_of_ones_own_are_kept(tmp_path: Path) -> None:
+    def buffered() -> nn.Module:
+        model = nn.Sequential(nn.Linear(3, 3))
+        model.register_buffer("whole", torch.zeros(6))
+        model.register_buffer("part", model.whole[:3])
+        model.register_buffer("mask", torch.zeros(2, dtype=torch.bool))
+        return model
+
+    model = buffered()
+    model.whole.copy_(torch.arange(6))
+    model.mask[1] = True
+    save(model, tmp_path / "m")
+    back = load(tmp_path / "m", buffered)
+    assert _equal_states(back, model)
+    assert back.part.tolist() == [0, 1, 2]
+
+
+def test_info_tells_what_was_noted_down(tmp_path: Path) -> None:
+    model = sparsify_(build("mlp:12-6-4", image_size=2, num_classes=4), HALF)
+    metrics = {"accuracy": 0.25, "epoch": 3, "data": "mnist", "none": None}
+    save(model, tmp_path / "m", plan=HALF, metrics=metrics)
+    told = info(tmp_path / "m")
+    assert told.source == ModelSource("mlp:12-6-4", num_classes=4, image_size=2)
+    assert told.plan == HALF
+    assert told.metrics == metrics
+    assert told.version == _version.__version__
+    save(nn.Linear(2, 2), tmp_path / "own")
+    told = info(tmp_path / "own")
+    assert (told.source, told.plan, told.metrics) == (None, None, {})
+
+
+def test_the_file_shrinks_with_the_density(tmp_path: Path) -> None:
+    def dense() -> nn.Sequential:
+        return nn.Sequential(*(nn.Conv2d(128, 128, 3) for _ in range(3)))
+
+    save(dense(), tmp_path / "dense")
+    model = sparsify_(dense(), Plan({"*": {"pattern": "random", "density": 0.1}}))
+    save(model, tmp_path / "sparse")
+    density = model[0].pattern.density
+    assert 0.09 < density < 0.11
+    full, thin = ((tmp_path / name).stat().st_size for name in ("dense", "sparse"))
+    # Indices may cost 2 % of the dense file; names, biases and digests a few kB on top.
+    assert density * full < thin < (density + 0.02) * full + 4096
+
+
+def test_saving_leaves_the_model_as_it_is(tmp_path: Path) -> None:
+    model = _trained(HALF)
+    before = copy.deepcopy(model)
+    save(model, tmp_path / "m")
+    assert _equal_states(model, before)
+    assert model[0].pattern == before[0].pattern
+
+
+def test_loading_never_unpickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(sparsify_(build("mlp:12-6-4", image_size=2, num_classes=4), HALF), tmp_path / "m")
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("something was unpickled")
+
+    for owner, name in (
+        (pickle, "load"),
+        (pickle, "loads"),
+        (pickle, "Unpickler"),
+        (torch, "load"),
+        (torch.serialization, "load"),
+    ):
+        monkeypatch.setattr(owner, name, refuse)
+    assert isinstance(load(tmp_path / "m")[1], SparseLinear)
+    assert info(tmp_path / "m").source is not None
+    torch.save(nn.Linear(2, 2), tmp_path / "pickled.pt")
+    for read in (load, info):
+        with pytest.raises(CheckpointError, match="no safetensors file"):
+            read(tmp_path / "pickled.pt")
+
+
+def _without_a_layer() -> nn.Module:
+    return _dense()[:5]
+
+
+def _with_other_shapes() -> nn.Module:
+    model = _dense()
+    model[0] = nn.Conv2d(4, 8, 5, padding=2)
+    return model
+
+
+def _with_another_kind() -> nn.Module:
+    model = _dense()
+    model[0] = nn.BatchNorm2d(8)
+    return model
+
+
+def _with_a_linear_layer() -> nn.Module:
+    model = _dense()
+    model[0] = nn.Linear(4, 8)
+    return model
+
+
+def _with_one_more() -> nn.Module:
+    return _dense().append(nn.Linear(5, 5))
+
+
+def _without_bias() -> nn.Module:
+    model = _dense()
+    model[0] = nn.Conv2d(4, 8, 3, padding=1, bias=False)
+    return model
+
+
+@pytest.mark.parametrize("plan", [None, HALF], ids=["dense", "sparse"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        _without_a_layer,
+        _with_other_shapes,
+        _with_another_kind,
+        _with_a_linear_layer,
+        _with_one_more,
+        _without_bias,
+    ],
+)
+def test_a_build_function_of_another_model_is_refused(
+    make: Callable[[], nn.Module], plan: Plan | None, tmp_path: Path
+) -> None:
+    save(_trained(plan), tmp_path / "m")
+    with pytest.raises(CheckpointError, match="does not fit the model that was built for it"):
+        load(tmp_path / "m", make)
+
+
+def test_a_missing_layer_is_named(tmp_path: Path) -> None:
+    save(_trained(HALF), tmp_path / "m")
+    with pytest.raises(CheckpointError, match=r"layer '5' must be a convolution .* found nothing"):
+        load(tmp_path / "m", _without_a_layer)
+    with pytest.raises(CheckpointError, match=r"layer '0' must be .* found BatchNorm2d"):
+        load(tmp_path / "m", _with_another_kind)
+
+
+def test_a_model_of_ones_own_asks_for_its_build_function(tmp_path: Path) -> None:
+    save(_dense(), tmp_path / "m")
+    with pytest.raises(CheckpointError, match="pass `build`"):
+        load(tmp_path / "m")
+
+
+def test_the_state_of_a_run_is_no_model(tmp_path: Path) -> None:
+    _container.write(tmp_path / "state", {}, {"kind": "run"})
+    for read in (load, info):
+        with pytest.raises(CheckpointError, match="holds the state of a run, not a model"):
+            read(tmp_path / "state")
+
+
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
+    save(_trained(HALF), tmp_path / "m")
+    whole = (tmp_path / "m").read_bytes()
+    bad = tmp_path / "bad"
+    bad.write_bytes(whole[:-1])
+    with pytest.raises(CheckpointError, match="truncated"):
+        load(bad, _dense)
+    edited = bytearray(whole)
+    edited[-1] ^= 1
+    bad.write_bytes(edited)
+    with pytest.raises(CheckpointError, match="has been changed"):
+        load(bad, _dense)
+    bad.write_bytes(whole.replace(b"metrics", b"metricz"))
+    for read in (info, load):
+        with pytest.raises(CheckpointError, match="has been changed"):
+            read(bad)
+
+
+class _Talkative(nn.Linear):
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"mood": "fine"}
+
+    def set_extra_state(self, state: Any) -> None:
+        pass
+
+
+def test_what_is_no_tensor_is_refused(tmp_path: Path) -> None:
+    model = nn.Sequential(_Talkative(2, 2))
+    with pytest.raises(ArgumentError, match=r"keeps '0._extra_state' of type dict"):
+        save(model, tmp_path / "m")
+    with pytest.raises(ArgumentError, match=r"`metrics`=.*plain numbers and strings"):
+        save(nn.Linear(2, 2), tmp_path / "m", metrics={"loss": torch.tensor(1.0)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def _forge(path: Path, change: Callable[[dict[str, torch.Tensor], dict[str, Any]], None]) -> None:
+    """A file with a valid digest that no `save` would write."""
+    tensors, header = _container.read(path)
+    change(tensors, header)
+    _container.write(path, tensors, header)
+
+
+def _beyond(tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    tensors["0.gaps"] = tensors["0.gaps"].int()
+    tensors["0.gaps"][-1] = 1000
+
+
+def _backwards(tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    tensors["0.gaps"] = tensors["0.gaps"].int()
+    tensors["0.gaps"][3] = -1
+
+
+def _repeated(tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    tensors["0.gaps"][3] = 0
+
+
+def _fractional(tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    tensors["0.gaps"] = tensors["0.gaps"].float()
+
+
+def _fewer(tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    tensors["0.gaps"] = tensors["0.gaps"][:-1]
+
+
+def _no_gaps(tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    del tensors["0.gaps"]
+
+
+def _other_groups(tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    header["layers"]["0"]["groups"] = 3
+
+
+def _no_such_alias(tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    header["aliases"]["0.weight"] = "nowhere"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _beyond,
+        _backwards,
+        _repeated,
+        _fractional,
+        _fewer,
+        _no_gaps,
+        _other_groups,
+        _no_such_alias,
+    ],
+)
+def test_a_forged_file_is_refused(
+    change: Callable[[dict[str, torch.Tensor], dict[str, Any]], None], tmp_path: Path
+) -> None:
+    save(_trained(HALF), tmp_path / "m")
+    _forge(tmp_path / "m", change)
+    with pytest.raises(CheckpointError, match="does not fit the model"):
+        load(tmp_path / "m", _dense)
+
+
+def test_a_full_disk_leaves_the_earlier_model_loadable(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    model = _trained(HALF)
+    save(model, tmp_path / "m")
+    with full_disk(10_000), pytest.raises(CheckpointError, match="Free some space"):
+        save(nn.Linear(100, 100), tmp_path / "m")
+    assert _equal_states(load(tmp_path / "m", _dense), model)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_an_unwritable_folder_is_refused(unwritable_folder: Path) -> None:
+    with pytest.raises(CheckpointError, match="choose another folder"):
+        save(_dense(), unwritable_folder / "m")
