@@ -5,7 +5,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint install clean
+BUILD_TOOLS := scikit-build-core nanobind cmake ninja
+SOURCES := $(shell find src csrc -name '*.py' -o -name '*.cpp' -o -name '*.h')
+
+.PHONY: demo test lint install sanitize aarch64 clean
 
 demo: $(VENV)/installed
 	$(BIN)/openwork demo --out demo $(DEMO)
@@ -20,16 +23,40 @@ lint: $(VENV)/installed-dev
 
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml constraints.txt
+# Built in this environment rather than in a throw-away one, so that only what changed is compiled
+# again. Also after a new Python file: an editable install knows the files that it was made with.
+$(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(SOURCES)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "openwork needs Python 3.11 or later; set PYTHON=")'
-	$(PYTHON) -m venv $(VENV)
-	@echo "installing torch and the rest into $(VENV) ..."
-	$(INSTALL) --editable .
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing torch and the rest into $(VENV), and compiling the kernels: some minutes ..."
+	$(INSTALL) $(BUILD_TOOLS)
+	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(INSTALL) --editable '.[dev,hub,zoo]'
+	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) --no-build-isolation --editable '.[dev,hub,zoo,bench]'
 	touch $@
+
+# The kernels' tests under AddressSanitizer and UBSan. Python itself is not instrumented, so the
+# runtime is preloaded; leaks are not looked for (the interpreter has its own).
+sanitize: $(VENV)/installed-dev
+	cmake -G Ninja -S . -B build/sanitize -DOPENWORK_SANITIZE=ON \
+	  -DPython_EXECUTABLE="$(abspath $(BIN)/python)" \
+	  -Dnanobind_DIR="$$($(BIN)/python -m nanobind --cmake_dir)"
+	cmake --build build/sanitize
+	mkdir -p build/sanitize/python && cp -r src/openwork build/sanitize/python/
+	cp build/sanitize/_C.*.so build/sanitize/python/openwork/kernels/
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitize/python \
+	  $(BIN)/python -m pytest -q tests/kernels tests/engine
+
+# Compiles every kernel for AArch64; needs g++-aarch64-linux-gnu. Nothing is linked or run.
+aarch64:
+	for source in csrc/simd/*.cpp; do \
+	  aarch64-linux-gnu-g++ -std=c++20 -O3 -ffp-contract=fast -fopenmp -Wall -Wextra \
+	    -DOPENWORK_NAMESPACE=neon -c $$source -o /dev/null || exit 1; done
+	for source in csrc/isa.cpp csrc/planes_layout.cpp csrc/bind/checks.cpp; do \
+	  aarch64-linux-gnu-g++ -std=c++20 -O3 -Wall -Wextra -c $$source -o /dev/null || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo build dist

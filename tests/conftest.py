@@ -10,11 +10,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from openwork.kernels.native import reason_missing
+
 # Decoded data sets are shared by all test processes, and kept from one run to the next.
 _CACHE = Path(__file__).parent.parent / ".pytest_cache" / "openwork"
 os.environ.setdefault("OPENWORK_CACHE", str(_CACHE))
 # Test processes share the cores, and threads that wait for each other spin.
 torch.set_num_threads(1)
+
+
+def pytest_report_header() -> str:
+    if reason_missing is None:
+        return "compiled kernels: there"
+    return f"compiled kernels: NOT THERE, their tests are left out: {reason_missing}"
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ ROOMS = [
     "data",
     "models",
     "io",
+    "engine",
     "train",
     "report",
     "demo",
@@ -89,7 +90,7 @@ def test_no_assert_no_pickle_no_eval_in_the_library(path: Path) -> None:
             } or (called == "yaml.load" and "_StrictLoader" in ast.unparse(node))
 
 
-_CHECKS = {"raises", "warns", "gradcheck", "gradgradcheck"}
+_CHECKS = {"check", "raises", "warns", "gradcheck", "gradgradcheck"}
 
 
 def _checks_something(function: ast.FunctionDef, helpers: set[str]) -> bool:

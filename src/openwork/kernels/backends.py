@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from openwork.kernels.native import extension, reason_missing
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -19,7 +21,14 @@ class Backend:
     why_not: Callable[[], str | None]
 
 
+def _describe_native() -> str:
+    if reason_missing is not None:
+        return "compiled C++ kernels"
+    return f"compiled C++ kernels for {', '.join(extension.usable_isas())}, for `openwork.compile`"
+
+
 BACKENDS = (
+    Backend("native", _describe_native(), lambda: reason_missing),
     Backend(
         "reference",
         "live weights expanded into torch's dense operators, one layer at a time",

@@ -1,0 +1,135 @@
+#include "checks.h"
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "../planes_layout.h"
+
+namespace openwork {
+
+namespace {
+
+[[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
+
+void require_range(const char* name, int64_t value, int64_t least, int64_t most) {
+  if (value < least || value > most)
+    fail("`" + std::string(name) + "`=" + std::to_string(value) + " must lie in [" +
+         std::to_string(least) + ", " + std::to_string(most) + "]");
+}
+
+int bits(unsigned mask) { return __builtin_popcount(mask); }
+
+void check_starts(const int64_t* start, int filters, int64_t live) {
+  if (start[0] != 0 || start[filters] != live)
+    fail("`start` must run from 0 to " + std::to_string(live) + ", not from " +
+         std::to_string(start[0]) + " to " + std::to_string(start[filters]));
+  for (int filter = 0; filter < filters; ++filter)
+    if (start[filter + 1] < start[filter])
+      fail("`start` falls at filter " + std::to_string(filter));
+}
+
+void require_out(const char* name, int out, int in, int pad, int kernel, int dilation, int stride) {
+  const int64_t reach =
+      in + 2 * static_cast<int64_t>(pad) - static_cast<int64_t>(dilation) * (kernel - 1) - 1;
+  const int64_t wanted = reach < 0 ? 0 : reach / stride + 1;
+  if (out != wanted)
+    fail("`" + std::string(name) + "`=" + std::to_string(out) + ", but the geometry gives " +
+         std::to_string(wanted));
+}
+
+}  // namespace
+
+void check(const Geometry& g) {
+  constexpr int most = 1 << 20;
+  require_range("in_channels", g.in_channels, 1, most);
+  require_range("out_channels", g.out_channels, 1, most);
+  require_range("height", g.height, 1, most);
+  require_range("width", g.width, 1, most);
+  require_range("kernel_y", g.kernel_y, 1, 1 << 10);
+  require_range("kernel_x", g.kernel_x, 1, 1 << 10);
+  require_range("stride_y", g.stride_y, 1, 1 << 10);
+  require_range("stride_x", g.stride_x, 1, 1 << 10);
+  require_range("pad_y", g.pad_y, 0, 1 << 10);
+  require_range("pad_x", g.pad_x, 0, 1 << 10);
+  require_range("dilation_y", g.dilation_y, 1, 1 << 10);
+  require_range("dilation_x", g.dilation_x, 1, 1 << 10);
+  require_range("out_height", g.out_height, 1, 2 * most);
+  require_range("out_width", g.out_width, 1, 2 * most);
+  require_out("out_height", g.out_height, g.height, g.pad_y, g.kernel_y, g.dilation_y, g.stride_y);
+  require_out("out_width", g.out_width, g.width, g.pad_x, g.kernel_x, g.dilation_x, g.stride_x);
+}
+
+void check(const Lists& l, int64_t entries) {
+  if (l.group != 1 && l.group != 2 && l.group != 4)
+    fail("`group`=" + std::to_string(l.group) + " must be 1, 2 or 4");
+  require_range("chunk", l.chunk, 1, 65535);
+  require_range("chunks", l.chunks, (l.inputs + l.chunk - 1) / l.chunk,
+                (l.inputs + l.chunk - 1) / l.chunk);
+  const int groups = (l.rows + l.group - 1) / l.group;
+  require_range("groups", l.groups, groups, groups);
+  const int masks = (1 << l.group) - 1;
+  int64_t entry = 0, weight = 0;
+  for (int chunk = 0; chunk < l.chunks; ++chunk) {
+    std::vector<bool> seen(l.rows);
+    const int inputs = l.chunk < l.inputs - chunk * l.chunk ? l.chunk : l.inputs - chunk * l.chunk;
+    for (int group = 0; group < l.groups; ++group) {
+      const int64_t slot = static_cast<int64_t>(chunk) * l.groups + group;
+      if (l.entry_start[slot] != entry || l.weight_start[slot] != weight)
+        fail("`entry_start` or `weight_start` is wrong at group " + std::to_string(slot));
+      for (int g = 0; g < l.group; ++g) {
+        const int row = l.row[slot * l.group + g];
+        require_range("row", row, -1, l.rows - 1);
+        if (row < 0) continue;
+        if (row / filter_block != group * l.group / filter_block)
+          fail("`row` names filter " + std::to_string(row) + " outside its block");
+        if (seen[row]) fail("`row` names filter " + std::to_string(row) + " twice");
+        seen[row] = true;
+      }
+      for (int mask = 1; mask <= masks; ++mask) {
+        const int count = l.count[slot * masks + mask - 1];
+        if (entry + count > entries) fail("`count` runs beyond `index`");
+        for (int i = 0; i < count; ++i) require_range("index", l.index[entry + i], 0, inputs - 1);
+        entry += count;
+        weight += static_cast<int64_t>(count) * bits(mask);
+      }
+    }
+    for (int row = 0; row < l.rows; ++row)
+      if (!seen[row]) fail("`row` lacks filter " + std::to_string(row));
+  }
+  if (entry != entries || weight != l.live) fail("`index` or `weight` is longer than `count` says");
+}
+
+void check(const SpmmPlan& plan) {
+  const Geometry& g = plan.geometry;
+  if (g.kernel_y != 1 || g.kernel_x != 1 || g.pad_y != 0 || g.pad_x != 0)
+    fail("a sparse product needs a 1x1 kernel without padding");
+  require_range("vectors", plan.vectors, 1, 16);
+}
+
+void check(const WinogradPlan& plan) {
+  const Geometry& g = plan.geometry;
+  if (g.kernel_y != 3 || g.kernel_x != 3 || g.stride_y != 1 || g.stride_x != 1 ||
+      g.dilation_y != 1 || g.dilation_x != 1)
+    fail("Winograd needs a 3x3 kernel with stride and dilation 1");
+  if (plan.output != 2 && plan.output != 4)
+    fail("`output`=" + std::to_string(plan.output) + " must be 2 or 4");
+  require_range("vectors", plan.vectors, 1, 16);
+}
+
+void check(const DirectPlan& plan, int64_t connections) {
+  check_starts(plan.start, plan.geometry.out_channels, connections);
+  for (int64_t i = 0; i < connections; ++i)
+    require_range("index", plan.index[i], 0, plan.geometry.in_channels - 1);
+}
+
+void check(const TapsPlan& plan, int64_t taps) {
+  const Geometry& g = plan.geometry;
+  check_starts(plan.start, g.out_channels, taps);
+  // The furthest a tap may lie so that every output still reads inside the planes.
+  const PlanesLayout layout(g);
+  const int64_t map = static_cast<int64_t>(g.out_height - 1) * layout.columns + g.out_width;
+  for (int64_t i = 0; i < taps; ++i) require_range("offset", plan.offset[i], 0, layout.image - map);
+}
+
+}  // namespace openwork

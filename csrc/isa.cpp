@@ -1,0 +1,82 @@
+#include "isa.h"
+
+#include <cstdlib>
+#include <stdexcept>
+
+namespace openwork {
+
+#if defined(__x86_64__)
+namespace baseline {
+const Kernels& kernels();
+}
+namespace avx2 {
+const Kernels& kernels();
+}
+namespace avx512 {
+const Kernels& kernels();
+}
+#else
+namespace neon {
+const Kernels& kernels();
+}
+#endif
+
+namespace {
+
+struct Choice {
+  const char* name;
+  bool usable;
+  const Kernels& (*kernels)();
+};
+
+// CPUID alone would not do: __builtin_cpu_supports also asks whether the system saves the
+// registers.
+const std::vector<Choice>& choices() {
+#if defined(__x86_64__)
+  static const std::vector<Choice> all = [] {
+    __builtin_cpu_init();
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512bw");
+    return std::vector<Choice>{{"baseline", true, baseline::kernels},
+                               {"avx2", avx2, avx2::kernels},
+                               {"avx512", avx512, avx512::kernels}};
+  }();
+#else
+  static const std::vector<Choice> all{{"neon", true, neon::kernels}};
+#endif
+  return all;
+}
+
+std::string listed() {
+  std::string text;
+  for (const std::string& name : usable_isas()) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> usable_isas() {
+  std::vector<std::string> names;
+  for (const Choice& choice : choices())
+    if (choice.usable) names.push_back(choice.name);
+  return names;
+}
+
+std::string chosen_isa() {
+  const char* wanted = std::getenv("OPENWORK_ISA");
+  if (!wanted) return usable_isas().back();
+  for (const Choice& choice : choices())
+    if (choice.usable && wanted == std::string(choice.name)) return wanted;
+  throw std::invalid_argument("`OPENWORK_ISA`='" + std::string(wanted) +
+                              "' cannot run here; unset it or use one of: " + listed());
+}
+
+const Kernels& kernels_of(const std::string& isa) {
+  for (const Choice& choice : choices())
+    if (choice.usable && isa == choice.name) return choice.kernels();
+  throw std::invalid_argument("`isa`='" + isa + "' cannot run here; use one of: " + listed());
+}
+
+}  // namespace openwork

@@ -1,0 +1,20 @@
+// Which instruction set runs: the best that this CPU has and this build holds, unless overridden.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "kernels.h"
+
+namespace openwork {
+
+// Usable here, worst first.
+std::vector<std::string> usable_isas();
+
+// The environment variable OPENWORK_ISA if set, else the best usable one.
+// Throws std::invalid_argument when the variable names one that cannot run here.
+std::string chosen_isa();
+
+// Throws std::invalid_argument for one that is not usable.
+const Kernels& kernels_of(const std::string& isa);
+
+}  // namespace openwork

@@ -1,0 +1,26 @@
+// The table of kernels that each instruction set provides.
+#pragma once
+#include <cstddef>
+
+#include "maps.h"
+#include "plans.h"
+
+namespace openwork {
+
+template <class Plan>
+struct Kernel {
+  void (*run)(const Plan&, const Run&);
+  int64_t (*workspace)(const Plan&, int batch, int threads);  // floats
+  const char* (*refusal)(const Plan&);                        // null if the plan can run
+};
+
+struct Kernels {
+  int lanes;  // floats in one vector
+  Kernel<SpmmPlan> spmm;
+  Kernel<WinogradPlan> winograd;
+  Kernel<DirectPlan> direct;
+  Kernel<TapsPlan> taps;
+  Maps maps;
+};
+
+}  // namespace openwork

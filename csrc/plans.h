@@ -1,0 +1,70 @@
+// Packed layers. The arrays are borrowed: whoever fills a plan keeps them alive and has checked
+// them (bind/checks.h). The formats are numbered where they are packed, in Python's pack.py.
+#pragma once
+#include <cstdint>
+
+#include "problem.h"
+
+namespace openwork {
+
+// Filters that threads may share out between them: in every chunk the groups of one block hold the
+// same filters. A multiple of the largest group.
+constexpr int filter_block = 64;
+
+// Live connections of a sparse matrix, filters taken `group` at a time, inputs cut into chunks.
+struct Lists {
+  int inputs;  // columns of the matrix
+  int rows;    // filters
+  int chunk;   // inputs per chunk
+  int chunks;
+  int group;                    // filters that share one walk over their inputs: 1, 2 or 4
+  int groups;                   // ceil(rows / group)
+  int64_t live;                 // weights per position
+  const int32_t* row;           // [chunks][groups][group], -1 where a group is not full
+  const uint16_t* count;        // [chunks][groups][2^group - 1]
+  const int64_t* entry_start;   // [chunks][groups]
+  const int64_t* weight_start;  // [chunks][groups]
+  const uint16_t* index;        // [entries], input within its chunk
+  const float* weight;          // [positions][live]
+};
+
+// A 1x1 convolution or linear layer as sparse matrix times pixels.
+struct SpmmPlan {
+  Geometry geometry;
+  Epilogue epilogue;
+  Lists lists;
+  int vectors;    // most vectors of pixels in one tile
+  bool in_place;  // read whole tiles from the input itself instead of a packed copy
+};
+
+// A 3x3 stride-1 convolution as one sparse product per position of the transformed tile.
+struct WinogradPlan {
+  Geometry geometry;
+  Epilogue epilogue;
+  Lists lists;
+  int vectors;  // most vectors of tiles in one block
+  int output;   // outputs per tile side: 2 or 4
+};
+
+// A direct convolution whose live unit is the whole kernel.
+struct DirectPlan {
+  Geometry geometry;
+  Epilogue epilogue;
+  int rows, vectors;     // register tile
+  const int64_t* start;  // [out_channels + 1] into index
+  const int32_t* index;  // [connections], input channel
+  const float* weight;   // [connections][kernel_x][kernel_y]: the order in which the tile reads
+};
+
+// A direct convolution whose live unit is the single tap: any geometry.
+struct TapsPlan {
+  Geometry geometry;
+  Epilogue epilogue;
+  int rows, vectors;      // register tile
+  bool flat;              // the whole padded map as one row: for maps narrower than a vector
+  const int64_t* start;   // [out_channels + 1] into offset
+  const int32_t* offset;  // [taps], floats from the start of the padded planes
+  const float* weight;    // [taps]
+};
+
+}  // namespace openwork

@@ -1,0 +1,36 @@
+// What every kernel is asked to do: the convolution's geometry, what follows it, and one call's
+// data.
+#pragma once
+#include <cstdint>
+
+namespace openwork {
+
+struct Geometry {
+  int in_channels, out_channels;
+  int height, width;
+  int kernel_y, kernel_x;
+  int stride_y, stride_x;
+  int pad_y, pad_x;
+  int dilation_y, dilation_x;
+  int out_height, out_width;
+};
+
+enum class Activation : int { none, relu, relu6, silu, hardswish, sigmoid, hardsigmoid };
+
+// Applied to each finished output: bias, then residual, then activation.
+struct Epilogue {
+  const float* bias = nullptr;  // (out_channels,), owned by the plan's holder; null for none
+  Activation activation = Activation::none;
+};
+
+// All tensors are contiguous NCHW float32; `residual` has the output's shape or is null.
+struct Run {
+  const float* input;
+  const float* residual;
+  float* output;
+  float* workspace;  // as many floats as the kernel's workspace function says
+  int batch;
+  int threads;
+};
+
+}  // namespace openwork

@@ -1,0 +1,70 @@
+#include "program.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+namespace openwork {
+
+const float* Frame::read(const Slot& slot) const {
+  switch (slot.kind) {
+    case Slot::Kind::arena: return arena + slot.at * batch;
+    case Slot::Kind::input: return inputs[slot.at];
+    case Slot::Kind::output: return outputs[slot.at];
+  }
+  return nullptr;
+}
+
+float* Frame::write(const Slot& slot) const {
+  return slot.kind == Slot::Kind::arena ? arena + slot.at * batch : outputs[slot.at];
+}
+
+int Program::add_slot(Slot::Kind kind, int64_t at, int64_t floats) {
+  if (at < 0 || floats < 1 || floats > most_floats || at > most_floats)
+    throw std::invalid_argument("`floats`=" + std::to_string(floats) + " at " + std::to_string(at) +
+                                " is no slot");
+  auto number = [&](std::vector<int64_t>& sizes, int& count) {
+    if (at != count)
+      throw std::invalid_argument("inputs and outputs are numbered in order; expected " +
+                                  std::to_string(count) + ", got " + std::to_string(at));
+    sizes.push_back(floats);
+    ++count;
+  };
+  if (kind == Slot::Kind::input) number(input_floats_, inputs_);
+  if (kind == Slot::Kind::output) number(output_floats_, outputs_);
+  if (kind == Slot::Kind::arena) image_ = std::max(image_, at + floats);
+  slots_.push_back({kind, at, floats});
+  return static_cast<int>(slots_.size()) - 1;
+}
+
+const Slot& Program::slot(int number) const {
+  if (number < 0 || number >= static_cast<int>(slots_.size()))
+    throw std::invalid_argument("there is no slot " + std::to_string(number));
+  return slots_[number];
+}
+
+bool Program::overlap(const Slot& a, const Slot& b) {
+  if (a.kind != b.kind) return false;
+  if (a.kind != Slot::Kind::arena) return a.at == b.at;
+  return a.at < b.at + b.floats && b.at < a.at + a.floats;
+}
+
+int64_t Program::workspace(int batch, int threads) const {
+  int64_t most = 0;
+  for (const auto& step : steps_) most = std::max(most, step->workspace(batch, threads));
+  return most;
+}
+
+// Both parts start on a cache line.
+int64_t Program::arena(int batch, int threads) const {
+  return (image_ * batch + 15) / 16 * 16 + workspace(batch, threads) + 16;
+}
+
+void Program::run(const std::vector<const float*>& inputs, const std::vector<float*>& outputs,
+                  float* arena, int batch, int threads) const {
+  float* workspace = arena + (image_ * batch + 15) / 16 * 16;
+  const Frame frame{arena, inputs, outputs, workspace, batch, threads};
+  for (const auto& step : steps_) step->run(frame);
+}
+
+}  // namespace openwork

@@ -1,0 +1,54 @@
+// The padded copy of one image that the direct kernels read: borders are zeros in memory.
+//
+// Each channel is split into stride_y x stride_x planes of every stride-th row and column, so that
+// neighbouring outputs always read neighbouring floats. A channel's planes lie one after another,
+// sorted by (y phase, x phase).
+#pragma once
+#include "../planes_layout.h"
+#include "shuffle.h"
+#include "vec.h"
+
+namespace openwork::OPENWORK_NAMESPACE {
+
+OPENWORK_INLINE void pad_row(const Geometry& g, const PlanesLayout& layout, const float* from,
+                             int phase_x, float* to) {
+  // Plane column c is input column c * stride_x + phase_x - pad_x.
+  const int shift = phase_x - g.pad_x;
+  const int first = shift >= 0 ? 0 : smaller(ceil_div(-shift, g.stride_x), layout.columns);
+  const int stop = smaller(larger(ceil_div(g.width - shift, g.stride_x), first), layout.columns);
+  for (int c = 0; c < first; ++c) to[c] = 0.f;
+  from += shift;
+  if (g.stride_x == 1)
+    for (int c = first; c < stop; c += lanes) {
+      const int count = smaller(lanes, stop - c);
+      store_lanes(to + c, load_lanes(from + c, 0, count), count);
+    }
+  else if (g.stride_x == 2)
+    for (int c = first; c < stop; c += lanes) {
+      const int count = smaller(lanes, stop - c);
+      // Of the floats up to the last wanted one, which may end the input, every second is taken.
+      const int low = smaller(lanes, 2 * count - 1), high = 2 * count - 1 - low;
+      vec pair[2] = {load_lanes(from + 2 * c, 0, low), vec{}};
+      if (high > 0) pair[1] = load_lanes(from + 2 * c + lanes, 0, high);
+      split<2>(pair);
+      store_lanes(to + c, pair[0], count);
+    }
+  else
+    for (int c = first; c < stop; ++c) to[c] = from[c * g.stride_x];
+  for (int c = stop; c < layout.columns; ++c) to[c] = 0.f;
+}
+
+OPENWORK_INLINE void pad_channel(const Geometry& g, const PlanesLayout& layout, const float* from,
+                                 float* to) {
+  for (int phase_y = 0; phase_y < g.stride_y; ++phase_y)
+    for (int phase_x = 0; phase_x < g.stride_x; ++phase_x)
+      for (int r = 0; r < layout.rows; ++r, to += layout.columns) {
+        const int y = r * g.stride_y + phase_y - g.pad_y;
+        if (y >= 0 && y < g.height)
+          pad_row(g, layout, from + static_cast<int64_t>(y) * g.width, phase_x, to);
+        else
+          for (int c = 0; c < layout.columns; ++c) to[c] = 0.f;
+      }
+}
+
+}  // namespace openwork::OPENWORK_NAMESPACE

@@ -1,0 +1,70 @@
+// Splitting and joining of phases: vectors of every 2nd or 4th float.
+#pragma once
+#include <utility>
+
+#include "vec.h"
+
+namespace openwork::OPENWORK_NAMESPACE {
+
+using Lanes = std::make_integer_sequence<int, lanes>;
+
+template <int... I>
+OPENWORK_INLINE vec every_second(vec a, vec b, std::integer_sequence<int, I...>, int odd) {
+  return odd ? __builtin_shufflevector(a, b, (2 * I + 1)...)
+             : __builtin_shufflevector(a, b, (2 * I)...);
+}
+
+template <int... I>
+OPENWORK_INLINE vec zip_low(vec a, vec b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, (I / 2 + (I % 2) * lanes)...);
+}
+
+template <int... I>
+OPENWORK_INLINE vec zip_high(vec a, vec b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, (lanes / 2 + I / 2 + (I % 2) * lanes)...);
+}
+
+template <int... I>
+OPENWORK_INLINE vec next_lane(vec a, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, a, ((I + 1) % lanes)...);
+}
+
+// P vectors of consecutive floats to P phases: lane t of phase j was float P * t + j.
+template <int P>
+OPENWORK_INLINE void split(vec (&x)[P]) {
+  static_assert(P == 2 || P == 4);
+  if constexpr (P == 2) {
+    const vec even = every_second(x[0], x[1], Lanes{}, 0);
+    x[1] = every_second(x[0], x[1], Lanes{}, 1);
+    x[0] = even;
+  } else {
+    vec even[2] = {every_second(x[0], x[1], Lanes{}, 0), every_second(x[2], x[3], Lanes{}, 0)};
+    vec odd[2] = {every_second(x[0], x[1], Lanes{}, 1), every_second(x[2], x[3], Lanes{}, 1)};
+    split<2>(even);
+    split<2>(odd);
+    x[0] = even[0], x[1] = odd[0], x[2] = even[1], x[3] = odd[1];
+  }
+}
+
+// The inverse of `split`.
+template <int P>
+OPENWORK_INLINE void join(vec (&x)[P]) {
+  static_assert(P == 2 || P == 4);
+  if constexpr (P == 2) {
+    const vec low = zip_low(x[0], x[1], Lanes{});
+    x[1] = zip_high(x[0], x[1], Lanes{});
+    x[0] = low;
+  } else {
+    vec even[2] = {x[0], x[2]};
+    vec odd[2] = {x[1], x[3]};
+    join<2>(even);
+    join<2>(odd);
+    vec front[2] = {even[0], odd[0]};
+    vec back[2] = {even[1], odd[1]};
+    join<2>(front);
+    join<2>(back);
+    x[0] = front[0], x[1] = front[1], x[2] = back[0], x[3] = back[1];
+  }
+}
+
+}  // namespace openwork::OPENWORK_NAMESPACE

@@ -1,0 +1,125 @@
+// f32-conv1x1-spmm: sparse matrix times pixels.
+#include <omp.h>
+
+#include "epilogue.h"
+#include "pixels.h"
+#include "product.h"
+#include "table.h"
+
+namespace openwork::OPENWORK_NAMESPACE {
+
+namespace {
+
+struct Tiling {
+  int64_t pixels;
+  int64_t vectors;
+  int64_t tiles;
+  int parts;  // shares of the filters, where tiles are fewer than threads
+
+  Tiling(const SpmmPlan& plan, int batch, int threads) {
+    pixels = static_cast<int64_t>(batch) * plan.geometry.out_height * plan.geometry.out_width;
+    vectors = (pixels + lanes - 1) / lanes;
+    tiles = (vectors + plan.vectors - 1) / plan.vectors;
+    parts = tiles >= threads ? 1 : static_cast<int>((threads + tiles - 1) / tiles);
+    parts = smaller(parts, Share::most(plan.lists));
+  }
+
+  // Tiles differ by at most one vector, so that none is nearly empty.
+  int64_t begin(int64_t tile) const { return vectors * tile / tiles; }
+};
+
+int64_t packed_floats(const SpmmPlan& plan) {
+  return static_cast<int64_t>(plan.lists.chunk) * plan.vectors * lanes;
+}
+
+int64_t floats_per_thread(const SpmmPlan& plan) {
+  const int64_t partial = plan.lists.chunks > 1 ? plan.lists.rows : 0;
+  return packed_floats(plan) + partial * plan.vectors * lanes;
+}
+
+// Pixels [begin, end) of one share of the filters. `more`: this thread goes on with the next tile.
+template <int V, int G>
+void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, const Share& share,
+              bool more, float* scratch) {
+  const Lists& lists = plan.lists;
+  const Geometry& geometry = plan.geometry;
+  const int64_t in_map = static_cast<int64_t>(geometry.height) * geometry.width;
+  const int64_t out_map = static_cast<int64_t>(geometry.out_height) * geometry.out_width;
+  const PixelTile tile(geometry, begin, end);
+  const int count = static_cast<int>(end - begin);
+  const bool in_place = plan.in_place && tile.step == 1 && tile.runs == 1 && count == V * lanes;
+  float* packed = scratch;
+  float* partial = scratch + packed_floats(plan);
+  const Finish finish(plan.epilogue, run);
+
+  const auto write = [&](int row, const vec(&sum)[V]) {
+    const vec bias = finish.bias(row);
+    if (tile.runs == 1) {
+      vec biased[V];
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) biased[v] = sum[v] + bias;
+      return finish.line<V>(biased, tile.run[0].output + row * out_map, count);
+    }
+    float line[(V + 1) * lanes];
+    for (int v = 0; v < V; ++v) store(line + v * lanes, sum[v] + bias);
+    for (int r = 0; r < tile.runs; ++r) {
+      const PixelRun& piece = tile.run[r];
+      for (int i = 0; i < piece.count; i += lanes)
+        finish.upto(load(line + piece.first + i), piece.output + row * out_map + i,
+                    piece.count - i);
+    }
+  };
+
+  for (int chunk = 0; chunk < lists.chunks; ++chunk) {
+    const int from = chunk * lists.chunk;
+    const int to = smaller(from + lists.chunk, lists.inputs);
+    const float* x = packed;
+    int64_t stride = V * lanes;
+    if (in_place) {
+      x = run.input + tile.run[0].input + from * in_map;
+      stride = in_map;
+    } else {
+      tile.pack(run.input, in_map, from, to, V * lanes, packed);
+    }
+    const Ahead ahead =
+        tile.runs == 1 && more
+            ? Ahead{run.input + tile.run[0].input + V * lanes + from * in_map, in_map, V * lanes,
+                    to - from, ceil_div(to - from, share.last - share.first)}
+            : Ahead{};
+    product_chunk<V, G>(lists, chunk, lists.weight, x, stride, partial, share, write, ahead);
+  }
+}
+
+void run(const SpmmPlan& plan, const Run& run) {
+  const Tiling tiling(plan, run.batch, run.threads);
+  const int64_t scratch = floats_per_thread(plan);
+  const int64_t items = tiling.tiles * tiling.parts;
+#pragma omp parallel for num_threads(run.threads) schedule(dynamic, 1) if (run.threads > 1)
+  for (int64_t item = 0; item < items; ++item) {
+    const int64_t tile = item / tiling.parts;
+    const Share share(plan.lists, static_cast<int>(item % tiling.parts), tiling.parts);
+    const int64_t begin = tiling.begin(tile);
+    const int64_t end = tiling.begin(tile + 1);
+    const int64_t stop = end * lanes < tiling.pixels ? end * lanes : tiling.pixels;
+    const bool more = run.threads == 1 && item + 1 < items;
+    float* own = run.workspace + omp_get_thread_num() * scratch;
+    with_tile(static_cast<int>(end - begin), plan.lists.group, [&]<int V, int G>() {
+      run_tile<V, G>(plan, run, begin * lanes, stop, share, more, own);
+    });
+  }
+}
+
+int64_t workspace(const SpmmPlan& plan, int, int threads) {
+  return floats_per_thread(plan) * threads;
+}
+
+const char* refusal(const SpmmPlan& plan) {
+  if (plan.vectors > most_vectors(plan.lists.group)) return "tile does not fit the registers";
+  return nullptr;
+}
+
+}  // namespace
+
+const Kernel<SpmmPlan> spmm{run, workspace, refusal};
+
+}  // namespace openwork::OPENWORK_NAMESPACE

@@ -1,0 +1,14 @@
+// The kernels of one instruction set, as the files beside this one define them.
+#pragma once
+#include "../kernels.h"
+
+namespace openwork::OPENWORK_NAMESPACE {
+
+extern const Kernel<SpmmPlan> spmm;
+extern const Kernel<WinogradPlan> winograd;
+extern const Kernel<DirectPlan> direct;
+extern const Kernel<TapsPlan> taps;
+extern const Maps maps;
+const Kernels& kernels();
+
+}  // namespace openwork::OPENWORK_NAMESPACE

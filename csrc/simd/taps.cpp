@@ -1,0 +1,117 @@
+// f32-conv-taps: single live taps, any kernel, stride, padding, dilation and groups.
+#include <omp.h>
+
+#include "epilogue.h"
+#include "planes.h"
+#include "table.h"
+#include "tiles.h"
+
+namespace openwork::OPENWORK_NAMESPACE {
+
+namespace {
+
+template <int R, int V>
+OPENWORK_INLINE void add_taps(vec (&sum)[R][V], const TapsPlan& plan, int filter, const float* at,
+                              int columns) {
+  for (int64_t i = plan.start[filter]; i < plan.start[filter + 1]; ++i) {
+    const float* x = at + plan.offset[i];
+    const vec w = broadcast(plan.weight[i]);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) sum[r][v] += w * load(x + r * columns + v * lanes);
+  }
+}
+
+// Writes the pixels of a flat tile, which begins at float `first` of the padded map: the columns
+// beyond the output's width are junk.
+template <int V>
+void write_flat(const Geometry& g, const Finish& finish, const vec (&sum)[1][V], int columns,
+                int first, int64_t map) {
+  float line[(V + 1) * lanes];
+  for (int v = 0; v < V; ++v) store(line + v * lanes, sum[0][v]);
+  for (int y = first / columns; y < g.out_height && y * columns < first + V * lanes; ++y) {
+    const int begin = larger(0, first - y * columns);
+    const int end = smaller(g.out_width, first + V * lanes - y * columns);
+    for (int x = begin; x < end; x += lanes)
+      finish.upto(load(line + y * columns + x - first), map + y * g.out_width + x, end - x);
+  }
+}
+
+template <int R, int V>
+void write_rows(const Geometry& g, const Finish& finish, const vec (&sum)[R][V], int y, int x,
+                int64_t map) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    if (y + r >= g.out_height) break;
+    finish.line<V>(sum[r], map + static_cast<int64_t>(y + r) * g.out_width + x, g.out_width - x);
+  }
+}
+
+template <int R, int V>
+void run_tile(const TapsPlan& plan, const PlanesLayout& layout, const Finish& finish,
+              const float* planes, int64_t image, int filter, int y, int x) {
+  const Geometry& g = plan.geometry;
+  vec sum[R][V];
+  const vec bias = finish.bias(filter);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) sum[r][v] = bias;
+  add_taps<R, V>(sum, plan, filter, planes + static_cast<int64_t>(y) * layout.columns + x,
+                 layout.columns);
+  const int64_t map = (image * g.out_channels + filter) * g.out_height * g.out_width;
+  if constexpr (R == 1) {
+    if (plan.flat) return write_flat<V>(g, finish, sum, layout.columns, x, map);
+  }
+  write_rows<R, V>(g, finish, sum, y, x, map);
+}
+
+template <int R, int V>
+void run_tiles(const TapsPlan& plan, const Run& run) {
+  const Geometry& g = plan.geometry;
+  const PlanesLayout layout(g);
+  const Finish finish(plan.epilogue, run);
+  const int64_t in_map = static_cast<int64_t>(g.height) * g.width;
+  const int width = plan.flat ? (g.out_height - 1) * layout.columns + g.out_width : g.out_width;
+  const int down = plan.flat ? 1 : ceil_div(g.out_height, R), across = ceil_div(width, V * lanes);
+#pragma omp parallel num_threads(run.threads) if (run.threads > 1)
+  for (int image = 0; image < run.batch; ++image) {
+#pragma omp for schedule(static)
+    for (int channel = 0; channel < g.in_channels; ++channel)
+      pad_channel(g, layout,
+                  run.input + (static_cast<int64_t>(image) * g.in_channels + channel) * in_map,
+                  run.workspace + channel * layout.channel);
+#pragma omp for schedule(dynamic, 4) collapse(2)
+    for (int tile_y = 0; tile_y < down; ++tile_y)
+      for (int filter = 0; filter < g.out_channels; ++filter)
+        for (int tile_x = 0; tile_x < across; ++tile_x)
+          run_tile<R, V>(plan, layout, finish, run.workspace, image, filter, tile_y * R,
+                         tile_x * V * lanes);
+  }
+}
+
+void run(const TapsPlan& plan, const Run& run) {
+  with_rows(TapTiles{}, plan.rows, plan.vectors,
+            [&]<int R, int V>() { run_tiles<R, V>(plan, run); });
+}
+
+// Tiles that hang over the map's edge read beyond the last channel, by less than one tile.
+int64_t workspace(const TapsPlan& plan, int, int) {
+  const PlanesLayout layout(plan.geometry);
+  return layout.image + static_cast<int64_t>(plan.rows) * layout.columns +
+         (plan.vectors + 1) * lanes;
+}
+
+const char* refusal(const TapsPlan& plan) {
+  if (!with_rows(TapTiles{}, plan.rows, plan.vectors, []<int R, int V>() {})) return "no such tile";
+  if (plan.flat && plan.rows != 1) return "a flat tile has one row";
+  if (PlanesLayout(plan.geometry).image > INT32_MAX) return "padded input too large for offsets";
+  return nullptr;
+}
+
+}  // namespace
+
+const Kernel<TapsPlan> taps{run, workspace, refusal};
+
+}  // namespace openwork::OPENWORK_NAMESPACE

@@ -1,0 +1,98 @@
+// One vector of floats, as wide as the instruction set this file is compiled for.
+//
+// Everything here and in the files that include it lives in a namespace of its own per instruction
+// set. No standard-library template is instantiated: the linker would keep one copy of it for all
+// instruction sets, and an older CPU could then run the newest one's.
+#pragma once
+#include <cstdint>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#if !defined(OPENWORK_NAMESPACE)
+#error "compile with -DOPENWORK_NAMESPACE=<instruction set>"
+#endif
+
+#define OPENWORK_INLINE_MEMBER inline __attribute__((always_inline))
+#define OPENWORK_INLINE static OPENWORK_INLINE_MEMBER
+
+namespace openwork::OPENWORK_NAMESPACE {
+
+#if defined(__AVX512F__)
+constexpr int lanes = 16;
+constexpr int registers = 32;
+#elif defined(__AVX2__)
+constexpr int lanes = 8;
+constexpr int registers = 16;
+#elif defined(__aarch64__)
+constexpr int lanes = 4;
+constexpr int registers = 32;
+#else
+constexpr int lanes = 4;
+constexpr int registers = 16;
+#endif
+
+typedef float vec __attribute__((vector_size(lanes * 4)));
+// In memory: aligned as floats are. Vectors alias their elements only, unlike memcpy, so that
+// stores do not make the compiler reload everything else.
+typedef float memory_vec __attribute__((vector_size(lanes * 4), aligned(4)));
+typedef int32_t ivec __attribute__((vector_size(lanes * 4)));
+
+OPENWORK_INLINE int smaller(int a, int b) { return a < b ? a : b; }
+OPENWORK_INLINE int larger(int a, int b) { return a > b ? a : b; }
+OPENWORK_INLINE int ceil_div(int a, int b) { return (a + b - 1) / b; }
+OPENWORK_INLINE int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
+
+OPENWORK_INLINE vec broadcast(float value) { return value - vec{}; }
+
+OPENWORK_INLINE vec load(const float* from) { return *reinterpret_cast<const memory_vec*>(from); }
+
+OPENWORK_INLINE void store(float* to, vec value) { *reinterpret_cast<memory_vec*>(to) = value; }
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// All bits set in lanes [0, last).
+OPENWORK_INLINE __m256i lanes_below(int last) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(last), lane);
+}
+#endif
+
+// Lanes [first, last) from memory, zero elsewhere; touches no byte outside them.
+OPENWORK_INLINE vec load_part(const float* from, int first, int last) {
+#if defined(__AVX512F__)
+  const unsigned bits = ((1u << last) - 1) & (0xffffu << first);
+  return (vec)_mm512_maskz_loadu_ps(static_cast<__mmask16>(bits), from);
+#elif defined(__AVX2__)
+  const __m256i mask = _mm256_andnot_si256(lanes_below(first), lanes_below(last));
+  return (vec)_mm256_maskload_ps(from, mask);
+#else
+  vec value{};
+  for (int lane = first; lane < last; ++lane) value[lane] = from[lane];
+  return value;
+#endif
+}
+
+OPENWORK_INLINE vec load_lanes(const float* from, int first, int last) {
+  return last - first == lanes ? load(from) : load_part(from, first, last);
+}
+
+// Lanes [0, last) to memory.
+OPENWORK_INLINE void store_part(float* to, vec value, int last) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << last) - 1), (__m512)value);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(to, lanes_below(last), (__m256)value);
+#else
+  for (int lane = 0; lane < last; ++lane) to[lane] = value[lane];
+#endif
+}
+
+OPENWORK_INLINE void store_lanes(float* to, vec value, int last) {
+  if (last == lanes)
+    store(to, value);
+  else
+    store_part(to, value, last);
+}
+
+}  // namespace openwork::OPENWORK_NAMESPACE

@@ -1,0 +1,295 @@
+"""The kernels as data: what each needs, which tiles it comes in, how it is packed.
+
+A candidate's name says all of its choices: `dtype-op-algorithm-tile-isa`, for instance
+`f32-conv3x3-winograd4-v4k128g2-avx512` (README.md, "Names").
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from openwork.kernels.native import extension as _C
+from openwork.kernels.pack_lists import pack_lists
+from openwork.kernels.pack_rows import pack_direct, pack_taps
+from openwork.kernels.pack_winograd import transform_filters
+from openwork.kernels.problem import Activation, Problem
+
+ACTIVATIONS: dict[Activation, int] = {
+    "none": 0,
+    "relu": 1,
+    "relu6": 2,
+    "silu": 3,
+    "hardswish": 4,
+    "sigmoid": 5,
+    "hardsigmoid": 6,
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to run a problem: a kernel with its tile and instruction set."""
+
+    name: str
+    build: Callable[[Problem], Any]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kernel source.
+
+    Args:
+        name: dtype, op and algorithm.
+        refusal: why a problem cannot run on it, or None.
+        candidates: all tiles worth measuring for a problem, an instruction set and a batch size.
+    """
+
+    name: str
+    refusal: Callable[[Problem], str | None]
+    candidates: Callable[[Problem, str, int], Iterator[Candidate]]
+
+
+def candidates(problem: Problem, isa: str | None = None, batch: int = 1) -> list[Candidate]:
+    """Every candidate that can run `problem`, for an autotuner to measure.
+
+    Args:
+        problem: the layer.
+        isa: an instruction set; by default OPENWORK_ISA if set, else the best of this machine.
+        batch: images per call, as expected: any other number runs too.
+    """
+    found = candidates_by_family(problem, isa, batch)
+    return [each for family in found.values() for each in family]
+
+
+def candidates_by_family(
+    problem: Problem, isa: str | None = None, batch: int = 1
+) -> dict[str, list[Candidate]]:
+    """`candidates`, by the name of their family."""
+    chosen: str = isa or _C.chosen_isa()
+    return {
+        family.name: list(family.candidates(problem, chosen, batch))
+        for family in FAMILIES
+        if family.refusal(problem) is None
+    }
+
+
+def refusals(problem: Problem) -> dict[str, str]:
+    """Why each family that cannot run `problem` cannot."""
+    reasons = {family.name: family.refusal(problem) for family in FAMILIES}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def _common(problem: Problem, isa: str) -> tuple[str, list[int], np.ndarray | None, int]:
+    return isa, problem.geometry.numbers(), problem.bias, ACTIVATIONS[problem.activation]
+
+
+# Sparse products: spmm and winograd ---------------------------------------------------------------
+
+
+def _product_tiles(problem: Problem, isa: str, vectors: int) -> Iterator[tuple[int, int, int]]:
+    """(vectors, chunk, group) worth measuring for work of `vectors` vectors in all."""
+    lanes = _C.lanes(isa)
+    inputs = problem.geometry.in_channels
+    # Most vectors per group of filters, from the number of registers (csrc/simd/product.h).
+    most = {1: 8, 2: 8, 4: 5} if isa in ("avx512", "neon") else {1: 6, 2: 4, 4: 2}
+    seen = set()
+    for group in (1, 2, 4):
+        if group > problem.geometry.out_channels:
+            continue
+        for wanted in (1, 2, 3, 4, 5, 7, 8):
+            tile = min(wanted, vectors)
+            if tile > most[group]:
+                continue
+            # Chunks that fill a usual L1, or twice that, and no chunks at all.
+            for size in (32768, 65536, None):
+                chunk = inputs if size is None else max(16, size // (tile * lanes * 4))
+                chunk = min(chunk, inputs, 65535)
+                if (tile, chunk, group) not in seen:
+                    seen.add((tile, chunk, group))
+                    yield tile, chunk, group
+
+
+def _spmm_refusal(problem: Problem) -> str | None:
+    if problem.geometry.kernel != (1, 1):
+        return f"the kernel is {problem.geometry.kernel}, not (1, 1)"
+    if problem.geometry.padding != (0, 0):
+        return f"the padding is {problem.geometry.padding}, not (0, 0)"
+    return None
+
+
+def _spmm(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
+    height, width = problem.geometry.out_size
+    vectors = -(-batch * height * width // _C.lanes(isa))
+    in_place = problem.geometry.stride == (1, 1) and height * width >= 2 * _C.lanes(isa)
+    for tile, chunk, group in _product_tiles(problem, isa, vectors):
+        for place in (False, True) if in_place else (False,):
+            name = f"f32-conv1x1-spmm-v{tile}k{chunk}g{group}{'i' * place}-{isa}"
+            yield Candidate(name, SpmmTile(isa, tile, chunk, group, place))
+
+
+@dataclass(frozen=True)
+class SpmmTile:
+    isa: str
+    vectors: int
+    chunk: int
+    group: int
+    in_place: bool
+
+    def __call__(self, problem: Problem) -> Any:
+        g = problem.geometry
+        out, inside, kernels = problem.connections()
+        packed = pack_lists(
+            g.out_channels, g.in_channels, out, inside, kernels.T, self.chunk, self.group
+        )
+        return _C.spmm(
+            *_common(problem, self.isa),
+            _C.Lists(*packed.arrays()),
+            self.chunk,
+            self.group,
+            self.vectors,
+            self.in_place,
+        )
+
+
+def _winograd_refusal(problem: Problem) -> str | None:
+    g = problem.geometry
+    if g.kernel != (3, 3):
+        return f"the kernel is {g.kernel}, not (3, 3)"
+    if g.stride != (1, 1) or g.dilation != (1, 1):
+        return f"stride {g.stride} and dilation {g.dilation} must be (1, 1)"
+    return None
+
+
+def _winograd(output: int) -> Callable[[Problem, str, int], Iterator[Candidate]]:
+    def enumerate_tiles(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
+        height, width = problem.geometry.out_size
+        tiles = batch * -(-height // output) * -(-width // output)
+        for tile, chunk, group in _product_tiles(problem, isa, -(-tiles // _C.lanes(isa))):
+            name = f"f32-conv3x3-winograd{output}-v{tile}k{chunk}g{group}-{isa}"
+            yield Candidate(name, WinogradTile(isa, output, tile, chunk, group))
+
+    return enumerate_tiles
+
+
+@dataclass(frozen=True)
+class WinogradTile:
+    isa: str
+    output: int
+    vectors: int
+    chunk: int
+    group: int
+
+    def __call__(self, problem: Problem) -> Any:
+        g = problem.geometry
+        out, inside, kernels = problem.connections()
+        values = transform_filters(kernels, self.output)
+        packed = pack_lists(
+            g.out_channels, g.in_channels, out, inside, values, self.chunk, self.group
+        )
+        return _C.winograd(
+            *_common(problem, self.isa),
+            _C.Lists(*packed.arrays()),
+            self.chunk,
+            self.group,
+            self.vectors,
+            self.output,
+        )
+
+
+# Direct kernels -----------------------------------------------------------------------------------
+
+# (kernel, stride) with a template in csrc/simd/direct.cpp.
+_SHAPES = {
+    ((3, 3), (1, 1)),
+    ((3, 3), (2, 2)),
+    ((5, 5), (1, 1)),
+    ((7, 1), (1, 1)),
+    ((1, 7), (1, 1)),
+    ((3, 1), (1, 1)),
+    ((1, 3), (1, 1)),
+}
+# (rows, vectors) as csrc/simd/tiles.h lists them.
+_ROW_TILES = {
+    True: ((4, 1), (7, 1), (8, 1), (14, 1), (4, 2), (7, 2), (8, 2), (12, 2), (3, 4), (6, 4)),
+    False: ((2, 1), (4, 1), (7, 1), (2, 2), (4, 2), (5, 2), (2, 4), (3, 3)),
+}
+_TAP_TILES = {
+    True: (*((1, 1), (1, 4), (1, 8), (4, 1), (7, 1), (8, 1), (14, 1), (4, 2), (7, 2), (4, 4)),),
+    False: ((1, 1), (1, 4), (1, 8), (4, 1), (7, 1), (4, 2), (2, 4)),
+}
+
+
+def _direct_refusal(problem: Problem) -> str | None:
+    g = problem.geometry
+    if (g.kernel, g.stride) not in _SHAPES:
+        return f"no template for kernel {g.kernel} with stride {g.stride}"
+    if g.dilation != (1, 1):
+        return f"dilation is {g.dilation}, not (1, 1)"
+    if not problem.whole():
+        return "some live kernels have dead taps"
+    return None
+
+
+def _fits(problem: Problem, isa: str, rows: int, vectors: int) -> bool:
+    """Whether the map fills the tile's last vector (or the tile is the smallest one)."""
+    height, width = problem.geometry.out_size
+    lanes = _C.lanes(isa)
+    return (rows <= height or rows <= 4) and (vectors == 1 or (vectors - 1) * lanes < width)
+
+
+def _direct(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
+    (ky, kx), (sy, _) = problem.geometry.kernel, problem.geometry.stride
+    for rows, vectors in _ROW_TILES[isa == "avx512"]:
+        if _fits(problem, isa, rows, vectors):
+            name = f"f32-conv{ky}x{kx}s{sy}-direct-{rows}x{vectors}-{isa}"
+            yield Candidate(name, DirectTile(isa, rows, vectors))
+
+
+@dataclass(frozen=True)
+class DirectTile:
+    isa: str
+    rows: int
+    vectors: int
+
+    def __call__(self, problem: Problem) -> Any:
+        packed = pack_direct(problem)
+        return _C.direct(*_common(problem, self.isa), *packed, self.rows, self.vectors)
+
+
+def _taps_refusal(problem: Problem) -> str | None:
+    *_, channel = _C.tap_offsets(problem.geometry.numbers())
+    floats = channel * problem.geometry.in_channels
+    if floats >= 2**31:
+        return f"the padded input has {floats} floats, more than 2^31"
+    return None
+
+
+def _taps(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
+    for rows, vectors in _TAP_TILES[isa == "avx512"]:
+        for flat in (False, True):
+            if rows > 1 if flat else not _fits(problem, isa, rows, vectors):
+                continue
+            tile = f"flat{vectors}" if flat else f"{rows}x{vectors}"
+            yield Candidate(f"f32-conv-taps-{tile}-{isa}", TapsTile(isa, rows, vectors, flat))
+
+
+@dataclass(frozen=True)
+class TapsTile:
+    isa: str
+    rows: int
+    vectors: int
+    flat: bool
+
+    def __call__(self, problem: Problem) -> Any:
+        packed = pack_taps(problem)
+        return _C.taps(*_common(problem, self.isa), *packed, self.rows, self.vectors, self.flat)
+
+
+FAMILIES = (
+    Family("f32-conv1x1-spmm", _spmm_refusal, _spmm),
+    Family("f32-conv3x3-winograd4", _winograd_refusal, _winograd(4)),
+    Family("f32-conv3x3-winograd2", _winograd_refusal, _winograd(2)),
+    Family("f32-conv-direct", _direct_refusal, _direct),
+    Family("f32-conv-taps", _taps_refusal, _taps),
+)

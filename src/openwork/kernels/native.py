@@ -1,0 +1,34 @@
+"""The compiled extension, or the reason why it is not there."""
+
+import importlib
+from typing import Any
+
+# Before the extension: torch brings the OpenMP runtime that both then share.
+import torch  # noqa: F401
+
+from openwork.errors import MissingPackageError
+
+
+class _Missing:
+    """Stands for an extension that could not be loaded; using it says why."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def __getattr__(self, name: str) -> Any:
+        raise MissingPackageError(
+            f"the compiled kernels are not there ({self._reason}); install a C++ compiler and "
+            "reinstall openwork. Everything but `openwork.compile` works without them"
+        )
+
+
+reason_missing: str | None = None
+extension: Any
+try:
+    extension = importlib.import_module("openwork.kernels._C")
+except ModuleNotFoundError:
+    reason_missing = "openwork was installed without a C++ compiler"
+    extension = _Missing(reason_missing)
+except ImportError as error:
+    reason_missing = str(error)
+    extension = _Missing(reason_missing)

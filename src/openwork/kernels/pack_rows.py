@@ -1,0 +1,45 @@
+"""Packing for the direct kernels (csrc/simd/direct.cpp and taps.cpp): filters one by one.
+
+Direct, whole kernels:
+
+1. start   int64 [out_channels + 1]  first connection of each filter in 2; rising, from 0
+2. index   int32 [connections]       input channel, in [0, in_channels)
+3. weight  float32 [connections][kernel_x][kernel_y], the order in which the tile reads
+
+Taps, single taps:
+
+1. start   int64 [out_channels + 1]  first tap of each filter in 2
+2. offset  int32 [taps]              floats from the start of the padded planes (csrc/simd/planes.h)
+                                     to what the tap of output (0, 0) reads; depends on the map size
+3. weight  float32 [taps]
+
+Nothing is read beyond the arrays' ends. The padded planes are over-read by less than one tile, for
+which the workspace has room.
+"""
+
+import numpy as np
+
+from openwork.kernels.native import extension as _C
+from openwork.kernels.problem import Problem
+
+
+def pack_direct(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Arrays 1 to 3 of the direct kernel, flat."""
+    out, inside, kernels = problem.connections()
+    by_column = kernels.reshape(-1, *problem.geometry.kernel).transpose(0, 2, 1)
+    return _starts(out, problem), inside.astype(np.int32), by_column.reshape(-1).copy()
+
+
+def pack_taps(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Arrays 1 to 3 of the taps kernel, flat."""
+    out, inside, tap = problem.units()
+    *offsets, channel = _C.tap_offsets(problem.geometry.numbers())
+    offset = inside * channel + np.array(offsets, dtype=np.int64)[tap]
+    if offset.size and offset.max() >= 2**31:
+        raise ValueError(f"the padded input has over 2^31 floats: {int(offset.max())}")
+    return _starts(out, problem), offset.astype(np.int32), problem.weight.copy()
+
+
+def _starts(out: np.ndarray, problem: Problem) -> np.ndarray:
+    counts = np.bincount(out, minlength=problem.geometry.out_channels)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

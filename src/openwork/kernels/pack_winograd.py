@@ -1,0 +1,30 @@
+"""Filters of 3x3 kernels in the Winograd domain, one value per position of the tile."""
+
+import numpy as np
+
+# Rows are the points 0, 1, -1 (, 2, -2) and infinity, scaled so that the transforms of inputs and
+# outputs (csrc/simd/winograd_transform.h) need whole numbers only.
+_FILTERS = {
+    2: np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]]),
+    4: np.array(
+        [
+            [1 / 4, 0, 0],
+            [-1 / 6, -1 / 6, -1 / 6],
+            [-1 / 6, 1 / 6, -1 / 6],
+            [1 / 24, 1 / 12, 1 / 6],
+            [1 / 24, -1 / 12, 1 / 6],
+            [0, 0, 1],
+        ]
+    ),
+}
+
+
+def transform_filters(kernels: np.ndarray, output: int) -> np.ndarray:
+    """Kernels (n, 9) to (positions, n) float32, positions = (output + 2)^2, row by row.
+
+    Computed in float64: the rounding to float32 is the only error on this side.
+    """
+    matrix = _FILTERS[output]
+    square = kernels.reshape(-1, 3, 3).astype(np.float64)
+    tiles = matrix @ square @ matrix.T
+    return np.ascontiguousarray(tiles.reshape(-1, matrix.shape[0] ** 2).T, dtype=np.float32)

@@ -1,0 +1,142 @@
+"""The generated table of boundary cases, one below, at and above every tile size."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from openwork.kernels.problem import Geometry, Problem
+
+
+@dataclass(frozen=True)
+class Case:
+    """A convolution with a random pattern of a kind; `str(case)` is the test's name."""
+
+    inputs: int
+    outputs: int
+    size: tuple[int, int]
+    kernel: tuple[int, int] = (3, 3)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    batch: int = 1
+    pattern: str = "random"
+    activation: str = "none"
+    bias: bool = False
+    residual: bool = False
+    seed: int = 0
+
+    def __str__(self) -> str:
+        text = f"{self.inputs}to{self.outputs}@{self.size[0]}x{self.size[1]}"
+        text += f"-k{self.kernel[0]}x{self.kernel[1]}"
+        for name, value in (("s", self.stride), ("p", self.padding), ("d", self.dilation)):
+            text += f"{name}{value[0]}{value[1]}" if value != (1, 1) else ""
+        text += f"-g{self.groups}" if self.groups > 1 else ""
+        text += f"-n{self.batch}" if self.batch > 1 else ""
+        extras = (self.pattern, self.activation, "bias" * self.bias, "residual" * self.residual)
+        return "-".join([text, *(extra for extra in extras if extra not in ("random", "none", ""))])
+
+    def random(self) -> np.random.Generator:
+        return np.random.default_rng([self.seed, self.inputs, self.outputs, *self.size])
+
+    def problem(self) -> Problem:
+        random = self.random()
+        shape = (self.outputs, self.inputs // self.groups, *self.kernel)
+        taps = _taps(self.pattern, shape, random)
+        positions = np.flatnonzero(taps.reshape(-1))
+        weight = random.standard_normal(len(positions)).astype(np.float32)
+        # A live tap may well hold zero.
+        weight[random.random(len(weight)) < 0.1] = 0
+        bias = random.standard_normal(self.outputs).astype(np.float32) if self.bias else None
+        geometry = Geometry(
+            self.inputs,
+            self.outputs,
+            self.size,
+            self.kernel,
+            self.stride,
+            self.padding,
+            self.dilation,
+        )
+        return Problem(geometry, self.groups, positions, weight, bias, self.activation)
+
+
+def _taps(kind: str, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
+    live = random.random(shape[:2]) < 0.4
+    taps = np.zeros(shape, dtype=bool)
+    if kind == "random":
+        taps[live] = True
+    elif kind == "dense":
+        taps[:] = True
+    elif kind == "dead-filters":
+        live[random.random(shape[0]) < 0.5] = False
+        taps[live] = True
+    elif kind == "one-tap":
+        taps[tuple(random.integers(n) for n in shape)] = True
+    elif kind == "taps":
+        taps[:] = live[:, :, None, None] & (random.random(shape[2:]) < 0.5)
+    elif kind == "blocks":
+        taps[np.repeat(live[::4], 4, axis=0)[: shape[0]]] = True
+    elif kind != "all-dead":
+        raise ValueError(kind)
+    return taps
+
+
+PATTERNS = ("random", "dense", "dead-filters", "all-dead", "one-tap", "taps", "blocks")
+SHAPES = (
+    ((3, 3), (1, 1), (1, 1)),
+    ((3, 3), (2, 2), (1, 1)),
+    ((5, 5), (1, 1), (2, 2)),
+    ((7, 1), (1, 1), (3, 0)),
+    ((1, 7), (1, 1), (0, 3)),
+    ((3, 1), (1, 1), (1, 0)),
+    ((1, 3), (1, 1), (0, 1)),
+    ((1, 1), (1, 1), (0, 0)),
+    ((1, 1), (2, 2), (0, 0)),
+    ((7, 7), (2, 2), (3, 3)),
+    ((2, 2), (2, 2), (0, 0)),
+    ((4, 3), (3, 2), (2, 0)),
+)
+
+
+def table() -> Iterator[Case]:
+    """Every case of the test run."""
+    for pattern in PATTERNS:
+        for kernel, stride, padding in SHAPES[:8]:
+            yield Case(6, 9, (9, 11), kernel, stride, padding, pattern=pattern)
+    for kernel, stride, padding in SHAPES:
+        yield Case(5, 7, (13, 17), kernel, stride, padding, batch=3)
+        yield Case(4, 6, (8, 7), kernel, stride, padding, groups=2)
+        yield Case(6, 6, (10, 9), kernel, stride, padding, groups=6, pattern="dense")
+    # Widths and heights around one, two and four vectors of every instruction set, and row tiles.
+    for size in (3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65):
+        yield Case(3, 5, (6, size))
+        yield Case(3, 5, (size, 5))
+        yield Case(3, 5, (2, size), (1, 1), padding=(0, 0))
+    # Tiles of a row around the vector sizes, where Winograd changes its layout.
+    for size in (12, 14, 28, 30, 56, 60, 62, 124):
+        yield Case(3, 4, (7, size), batch=2)
+    # Filters and inputs around groups and chunks.
+    for channels in (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33):
+        yield Case(channels, channels + 1, (4, 4))
+        yield Case(channels + 1, channels, (7, 7), (1, 1), padding=(0, 0), batch=3)
+    # Filters around the blocks that threads share out.
+    for outputs in (63, 64, 65, 130):
+        yield Case(5, outputs, (3, 5))
+        yield Case(9, outputs, (3, 5), (1, 1), padding=(0, 0))
+    for size in ((1, 1), (1, 2), (2, 1), (1, 19)):
+        for kernel, stride, padding in SHAPES[:4]:
+            yield Case(5, 6, size, kernel, stride, padding, batch=3)
+        yield Case(5, 6, size, (1, 1), padding=(0, 0))
+    for padding in ((0, 0), (2, 2), (0, 2), (2, 1)):
+        yield Case(3, 4, (9, 10), padding=padding)
+    for dilation in ((2, 2), (1, 3), (3, 2)):
+        yield Case(3, 4, (15, 16), padding=(2, 3), dilation=dilation)
+        yield Case(3, 4, (15, 16), stride=(2, 1), padding=(2, 3), dilation=dilation)
+    for activation in ("none", "relu", "relu6", "silu", "hardswish"):
+        for kernel, stride, padding in (*SHAPES[:2], SHAPES[7]):
+            for residual in (False, True):
+                yield Case(
+                    4, 5, (9, 18), kernel, stride, padding,
+                    batch=2, activation=activation, bias=True, residual=residual,
+                )  # fmt: skip

@@ -1,0 +1,38 @@
+"""The compiled extension: its description, and life without it."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+import openwork
+from openwork.errors import MissingPackageError
+from openwork.kernels import native
+from openwork.kernels.backends import BACKENDS
+
+
+def test_without_the_extension_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openwork.kernels._C", None)
+    without = importlib.reload(native)
+    try:
+        assert without.reason_missing == "openwork was installed without a C++ compiler"
+        with pytest.raises(MissingPackageError, match=r"install a C\+\+ compiler and reinstall"):
+            without.extension.usable_isas()
+    finally:
+        monkeypatch.undo()
+        importlib.reload(native)
+
+
+def test_the_backends_say_what_will_run() -> None:
+    reasons = {backend.name: backend.why_not() for backend in BACKENDS}
+    assert reasons == {"native": native.reason_missing, "reference": None}
+
+
+def test_the_stub_describes_the_extension_as_it_is() -> None:
+    stubgen = pytest.importorskip("nanobind.stubgen")
+    module = pytest.importorskip("openwork.kernels._C")
+    generator = stubgen.StubGen(module)
+    generator.put(module)
+    written = Path(openwork.__file__).parent / "kernels" / "_C.pyi"
+    assert generator.get() == written.read_text()
