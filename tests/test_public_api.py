@@ -11,7 +11,9 @@ from openwork.errors import OpenworkError
 EXPORTS = {
     "openwork": [
         "ArgumentError",
+        "CaptureError",
         "CheckpointError",
+        "CompiledModel",
         "DataError",
         "MissingPackageError",
         "OpenworkError",
@@ -20,7 +22,9 @@ EXPORTS = {
         "PlanError",
         "SparseConv2d",
         "SparseLinear",
+        "VerificationError",
         "__version__",
+        "compile",
         "data",
         "densify_",
         "info",
@@ -28,6 +32,7 @@ EXPORTS = {
         "models",
         "nn",
         "patterns",
+        "profile",
         "report",
         "save",
         "sparsify_",
@@ -71,10 +76,13 @@ EXPORTS = {
     "openwork.models": ["ModelSource", "build", "describe", "names", "source_of"],
     "openwork.io": ["CheckpointInfo", "info", "load", "save"],
     "openwork.train": ["EpochMetrics", "Evaluation", "Recipe", "evaluate", "fit"],
+    "openwork.engine": ["CompiledModel", "compile", "profile"],
     "openwork.report": [
+        "Benchmark",
         "Comparison",
         "Latency",
         "NetworkCost",
+        "benchmark",
         "compare",
         "environment",
         "measure_latency",
@@ -131,7 +139,7 @@ def test_errors_are_one_family_and_keep_to_pythons_own() -> None:
     errors = [
         value for value in vars(ow).values() if inspect.isclass(value) and "Error" in value.__name__
     ]
-    assert len(errors) == 6
+    assert len(errors) == 8
     assert all(issubclass(error, OpenworkError) for error in errors)
     assert issubclass(ow.ArgumentError, ValueError)
     assert issubclass(ow.MissingPackageError, ImportError)

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from openwork.cli.app import app
+from openwork.kernels.native import reason_missing
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -18,6 +20,7 @@ def _blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
+@pytest.mark.skipif(reason_missing is not None, reason="compiling needs the compiled kernels")
 def test_the_python_example_runs(tmp_path: Path) -> None:
     (example,) = _blocks("python")
     assert len([line for line in example.splitlines() if line.strip()]) <= 12

@@ -14,12 +14,17 @@ from openwork import patterns as patterns
 from openwork import report as report
 from openwork import train as train
 from openwork._version import __version__ as __version__
+from openwork.engine import CompiledModel as CompiledModel
+from openwork.engine import compile as compile
+from openwork.engine import profile as profile
 from openwork.errors import ArgumentError as ArgumentError
+from openwork.errors import CaptureError as CaptureError
 from openwork.errors import CheckpointError as CheckpointError
 from openwork.errors import DataError as DataError
 from openwork.errors import MissingPackageError as MissingPackageError
 from openwork.errors import OpenworkError as OpenworkError
 from openwork.errors import PlanError as PlanError
+from openwork.errors import VerificationError as VerificationError
 from openwork.io import info as info
 from openwork.io import load as load
 from openwork.io import save as save
@@ -32,7 +37,9 @@ from openwork.patterns import Pattern as Pattern
 
 __all__ = [
     "ArgumentError",
+    "CaptureError",
     "CheckpointError",
+    "CompiledModel",
     "DataError",
     "MissingPackageError",
     "OpenworkError",
@@ -41,7 +48,9 @@ __all__ = [
     "PlanError",
     "SparseConv2d",
     "SparseLinear",
+    "VerificationError",
     "__version__",
+    "compile",
     "data",
     "densify_",
     "info",
@@ -49,6 +58,7 @@ __all__ = [
     "models",
     "nn",
     "patterns",
+    "profile",
     "report",
     "save",
     "sparsify_",

@@ -26,3 +26,11 @@ class CheckpointError(OpenworkError):
 
 class MissingPackageError(OpenworkError, ImportError):
     """An optional package is needed; the message says which and how to install it."""
+
+
+class CaptureError(OpenworkError):
+    """torch cannot capture the network as a graph; the message gives its reason."""
+
+
+class VerificationError(OpenworkError):
+    """A rewritten network computes something else than the original, which is unchanged."""

@@ -117,3 +117,16 @@ def test_images_that_are_not_square_need_a_size(tmp_path: Path) -> None:
     command = _train(tmp_path / "run", f"folder:{tmp_path / 'wide'}")
     with pytest.raises(ow.ArgumentError, match=r"16x20 pixels.*--image-size"):
         CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_bench_prints_tables_a_reason_and_a_picture(tmp_path: Path) -> None:
+    pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
+    model = ow.models.build("mnist_3conv", in_channels=1, image_size=8, depth_multiplier=0.25)
+    ow.sparsify_(model, ow.Plan({"features.3": {"pattern": "random", "density": 0.5}}))
+    ow.save(model, tmp_path / "model.safetensors")
+    command = ["bench", str(tmp_path), "--threads", "1", "--passes", "3"]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "as it is, compiled" in result.stdout
+    assert "One call takes" in result.stdout
+    assert (tmp_path / "bench.png").stat().st_size > 1000

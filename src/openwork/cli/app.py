@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from openwork.cli.bench import bench
 from openwork.cli.demo import demo
 from openwork.cli.env import env
 from openwork.cli.evaluate import evaluate
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(preview)
+app.command()(bench)
 app.command()(env)
 app.command()(demo)
 

@@ -1,5 +1,7 @@
 """Show me: comparisons and measurements for people to read."""
 
+from openwork.report.benchmark import Benchmark as Benchmark
+from openwork.report.benchmark import benchmark as benchmark
 from openwork.report.comparison import Comparison as Comparison
 from openwork.report.comparison import NetworkCost as NetworkCost
 from openwork.report.comparison import compare as compare
@@ -7,4 +9,13 @@ from openwork.report.environment import environment as environment
 from openwork.report.latency import Latency as Latency
 from openwork.report.latency import measure_latency as measure_latency
 
-__all__ = ["Comparison", "Latency", "NetworkCost", "compare", "environment", "measure_latency"]
+__all__ = [
+    "Benchmark",
+    "Comparison",
+    "Latency",
+    "NetworkCost",
+    "benchmark",
+    "compare",
+    "environment",
+    "measure_latency",
+]

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from openwork._files import write_text
+from openwork.engine import compile
 from openwork.io import save
-from openwork.kernels import BACKENDS
+from openwork.kernels.native import reason_missing
 from openwork.nn import LayerTable, MemoryUse, count_macs, memory_use
 from openwork.report.latency import Latency, measure_latency
 
@@ -28,7 +29,8 @@ class NetworkCost:
         memory: after one step of Adam.
         macs: multiply-adds of one image.
         checkpoint: bytes of the saved file.
-        latency: of one image.
+        latency: of one image, in torch.
+        compiled: of one image, compiled by `openwork.compile`; None without compiled kernels.
     """
 
     accuracy: float
@@ -37,6 +39,7 @@ class NetworkCost:
     macs: int
     checkpoint: int
     latency: Latency
+    compiled: Latency | None
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,15 @@ class Comparison:
             _row("parameters + gradients + Adam, KB", *_kilobytes(self), "{:,.0f}"),
             _row("MACs per image", dense.macs, sparse.macs, "{:,}"),
             _row("checkpoint, KB", dense.checkpoint / 1e3, sparse.checkpoint / 1e3, "{:,.0f}"),
-            _row(
-                "latency per image, ms",
-                1e3 * dense.latency.median,
-                1e3 * sparse.latency.median,
-                "{:.2f}",
-            ),
+            _latency_row("latency in torch, ms", dense.latency, sparse.latency),
         ]
+        if dense.compiled is not None and sparse.compiled is not None:
+            rows.append(_latency_row("latency compiled, ms", dense.compiled, sparse.compiled))
         note = (
-            f"latency: batch 1, {self.threads} threads, median of {sparse.latency.passes} passes "
+            f"latency: one image, {self.threads} threads, median of {sparse.latency.passes} passes "
             "taken in turns; accuracy: difference in points; ratios: sparse / dense"
         )
-        kernels = "kernels: " + ", ".join(b.name for b in BACKENDS if b.why_not() is None)
-        return LayerTable(("", "dense", "sparse", "ratio"), tuple(rows), notes=(note, kernels))
+        return LayerTable(("", "dense", "sparse", "ratio"), tuple(rows), notes=(note,))
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write every measured number to `path`."""
@@ -97,17 +96,26 @@ def compare(
         accuracies: of the two on the test split, in [0, 1].
         passes: timed forward passes of each, default 50.
     """
-    latencies = measure_latency((dense, sparse), example[:1], passes=passes)
+    one = example[:1]
+    contenders = [dense, sparse]
+    if reason_missing is None and one.device.type == "cpu":
+        contenders += [compile(dense, one), compile(sparse, one)]
+    latencies: list[Latency | None] = [*measure_latency(contenders, one, passes=passes)]
+    latencies += [None] * (4 - len(latencies))
     costs = [
         NetworkCost(
             accuracy=accuracy,
             parameters=sum(p.numel() for p in model.parameters()),
             memory=_memory_after_a_step(model, example),
-            macs=sum(count_macs(model, example[:1]).values()),
+            macs=sum(count_macs(model, one).values()),
             checkpoint=_checkpoint_size(model),
             latency=latency,
+            compiled=compiled,
         )
-        for model, accuracy, latency in zip((dense, sparse), accuracies, latencies, strict=True)
+        for model, accuracy, latency, compiled in zip(
+            (dense, sparse), accuracies, latencies[:2], latencies[2:], strict=True
+        )
+        if latency is not None
     ]
     return Comparison(costs[0], costs[1], torch.get_num_threads())
 
@@ -130,6 +138,10 @@ def _checkpoint_size(model: nn.Module) -> int:
 
 def _kilobytes(comparison: Comparison) -> tuple[float, float]:
     return comparison.dense.memory.training / 1e3, comparison.sparse.memory.training / 1e3
+
+
+def _latency_row(name: str, dense: Latency, sparse: Latency) -> tuple[str, str, str, str]:
+    return _row(name, 1e3 * dense.median, 1e3 * sparse.median, "{:.3f}")
 
 
 def _row(name: str, dense: float, sparse: float, form: str) -> tuple[str, str, str, str]:

@@ -1,0 +1,289 @@
+"""Do timm's and torchvision's CNNs compile, and to the same outputs?
+
+    python benchmarks/zoo.py [--limit 20] [--only resnet] [--image 64] [--tune] [--seconds 300]
+
+Each network has random weights and random batch-norm statistics, and is captured once. It is then
+compiled dense, and again with 70 % of all kernels zeroed, with the kernels of each family in turn
+rather than those that measuring would choose; with `--tune` also as a user would, timed against
+torch. Every network runs in a process of its own, so that a crash is a row like any other.
+
+Printed per network: whether any batch size may be given, the largest difference from the original
+relative to its largest output, torch's own float32 error (its difference from float64: some random
+networks amplify every rounding), and how many operators were left to torch, with the reasons.
+"""
+
+import argparse
+import copy
+import multiprocessing
+import platform
+import statistics
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+
+import torch
+from torch import nn
+
+import openwork as ow
+from openwork.engine import compile
+from openwork.engine.capture import Captured, capture
+from openwork.engine.compile import assemble
+from openwork.engine.graph import Conv
+from openwork.engine.tune import Choice, given
+from openwork.engine.verify import difference, verify
+from openwork.kernels.native import extension as _C
+from openwork.models.zoo import import_zoo
+
+# One or more of every family of CNNs, the small ones.
+TIMM = """\
+resnet18 resnet26d resnet32ts resnet50 resnetv2_50 resnext50_32x4d resnetblur50 resnetrs50
+resnetaa50d resnet51q resnet61q wide_resnet50_2 seresnet18 seresnext26d_32x4d seresnext26t_32x4d
+legacy_seresnet18 legacy_seresnext26_32x4d skresnet18 skresnext50_32x4d ecaresnet26t
+ecaresnet50t gcresnet33ts gcresnext26ts eca_resnet33ts seresnet33ts eca_resnext26ts
+seresnext26ts resnest14d resnest26d resnest50d_1s4x24d res2net50_26w_4s res2net50_48w_2s
+res2net50d res2next50 densenet121 densenetblur121d dla34 dla46_c dla60 dla60_res2net dla60x
+dpn48b dpn68 dpn68b inception_v3 inception_v4 inception_resnet_v2 inception_next_atto xception41
+xception41p legacy_xception vgg11 vgg11_bn vgg16_bn repvgg_a0 repvgg_b1g4 repvit_m0_9
+mobileone_s0 mobileone_s1 mobilenetv1_100 mobilenetv2_050 mobilenetv2_100
+mobilenetv3_small_050 mobilenetv3_large_100 mobilenetv3_rw mobilenetv4_conv_small
+mobilenetv4_conv_medium mobilenet_edgetpu_100 mobilenet_edgetpu_v2_xs mnasnet_050 mnasnet_small
+semnasnet_100 fbnetc_100 fbnetv3_b spnasnet_100 tinynet_a tinynet_e lcnet_050 hardcorenas_a
+efficientnet_b0 efficientnet_lite0 efficientnet_es efficientnet_cc_b0_4e efficientnetv2_rw_t
+efficientnet_b0_gn tf_efficientnet_b0 tf_efficientnet_lite0 tf_efficientnetv2_b0
+tf_mobilenetv3_small_minimal_100 mixnet_s tf_mixnet_s ghostnet_050 ghostnet_100 ghostnetv2_100
+ghostnetv3_050 regnetx_002 regnetx_004 regnety_002 regnety_004 regnetz_b16 regnetz_c16
+regnetv_040 hrnet_w18_small hrnet_w18_small_v2 selecsls42 selecsls42b selecsls60 cspresnet50
+cspresnext50 cspdarknet53 darknet17 darknet21 darknet53 darknetaa53 sedarknet21 rexnet_100
+rexnetr_100 cs3darknet_s cs3darknet_m cs3sedarknet_l nfnet_l0 eca_nfnet_l0 dm_nfnet_f0
+nf_resnet26 nf_regnet_b0 nf_ecaresnet26 resnetv2_50x1_bit resnetv2_50d_gn resnetv2_50d_evos
+convnext_atto convnext_femto convnextv2_atto convmixer_768_32 bat_resnext26ts lambda_resnet26t
+halonet26t botnet26t_256 hgnet_tiny hgnetv2_b0 ese_vovnet19b_slim ese_vovnet19b_dw vovnet39a
+tresnet_m fasternet_t0 starnet_s1 pelee gernet_s test_resnet test_efficientnet test_convnext
+mambaout_femto rdnet_tiny edgenext_xx_small focalnet_tiny_srf poolformer_s12 poolformerv2_s12
+caformer_s18 convformer_s18 xcit_nano_12_p16_224
+"""
+# Those of torchvision that are no CNNs.
+TRANSFORMERS = ("vit_", "swin", "maxvit")
+# Kernel families in the order in which they are tried for a layer.
+_FIRST = ("*winograd4*", "*-spmm-*", "*-direct-*", "*-taps-*")
+DENSE_PLANS = (("torch",), _FIRST)
+SPARSE_PLANS = (_FIRST, ("*winograd2*", "*-direct-*", "*-taps-*"), ("*-taps-*",))
+
+
+@dataclass
+class Row:
+    """What became of one network."""
+
+    name: str
+    error: str = ""
+    any_batch: bool = False
+    dense: float = float("nan")
+    sparse: float = float("nan")
+    rounding: float = 0.0
+    islands: list[str] = field(default_factory=list)
+    ratio: float | None = None
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the difference is more than what float32 explains."""
+        return not max(self.dense, self.sparse) <= max(1e-3, 5 * self.rounding)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Do timm's and torchvision's CNNs compile?")
+    parser.add_argument("--limit", type=int, help="networks, at most")
+    parser.add_argument("--only", default="", help="networks whose name holds this")
+    parser.add_argument("--image", type=int, default=64, help="height and width")
+    parser.add_argument("--tune", action="store_true", help="measure kernels too: minutes each")
+    parser.add_argument("--seconds", type=float, default=300, help="for one network, at most")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    names = [name for name in _names() if options.only in name][: options.limit]
+    print(f"{len(names)} networks, {_versions()}, {platform.machine()}, {_C.chosen_isa()}")
+    print(
+        f"{'network':44} {'batch':>5} {'dense':>9} {'sparse':>9} {'rounding':>9} "
+        f"{'ratio':>6} islands"
+    )
+    rows = []
+    for name in names:
+        rows.append(_apart(name, options.image, options.tune, options.seconds))
+        _print(rows[-1])
+    _totals(rows)
+
+
+def _names() -> list[str]:
+    timm = import_zoo("timm")
+    models = import_zoo("torchvision").models
+    found = [f"timm:{name}" for name in TIMM.split() if timm.is_model(name)]
+    for name in models.list_models(module=models):
+        if not name.startswith(TRANSFORMERS):
+            found.append(f"torchvision:{name}")
+    return found
+
+
+def _apart(name: str, image: int, tune: bool, seconds: float) -> Row:
+    """`examine` in a process of its own."""
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe(duplex=False)
+    process = fork.Process(target=_send, args=(theirs, name, image, tune))
+    process.start()
+    theirs.close()
+    row = Row(name, error=f"took more than {seconds:g} s")
+    if ours.poll(seconds):
+        try:
+            row = ours.recv()
+        except EOFError:
+            row = Row(name, error="crashed")
+    process.kill()
+    process.join()
+    return row
+
+
+def _send(pipe: Connection, name: str, image: int, tune: bool) -> None:
+    row = Row(name)
+    try:
+        examine(row, image, tune)
+    except Exception as error:
+        row.error = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    pipe.send(row)
+
+
+def examine(row: Row, image: int, tune: bool) -> None:
+    """Fill in `row`."""
+    torch.manual_seed(0)
+    model, captured, example = _captured(row.name, image)
+    row.any_batch = captured.batch is None
+    row.dense = max(_difference(row, model, captured, example, plan) for plan in DENSE_PLANS)
+    row.rounding = _rounding(model, example)
+    _zero_kernels(model)
+    row.rounding = max(row.rounding, _rounding(model, example))
+    row.sparse = max(_difference(row, model, captured, example, plan) for plan in SPARSE_PLANS)
+    if tune:
+        row.ratio = _ratio(model, example)
+
+
+def _captured(name: str, image: int) -> tuple[nn.Module, Captured, torch.Tensor]:
+    """The network on the smallest of a few image sizes that it takes."""
+    size = {"inception_v3": 96, "inception_v4": 96, "inception_resnet_v2": 96}
+    kept = size.get(name.partition(":")[2], image)
+    for side in (kept, 128, 224, 256):
+        model = ow.models.build(name, num_classes=10).eval()
+        _randomise(model)
+        example = torch.randn(1, 3, side, side)
+        try:
+            with torch.no_grad():
+                model(example)
+            return model, capture(model, (example,)), example
+        except (ow.CaptureError, RuntimeError, ValueError, AssertionError):
+            if side == 256:
+                raise
+    raise ValueError(name)
+
+
+def _randomise(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+            mean, variance = module.running_mean, module.running_var
+            if mean is not None and variance is not None:
+                nn.init.normal_(mean, std=0.1)
+                nn.init.uniform_(variance, 0.5, 1.5)
+        if "Norm" in type(module).__name__:
+            weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+            if isinstance(weight, nn.Parameter):
+                nn.init.uniform_(weight, 0.5, 1.5)
+            if isinstance(bias, nn.Parameter):
+                nn.init.normal_(bias, std=0.1)
+
+
+@torch.no_grad()
+def _zero_kernels(model: nn.Module, dead: float = 0.7) -> None:
+    """In place, so that the captured network, which holds the same parameters, has them too."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            alive = torch.rand(module.weight.shape[:2]) >= dead
+            module.weight *= (alive / (1 - dead) ** 0.5)[:, :, None, None]
+
+
+def _difference(
+    row: Row, model: nn.Module, captured: Captured, example: torch.Tensor, kernels: tuple[str, ...]
+) -> float:
+    isa = _C.chosen_isa()
+
+    def choose(conv: Conv) -> Choice:
+        return given(conv, {"*": (*kernels, "torch")}, isa) or Choice("torch")
+
+    compiled = assemble(captured, choose, isa)
+    row.islands = list(compiled.layers.notes)
+    return verify(model, compiled, (example,), captured.batch is None, float("inf"))
+
+
+@torch.no_grad()
+def _rounding(model: nn.Module, example: torch.Tensor) -> float:
+    single = model(example)
+    try:
+        double = copy.deepcopy(model).double()(example.double())
+    except RuntimeError:
+        # Some networks convert to float32 themselves.
+        return 0.0
+    return difference(double.float(), single)
+
+
+def _ratio(model: nn.Module, example: torch.Tensor) -> float:
+    """How many times faster the compiled network is than torch eager."""
+    compiled = compile(model, example)
+    ratios = []
+    with torch.no_grad():
+        for _ in range(15):
+            ratios.append(_seconds(model, example) / _seconds(compiled, example))
+    return statistics.median(ratios)
+
+
+def _seconds(run: nn.Module, example: torch.Tensor) -> float:
+    began = time.perf_counter()
+    run(example)
+    return time.perf_counter() - began
+
+
+def _print(row: Row) -> None:
+    if row.error:
+        print(f"{row.name:44} {row.error}", flush=True)
+        return
+    batch = "any" if row.any_batch else "fixed"
+    ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+    print(
+        f"{row.name:44} {batch:>5} {row.dense:9.1e} {row.sparse:9.1e} {row.rounding:9.1e} "
+        f"{ratio:>6} " + "; ".join(note.removeprefix("left to torch, ") for note in row.islands),
+        flush=True,
+    )
+
+
+def _totals(rows: list[Row]) -> None:
+    done = [row for row in rows if not row.error]
+    wrong = [row.name for row in done if row.wrong]
+    print(
+        f"\n{len(rows)} networks: {len(done)} compiled, {len(rows) - len(done)} refused or failed"
+    )
+    print(f"differ by more than 1e-3 and five times torch's rounding: {len(wrong)} {wrong}")
+    print(f"any batch size: {sum(row.any_batch for row in done)}")
+    print(f"without islands: {sum(not row.islands for row in done)}")
+    slower = [row.name for row in done if row.ratio is not None and row.ratio < 0.97]
+    if any(row.ratio is not None for row in done):
+        print(f"more than 3 % slower than torch: {len(slower)} {slower}")
+    reasons = Counter(note.partition(": ")[2] for row in done for note in row.islands)
+    print("why operators were left to torch, by networks:")
+    for reason, count in reasons.most_common():
+        print(f"  {count:4} {reason}")
+    for row in rows:
+        if row.error:
+            print(f"failed: {row.name}: {row.error}")
+
+
+def _versions() -> str:
+    packages = ("timm", "torchvision")
+    versions = [f"{name} {import_zoo(name).__version__}" for name in packages]
+    return ", ".join([f"openwork {ow.__version__}", f"torch {torch.__version__}", *versions])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""`openwork bench`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+
+from openwork import io
+from openwork.errors import ArgumentError
+from openwork.report import benchmark
+
+
+def bench(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint.")],
+    batch: Annotated[int, typer.Option(help="Images in a call.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="Of torch's pool; default all.")] = None,
+    passes: Annotated[int, typer.Option(help="Timed forward passes.")] = 50,
+    picture: Annotated[
+        Path | None, typer.Option(help="Where the picture goes; default bench.png in the run.")
+    ] = None,
+) -> None:
+    """How fast a network runs compiled, by layer and whole, against its dense self."""
+    path = run / "model.safetensors" if run.is_dir() else run
+    source = io.info(path).source
+    if source is None:
+        raise ArgumentError(
+            f"`run`={str(run)!r} holds a model that openwork cannot build by name; use "
+            "openwork.report.benchmark from Python"
+        )
+    if threads is not None:
+        torch.set_num_threads(threads)
+    example = torch.randn(batch, source.in_channels, source.image_size, source.image_size)
+    result = benchmark(io.load(path), example, passes=passes)
+    result.layers.print()
+    result.table().print()
+    target = picture or path.with_name("bench.png")
+    result.picture(target)
+    console = Console()
+    console.print(result.why())
+    console.print(f"picture: {target}", soft_wrap=True)

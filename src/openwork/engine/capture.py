@@ -1,0 +1,134 @@
+"""From a module to an exported program, through torch's own capture."""
+
+import contextlib
+import operator
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import Dim, ExportedProgram, ShapesCollection
+
+from openwork.engine.mutation import mutations_are_harmless
+from openwork.errors import ArgumentError, CaptureError
+
+
+@dataclass(frozen=True, eq=False)
+class Captured:
+    """A captured network.
+
+    Attributes:
+        program: what torch exported, in evaluation mode.
+        batch: the only batch size that may be given; None for any.
+        constants: name of an exported node -> the parameter, buffer or constant that it stands for.
+    """
+
+    program: ExportedProgram
+    batch: int | None
+    constants: dict[str, Any]
+
+
+def capture(model: nn.Module, example: Sequence[torch.Tensor]) -> Captured:
+    """Export `model` in evaluation mode, with a free batch size if the network allows it.
+
+    Raises:
+        CaptureError: torch cannot capture the network (its reason is in the message), or the
+            network changes its own buffers.
+        ArgumentError: `example` is not made of float32 batches of one size on the CPU.
+    """
+    _check(example)
+    # torch takes a batch of one for a constant, and leaves marks on the tensors that it is given.
+    several = tuple(t.clone() if len(t) > 1 else torch.cat([t, t]) for t in example)
+    # By tensor, so that it does not matter how the network's arguments are named and nested.
+    shapes = ShapesCollection()
+    for tensor in several:
+        shapes[tensor] = {0: Dim.DYNAMIC}
+    with evaluation(model), torch.no_grad(), _quiet():
+        try:
+            program, batch = _exported(model, several, shapes), None
+        except Exception:
+            # torch raises many kinds here; all mean that this way in is closed.
+            try:
+                program, batch = (
+                    _exported(model, tuple(t.clone() for t in example), None),
+                    len(example[0]),
+                )
+            except Exception as error:
+                raise CaptureError(
+                    f"torch.export cannot capture {type(model).__name__}: {error}"
+                ) from error
+    _refuse_changing_buffers(model, program)
+    return Captured(program, batch, _constants(program))
+
+
+def _check(example: Sequence[torch.Tensor]) -> None:
+    for index, tensor in enumerate(example):
+        if not isinstance(tensor, torch.Tensor):
+            raise ArgumentError(
+                f"`example` holds a {type(tensor).__name__} at place {index}, but must be a tensor "
+                "or a sequence of tensors"
+            )
+        if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+            raise ArgumentError(
+                f"`example` is {tensor.dtype} on {tensor.device} at place {index}, but must be "
+                "float32 on the CPU; convert it and the model with .float().cpu()"
+            )
+    batches = {tuple(tensor.shape[:1]) for tensor in example}
+    if len(batches) != 1 or batches == {()} or batches == {(0,)}:
+        shapes = [tuple(tensor.shape) for tensor in example]
+        raise ArgumentError(
+            f"`example` has shapes {shapes}, but must hold tensors with one batch size, at least 1"
+        )
+
+
+def _exported(model: nn.Module, example: tuple[torch.Tensor, ...], shapes: Any) -> ExportedProgram:
+    program = torch.export.export(model, example, dynamic_shapes=shapes, strict=False)
+    if mutations_are_harmless(program.graph):
+        return program
+    return program.run_decompositions({})
+
+
+def _refuse_changing_buffers(model: nn.Module, program: ExportedProgram) -> None:
+    changed = sorted(program.graph_signature.buffers_to_mutate.values())
+    if changed:
+        raise CaptureError(
+            f"{type(model).__name__} changes its buffers {changed} when it runs in evaluation "
+            "mode, and a compiled network keeps nothing between calls; leave that part out"
+        )
+
+
+def _constants(program: ExportedProgram) -> dict[str, Any]:
+    signature = program.graph_signature
+    held = {**program.state_dict, **program.constants}
+    names = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+    constants = {placeholder: held[name] for placeholder, name in names.items()}
+    for node in program.graph.nodes:
+        if node.op == "get_attr":
+            constants[node.name] = operator.attrgetter(str(node.target))(program.graph_module)
+    return constants
+
+
+@contextlib.contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """In evaluation mode within the block, and afterwards each module as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # torch.export warns of its own deprecated helpers.
+        warnings.simplefilter("ignore")
+        yield

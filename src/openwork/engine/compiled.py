@@ -1,0 +1,102 @@
+"""`CompiledModel`: a network that runs on the fast kernels."""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import torch
+from torch import nn
+from torch.utils import _pytree
+
+from openwork.engine.graph import Alias, Graph, Value, root
+from openwork.engine.program import Environment, Segment
+from openwork.errors import ArgumentError
+from openwork.nn import LayerTable
+
+
+@final
+class CompiledModel(nn.Module):
+    """What `openwork.compile` gives: call it as you would the original, in evaluation mode.
+
+    Several threads may call one compiled model at once. It has no parameters and does not train.
+
+    Attributes:
+        layers: what runs each layer and how long it took when it was chosen.
+        difference: largest difference from the original, relative to its largest output.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        segments: Sequence[Segment],
+        out_spec: Any,
+        batch: int | None,
+        layers: LayerTable,
+    ) -> None:
+        super().__init__()
+        self._inputs = graph.inputs
+        self._results = graph.results
+        self._steps = _with_last_reads(segments, graph.outputs)
+        self._out_spec = out_spec
+        self._batch = batch
+        self.layers = layers
+        self.difference = float("nan")
+
+    @torch.no_grad()
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        batch = self._check(inputs)
+        if torch.is_autocast_enabled("cpu"):
+            # The kernels are float32, so what lies between them must be as well.
+            with torch.autocast("cpu", enabled=False):
+                return self.forward(*inputs)
+        threads = torch.get_num_threads()
+        held: Environment = dict(zip(self._inputs, inputs, strict=True))
+        for segment, over in self._steps:
+            segment.run(held, batch, threads)
+            for value in over:
+                del held[value]
+        leaves = [_shaped(held, result, batch) for result in self._results]
+        return _pytree.tree_unflatten(leaves, self._out_spec)
+
+    def _check(self, inputs: Sequence[torch.Tensor]) -> int:
+        if len(inputs) != len(self._inputs):
+            raise ArgumentError(
+                f"the network takes {len(self._inputs)} tensors, {len(inputs)} were given"
+            )
+        for tensor, value in zip(inputs, self._inputs, strict=True):
+            if not isinstance(tensor, torch.Tensor):
+                raise ArgumentError(f"`{value.name}` is a {type(tensor).__name__}, not a tensor")
+        batch = inputs[0].shape[0] if inputs[0].dim() else 0
+        for tensor, value in zip(inputs, self._inputs, strict=True):
+            wanted = (self._batch or batch, *value.shape)
+            if tuple(tensor.shape) != wanted or batch < 1:
+                shape = ", ".join(map(str, value.shape))
+                raise ArgumentError(
+                    f"`{value.name}` has shape {tuple(tensor.shape)}, but the network was compiled "
+                    f"for ({self._batch or 'any batch'}, {shape}); compile it for this size"
+                )
+            if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+                raise ArgumentError(
+                    f"`{value.name}` is {tensor.dtype} on {tensor.device}, but a compiled network "
+                    "takes float32 on the CPU"
+                )
+        return batch
+
+
+def _with_last_reads(
+    segments: Sequence[Segment], outputs: Sequence[Value]
+) -> list[tuple[Segment, list[Value]]]:
+    """Each segment, and the values that nothing after it reads."""
+    later = {root(value) for value in outputs}
+    steps: list[tuple[Segment, list[Value]]] = []
+    for segment in reversed(segments):
+        over = list(dict.fromkeys(value for value in segment.reads if value not in later))
+        later.update(over)
+        steps.append((segment, over))
+    return steps[::-1]
+
+
+def _shaped(held: Environment, result: Any, batch: int) -> Any:
+    if not isinstance(result, Value):
+        return result
+    tensor = held[root(result)]
+    return tensor.reshape(batch, *result.shape) if isinstance(result, Alias) else tensor

@@ -1,0 +1,98 @@
+"""Fewer steps for the same numbers: batch norms, sums and activations join what is before them."""
+
+import numpy as np
+
+from openwork.engine.graph import Add, Affine, Conv, Graph, Node, Value, root
+
+
+def fuse(graph: Graph) -> None:
+    """Fold and fuse until nothing changes, in place.
+
+    What joins its producer only makes the producer end later, so one pass in order finds all.
+    """
+    fusion = _Fusion(graph)
+    for node in list(graph.nodes):
+        for rule in (fusion.fold_affine, fusion.fuse_sum, fusion.fuse_activation):
+            if rule(node):
+                break
+    graph.nodes = [node for node in fusion.nodes if node is not None]
+
+
+class _Fusion:
+    """The graph while it changes.
+
+    Attributes:
+        nodes: in order; None where one has joined a later one.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.nodes: list[Node | None] = list(graph.nodes)
+        self._reads: dict[Value, int] = {}
+        self._makers: dict[Value, Node] = {}
+        for value in graph.outputs:
+            # Returned: as good as read twice.
+            self._reads[root(value)] = 2
+        for node in graph.nodes:
+            self._makers[node.output] = node
+            for value in node.inputs:
+                self._reads[root(value)] = self._reads.get(root(value), 0) + 1
+        self._order = {id(node): index for index, node in enumerate(graph.nodes)}
+
+    def fold_affine(self, node: Node) -> bool:
+        """A factor and constant for each channel: what makes its input takes them over."""
+        if not isinstance(node, Affine):
+            return False
+        maker = self._maker(node.inputs[0])
+        if isinstance(maker, Affine) and maker.activation == "none":
+            maker.shift = maker.shift * node.scale + node.shift
+            maker.scale = maker.scale * node.scale
+            self._join(maker, node)
+            return True
+        if not isinstance(maker, Conv) or maker.activation != "none" or len(maker.inputs) > 1:
+            return False
+        conv = maker
+        filters = conv.positions // int(np.prod(conv.shape[1:]))
+        bias = np.zeros(conv.shape[0]) if conv.bias is None else conv.bias.astype(np.float64)
+        conv.weight = (conv.weight * node.scale[filters]).astype(np.float32)
+        conv.bias = (bias * node.scale + node.shift).astype(np.float32)
+        self._join(conv, node)
+        return True
+
+    def fuse_sum(self, node: Node) -> bool:
+        """A sum with the output of a convolution: the convolution adds it as it writes."""
+        if not isinstance(node, Add) or len(node.inputs) != 2:
+            return False
+        first, second = node.inputs
+        makers = [(self._maker(first), second), (self._maker(second), first)]
+        found = [(m, other) for m, other in makers if isinstance(m, Conv)]
+        # The later one, so that less memory is held between the two.
+        for conv, other in sorted(found, key=lambda pair: -self._order[id(pair[0])]):
+            if conv.activation == "none" and len(conv.inputs) == 1:
+                conv.inputs = [conv.inputs[0], other]
+                self._join(conv, node)
+                return True
+        return False
+
+    def fuse_activation(self, node: Node) -> bool:
+        """An activation alone: whatever makes its input applies it."""
+        if not isinstance(node, Add) or len(node.inputs) != 1:
+            return False
+        maker = self._maker(node.inputs[0])
+        if not isinstance(maker, Conv | Add | Affine) or maker.activation != "none":
+            return False
+        maker.activation = node.activation
+        self._join(maker, node)
+        return True
+
+    def _maker(self, value: Value) -> Node | None:
+        """The node that makes `value`, if nothing else reads it."""
+        return self._makers.get(value) if self._reads[root(value)] == 1 else None
+
+    def _join(self, maker: Node, node: Node) -> None:
+        """Let `maker` stand where `node` stood and make what it made."""
+        del self._makers[maker.output]
+        maker.output = node.output
+        self._makers[node.output] = maker
+        self.nodes[self._order[id(maker)]] = None
+        self._order[id(maker)] = self._order[id(node)]
+        self.nodes[self._order[id(maker)]] = maker

@@ -1,0 +1,112 @@
+"""What the handlers of exported operators share: known values, constants, and ways to say no."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.fx import Node as FxNode
+from torch.fx.node import map_arg
+
+from openwork.engine.capture import Captured
+from openwork.engine.graph import Value
+
+
+class Unknown(Exception):
+    """This use of an operator is not one that the engine knows; the text says why."""
+
+
+class Lowering:
+    """What is known so far of a captured network.
+
+    Attributes:
+        values: exported node -> the value it gives.
+        constants: name of an exported node -> what it always gives.
+        native: exported nodes that became nodes of the engine.
+    """
+
+    def __init__(self, captured: Captured) -> None:
+        self.values: dict[FxNode, Value] = {}
+        self.constants: dict[str, Any] = dict(captured.constants)
+        self.native: set[FxNode] = set()
+        self._parameters = captured.program.graph_signature.inputs_to_parameters
+        # As text: comparing symbolic sizes themselves would have torch decide that they are equal.
+        self._batches: set[str] = set()
+
+    def add_input(self, fx: FxNode) -> Value:
+        """A value for one of the network's inputs."""
+        self.values[fx] = value = self.value(fx)
+        self._batches.add(str(fx.meta["val"].shape[0]))
+        return value
+
+    def value(self, fx: FxNode) -> Value:
+        """A new value for what `fx` gives; sizes that depend on the input are -1."""
+        held = fx.meta.get("val")
+        shape = tuple(held.shape[1:]) if isinstance(held, torch.Tensor) and held.dim() else ()
+        return Value(tuple(n if isinstance(n, int) else -1 for n in shape), fx.name)
+
+    def output(self, fx: FxNode) -> Value:
+        """The value that `fx` gives, if it is a batch of float32 numbers of known shape."""
+        self.check(fx)
+        return self.value(fx)
+
+    def input(self, argument: Any) -> Value:
+        """The value behind `argument`, likewise."""
+        if not isinstance(argument, FxNode) or argument not in self.values:
+            raise Unknown(f"{argument} is no activation")
+        self.check(argument)
+        return self.values[argument]
+
+    def check(self, fx: FxNode) -> None:
+        """Refuse what is no batch of float32 numbers of known shape."""
+        held = fx.meta.get("val")
+        if not isinstance(held, torch.Tensor) or held.dtype != torch.float32 or held.dim() < 2:
+            raise Unknown("no batch of float32")
+        if any(not isinstance(n, int) for n in held.shape[1:]):
+            raise Unknown("a shape that depends on the input")
+        if str(held.shape[0]) not in self._batches:
+            raise Unknown("no batch axis in front")
+        if 0 in held.shape[1:]:
+            raise Unknown("no numbers at all")
+
+    def constant(self, argument: Any) -> np.ndarray | None:
+        """A copy of the parameter or buffer behind `argument`; None for None."""
+        if argument is None:
+            return None
+        held = self.constants.get(argument.name) if isinstance(argument, FxNode) else None
+        if not isinstance(held, torch.Tensor):
+            raise Unknown("a weight that is computed from the input")
+        return held.detach().cpu().numpy().copy()
+
+    def layer_name(self, argument: FxNode) -> str:
+        """The qualified name of the layer whose weight `argument` is."""
+        name = self._parameters.get(argument.name, argument.name)
+        return name.rpartition(".")[0] or name
+
+
+def leaves(tree: Any) -> list[FxNode]:
+    """All exported nodes within nested arguments."""
+    found: list[FxNode] = []
+    map_arg(tree, found.append)
+    return found
+
+
+def arguments(fx: FxNode, *defaults: Any) -> list[Any]:
+    """Positional arguments, filled up from keywords and `defaults` by the operator's schema."""
+    names = [argument.name for argument in fx.target._schema.arguments]  # type: ignore[union-attr]
+    values = list(fx.args)
+    for index in range(len(values), len(defaults)):
+        values.append(fx.kwargs.get(names[index], defaults[index]))
+    return values
+
+
+def pair(value: Any) -> tuple[int, int]:
+    """(vertical, horizontal) of what torch takes as one number or two."""
+    numbers = [value] if isinstance(value, int) else list(value)
+    return (numbers[0], numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+def map_size(value: Value) -> tuple[int, int]:
+    """(height, width) of a batch of maps."""
+    if len(value.shape) != 3:
+        raise Unknown("no batch of maps")
+    return value.shape[1], value.shape[2]

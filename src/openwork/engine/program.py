@@ -1,0 +1,272 @@
+"""Runs of known nodes as one native program, and the torch operators between them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch._ops import OpOverload
+from torch.fx import Node as FxNode
+from torch.fx.node import map_arg
+
+from openwork.engine.arena import Life, place
+from openwork.engine.graph import (
+    Add,
+    Affine,
+    Alias,
+    Concat,
+    Conv,
+    Gate,
+    Island,
+    Mean,
+    Node,
+    Pool,
+    Slice,
+    Value,
+    root,
+)
+from openwork.engine.lowering import Lowering, leaves
+from openwork.kernels.dispatch import ACTIVATIONS
+from openwork.kernels.native import extension as _C
+
+Environment = dict[Any, Any]
+"""What has been computed: root value or exported node -> tensor."""
+
+
+class Segment(Protocol):
+    """A part of the network that one call runs.
+
+    Attributes:
+        reads: values, none of them an alias, that must be held before.
+    """
+
+    @property
+    def reads(self) -> Sequence[Value]: ...
+
+    def run(self, held: Environment, batch: int, threads: int) -> None: ...
+
+
+class TorchConv:
+    """A convolution that is faster in torch."""
+
+    def __init__(self, conv: Conv) -> None:
+        self._weight = torch.from_numpy(conv.dense_weight())
+        self._bias = None if conv.bias is None else torch.from_numpy(conv.bias)
+        # Without the list of live taps, which for a dense layer is larger than the layer.
+        nothing = conv.positions[:0].copy(), conv.weight[:0].copy()
+        self._conv = replace(conv, positions=nothing[0], weight=nothing[1])
+        self.reads = [root(value) for value in conv.inputs]
+
+    def run(self, held: Environment, batch: int, threads: int) -> None:
+        """Compute the output from what is held."""
+        conv = self._conv
+        channels = self._weight.shape[1] * conv.groups
+        input = held[root(conv.inputs[0])].reshape(batch, channels, *conv.size)
+        if conv.linear:
+            result = F.linear(input.flatten(1), self._weight.flatten(1), self._bias)
+        else:
+            geometry = conv.stride, conv.padding, conv.dilation, conv.groups
+            result = F.conv2d(input, self._weight, self._bias, *geometry)
+        if len(conv.inputs) > 1:
+            result += held[root(conv.inputs[1])].reshape(result.shape)
+        result = _TORCH_ACTIVATIONS[conv.activation](result)
+        held[root(conv.output)] = result.reshape(batch, *root(conv.output).shape)
+
+
+_TORCH_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "none": lambda x: x,
+    "relu": torch.relu_,
+    "relu6": lambda x: F.relu6(x, inplace=True),
+    "silu": lambda x: F.silu(x, inplace=True),
+    "hardswish": lambda x: F.hardswish(x, inplace=True),
+    "sigmoid": torch.sigmoid_,
+    "hardsigmoid": lambda x: F.hardsigmoid(x, inplace=True),
+}
+
+
+class TorchOperator:
+    """One exported operator, run by torch."""
+
+    def __init__(self, island: Island, known: Lowering) -> None:
+        self._target: Any = island.node.target
+        self._arguments = island.node.args, island.node.kwargs
+        self._output = root(island.output)
+        sources = leaves(self._arguments)
+        # Copies of its own: the original may train on.
+        self._constants = {
+            source: _copied(known.constants[source.name])
+            for source in sources
+            if source.name in known.constants
+        }
+        self._values = {s: known.values[s] for s in sources if s not in self._constants}
+        self.reads = [root(value) for value in self._values.values()]
+        self._writes = isinstance(self._target, OpOverload) and self._target._schema.is_mutable
+
+    def run(self, held: Environment, batch: int, threads: int) -> None:
+        """Compute the output from what is held."""
+
+        def fetch(source: FxNode) -> Any:
+            if source in self._constants:
+                constant = self._constants[source]
+                return _copied(constant) if self._writes else constant
+            value = self._values[source]
+            found = held[root(value)]
+            if isinstance(value, Alias):
+                return found.contiguous().view(batch, *value.shape)
+            return found
+
+        args, kwargs = map_arg(self._arguments, fetch)
+        held[self._output] = self._target(*args, **kwargs)
+
+
+def _copied(constant: Any) -> Any:
+    return constant.detach().clone() if isinstance(constant, torch.Tensor) else constant
+
+
+class Native:
+    """Consecutive known nodes as one program.
+
+    Args:
+        nodes: with what runs each convolution.
+        layers: packed layer of each `Conv` among them.
+        wanted: values that something after this segment reads.
+        isa: instruction set.
+    """
+
+    def __init__(
+        self, nodes: Sequence[Node], layers: dict[int, Any], wanted: set[int], isa: str
+    ) -> None:
+        self._program = _C.Program(isa)
+        self._layers = layers
+        self._slots: dict[int, int] = {}
+        made = [root(node.output) for node in nodes]
+        local = {id(value) for value in made}
+        read = {id(root(v)): root(v) for node in nodes for v in node.inputs}
+        self.reads = [value for key, value in read.items() if key not in local]
+        self._outputs = [value for value in made if id(value) in wanted]
+        for value in self.reads:
+            self._slots[id(value)] = self._program.input(value.floats)
+        for value in self._outputs:
+            self._slots[id(value)] = self._program.output(value.floats)
+        # Concurrent calls each take an arena, or make one, and put it back.
+        self._free: list[np.ndarray] = []
+        self._place(nodes)
+        for node in nodes:
+            _STEPS[type(node)](self, node)
+
+    def _place(self, nodes: Sequence[Node]) -> None:
+        lives: dict[int, Life] = {}
+        for step, node in enumerate(nodes):
+            for value in [root(node.output), *map(root, node.inputs)]:
+                if id(value) in self._slots:
+                    continue
+                first = lives[id(value)].first if id(value) in lives else step
+                lives[id(value)] = Life(value.floats, first, step)
+        for key, offset in place(lives).items():
+            self._slots[key] = self._program.arena_slot(offset, lives[key].floats)
+
+    def slot(self, value: Value) -> int:
+        return self._slots[id(root(value))]
+
+    def run(self, held: Environment, batch: int, threads: int) -> None:
+        """Compute all outputs from what is held."""
+        # As numpy arrays: handing over torch tensors costs ten times as much, 4 us for each.
+        inputs = [held[value].detach().contiguous().numpy() for value in self.reads]
+        outputs = [
+            torch.empty(batch, *value.shape, dtype=torch.float32, device="cpu")
+            for value in self._outputs
+        ]
+        arena = self._arena(batch, threads)
+        targets = [output.numpy() for output in outputs]
+        self._program.run(inputs, targets, arena, batch, threads)
+        self._free.append(arena)
+        held.update(zip(self._outputs, outputs, strict=True))
+
+    def _arena(self, batch: int, threads: int) -> np.ndarray:
+        floats = self._program.arena(batch, threads)
+        try:
+            # Taking is atomic, looking first would not be.
+            arena = self._free.pop()
+        except IndexError:
+            arena = None
+        if arena is None or arena.size < floats:
+            # From torch, whose memory starts on a cache line.
+            arena = torch.empty(floats, dtype=torch.float32, device="cpu").numpy()
+        return arena
+
+    def conv(self, node: Conv) -> None:
+        residual = self.slot(node.inputs[1]) if len(node.inputs) > 1 else None
+        layer = self._layers[id(node)]
+        self._program.layer(layer, self.slot(node.inputs[0]), self.slot(node.output), residual)
+
+    def pool(self, node: Pool) -> None:
+        channels, height, width = node.inputs[0].shape
+        sizes = [channels, height, width, *node.kernel, *node.stride, *node.padding]
+        sizes += node.output.shape[1:]
+        self._program.pool(
+            self.slot(node.inputs[0]),
+            self.slot(node.output),
+            sizes,
+            node.average,
+            node.count_padding,
+        )
+
+    def mean(self, node: Mean) -> None:
+        self._program.mean(self.slot(node.inputs[0]), self.slot(node.output))
+
+    def add(self, node: Add) -> None:
+        second = self.slot(node.inputs[1]) if len(node.inputs) > 1 else None
+        self._program.add(
+            self.slot(node.inputs[0]),
+            second,
+            self.slot(node.output),
+            ACTIVATIONS[node.activation],
+        )
+
+    def affine(self, node: Affine) -> None:
+        self._program.affine(
+            self.slot(node.inputs[0]),
+            self.slot(node.output),
+            node.scale.tolist(),
+            node.shift.tolist(),
+            ACTIVATIONS[node.activation],
+        )
+
+    def gate(self, node: Gate) -> None:
+        x, gates = node.inputs
+        self._program.gate(self.slot(x), self.slot(gates), self.slot(node.output))
+
+    def concat(self, node: Concat) -> None:
+        target = self.slot(node.output)
+        pixels = node.output.floats // node.output.shape[0]
+        at = 0
+        for part, channels in zip(node.parts, node.channels, strict=True):
+            if part is None:
+                self._program.clear(target, at, channels * pixels)
+            else:
+                self._program.copy(self.slot(part), 0, target, at, channels * pixels)
+            at += channels * pixels
+
+    def slice(self, node: Slice) -> None:
+        pixels = node.output.floats // node.output.shape[0]
+        self._program.copy(
+            self.slot(node.inputs[0]),
+            node.first * pixels,
+            self.slot(node.output),
+            0,
+            node.output.floats,
+        )
+
+
+_STEPS: dict[type[Node], Callable[[Native, Any], None]] = {
+    Conv: Native.conv,
+    Pool: Native.pool,
+    Mean: Native.mean,
+    Add: Native.add,
+    Affine: Native.affine,
+    Gate: Native.gate,
+    Concat: Native.concat,
+    Slice: Native.slice,
+}

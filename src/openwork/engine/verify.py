@@ -1,0 +1,64 @@
+"""The compiled network's outputs beside the original's."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree
+
+from openwork.engine.capture import evaluation
+from openwork.errors import VerificationError
+
+
+@torch.no_grad()
+def verify(
+    model: nn.Module,
+    compiled: Callable[..., Any],
+    inputs: Sequence[torch.Tensor],
+    dynamic: bool,
+    tolerance: float,
+) -> float:
+    """Largest difference over the example, and over another batch size if any may be given.
+
+    Args:
+        model: the original, run in evaluation mode.
+        compiled: takes and returns the same.
+        inputs: the example, one batch size in all.
+        dynamic: whether `compiled` takes any batch size.
+        tolerance: largest difference allowed, relative to the largest output.
+
+    Raises:
+        VerificationError: the results differ by more, or in their kind or shape.
+    """
+    cases = [tuple(inputs)]
+    if dynamic:
+        cases.append(tuple(torch.cat([tensor.flip(0), tensor[:1]]) for tensor in inputs))
+    worst = 0.0
+    for case in cases:
+        with evaluation(model):
+            # Copies, for networks that write to their input.
+            expected = _pytree.tree_leaves(model(*(tensor.clone() for tensor in case)))
+        found = _pytree.tree_leaves(compiled(*case))
+        worst = max([worst, *(difference(a, b) for a, b in zip(expected, found, strict=True))])
+    if worst > tolerance:
+        raise VerificationError(
+            f"the compiled network differs from the original by {worst:.2e} of its largest output, "
+            f"more than `tolerance`={tolerance}; the original is unchanged"
+        )
+    return worst
+
+
+def difference(expected: Any, found: Any) -> float:
+    """Largest difference relative to the largest expected number; infinite if NaNs differ."""
+    if not isinstance(expected, torch.Tensor):
+        return 0.0 if type(expected) is type(found) and expected == found else float("inf")
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return float("inf")
+    if not expected.numel():
+        return 0.0
+    one, two = expected.double(), found.double()
+    equal = (one == two) | (one.isnan() & two.isnan())
+    apart = (one - two).abs().masked_fill(equal, 0).max().item()
+    scale = one.abs().nan_to_num(nan=0.0, posinf=0.0).max().item()
+    return apart / max(scale, 1e-6) if apart < float("inf") else float("inf")

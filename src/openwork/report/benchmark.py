@@ -1,0 +1,128 @@
+"""How fast a network runs compiled, layer by layer and whole, and why it is not faster."""
+
+import copy
+import os
+from dataclasses import dataclass
+
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from openwork._files import atomic_path
+from openwork.engine import compile
+from openwork.nn import LayerTable, densify_
+from openwork.report.latency import Latency, measure_latency
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A network measured three ways in one run.
+
+    Attributes:
+        layers: one row a layer: its kernel, its time, torch's time for the dense layer.
+        dense: the network with plain dense layers, in torch.
+        dense_compiled: the same, compiled.
+        compiled: the network as it is, compiled.
+        batch, threads: of every call.
+        difference: of the compiled outputs from the original's, relative to the largest.
+    """
+
+    layers: LayerTable
+    dense: Latency
+    dense_compiled: Latency
+    compiled: Latency
+    batch: int
+    threads: int
+    difference: float
+
+    def table(self) -> LayerTable:
+        """The whole network: milliseconds, spread, and speed-up over dense in torch."""
+        rows = [
+            (name, 1e3 * t.median, 1e3 * t.low, 1e3 * t.high, self.dense.median / t.median)
+            for name, t in (
+                ("dense, torch", self.dense),
+                ("dense, compiled", self.dense_compiled),
+                ("as it is, compiled", self.compiled),
+            )
+        ]
+        note = (
+            f"batch {self.batch}, {self.threads} threads, median and deciles of "
+            f"{self.compiled.passes} passes in turns; outputs differ by {self.difference:.1e}"
+        )
+        columns = ("network", "ms", "low", "high", "speed-up")
+        return LayerTable(columns, tuple(rows), notes=(note,))
+
+    def why(self) -> str:
+        """One paragraph: where the time goes, and what would help."""
+        rows = sorted(self.layers.rows, key=lambda row: -row[5])
+        total = sum(row[5] for row in rows) or 1.0
+        network = 1e3 * self.compiled.median
+        first = ", ".join(f"{row[0]} ({row[5] / total:.0%})" for row in rows[:3])
+        text = [
+            f"One call takes {network:.2f} ms. Of the layers' time most goes into {first}.",
+            f"Compiling alone, without a dead weight, gives "
+            f"{self.dense.median / self.dense_compiled.median:.1f}x.",
+        ]
+        dense = sum(row[5] for row in rows if row[3] > 0.9)
+        if dense > 0.2 * total:
+            text.append(
+                f"{dense / total:.0%} of the layers' time goes into dense layers: make them "
+                "sparse too, or thinner."
+            )
+        poor = [row for row in rows if row[3] <= 0.9 and row[7] < 0.5 / row[3]]
+        slow = sum(row[5] for row in poor)
+        if slow > 0.2 * total:
+            text.append(
+                f"{slow / total:.0%} goes into sparse layers that run at less than half of what "
+                f"their density promises ({', '.join(row[0] for row in poor[:3])}): small maps and "
+                "few channels leave kernels little to work on; block patterns or a larger batch "
+                "help."
+            )
+        if network > 1.5 * total:
+            text.append(
+                f"{1 - total / network:.0%} of the time is outside the layers: pooling, sums and "
+                "operators left to torch (see the notes below the table)."
+            )
+        return " ".join(text)
+
+    def picture(self, path: str | os.PathLike[str]) -> None:
+        """Write a picture (PNG) to `path`: each layer's time, and torch's for the dense layer."""
+        names = [row[0] for row in self.layers.rows][::-1]
+        places = range(len(names))
+        figure = Figure(figsize=(9, 1.5 + 0.28 * len(names)), layout="constrained")
+        axes = figure.add_subplot()
+        axes.barh(places, [r[6] for r in self.layers.rows][::-1], 0.8, color="#cfd8dc")
+        axes.barh(places, [r[5] for r in self.layers.rows][::-1], 0.45, color="#1b4965")
+        axes.set_yticks(places, names, fontsize=8)
+        axes.set_xlabel("ms (grey: torch, dense; blue: the chosen kernel)")
+        axes.margins(y=0.01)
+        speed = self.dense.median / self.compiled.median
+        axes.set_title(f"{speed:.1f}x over dense torch, batch {self.batch}, {self.threads} threads")
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=110)
+
+
+def benchmark(model: nn.Module, example: torch.Tensor, *, passes: int = 50) -> Benchmark:
+    """Compile `model` and its dense self and time all of them in turns.
+
+    Args:
+        model: on the CPU; not changed.
+        example: images `(batch, C, H, W)`, float32.
+        passes: timed forward passes of each, default 50.
+
+    Raises:
+        CaptureError, VerificationError: as `openwork.compile`.
+    """
+    dense = densify_(copy.deepcopy(model)).eval()
+    compiled, dense_compiled = compile(model, example), compile(dense, example)
+    models = (dense, dense_compiled, compiled)
+    plain, plain_compiled, fast = measure_latency(models, example, passes=passes)
+    return Benchmark(
+        layers=compiled.layers,
+        dense=plain,
+        dense_compiled=plain_compiled,
+        compiled=fast,
+        batch=len(example),
+        threads=torch.get_num_threads(),
+        difference=compiled.difference,
+    )

@@ -1,0 +1,225 @@
+"""`compile`: the same outputs for every kind of network, and errors where there are none."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import openwork as ow
+from openwork.engine import CompiledModel, compile
+from openwork.engine import program as program_module
+from openwork.errors import ArgumentError, CaptureError, VerificationError
+from openwork.nn import SparseConv2d, SparseLinear
+from openwork.patterns import Pattern, block, random
+
+KERNELS = ("torch", "*-taps-*", ("*-direct-*", "*-taps-*"), ("*winograd2*", "*-spmm-*", "*-taps-*"))
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.one, self.two = (nn.Conv2d(8, 8, 3, padding=1, bias=False) for _ in range(2))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(8) for _ in range(2))
+        self.short = nn.Conv2d(8, 8, 1)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.stem(x))
+        y = F.relu(self.norms[0](self.one(x)))
+        y = self.norms[1](self.two(y))
+        y += self.short(x)
+        return self.head(F.adaptive_avg_pool2d(F.relu_(y), 1).flatten(1))
+
+
+class Gated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.expand, self.project = nn.Conv2d(3, 12, 1), nn.Conv2d(12, 3, 1)
+        self.depthwise = nn.Conv2d(12, 12, 5, 2, 2, groups=12)
+        self.squeeze, self.excite = nn.Conv2d(12, 3, 1), nn.Conv2d(3, 12, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.hardswish(self.depthwise(F.silu(self.expand(x))))
+        gates = self.excite(F.relu(self.squeeze(y.mean((2, 3), keepdim=True))))
+        return self.project(y * F.hardsigmoid(gates))
+
+
+class Dense(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(3 + 4 * i, 4, 3, padding=1) for i in range(3))
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        for layer in self.layers:
+            x = torch.cat([x, layer(x).relu()], 1)
+        return {"map": x, "input twice": torch.cat([x, x], 1), "mean": x.mean((2, 3))}
+
+
+def _sparse(pattern: Pattern, **geometry: object) -> nn.Module:
+    return nn.Sequential(SparseConv2d(pattern, **geometry), nn.BatchNorm2d(8), nn.ReLU6())
+
+
+def _zeroed() -> nn.Module:
+    model = Residual()
+    with torch.no_grad():
+        for layer in (model.one, model.two, model.short, model.head):
+            layer.weight[torch.rand(layer.weight.shape[:2]) < 0.7] = 0
+        model.one.weight[3] = 0
+    return model
+
+
+def _ssc() -> nn.Module:
+    """Every live kernel has five of nine taps."""
+    layer = nn.Conv2d(3, 8, 3, padding=1)
+    with torch.no_grad():
+        layer.weight.view(8, 3, 9)[:, :, [0, 2, 6, 8]] = 0
+    return layer
+
+
+def _dead() -> nn.Module:
+    layer = nn.Conv2d(3, 8, 3, padding=1)
+    nn.init.zeros_(layer.weight)
+    return nn.Sequential(layer, nn.ReLU(), nn.Conv2d(8, 2, 1, bias=False))
+
+
+def _classifier() -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(243, 20),
+        nn.BatchNorm1d(20),
+        nn.Hardswish(),
+        nn.Dropout(),
+        nn.Linear(20, 6, bias=False),
+    )
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "plain": lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2)),
+    "residual": Residual,
+    "gated": Gated,
+    "concatenating": Dense,
+    "zeroed": _zeroed,
+    "taps": _ssc,
+    "dead": _dead,
+    "classifier": _classifier,
+    "grouped": lambda: nn.Conv2d(3, 9, 3, padding=2, groups=3, dilation=2),
+    "strided": lambda: nn.Conv2d(3, 8, 3, stride=(2, 1), padding=1),
+    "large kernel": lambda: nn.Conv2d(3, 8, (7, 1), padding=(3, 0)),
+    "sparse": lambda: _sparse(random(8, 3, 3, 0.4), padding=1),
+    "sparse stride": lambda: _sparse(random(8, 3, 5, 0.4), padding=2, stride=2),
+    "sparse pointwise": lambda: _sparse(random(8, 3, 1, 0.5)),
+    "sparse blocks": lambda: _sparse(block(8, 3, 3, 0.4), padding=1),
+    "relu alone": nn.ReLU,
+    "norm alone": lambda: nn.BatchNorm2d(3),
+    "nothing": nn.Identity,
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_outputs_are_the_originals(name: str, build: Callable[..., CompiledModel]) -> None:
+    torch.manual_seed(0)
+    model = NETWORKS[name]()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    before = copy.deepcopy(model.state_dict())
+    for kernels in KERNELS if name not in ("relu alone", "norm alone", "nothing") else KERNELS[:1]:
+        compiled = build(model, torch.randn(2, 3, 9, 9), [*_list(kernels), "*-taps-*"])
+        assert model.training
+        model.eval()
+        for batch in (1, 3):
+            input = torch.randn(batch, 3, 9, 9)
+            with torch.no_grad():
+                expected, found = model(input), compiled(input)
+            torch.testing.assert_close(found, expected, rtol=0, atol=5e-6)
+        model.train()
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
+def _list(kernels: str | tuple[str, ...]) -> list[str]:
+    return [kernels] if isinstance(kernels, str) else list(kernels)
+
+
+def test_a_sparse_linear_layer(build: Callable[..., CompiledModel]) -> None:
+    model = nn.Sequential(SparseLinear(random(30, 40, density=0.2)), nn.SiLU())
+    for kernels in KERNELS:
+        compiled = build(model, torch.randn(4, 40), [*_list(kernels), "*-taps-*"])
+        assert compiled.difference < 1e-6
+
+
+def test_a_whole_model_of_ours(build: Callable[..., CompiledModel]) -> None:
+    model = ow.models.build("resnet32")
+    ow.sparsify_(model, ow.Plan({"conv:*": {"pattern": "random", "density": 0.3}}))
+    compiled = build(model, torch.randn(1, 3, 32, 32))
+    assert compiled.layers.notes == ()
+    assert not any(name == "torch" for name in compiled.layers.column("kernel"))
+
+
+def test_measuring_finds_kernels_and_the_table_says_which() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 1), nn.GELU())
+    compiled = compile(model, torch.randn(1, 3, 8, 8))
+    assert compiled.difference < 1e-4
+    assert compiled.layers.column("layer") == ["0", "2"]
+    assert compiled.layers.column("weight") == ["8x3x3x3", "4x8x1x1"]
+    assert all(ms > 0 for ms in compiled.layers.column("ms"))
+    assert "aten.gelu" in compiled.layers.notes[0]
+
+
+def test_a_cached_compile_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, example = nn.Conv2d(3, 4, 3), torch.randn(1, 3, 6, 6)
+    first = compile(model, example)
+    monkeypatch.setattr("openwork.engine.tune.Race", None)
+    assert compile(model, example).layers.rows == first.layers.rows
+
+
+def test_the_copy_keeps_its_weights_when_the_original_trains_on(
+    build: Callable[..., CompiledModel],
+) -> None:
+    class Mixed(Residual):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) * F.softplus(self.head.bias + x.mean())
+
+    for kernels in ("torch", "*-taps-*"):
+        model = Mixed().eval()
+        compiled = build(model, torch.randn(1, 3, 8, 8), kernels)
+        input = torch.randn(2, 3, 8, 8)
+        before = compiled(input)
+        for parameter in model.parameters():
+            nn.init.normal_(parameter)
+        assert torch.equal(compiled(input), before)
+
+
+def test_a_wrong_kernel_is_found_out(
+    monkeypatch: pytest.MonkeyPatch, build: Callable[..., CompiledModel]
+) -> None:
+    monkeypatch.setitem(program_module.ACTIVATIONS, "relu", 0)
+    model = nn.Sequential(nn.MaxPool2d(2), nn.ReLU())
+    with pytest.raises(VerificationError, match=r"differs from the original by .*"):
+        build(model, torch.randn(2, 3, 8, 8))
+
+
+def test_a_network_that_gives_nan_equals_itself(build: Callable[..., CompiledModel]) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    model[1].running_mean[2] = float("nan")
+    assert build(model, torch.randn(2, 3, 4, 4)).difference < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"optimize": "size"}, ArgumentError, "`optimize`='size'"),
+        ({"example": torch.randn(2, 3, 8, 8).double()}, ArgumentError, "torch.float64"),
+        ({"example": []}, ArgumentError, "one batch size"),
+        ({"kernels": {"*": "no-such-kernel"}}, ArgumentError, "`kernels` wants 'no-such-kernel'"),
+        ({"example": torch.randn(2, 5, 8, 8)}, CaptureError, "cannot capture Conv2d"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments: dict, error: type, message: str) -> None:
+    call = {"model": nn.Conv2d(3, 4, 3), "example": torch.randn(2, 3, 8, 8), **arguments}
+    with pytest.raises(error, match=message):
+        compile(**call)

@@ -1,0 +1,212 @@
+"""A compiled network when it is called: inputs, outputs, batches, threads."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from openwork.engine import CompiledModel
+from openwork.errors import ArgumentError
+
+Build = Callable[..., CompiledModel]
+
+
+class Network(nn.Module):
+    """A convolution and what the test makes of its input and output."""
+
+    def __init__(self, body: Callable[..., object]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self._body = body
+
+    def forward(self, *inputs: torch.Tensor) -> object:
+        return self._body(self.conv, *inputs)
+
+
+def _same(model: nn.Module, compiled: CompiledModel, *inputs: torch.Tensor) -> None:
+    with torch.no_grad():
+        expected = model.eval()(*inputs)
+    found = compiled(*inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+def _plain() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
+
+
+def test_inputs_of_any_layout(build: Build) -> None:
+    model = _plain()
+    compiled = build(model, torch.randn(2, 3, 8, 6))
+    _same(model, compiled, torch.randn(5, 3, 8, 6).to(memory_format=torch.channels_last))
+    _same(model, compiled, torch.randn(5, 3, 6, 8).transpose(2, 3))
+    _same(model, compiled, torch.randn(5, 6, 16, 6)[:, ::2, ::2])
+    _same(model, compiled, torch.randn(1, 3, 1, 1).expand(4, 3, 8, 6))
+    _same(model, compiled, torch.randn(2, 3, 8, 6, requires_grad=True))
+    _same(model, compiled, nn.Parameter(torch.randn(2, 3, 8, 6)))
+
+
+def test_whatever_mode_it_is_called_in(build: Build) -> None:
+    model = nn.Sequential(_plain(), nn.GELU())
+    example = torch.randn(2, 3, 8, 6)
+    compiled = build(model, example)
+    expected = compiled(example)
+    with torch.inference_mode():
+        assert torch.equal(compiled(example), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(compiled(example), expected)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(compiled(example), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(compiled.train()(example), expected)
+    assert not compiled(example).requires_grad
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    "body",
+    [
+        F.relu,
+        F.relu6,
+        F.hardswish,
+        F.hardsigmoid,
+        torch.sigmoid,
+        lambda x: x + x.relu(),
+        lambda x: F.max_pool2d(x, 3, 2, 1),
+        lambda x: F.avg_pool2d(x, 3, 2, 1),
+        lambda x: x.mean((2, 3)),
+        lambda x: x * x.mean((2, 3), keepdim=True),
+        lambda x: 2 * x,
+    ],
+)
+def test_nan_and_infinity_spread_as_in_torch(
+    poison: float, body: Callable[..., torch.Tensor], build: Build
+) -> None:
+    model = Network(lambda conv, x: body(x))
+    compiled = build(model, torch.randn(2, 3, 9, 40))
+    input = torch.randn(2, 3, 9, 40)
+    for place in ((0, 0, 0), (1, 4, 17), (2, 8, 39)):
+        input[1][place] = poison
+    _same(model, compiled, input)
+
+
+@pytest.mark.parametrize("kernels", ["*-direct-*", "*-taps-*"])
+def test_nan_spreads_through_convolutions_as_far_as_they_reach(kernels: str, build: Build) -> None:
+    model = nn.Conv2d(3, 4, 3, padding=1)
+    compiled = build(model, torch.randn(1, 3, 9, 20), kernels)
+    for poison in (float("nan"), float("inf")):
+        input = torch.randn(1, 3, 9, 20)
+        input[0, 1, 4, 17] = poison
+        _same(model, compiled, input)
+
+
+BODIES = {
+    "tuple": lambda conv, x: (conv(x), conv(x).relu()),
+    "dict": lambda conv, x: {"a": conv(x), "b": [x.mean((2, 3)), conv(x)]},
+    "the same twice": lambda conv, x: (y := conv(x), y),
+    "a view and its base": lambda conv, x: (y := conv(x), y.flatten(1)),
+    "read later": lambda conv, x: (y := conv(x), F.max_pool2d(y, 2), y + y.relu()),
+    "the input": lambda conv, x: (x, conv(x)),
+    "a view of the input": lambda conv, x: (x.flatten(1), conv(x)),
+    "only the input": lambda conv, x: x,
+    "None and numbers": lambda conv, x: (conv(x), None, 3),
+    "a parameter": lambda conv, x: (conv(x), conv.weight, torch.ones(3)),
+    "an unread branch": lambda conv, x: (conv(x), conv(conv(x)[:, :3]))[0],
+    "islands at the ends": lambda conv, x: F.gelu(conv(F.softplus(x))),
+    "an island in the middle": lambda conv, x: conv(F.gelu(conv(x))[:, :3]),
+    "an island and later": lambda conv, x: F.relu(y := conv(x)) + F.gelu(y) + y,
+    "only islands": lambda conv, x: F.softplus(x).cumsum(2),
+    "whole numbers": lambda conv, x: conv(x).argmax(1),
+    "truths": lambda conv, x: conv(x) > 0,
+    "fewer images": lambda conv, x: conv(x).sum(),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_outputs_of_any_kind(name: str, build: Build) -> None:
+    model = Network(BODIES[name])
+    compiled = build(model, torch.randn(2, 3, 6, 8))
+    for batch in (1, 2, 5):
+        _same(model, compiled, torch.randn(batch, 3, 6, 8))
+
+
+def test_several_inputs(build: Build) -> None:
+    model = Network(lambda conv, x, y, z: conv(x + y).relu() + z.mean())
+    compiled = build(model, [torch.randn(2, 3, 6, 8), torch.randn(2, 3, 6, 8), torch.randn(2, 7)])
+    _same(model, compiled, torch.randn(4, 3, 6, 8), torch.randn(4, 3, 6, 8), torch.randn(4, 7))
+    with pytest.raises(ArgumentError, match="takes 3 tensors, 1 were given"):
+        compiled(torch.randn(2, 3, 6, 8))
+    with pytest.raises(ArgumentError, match=r"has shape \(3, 3, 6, 8\)"):
+        compiled(torch.randn(2, 3, 6, 8), torch.randn(3, 3, 6, 8), torch.randn(2, 7))
+
+
+def test_a_network_for_one_batch_size_refuses_others(build: Build) -> None:
+    model = Network(lambda conv, x: conv(x) + torch.arange(2.0).reshape(2, 1, 1, 1))
+    compiled = build(model, torch.randn(2, 3, 6, 8))
+    _same(model, compiled, torch.randn(2, 3, 6, 8))
+    with pytest.raises(ArgumentError, match=r"compiled for \(2, 3, 6, 8\)"):
+        compiled(torch.randn(3, 3, 6, 8))
+
+
+@pytest.mark.parametrize(
+    ("input", "message"),
+    [
+        (torch.randn(2, 3, 8, 7), r"has shape \(2, 3, 8, 7\), but .* \(any batch, 3, 8, 6\)"),
+        (torch.randn(3, 8, 6), "has shape"),
+        (torch.tensor(1.0), "has shape"),
+        (torch.randn(0, 3, 8, 6), "has shape"),
+        (torch.randn(2, 3, 8, 6).double(), "is torch.float64 on cpu"),
+        (torch.randn(2, 3, 8, 6, device="meta"), "is torch.float32 on meta"),
+        ([[1.0]], "is a list, not a tensor"),
+    ],
+)
+def test_bad_inputs_are_refused(input: object, message: str, build: Build) -> None:
+    compiled = build(_plain(), torch.randn(2, 3, 8, 6))
+    with pytest.raises(ArgumentError, match=message):
+        compiled(input)
+
+
+def test_several_threads_call_one_network(build: Build) -> None:
+    model = nn.Sequential(_plain(), nn.GELU(), nn.Linear(8 * 12, 6), nn.ReLU()).eval()
+    compiled = build(model, torch.randn(2, 3, 8, 6))
+    inputs = [torch.randn(1 + index % 3, 3, 8, 6) for index in range(6)]
+    with torch.no_grad():
+        expected = [model(input) for input in inputs]
+    start = threading.Barrier(len(inputs))
+    worst = [float("nan")] * len(inputs)
+
+    def call(index: int) -> None:
+        torch.set_num_threads(1)
+        start.wait()
+        found = [compiled(inputs[index]) for _ in range(100)]
+        worst[index] = max((one - expected[index]).abs().max().item() for one in found)
+
+    threads = [threading.Thread(target=call, args=(index,)) for index in range(len(inputs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(worst) < 1e-6
+
+
+def test_more_threads_of_torch_give_the_same(build: Build) -> None:
+    model = Network(lambda conv, x: F.avg_pool2d(torch.cat([conv(x), x], 1), 3, 2, 1))
+    compiled = build(model, torch.randn(2, 3, 20, 20))
+    input = torch.randn(3, 3, 20, 20)
+    torch.set_num_threads(2)
+    try:
+        _same(model, compiled, input)
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_calls_do_not_share_their_outputs(build: Build) -> None:
+    compiled = build(_plain(), torch.randn(2, 3, 8, 6))
+    first = compiled(torch.zeros(1, 3, 8, 6))
+    kept = first.clone()
+    compiled(torch.ones(1, 3, 8, 6))
+    assert torch.equal(first, kept)

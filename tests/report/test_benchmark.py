@@ -1,0 +1,53 @@
+"""The benchmark measures what it says and explains itself."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from openwork.nn import LayerTable, Plan, sparsify_
+from openwork.report import Benchmark, Latency, benchmark
+
+pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
+
+
+def test_a_network_is_measured_by_layer_and_whole(tmp_path: Path) -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.Flatten(), nn.Linear(1024, 4)
+    )
+    sparsify_(model, Plan({"2": {"pattern": "random", "density": 0.25}}))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    result = benchmark(model, torch.randn(2, 3, 12, 12), passes=5)
+    assert result.layers.column("layer") == ["0", "2", "4"]
+    assert result.layers.column("density") == [1, 0.25, 1]
+    assert result.batch == 2
+    assert result.difference < 1e-4
+    rows = result.table().rows
+    assert [row[0] for row in rows] == ["dense, torch", "dense, compiled", "as it is, compiled"]
+    assert rows[0][4] == 1
+    assert rows[2][4] == pytest.approx(result.dense.median / result.compiled.median)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    result.picture(tmp_path / "bench.png")
+    with Image.open(tmp_path / "bench.png") as picture:
+        assert picture.format == "PNG"
+
+
+def _made(rows: tuple[tuple, ...], milliseconds: float) -> Benchmark:
+    columns = ("layer", "weight", "map", "density", "kernel", "ms", "torch ms", "ratio")
+    latency = Latency(milliseconds / 1e3, 0.001, 0.002, 5)
+    dense = Latency(0.01, 0.01, 0.01, 5)
+    return Benchmark(LayerTable(columns, rows), dense, dense, latency, 1, 1, 0.0)
+
+
+def test_it_says_what_takes_the_time() -> None:
+    dense = ("stem", "", "", 1.0, "torch", 4.0, 4.0, 1.0)
+    poor = ("slow", "", "", 0.1, "k", 3.0, 9.0, 3.0)
+    good = ("fast", "", "", 0.1, "k", 1.0, 9.0, 9.0)
+    text = _made((dense, poor, good), 8.0).why()
+    assert "stem (50%), slow (38%), fast (12%)" in text
+    assert "50% of the layers' time goes into dense layers" in text
+    assert "38% goes into sparse layers" in text
+    assert "outside the layers" not in text
+    assert "50% of the time is outside the layers" in _made((good,), 2.0).why()
