@@ -71,6 +71,10 @@ DENSE_PLANS = (("torch",), _FIRST)
 SPARSE_PLANS = (_FIRST, ("*winograd2*", "*-direct-*", "*-taps-*"), ("*-taps-*",))
 
 
+# Live weights; packing more (the heads of VGG and AlexNet) takes a minute.
+_MANY = 1 << 22
+
+
 @dataclass
 class Row:
     """What became of one network."""
@@ -211,6 +215,8 @@ def _difference(
     isa = _C.chosen_isa()
 
     def choose(conv: Conv) -> Choice:
+        if conv.positions.size > _MANY:
+            return Choice("torch")
         return given(conv, {"*": (*kernels, "torch")}, isa) or Choice("torch")
 
     compiled = assemble(captured, choose, isa)

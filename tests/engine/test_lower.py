@@ -119,6 +119,7 @@ BODIES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "numbers": lambda x: (x * 3 + 1) * 0.5 + 2,
     "doubled": lambda x: x + x,
     "dropout": lambda x: F.dropout(x, training=False),
+    "dropout of maps": lambda x: F.dropout2d(x, training=False),
     "clone": lambda x: x.clone().contiguous(),
 }
 

@@ -172,6 +172,11 @@ def test_memory_leaves_out_transformed_weights(monkeypatch: pytest.MonkeyPatch) 
     assert not any("winograd" in name for name in tried)
 
 
+def test_a_huge_dense_layer_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "_MANY", 100)
+    assert _tuner(None).choose(_conv(live=144)).name == "torch"
+
+
 def test_given_kernels_are_not_measured(measured: list[Conv]) -> None:
     isa = _C.chosen_isa()
     conv = _conv()

@@ -248,6 +248,7 @@ MAPS: dict[Any, Callable[[Lowering, FxNode], Node | Value]] = {
     aten.squeeze.dims: _reshape,
     aten.dropout.default: _dropout,
     aten.dropout_.default: _dropout,
+    aten.feature_dropout.default: _dropout,
     aten.contiguous.default: _same,
     aten.clone.default: _same,
     aten.cat.default: _cat,

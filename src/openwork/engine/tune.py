@@ -152,11 +152,16 @@ class Tuner:
 
     def _measure(self, conv: Conv, problem: Problem) -> Choice:
         race = Race(conv, problem, self.batch, self.threads)
-        families = candidates_by_family(problem, self.isa)
+        # Packing so many weights for each candidate would take minutes, and none of them would win.
+        hopeless = conv.density > 0.9 and conv.positions.size > _MANY
+        families = {} if hopeless else candidates_by_family(problem, self.isa)
         if self.optimize == "memory":
             families = {name: each for name, each in families.items() if "winograd" not in name}
         race.enter_families(families.values())
         return Choice(*race.finish())
+
+
+_MANY = 1 << 22
 
 
 def _is_choice(entry: Any, problem: Problem, isa: str) -> bool:
