@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from record import machine
 
 import openwork as ow
 from openwork.engine.graph import Conv, Value
@@ -114,8 +115,9 @@ def main() -> None:
     )
     LayerTable(("layer", *(f"{d:g}" for d in DENSITIES)), tuple(rows), notes=(note,)).print()
     stem = Path(__file__).with_name(f"atlas-{options.threads}t-b{options.batch}")
-    machine = dict(ow.report.environment().rows)
-    stem.with_suffix(".json").write_text(json.dumps({"machine": machine, "layers": record}) + "\n")
+    stem.with_suffix(".json").write_text(
+        json.dumps({"machine": machine(), "layers": record}) + "\n"
+    )
     title = f"speed-up over dense torch, {options.threads} threads, batch {options.batch}"
     draw(stem.with_suffix(".png"), np.array(ratios), title)
 

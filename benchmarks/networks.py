@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from record import machine
 from torch import nn
 
 import openwork as ow
@@ -165,7 +166,7 @@ def main() -> None:
     LayerTable(columns, tuple(rows), notes=(note,)).print()
     path = Path(__file__).with_name(f"networks-{options.threads}t-b{options.batch}.json")
     record = {
-        "machine": dict(ow.report.environment().rows),
+        "machine": machine(),
         "threads": options.threads,
         "batch": options.batch,
         "results": results,

@@ -16,6 +16,7 @@ ROOMS = [
     "_version",
     "_files",
     "_yaml",
+    "_machine",
     "patterns",
     "kernels",
     "nn",

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from openwork.engine.capture import capture, evaluation
+from openwork.engine.capture import capture
 from openwork.errors import ArgumentError, CaptureError
+from openwork.nn._mode import evaluation
 
 
 class Branching(nn.Module):

@@ -32,3 +32,10 @@ def test_models_take_turns_in_evaluation_mode() -> None:
 def test_nothing_to_measure_is_refused() -> None:
     with pytest.raises(ArgumentError, match="`passes`=0"):
         measure_latency([nn.Identity()], torch.zeros(1), passes=0)
+
+
+def test_a_part_in_a_mode_of_its_own_keeps_it() -> None:
+    model = nn.Sequential(nn.Identity(), nn.Identity()).train()
+    model[1].eval()
+    measure_latency([model], torch.zeros(1), passes=1, warmup=0)
+    assert [module.training for module in model.modules()] == [True, True, False]

@@ -13,6 +13,7 @@ from torch.export import Dim, ExportedProgram, ShapesCollection
 
 from openwork.engine.mutation import mutations_are_harmless
 from openwork.errors import ArgumentError, CaptureError
+from openwork.nn._mode import evaluation
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,18 +113,6 @@ def _constants(program: ExportedProgram) -> dict[str, Any]:
         if node.op == "get_attr":
             constants[node.name] = operator.attrgetter(str(node.target))(program.graph_module)
     return constants
-
-
-@contextlib.contextmanager
-def evaluation(model: nn.Module) -> Iterator[None]:
-    """In evaluation mode within the block, and afterwards each module as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 @contextlib.contextmanager

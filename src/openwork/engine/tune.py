@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from openwork._files import write_text
+from openwork._machine import processor_name
 from openwork.data.cache import cache_folder
 from openwork.engine.graph import Conv
 from openwork.engine.race import TORCH, Race
@@ -184,14 +185,6 @@ def _sharing(problem: Problem) -> float:
 
 def choices_path() -> Path:
     """The file that choices for this processor are kept in."""
-    machine = f"{platform.processor()} {platform.machine()} {_model_name()} {os.cpu_count()}"
+    machine = f"{platform.machine()} {processor_name()} {os.cpu_count()}"
     name = hashlib.sha256(machine.encode()).hexdigest()[:16]
     return cache_folder() / f"kernels-{name}.json"
-
-
-def _model_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next((line for line in file if line.startswith("model name")), "")
-    except OSError:
-        return ""

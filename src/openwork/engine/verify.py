@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.utils import _pytree
 
-from openwork.engine.capture import evaluation
 from openwork.errors import VerificationError
+from openwork.nn._mode import evaluation
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from openwork.nn._layer import SparseLayer
+from openwork.nn._mode import evaluation
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,12 @@ def count_macs(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
         return count
 
     handles = [module.register_forward_hook(hook(name)) for name, module in layers.items()]
-    modes = [(module, module.training) for module in model.modules()]
     try:
-        model.eval()
-        model(example)
+        with evaluation(model):
+            model(example)
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes:
-            module.training = mode
     return {name: counts[name] // len(example) for name in layers if name in counts}
 
 

@@ -7,6 +7,7 @@ from importlib import metadata
 
 import torch
 
+from openwork._machine import processor_name
 from openwork._version import __version__
 from openwork.data.cache import cache_folder
 from openwork.kernels import BACKENDS
@@ -22,7 +23,7 @@ def environment() -> LayerTable:
         ("openwork", __version__),
         ("python", f"{platform.python_version()} on {platform.platform()}"),
         *((name, metadata.version(name)) for name in _NEEDED),
-        ("processor", f"{_processor()}, {os.cpu_count()} cores"),
+        ("processor", f"{processor_name()}, {os.cpu_count()} cores"),
         ("torch threads", str(torch.get_num_threads())),
         ("vector instructions", torch.backends.cpu.get_cpu_capability()),
         ("gpu", _gpu()),
@@ -40,17 +41,6 @@ def environment() -> LayerTable:
         missing = f"missing: pip install openwork[{extra}]"
         rows.append((package, metadata.version(package) if found else missing))
     return LayerTable(("what", "found"), tuple(rows), justify="left")
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _gpu() -> str:

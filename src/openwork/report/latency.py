@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from openwork.nn._mode import evaluation
 from openwork.patterns._checks import check_count
 
 
@@ -39,23 +40,20 @@ def measure_latency(
     Args:
         models: moved nowhere; their training mode is put back.
         example: an input batch on their device.
-        passes: timed passes of each, at least 10, default 50.
+        passes: timed passes of each, at least 1, default 50.
         warmup: untimed passes of each before, default 5.
     """
     check_count("passes", passes)
-    modes = [model.training for model in models]
     times: list[list[float]] = [[] for _ in models]
-    for turn in range(warmup + passes):
-        for model, own in zip(models, times, strict=True):
-            model.eval()
-            _wait(example)
-            began = time.perf_counter()
-            model(example)
-            _wait(example)
-            if turn >= warmup:
-                own.append(time.perf_counter() - began)
-    for model, mode in zip(models, modes, strict=True):
-        model.train(mode)
+    with evaluation(*models):
+        for turn in range(warmup + passes):
+            for model, own in zip(models, times, strict=True):
+                _wait(example)
+                began = time.perf_counter()
+                model(example)
+                _wait(example)
+                if turn >= warmup:
+                    own.append(time.perf_counter() - began)
     return [_summary(own) for own in times]
 
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from openwork.data import Batches, DataSet
+from openwork.nn._mode import evaluation
 from openwork.patterns._checks import check_choice
 
 
@@ -52,10 +53,8 @@ def evaluate(
 @torch.no_grad()
 def evaluate_batches(model: nn.Module, batches: Batches) -> torch.Tensor:
     """Sums over this rank's samples (3,), float64 on the CPU: loss, found classes, samples."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
     sums = torch.zeros(3, dtype=torch.float64)
-    try:
+    with evaluation(model):
         for images, labels, _ in batches.epoch(0):
             if len(labels) == 0:
                 continue
@@ -63,7 +62,4 @@ def evaluate_batches(model: nn.Module, batches: Batches) -> torch.Tensor:
             loss = F.cross_entropy(logits, labels, reduction="sum")
             found = (logits.argmax(1) == labels).sum()
             sums += torch.stack([loss, found, loss.new_tensor(len(labels))]).double().cpu()
-    finally:
-        for module in training:
-            module.training = True
     return sums
