@@ -31,6 +31,7 @@ from torch import nn
 import openwork as ow
 from openwork.models.zoo import import_zoo
 from openwork.nn import LayerTable, count_macs
+from openwork.report.rate import best_rate
 
 SIZES = {"vgg16": 224, "resnet50": 224, "resnet32": 32, "inception": 299}
 
@@ -77,17 +78,6 @@ def race(calls: dict[str, Call], seconds: float) -> dict[str, float]:
             call()
             times[name].append(time.perf_counter() - began)
     return {name: statistics.quantiles(own, n=5)[0] for name, own in times.items()}
-
-
-def best_rate(size: int = 512, turns: int = 200) -> float:
-    """Multiply-adds a second of torch's matrix product, the best of many short ones."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    times = []
-    for _ in range(turns):
-        began = time.perf_counter()
-        torch.mm(a, b)
-        times.append(time.perf_counter() - began)
-    return size**3 / min(times)
 
 
 def measure(name: str, options: argparse.Namespace, peak: float) -> dict:

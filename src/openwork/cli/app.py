@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from openwork.cli.bench import bench
+from openwork.cli.compile import compile
 from openwork.cli.demo import demo
 from openwork.cli.env import env
 from openwork.cli.evaluate import evaluate
@@ -24,6 +25,7 @@ app.command()(train)
 app.command("eval")(evaluate)
 app.command()(preview)
 app.command()(bench)
+app.command()(compile)
 app.command()(env)
 app.command()(demo)
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from openwork import data as datasets
 from openwork import io
 from openwork.cli import options
+from openwork.cli.run import model_path
 from openwork.errors import ArgumentError
 from openwork.nn import LayerTable
 from openwork.train import evaluate as evaluate_model
@@ -23,7 +24,7 @@ def evaluate(
     device: options.Device = "cpu",
 ) -> None:
     """Test accuracy and live weights of a trained network."""
-    path = run / "model.safetensors" if run.is_dir() else run
+    path = model_path(run)
     info = io.info(path)
     name = data or info.metrics.get("data")
     if name is None or info.source is None:
