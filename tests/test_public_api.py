@@ -68,6 +68,7 @@ EXPORTS = {
         "Batch",
         "Batches",
         "DataSet",
+        "Morse",
         "Source",
         "Split",
         "load",
