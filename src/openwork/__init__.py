@@ -32,6 +32,7 @@ from openwork.nn import Plan as Plan
 from openwork.nn import SparseConv2d as SparseConv2d
 from openwork.nn import SparseLinear as SparseLinear
 from openwork.nn import densify_ as densify_
+from openwork.nn import grow_ as grow_
 from openwork.nn import sparsify_ as sparsify_
 from openwork.patterns import Pattern as Pattern
 
@@ -53,6 +54,7 @@ __all__ = [
     "compile",
     "data",
     "densify_",
+    "grow_",
     "info",
     "load",
     "models",

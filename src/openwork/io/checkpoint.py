@@ -16,6 +16,7 @@ from openwork.io import _container
 from openwork.models import ModelSource
 from openwork.nn import Plan, SparseConv2d, SparseLinear
 from openwork.nn._layers import replace, sparse_layers
+from openwork.nn._origin import Origin
 from openwork.patterns import Pattern
 
 
@@ -131,7 +132,12 @@ def info(path: str | os.PathLike[str]) -> CheckpointInfo:
 def describe_layers(model: nn.Module) -> dict[str, Any]:
     """What the header must say of the sparse layers; their `gaps` are among the tensors."""
     return {
-        name: {"shape": list(layer.shape), "groups": layer.groups, "whole": layer.pattern.whole}
+        name: {
+            "shape": list(layer.shape),
+            "groups": layer.groups,
+            "whole": layer.pattern.whole,
+            "origin": layer.origin.to_dict() if layer.origin else None,
+        }
         for name, layer in sparse_layers(model).items()
     }
 
@@ -154,12 +160,18 @@ def restore_layers_(
         )
         module = modules.get(name)
         if isinstance(module, nn.Conv2d):
-            replacements[module] = SparseConv2d.from_dense(module, pattern)
+            sparse = SparseConv2d.from_dense(module, pattern)
         elif isinstance(module, nn.Linear):
-            replacements[module] = SparseLinear.from_dense(module, pattern)
-        elif not isinstance(module, SparseConv2d | SparseLinear):
+            sparse = SparseLinear.from_dense(module, pattern)
+        elif isinstance(module, SparseConv2d | SparseLinear):
+            continue
+        else:
             found = "nothing" if module is None else type(module).__name__
             raise ArgumentError(f"layer {name!r} must be a convolution or linear, found {found}")
+        # Files of version 0.1.0 do not say where a pattern comes from.
+        if entry.get("origin"):
+            sparse.origin = Origin.from_dict(entry["origin"])
+        replacements[module] = sparse
     replace(model, replacements)
     return replacements.get(model, model)
 

@@ -4,6 +4,7 @@ from openwork.nn._layer import SparseLayer as SparseLayer
 from openwork.nn.cost import MemoryUse as MemoryUse
 from openwork.nn.cost import count_macs as count_macs
 from openwork.nn.cost import memory_use as memory_use
+from openwork.nn.grow import grow_ as grow_
 from openwork.nn.plan import Plan as Plan
 from openwork.nn.sparse_conv2d import SparseConv2d as SparseConv2d
 from openwork.nn.sparse_linear import SparseLinear as SparseLinear
@@ -20,6 +21,7 @@ __all__ = [
     "SparseLinear",
     "count_macs",
     "densify_",
+    "grow_",
     "memory_use",
     "sparsify_",
 ]

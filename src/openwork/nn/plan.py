@@ -108,16 +108,35 @@ class Plan:
             PlanError: a glob that matches no layer, or a pattern that does not fit its layer.
         """
         layers = dense_layers(model)
+        return {
+            name: _fit(name, glob, rule, layers[name], layer_seed(self.seed, name))
+            for name, (glob, rule) in self._choose(model, layers).items()
+        }
+
+    def specs(self, model: nn.Module) -> dict[str, tuple[PatternSpec, int]]:
+        """What `resolve` draws each pattern from: its spec and the layer's own seed, by name.
+
+        Layers whose rule is a `Pattern` are not among them: nothing is drawn for those.
+
+        Raises:
+            PlanError: a glob that matches no layer.
+        """
+        return {
+            name: (rule, layer_seed(self.seed, name))
+            for name, (_, rule) in self._choose(model, dense_layers(model)).items()
+            if isinstance(rule, PatternSpec)
+        }
+
+    def _choose(
+        self, model: nn.Module, layers: Mapping[str, Dense]
+    ) -> dict[str, tuple[str, Pattern | PatternSpec]]:
         chosen: dict[str, tuple[str, Pattern | PatternSpec]] = {}
         for glob, rule in self._rules:
             matched = [name for name, module in layers.items() if _matches(glob, name, module)]
             if not matched:
                 raise PlanError(_nothing_matched(glob, model, layers))
             chosen |= dict.fromkeys(matched, (glob, rule))
-        return {
-            name: _fit(name, glob, rule, layers[name], layer_seed(self.seed, name))
-            for name, (glob, rule) in chosen.items()
-        }
+        return chosen
 
     def preview(self, model: nn.Module, example: Tensor | None = None) -> LayerTable:
         """Print and return the table of what the plan would do to `model`. Changes nothing.

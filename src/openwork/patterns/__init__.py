@@ -5,6 +5,7 @@ from openwork.patterns.block import block as block
 from openwork.patterns.dense import dense as dense
 from openwork.patterns.depth_multiplier import depth_multiplier as depth_multiplier
 from openwork.patterns.from_weight import from_weight as from_weight
+from openwork.patterns.grow import grow as grow
 from openwork.patterns.pattern import Pattern as Pattern
 from openwork.patterns.random import random as random
 from openwork.patterns.spec import KINDS as KINDS
@@ -18,6 +19,7 @@ __all__ = [
     "dense",
     "depth_multiplier",
     "from_weight",
+    "grow",
     "layer_seed",
     "random",
 ]

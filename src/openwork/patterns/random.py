@@ -66,7 +66,7 @@ def random(
     check_seed(seed)
     rows, columns = out_channels // groups, in_channels // groups
     bits = _keys.stream(seed, f"random {fan}")
-    drawn = [_draw(rows, columns, density, fan, bits) for _ in range(groups)]
+    drawn = [take(ranked(rows, columns, bits), rows, columns, density, fan) for _ in range(groups)]
     positions = [group * rows * columns + part for group, part in enumerate(drawn)]
     shape = (out_channels, columns, *check_kernel(kernel))
     return Pattern.from_positions(shape, np.concatenate(positions), groups=groups)
@@ -77,21 +77,12 @@ def least_fan_in(rows: int, columns: int) -> int:
     return math.ceil(columns / rows)
 
 
-def _draw(rows: int, columns: int, density: float, fan: str, bits: np.random.PCG64) -> np.ndarray:
-    """Flat positions of one group; what is taken from `bits` does not depend on the density."""
-    ranked = _ranked(rows, columns, bits)
-    if fan == "uniform":
-        count = max(math.floor(density * rows * columns + 0.5), rows, columns)
-        return _lowest(columns, count, ranked)
-    fan_in = max(math.floor(density * columns + 0.5), least_fan_in(rows, columns))
-    return np.concatenate([_lowest_of_each_row(first, keys, fan_in) for first, keys in ranked])
+def ranked(rows: int, columns: int, bits: np.random.PCG64) -> Iterator[tuple[int, np.ndarray]]:
+    """Slices (first row, keys) of a (rows, columns) matrix; the lowest keys come alive first.
 
-
-def _ranked(rows: int, columns: int, bits: np.random.PCG64) -> Iterator[tuple[int, np.ndarray]]:
-    """Slices of a (rows, columns) matrix of keys; connections come alive from the lowest key on.
-
-    The lowest keys are those of a pairing that meets every row and every column, so that the
-    first connections leave no channel out, and no later one ever has to be moved for that.
+    The very lowest are those of a pairing that meets every row and every column, so that the
+    first connections leave no channel out, and no later one ever has to be moved for that. What
+    is taken from `bits` does not depend on any density.
     """
     turn = np.arange(max(rows, columns))
     paired_rows = _keys.shuffled(rows, bits)[turn % rows]
@@ -103,6 +94,17 @@ def _ranked(rows: int, columns: int, bits: np.random.PCG64) -> Iterator[tuple[in
         yield first, keys
 
 
+def take(
+    slices: Iterator[tuple[int, np.ndarray]], rows: int, columns: int, density: float, fan: str
+) -> np.ndarray:
+    """Flat positions of the connections of the lowest keys, as many as `density` asks for."""
+    if fan == "uniform":
+        count = max(math.floor(density * rows * columns + 0.5), rows, columns)
+        return _lowest(columns, count, slices)
+    fan_in = max(math.floor(density * columns + 0.5), least_fan_in(rows, columns))
+    return np.concatenate([_lowest_of_each_row(first, keys, fan_in) for first, keys in slices])
+
+
 def _lowest_of_each_row(first: int, keys: np.ndarray, fan_in: int) -> np.ndarray:
     """Flat positions of the `fan_in` lowest keys of each row; `keys` begins with row `first`."""
     columns = keys.shape[1]
@@ -110,11 +112,11 @@ def _lowest_of_each_row(first: int, keys: np.ndarray, fan_in: int) -> np.ndarray
     return ((first + np.arange(len(keys)))[:, None] * columns + chosen).reshape(-1)
 
 
-def _lowest(columns: int, count: int, ranked: Iterator[tuple[int, np.ndarray]]) -> np.ndarray:
+def _lowest(columns: int, count: int, slices: Iterator[tuple[int, np.ndarray]]) -> np.ndarray:
     """Flat positions of the `count` lowest of all keys, slice by slice."""
     best_keys = np.empty(0, dtype=np.uint64)
     best = np.empty(0, dtype=np.int64)
-    for first, keys in ranked:
+    for first, keys in slices:
         best_keys = np.concatenate([best_keys, keys.reshape(-1)])
         best = np.concatenate([best, first * columns + np.arange(keys.size)])
         if best.size > count:
