@@ -79,7 +79,7 @@ EXPORTS = {
     ],
     "openwork.models": ["ModelSource", "build", "describe", "names", "source_of"],
     "openwork.io": ["CheckpointInfo", "info", "load", "save"],
-    "openwork.train": ["EpochMetrics", "Evaluation", "Recipe", "evaluate", "fit"],
+    "openwork.train": ["EpochMetrics", "Evaluation", "GrowthSchedule", "Recipe", "evaluate", "fit"],
     "openwork.engine": ["CompiledModel", "compile", "profile"],
     "openwork.report": [
         "Benchmark",
