@@ -3,7 +3,7 @@
 import difflib
 import fnmatch
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from openwork._files import write_text
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError, PlanError
+from openwork.nn._globs import check_glob, escape, matches
 from openwork.nn._layers import Dense, dense_layers, left_layers, sparse_layers
+from openwork.nn.budget import budget
 from openwork.nn.preview import preview
 from openwork.nn.table import LayerTable
 from openwork.patterns import Pattern, PatternSpec, layer_seed
 from openwork.patterns._checks import check_seed
-
-_TYPES: dict[str, type[nn.Module]] = {"conv": nn.Conv2d, "linear": nn.Linear}
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ class Plan:
             )
         try:
             check_seed(self.seed)
-            rules = tuple((_glob(glob), _pattern(value)) for glob, value in self.layers.items())
+            rules = tuple(
+                (check_glob(glob), _pattern(value)) for glob, value in self.layers.items()
+            )
         except PlanError:
             raise
         except ArgumentError as error:
@@ -87,7 +89,7 @@ class Plan:
         names = [name for name, module in dense_layers(model).items() if predicate(name, module)]
         if not names:
             raise PlanError("`predicate` holds for no layer of the model that can be made sparse")
-        return cls({_escape(name): pattern for name in names}, seed=seed)
+        return cls({escape(name): pattern for name in names}, seed=seed)
 
     @classmethod
     def of(cls, model: nn.Module) -> Self:
@@ -99,7 +101,55 @@ class Plan:
         found = sparse_layers(model)
         if not found:
             raise PlanError(f"{type(model).__name__} has no sparse layer")
-        return cls({_escape(name): layer.pattern for name, layer in found.items()})
+        return cls({escape(name): layer.pattern for name, layer in found.items()})
+
+    @classmethod
+    def budget(
+        cls,
+        model: nn.Module,
+        density: float = 0.1,
+        by: str = "uniform",
+        keep: Sequence[str] = (),
+        example: Tensor | None = None,
+        pattern: str | Mapping[str, Any] = "random",
+        seed: int = 0,
+    ) -> Self:
+        """The plan that spreads one density for the whole of `model` over its layers.
+
+        Every layer keeps at least one connection in and out of each channel. Under the same rule,
+        layers and seed, the patterns of a smaller budget lie inside those of a larger one.
+
+        Args:
+            model: whose convolutions and linear layers, those that can be made sparse, share it.
+            density: live / all weights of these layers together, in (0, 1], default 0.1; with
+                "macs" that of their multiply-adds.
+            by: how it is spread; no layer goes above 1.
+                "uniform" (default): the same density everywhere.
+                "erk": in proportion to the sum of the weight's sides over their product, so that
+                small layers stay denser.
+                "late_dense": in proportion to the layer's place, so that later layers are denser.
+                "macs": in inverse proportion to the square root of how often an image uses each
+                weight, so that early layers with their large maps are sparser.
+            keep: globs of layers that stay dense; they count in the density.
+            example: an input batch `(N, ...)`, for "macs".
+            pattern: kind drawn in every layer, "random" (default) or "block", or a mapping such
+                as `{"pattern": "block", "b_out": 8}`. Its `fan` is "uniform" unless it says
+                "fixed", which comes in steps too coarse for some budgets of small networks.
+            seed: as for `Plan`.
+
+        Raises:
+            PlanError: a glob that matches nothing, or a pattern that takes no density.
+            ArgumentError: no plan comes within 1 % of `density` (the message says what is
+                feasible), an unknown rule, or "macs" without `example`.
+
+        Source: "erk" is the Erdős-Rényi-Kernel rule of "Rigging the Lottery" (Evci et al. 2020).
+        That density should rise towards the output is recalled, unverified, from "Pre-Defined
+        Sparse Neural Networks with Hardware Acceleration" (Dey et al. 2019); the straight rise is
+        ours. "macs" is ours: of all ways to spend so many multiply-adds, the one with the least
+        sum, over all weights, of 1 / density.
+        """
+        specs = budget(model, density, by, keep, example, pattern)
+        return cls({escape(name): spec for name, spec in specs.items()}, seed=seed)
 
     def resolve(self, model: nn.Module) -> dict[str, Pattern]:
         """The pattern of each layer that a rule reaches, by qualified name. Changes nothing.
@@ -132,7 +182,7 @@ class Plan:
     ) -> dict[str, tuple[str, Pattern | PatternSpec]]:
         chosen: dict[str, tuple[str, Pattern | PatternSpec]] = {}
         for glob, rule in self._rules:
-            matched = [name for name, module in layers.items() if _matches(glob, name, module)]
+            matched = [name for name, module in layers.items() if matches(glob, name, module)]
             if not matched:
                 raise PlanError(_nothing_matched(glob, model, layers))
             chosen |= dict.fromkeys(matched, (glob, rule))
@@ -196,15 +246,6 @@ class Plan:
             raise PlanError(f"{where}: {error}") from error
 
 
-def _glob(glob: Any) -> str:
-    if not isinstance(glob, str) or not glob:
-        raise PlanError(f"layer glob {glob!r} must be a name such as 'features.*'")
-    kind, colon, _ = glob.partition(":")
-    if colon and kind not in _TYPES:
-        raise PlanError(f"layer glob {glob!r} may begin with {' or '.join(_TYPES)} only")
-    return glob
-
-
 def _pattern(value: Any) -> Pattern | PatternSpec:
     if isinstance(value, Pattern | PatternSpec):
         return value
@@ -215,17 +256,6 @@ def _pattern(value: Any) -> Pattern | PatternSpec:
 
 def _data(rule: Pattern | PatternSpec) -> Any:
     return rule.to_dict() if isinstance(rule, Pattern) else rule.to_data()
-
-
-def _escape(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _matches(glob: str, name: str, module: Dense) -> bool:
-    kind, colon, rest = glob.partition(":")
-    if not colon:
-        return fnmatch.fnmatchcase(name, glob)
-    return isinstance(module, _TYPES[kind]) and fnmatch.fnmatchcase(name, rest)
 
 
 def _nothing_matched(glob: str, model: nn.Module, layers: Mapping[str, Dense]) -> str:
