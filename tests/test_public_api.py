@@ -63,6 +63,7 @@ EXPORTS = {
         "LayerTable",
         "MemoryUse",
         "Plan",
+        "SSCBlock",
         "SparseConv2d",
         "SparseLayer",
         "SparseLinear",
@@ -70,6 +71,7 @@ EXPORTS = {
         "densify_",
         "memory_use",
         "sparsify_",
+        "ssc_plan",
     ],
     "openwork.data": [
         "Augment",
