@@ -10,12 +10,15 @@ from openwork.nn.sparse_conv2d import SparseConv2d as SparseConv2d
 from openwork.nn.sparse_linear import SparseLinear as SparseLinear
 from openwork.nn.sparsify import densify_ as densify_
 from openwork.nn.sparsify import sparsify_ as sparsify_
+from openwork.nn.ssc_block import SSCBlock as SSCBlock
+from openwork.nn.ssc_plan import ssc_plan as ssc_plan
 from openwork.nn.table import LayerTable as LayerTable
 
 __all__ = [
     "LayerTable",
     "MemoryUse",
     "Plan",
+    "SSCBlock",
     "SparseConv2d",
     "SparseLayer",
     "SparseLinear",
@@ -24,4 +27,5 @@ __all__ = [
     "grow_",
     "memory_use",
     "sparsify_",
+    "ssc_plan",
 ]

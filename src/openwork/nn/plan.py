@@ -19,7 +19,7 @@ from openwork.nn._layers import Dense, dense_layers, left_layers, sparse_layers
 from openwork.nn.budget import budget
 from openwork.nn.preview import preview
 from openwork.nn.table import LayerTable
-from openwork.patterns import Pattern, PatternSpec, layer_seed
+from openwork.patterns import Pattern, PatternSpec, Scatter, Windows, dense, layer_seed, scatter
 from openwork.patterns._checks import check_seed
 
 
@@ -201,6 +201,36 @@ class Plan:
         table = preview(model, self.resolve(model), example)
         table.print()
         return table
+
+    def scatter(
+        self,
+        model: nn.Module,
+        windows: Sequence[tuple[Windows | None, Windows | None]] | None = None,
+        *,
+        inputs: int | None = None,
+        outputs: int | None = None,
+    ) -> Scatter:
+        """How evenly the plan spreads the connections of the linear layers. Changes nothing.
+
+        Linear layers that no rule reaches count as dense, convolutions do not count.
+
+        Args:
+            model: its linear layers are the junctions, in the order in which it names them.
+            windows, inputs, outputs: as for `patterns.scatter`.
+
+        Raises:
+            PlanError: as `resolve`, or no linear layers.
+            ArgumentError: linear layers that do not follow each other, or as `patterns.scatter`.
+        """
+        chosen = self.resolve(model)
+        layers = {n: m for n, m in dense_layers(model).items() if isinstance(m, nn.Linear)}
+        if not layers:
+            raise PlanError(f"{type(model).__name__} has no linear layer; scatter is about those")
+        junctions = [
+            chosen.get(name) or dense(layer.out_features, layer.in_features)
+            for name, layer in layers.items()
+        ]
+        return scatter(junctions, windows, inputs=inputs, outputs=outputs)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data."""
