@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pattern_cases import peak_bytes, regular_sizes
 
@@ -22,6 +22,7 @@ def _divisors(count: int) -> list[int]:
     return [n for n in range(1, count + 1) if count % n == 0]
 
 
+@settings(deadline=None)
 @given(regular_sizes(), st.sampled_from(KINDS), st.data(), st.integers(0, 2**40))
 def test_fans_are_equal_and_no_connection_comes_twice(
     sizes: tuple[int, int, int, int], kind: tuple[int, bool], data: st.DataObject, seed: int
@@ -36,6 +37,7 @@ def test_fans_are_equal_and_no_connection_comes_twice(
     assert set(pattern.fan_in.tolist()) == {inputs * fan_out // outputs}
 
 
+@settings(deadline=None)
 @given(regular_sizes(), st.sampled_from(KINDS), st.data(), st.integers(0, 2**40))
 def test_in_each_cycle_z_edges_read_z_different_memories(
     sizes: tuple[int, int, int, int], kind: tuple[int, bool], data: st.DataObject, seed: int

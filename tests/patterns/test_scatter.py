@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openwork.errors import ArgumentError
@@ -102,6 +102,7 @@ def _by_definition(
     return vector
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**30), st.sampled_from([1, 2, 3]), st.integers(1, 12), st.integers(1, 8))
 def test_scatter_is_what_its_definition_says(
     seed: int, junctions: int, inputs: int, outputs: int

@@ -75,6 +75,7 @@ def test_specs_are_data(data: object) -> None:
         ({"pattern": "structured"}, "exactly one of the two"),
         ({"pattern": "structured", "density": 0.1, "fan_out": 2}, "exactly one of the two"),
         ({"pattern": "clash_free", "z": 4, "fan_out": 2, "type": 5}, "`type`=5 must be 1, 2 or 3"),
+        ({"pattern": "clash_free", "z": 4, "fan_out": 2, "type": 2.0}, "`type`=2.0"),
         ({"pattern": "clash_free", "z": 4, "fan_out": 2, "dither": 1}, "`dither`=1"),
         ({"pattern": "ssc", "taps": 0}, "`taps`=0"),
         ({"pattern": "ssc", "shift": -1}, "`shift`=-1"),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pattern_cases import peak_bytes
 from torch import nn
@@ -71,6 +71,7 @@ def _cases(draw: st.DrawFn) -> dict[str, int]:
     }
 
 
+@settings(deadline=None)
 @given(_cases())
 def test_every_filter_and_every_channel_has_its_share(case: dict) -> None:
     pattern = ssc(**case)
@@ -82,6 +83,7 @@ def test_every_filter_and_every_channel_has_its_share(case: dict) -> None:
     assert set(kept[kept > 0].tolist()) == {case["taps"]}
 
 
+@settings(deadline=None)
 @given(_cases())
 def test_neighbouring_channels_together_cover_the_window(case: dict) -> None:
     taps = ssc(**case | {"cycle": True}).taps.reshape(case["out_channels"], case["in_channels"], -1)

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pattern_cases import peak_bytes, regular_sizes
 
@@ -12,6 +12,7 @@ from openwork.errors import ArgumentError
 from openwork.patterns import Pattern, dense, structured
 
 
+@settings(deadline=None)
 @given(regular_sizes(), st.sampled_from([(), 1, 3]), st.integers(0, 2**40))
 def test_every_input_and_every_output_has_the_same_fan(
     sizes: tuple[int, int, int, int], kernel: int | tuple[()], seed: int

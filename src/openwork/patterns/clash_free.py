@@ -130,8 +130,7 @@ def _dithers(fan_in: int, z: int, dither: bool) -> int:
         feasible = [n for n in range(1, z + fan_in) if n % fan_in == 0 or fan_in % n == 0]
         raise ArgumentError(
             f"`dither`=True with `z`={z} and a fan-in of {fan_in}: the number of patterns is known "
-            f"only where one of the two divides the other; nearest z: "
-            f"{nearest_two(z, feasible)}"
+            f"only where one of the two divides the other; nearest z: {nearest_two(z, feasible)}"
         )
     return math.factorial(z) // math.factorial(fan_in) ** (z // fan_in)
 
@@ -148,6 +147,6 @@ def _memories(inputs: int, z: int, type: int, dither: bool) -> Memories:
 
 
 def check_type(value: int) -> int:
-    if isinstance(value, bool) or value not in (1, 2, 3):
+    if isinstance(value, bool) or not isinstance(value, int) or value not in (1, 2, 3):
         raise ArgumentError(f"`type`={value!r} must be 1, 2 or 3")
     return value

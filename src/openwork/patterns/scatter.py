@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CHUNK = 1 << 17  # numbers taken as float64 at once: 1 MB, which caches hold
+_PRODUCT = 1 << 20  # larger, because every product wakes the threads of BLAS: 8 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +172,7 @@ def _paths(matrices: Sequence[np.ndarray]) -> np.ndarray:
     """
     paths = matrices[-1].astype(np.float64)
     for matrix in reversed(matrices[:-1]):
-        step = max(1, _CHUNK // matrix.shape[1])
+        step = max(1, _PRODUCT // matrix.shape[1])
         slices = [slice(k, k + step) for k in range(0, len(matrix), step)]
         parts = (paths[:, rows] @ matrix[rows].astype(np.float64) for rows in slices)
         paths = functools.reduce(np.add, parts)

@@ -46,11 +46,9 @@ _RULES: dict[str, Callable[[Any], object]] = {
     "shift": lambda value: check_seed(value, "shift"),
     "type": check_type,
 }
-for _name in ("b_in", "b_out", "fan_out", "groups", "taps", "z"):
-    _RULES[_name] = partial(check_count, _name)
-for _name in ("cycle", "dither", "nearest"):
-    _RULES[_name] = partial(check_flag, _name)
-
+_COUNTS = ("b_in", "b_out", "fan_out", "groups", "taps", "z")
+_RULES |= {name: partial(check_count, name) for name in _COUNTS}
+_RULES |= {name: partial(check_flag, name) for name in ("cycle", "dither", "nearest")}
 _OF_THE_LAYER = {"out_channels", "in_channels", "kernel", "groups", "layer_groups", "seed"}
 _REQUIRED = inspect.Parameter.empty
 
