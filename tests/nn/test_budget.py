@@ -63,18 +63,18 @@ def test_the_asked_density_is_met_and_no_channel_is_dead(
         assert drawn.fan_out.min() >= 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.sampled_from(RULES),
-    st.floats(0.1, 1),
-    st.floats(0.1, 1),
+    st.floats(0.2, 1),
+    st.floats(0.2, 1),
     st.sampled_from(["random", {"pattern": "random", "fan": "fixed"}]),
 )
 def test_a_smaller_budget_lies_inside_a_larger_one(
     by: str, one: float, two: float, pattern: Any
 ) -> None:
     # Wide enough for a fixed fan-in, where a step is one connection of every filter.
-    model = build("mnist_3conv", in_channels=3, image_size=16, depth_multiplier=4)
+    model = build("mnist_3conv", in_channels=3, image_size=16, depth_multiplier=8)
     sparser, denser = (
         Plan.budget(model, d, by, example=EXAMPLE, pattern=pattern, seed=5).resolve(model)
         for d in (min(one, two), max(one, two))
@@ -177,7 +177,8 @@ def test_what_cannot_be_met_is_refused_with_what_can() -> None:
         ({"keep": "0"}, r"`keep`='0' must be a list of layer globs, such as \['0'\]"),
         ({"keep": ["9"]}, "`keep` has '9', which matches no layer; there is '0', '2'"),
         ({"keep": ["pool:*"]}, "may begin with conv or linear"),
-        ({"pattern": "dense"}, "`pattern`='dense' must be of a kind that is drawn at a density"),
+        ({"pattern": "dense"}, "`pattern`='dense' must be of the kind 'random' or 'block'"),
+        ({"pattern": {"pattern": "structured", "fan_out": 2}}, "must be of the kind 'random' or"),
         ({"pattern": {"pattern": "random", "density": 0.1}}, "leave the density to the budget"),
         ({"pattern": "rndom"}, "`pattern`='rndom': unknown pattern 'rndom'; did you mean 'random'"),
         ({"seed": -1}, "`seed`=-1"),

@@ -253,6 +253,15 @@ def test_a_layer_that_no_plan_drew_grows_by_the_given_seed() -> None:
     assert model[0].pattern != other[0].pattern
 
 
+def test_a_structured_layer_grows_with_equal_fan_in() -> None:
+    rule = {"pattern": "structured", "fan_out": 4}
+    model = _model(Plan({"0": rule}))
+    before = model[0].pattern
+    grow_(model, 0.8)
+    assert np.isin(before.positions, model[0].pattern.positions).all()
+    assert set(model[0].pattern.fan_in.tolist()) == {5}
+
+
 def test_another_seed_than_the_plans_still_keeps_what_lives() -> None:
     model = _model()
     before = _patterns(model)

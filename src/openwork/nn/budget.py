@@ -15,7 +15,7 @@ from openwork.patterns import KINDS, PatternSpec
 from openwork.patterns._checks import check_choice, check_density
 from openwork.patterns.block import check_divides
 from openwork.patterns.random import least_fan_in
-from openwork.patterns.spec import parameters_of
+from openwork.patterns.spec import nests
 
 _TOLERANCE = 0.01
 
@@ -126,10 +126,10 @@ def _spec(pattern: str | Mapping[str, object]) -> PatternSpec:
         spec = PatternSpec.from_data(pattern)
     except PlanError as error:
         raise PlanError(f"`pattern`={pattern!r}: {error}") from error
-    if "density" not in parameters_of(spec.kind) or "density" in dict(spec.parameters):
+    if not nests(spec.kind) or "density" in dict(spec.parameters):
         raise PlanError(
-            f"`pattern`={pattern!r} must be of a kind that is drawn at a density, such as "
-            "'random' or 'block', and leave the density to the budget"
+            f"`pattern`={pattern!r} must be of the kind 'random' or 'block', which can have any "
+            "density, and leave the density to the budget"
         )
     return PatternSpec.of(spec.kind, **{"fan": "uniform", **dict(spec.parameters)})
 

@@ -13,7 +13,7 @@ from openwork.nn._layers import sparse_layers
 from openwork.nn._origin import Origin
 from openwork.patterns import Pattern, PatternSpec, grow, layer_seed
 from openwork.patterns._checks import check_choice, check_density, check_seed
-from openwork.patterns.spec import parameters_of
+from openwork.patterns.spec import nests
 
 INITS = ("zero", "original")
 
@@ -167,7 +167,7 @@ def _denser(layer: SparseLayer, name: str, density: float, seed: int | None) -> 
     if density <= pattern.density:
         return pattern
     origin, own = layer.origin, _seed(layer, name, seed)
-    if origin is not None and "density" in parameters_of(origin.spec.kind):
+    if origin is not None and nests(origin.spec.kind):
         spec = PatternSpec.of(
             origin.spec.kind, **{**dict(origin.spec.parameters), "density": density}
         )

@@ -132,6 +132,11 @@ class PatternSpec:
         return cls.of(**{"kind" if key == "pattern" else str(key): v for key, v in data.items()})
 
 
+def nests(kind: str) -> bool:
+    """Whether a denser pattern of `kind` contains the sparser ones of the same seed."""
+    return kind in ("block", "random")
+
+
 def parameters_of(kind: str) -> dict[str, inspect.Parameter]:
     """The parameters that a spec of `kind` may set."""
     known = dict(inspect.signature(KINDS[kind]).parameters)
