@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import subprocess
+import sys
 
 import pytest
 
@@ -158,3 +160,13 @@ def test_errors_are_one_family_and_keep_to_pythons_own() -> None:
     assert all(issubclass(error, OpenworkError) for error in errors)
     assert issubclass(ow.ArgumentError, ValueError)
     assert issubclass(ow.MissingPackageError, ImportError)
+
+
+def test_what_only_training_and_pictures_need_is_imported_later() -> None:
+    heavy = ["lightning_fabric", "matplotlib", "pyarrow", "torch._dynamo"]
+    code = f"import sys, openwork; print([name for name in {heavy} if name in sys.modules])"
+    code += "; print(openwork.train.fit.__name__, openwork.report.compare.__name__)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == ["[]", "fit compare"]
+    with pytest.raises(AttributeError, match="'openwork' has no attribute 'no_such'"):
+        _ = ow.no_such

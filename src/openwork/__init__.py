@@ -7,12 +7,12 @@ ow.sparsify_(model, plan)      # then train with a loop of your own, or ow.train
 ow.save(model, "model.safetensors", plan=plan)
 """
 
-from openwork import data as data
+import importlib
+import typing
+
 from openwork import models as models
 from openwork import nn as nn
 from openwork import patterns as patterns
-from openwork import report as report
-from openwork import train as train
 from openwork._version import __version__ as __version__
 from openwork.engine import CompiledModel as CompiledModel
 from openwork.engine import compile as compile
@@ -35,6 +35,11 @@ from openwork.nn import densify_ as densify_
 from openwork.nn import grow_ as grow_
 from openwork.nn import sparsify_ as sparsify_
 from openwork.patterns import Pattern as Pattern
+
+if typing.TYPE_CHECKING:
+    from openwork import data as data
+    from openwork import report as report
+    from openwork import train as train
 
 __all__ = [
     "ArgumentError",
@@ -66,3 +71,13 @@ __all__ = [
     "sparsify_",
     "train",
 ]
+
+# Imported when first used: they bring torch's own compiler and matplotlib, 110 MB that a program
+# which only runs a network need not have.
+_LATER = ("data", "report", "train")
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name in _LATER:
+        return importlib.import_module(f"openwork.{name}")
+    raise AttributeError(f"module 'openwork' has no attribute {name!r}")

@@ -8,7 +8,6 @@ from openwork.data._locate import locate
 from openwork.data.cache import cached
 from openwork.data.folder import FolderReader
 from openwork.data.morse import MorseReader
-from openwork.data.parquet import ParquetReader
 from openwork.data.sources import SOURCES, names
 from openwork.data.split import DataSet
 from openwork.errors import ArgumentError
@@ -68,6 +67,9 @@ def load(
             f"`root`={str(root)!r} does not go with {name}, which comes with the package; "
             "leave it out"
         )
+    # Here, for pyarrow costs 30 MB that a program which only runs a network need not have.
+    from openwork.data.parquet import ParquetReader
+
     return cached(ParquetReader(source, locate(source, root)))
 
 

@@ -9,6 +9,7 @@ from torch.utils import _pytree
 
 from openwork.engine.graph import Alias, Graph, Value, root
 from openwork.engine.program import Environment, Segment
+from openwork.engine.record import Record
 from openwork.errors import ArgumentError
 from openwork.nn import LayerTable
 
@@ -18,6 +19,7 @@ class CompiledModel(nn.Module):
     """What `openwork.compile` gives: call it as you would the original, in evaluation mode.
 
     Several threads may call one compiled model at once. It has no parameters and does not train.
+    `openwork.save` keeps it with the kernels chosen; a loaded one measures nothing on the same CPU.
 
     Attributes:
         layers: what runs each layer and how long it took when it was chosen.
@@ -31,6 +33,7 @@ class CompiledModel(nn.Module):
         out_spec: Any,
         batch: int | None,
         layers: LayerTable,
+        record: Record,
     ) -> None:
         super().__init__()
         self._inputs = graph.inputs
@@ -38,6 +41,7 @@ class CompiledModel(nn.Module):
         self._steps = _with_last_reads(segments, graph.outputs)
         self._out_spec = out_spec
         self._batch = batch
+        self._record = record
         self.layers = layers
         self.difference = float("nan")
 
@@ -56,6 +60,16 @@ class CompiledModel(nn.Module):
                 del held[value]
         leaves = [_shaped(held, result, batch) for result in self._results]
         return _pytree.tree_unflatten(leaves, self._out_spec)
+
+    @property
+    def batch(self) -> int | None:
+        """The only batch size that may be given; None for any."""
+        return self._batch
+
+    @property
+    def record(self) -> Record:
+        """What a file holds of it."""
+        return self._record
 
     def _check(self, inputs: Sequence[torch.Tensor]) -> int:
         if len(inputs) != len(self._inputs):

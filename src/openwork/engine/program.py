@@ -1,4 +1,4 @@
-"""Runs of known nodes as one native program, and the torch operators between them."""
+"""Runs of known nodes as one native program, and the convolutions that torch runs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -7,19 +7,14 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch._ops import OpOverload
-from torch.fx import Node as FxNode
-from torch.fx.node import map_arg
 
 from openwork.engine.arena import Life, place
 from openwork.engine.graph import (
     Add,
     Affine,
-    Alias,
     Concat,
     Conv,
     Gate,
-    Island,
     Mean,
     Node,
     Pool,
@@ -27,12 +22,11 @@ from openwork.engine.graph import (
     Value,
     root,
 )
-from openwork.engine.lowering import Lowering, leaves
 from openwork.kernels.dispatch import ACTIVATIONS
 from openwork.kernels.native import extension as _C
 
 Environment = dict[Any, Any]
-"""What has been computed: root value or exported node -> tensor."""
+"""What has been computed: root value -> tensor."""
 
 
 class Segment(Protocol):
@@ -49,10 +43,15 @@ class Segment(Protocol):
 
 
 class TorchConv:
-    """A convolution that is faster in torch."""
+    """A convolution that is faster in torch.
 
-    def __init__(self, conv: Conv) -> None:
-        self._weight = torch.from_numpy(conv.dense_weight())
+    Args:
+        conv: the layer.
+        weight: the same as `conv.dense_weight()`, if it is at hand: then `conv` needs none.
+    """
+
+    def __init__(self, conv: Conv, weight: torch.Tensor | None = None) -> None:
+        self.weight = torch.from_numpy(conv.dense_weight()) if weight is None else weight
         self._bias = None if conv.bias is None else torch.from_numpy(conv.bias)
         # Without the list of live taps, which for a dense layer is larger than the layer.
         nothing = conv.positions[:0].copy(), conv.weight[:0].copy()
@@ -62,13 +61,13 @@ class TorchConv:
     def run(self, held: Environment, batch: int, threads: int) -> None:
         """Compute the output from what is held."""
         conv = self._conv
-        channels = self._weight.shape[1] * conv.groups
+        channels = self.weight.shape[1] * conv.groups
         input = held[root(conv.inputs[0])].reshape(batch, channels, *conv.size)
         if conv.linear:
-            result = F.linear(input.flatten(1), self._weight.flatten(1), self._bias)
+            result = F.linear(input.flatten(1), self.weight.flatten(1), self._bias)
         else:
             geometry = conv.stride, conv.padding, conv.dilation, conv.groups
-            result = F.conv2d(input, self._weight, self._bias, *geometry)
+            result = F.conv2d(input, self.weight, self._bias, *geometry)
         if len(conv.inputs) > 1:
             result += held[root(conv.inputs[1])].reshape(result.shape)
         result = _TORCH_ACTIVATIONS[conv.activation](result)
@@ -84,45 +83,6 @@ _TORCH_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "sigmoid": torch.sigmoid_,
     "hardsigmoid": lambda x: F.hardsigmoid(x, inplace=True),
 }
-
-
-class TorchOperator:
-    """One exported operator, run by torch."""
-
-    def __init__(self, island: Island, known: Lowering) -> None:
-        self._target: Any = island.node.target
-        self._arguments = island.node.args, island.node.kwargs
-        self._output = root(island.output)
-        sources = leaves(self._arguments)
-        # Copies of its own: the original may train on.
-        self._constants = {
-            source: _copied(known.constants[source.name])
-            for source in sources
-            if source.name in known.constants
-        }
-        self._values = {s: known.values[s] for s in sources if s not in self._constants}
-        self.reads = [root(value) for value in self._values.values()]
-        self._writes = isinstance(self._target, OpOverload) and self._target._schema.is_mutable
-
-    def run(self, held: Environment, batch: int, threads: int) -> None:
-        """Compute the output from what is held."""
-
-        def fetch(source: FxNode) -> Any:
-            if source in self._constants:
-                constant = self._constants[source]
-                return _copied(constant) if self._writes else constant
-            value = self._values[source]
-            found = held[root(value)]
-            if isinstance(value, Alias):
-                return found.contiguous().view(batch, *value.shape)
-            return found
-
-        args, kwargs = map_arg(self._arguments, fetch)
-        held[self._output] = self._target(*args, **kwargs)
-
-
-def _copied(constant: Any) -> Any:
-    return constant.detach().clone() if isinstance(constant, torch.Tensor) else constant
 
 
 class Native:
