@@ -16,6 +16,7 @@ namespace {
 
 using Tensor = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using Target = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
+using Seconds = nb::ndarray<double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 Activation activation_of(int number) {
   if (number < 0 || number > static_cast<int>(Activation::hardsigmoid))
@@ -72,16 +73,20 @@ class BoundProgram {
     program_.add_step(clear_step(at(target), to, floats));
   }
 
+  int steps() const { return program_.steps(); }
+
   int64_t arena(int batch, int threads) const {
     check_call(batch, threads);
     return program_.arena(batch, threads);
   }
 
   void run(const std::vector<Tensor>& inputs, const std::vector<Target>& outputs,
-           const Target& arena, int batch, int threads) const {
+           const Target& arena, int batch, int threads,
+           const std::optional<Seconds>& seconds) const {
     check_call(batch, threads);
     require("inputs", static_cast<int64_t>(inputs.size()), program_.inputs());
     require("outputs", static_cast<int64_t>(outputs.size()), program_.outputs());
+    if (seconds) require("seconds", static_cast<int64_t>(seconds->size()), program_.steps());
     std::vector<const float*> from;
     std::vector<float*> to;
     for (const Tensor& tensor : inputs) {
@@ -100,7 +105,7 @@ class BoundProgram {
                                   " floats, but the program needs " +
                                   std::to_string(program_.arena(batch, threads)));
     nb::gil_scoped_release release;
-    program_.run(from, to, arena.data(), batch, threads);
+    program_.run(from, to, arena.data(), batch, threads, seconds ? seconds->data() : nullptr);
   }
 
  private:
@@ -141,11 +146,14 @@ void bind_program(nb::module_& m) {
       .def("gate", &BoundProgram::gate, "input"_a, "gates"_a, "output"_a)
       .def("copy", &BoundProgram::copy, "source"_a, "first"_a, "target"_a, "to"_a, "floats"_a)
       .def("clear", &BoundProgram::clear, "target"_a, "to"_a, "floats"_a)
+      .def("steps", &BoundProgram::steps, "Steps added so far.")
       .def("arena", &BoundProgram::arena, "batch"_a, "threads"_a,
            "Floats that `run` needs as its arena.")
       // A converted copy of an output would be written to and thrown away.
       .def("run", &BoundProgram::run, "inputs"_a.noconvert(), "outputs"_a.noconvert(),
-           "arena"_a.noconvert(), "batch"_a, "threads"_a);
+           "arena"_a.noconvert(), "batch"_a, "threads"_a,
+           "seconds"_a.noconvert().none() = nb::none(),
+           "Run all steps; `seconds` receives what each of them takes.");
 }
 
 }  // namespace openwork

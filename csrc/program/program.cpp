@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
 #include <string>
 
@@ -61,10 +62,18 @@ int64_t Program::arena(int batch, int threads) const {
 }
 
 void Program::run(const std::vector<const float*>& inputs, const std::vector<float*>& outputs,
-                  float* arena, int batch, int threads) const {
+                  float* arena, int batch, int threads, double* seconds) const {
   float* workspace = arena + (image_ * batch + 15) / 16 * 16;
   const Frame frame{arena, inputs, outputs, workspace, batch, threads};
-  for (const auto& step : steps_) step->run(frame);
+  if (!seconds) {
+    for (const auto& step : steps_) step->run(frame);
+    return;
+  }
+  for (const auto& step : steps_) {
+    const auto began = std::chrono::steady_clock::now();
+    step->run(frame);
+    *seconds++ = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  }
 }
 
 }  // namespace openwork

@@ -55,11 +55,13 @@ class Program {
   void add_step(std::unique_ptr<Step> step) { steps_.push_back(std::move(step)); }
 
   int64_t arena(int batch, int threads) const;  // floats, workspace included
+  // `seconds`: one place for what each step takes, or null.
   void run(const std::vector<const float*>& inputs, const std::vector<float*>& outputs,
-           float* arena, int batch, int threads) const;
+           float* arena, int batch, int threads, double* seconds = nullptr) const;
 
   int inputs() const { return inputs_; }
   int outputs() const { return outputs_; }
+  int steps() const { return static_cast<int>(steps_.size()); }
   int64_t input_floats(int number) const { return input_floats_[number]; }
   int64_t output_floats(int number) const { return output_floats_[number]; }
 

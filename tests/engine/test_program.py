@@ -138,6 +138,7 @@ def _run(program: Any, **changed: Any) -> torch.Tensor:
         {"threads": 5000},
         {"arena": torch.empty(149)},
         {"arena": torch.empty(0)},
+        {"seconds": np.zeros(1)},
     ],
     ids=lambda changed: "-".join(changed),
 )

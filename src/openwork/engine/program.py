@@ -1,5 +1,6 @@
 """Runs of known nodes as one native program, and the torch operators between them."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -40,12 +41,26 @@ class Segment(Protocol):
 
     Attributes:
         reads: values, none of them an alias, that must be held before.
+        steps: (layer or value, kind of node) of what it does, in order.
     """
 
     @property
     def reads(self) -> Sequence[Value]: ...
 
-    def run(self, held: Environment, batch: int, threads: int) -> None: ...
+    @property
+    def steps(self) -> Sequence[tuple[str, str]]: ...
+
+    def run(
+        self, held: Environment, batch: int, threads: int, seconds: np.ndarray | None = None
+    ) -> None:
+        """Compute the outputs from what is held; `seconds` (steps,) float64 receives times."""
+        ...
+
+
+def step_of(node: Node) -> tuple[str, str]:
+    """What `node` is called in tables of steps: (layer or value, kind)."""
+    name = node.layer if isinstance(node, Conv) else node.output.name
+    return name, type(node).__name__.lower()
 
 
 class TorchConv:
@@ -58,9 +73,13 @@ class TorchConv:
         nothing = conv.positions[:0].copy(), conv.weight[:0].copy()
         self._conv = replace(conv, positions=nothing[0], weight=nothing[1])
         self.reads = [root(value) for value in conv.inputs]
+        self.steps = [step_of(conv)]
 
-    def run(self, held: Environment, batch: int, threads: int) -> None:
+    def run(
+        self, held: Environment, batch: int, threads: int, seconds: np.ndarray | None = None
+    ) -> None:
         """Compute the output from what is held."""
+        began = time.perf_counter()
         conv = self._conv
         channels = self._weight.shape[1] * conv.groups
         input = held[root(conv.inputs[0])].reshape(batch, channels, *conv.size)
@@ -73,6 +92,8 @@ class TorchConv:
             result += held[root(conv.inputs[1])].reshape(result.shape)
         result = _TORCH_ACTIVATIONS[conv.activation](result)
         held[root(conv.output)] = result.reshape(batch, *root(conv.output).shape)
+        if seconds is not None:
+            seconds[0] = time.perf_counter() - began
 
 
 _TORCH_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -102,10 +123,14 @@ class TorchOperator:
         }
         self._values = {s: known.values[s] for s in sources if s not in self._constants}
         self.reads = [root(value) for value in self._values.values()]
+        self.steps = [step_of(island)]
         self._writes = isinstance(self._target, OpOverload) and self._target._schema.is_mutable
 
-    def run(self, held: Environment, batch: int, threads: int) -> None:
+    def run(
+        self, held: Environment, batch: int, threads: int, seconds: np.ndarray | None = None
+    ) -> None:
         """Compute the output from what is held."""
+        began = time.perf_counter()
 
         def fetch(source: FxNode) -> Any:
             if source in self._constants:
@@ -119,6 +144,8 @@ class TorchOperator:
 
         args, kwargs = map_arg(self._arguments, fetch)
         held[self._output] = self._target(*args, **kwargs)
+        if seconds is not None:
+            seconds[0] = time.perf_counter() - began
 
 
 def _copied(constant: Any) -> Any:
@@ -153,8 +180,12 @@ class Native:
         # Concurrent calls each take an arena, or make one, and put it back.
         self._free: list[np.ndarray] = []
         self._place(nodes)
-        for node in nodes:
+        self.steps = [step_of(node) for node in nodes]
+        # Which of `steps` each step of the program belongs to.
+        self._owners: list[int] = []
+        for index, node in enumerate(nodes):
             _STEPS[type(node)](self, node)
+            self._owners += [index] * (self._program.steps() - len(self._owners))
 
     def _place(self, nodes: Sequence[Node]) -> None:
         lives: dict[int, Life] = {}
@@ -170,7 +201,9 @@ class Native:
     def slot(self, value: Value) -> int:
         return self._slots[id(root(value))]
 
-    def run(self, held: Environment, batch: int, threads: int) -> None:
+    def run(
+        self, held: Environment, batch: int, threads: int, seconds: np.ndarray | None = None
+    ) -> None:
         """Compute all outputs from what is held."""
         # As numpy arrays: handing over torch tensors costs ten times as much, 4 us for each.
         inputs = [held[value].detach().contiguous().numpy() for value in self.reads]
@@ -180,7 +213,10 @@ class Native:
         ]
         arena = self._arena(batch, threads)
         targets = [output.numpy() for output in outputs]
-        self._program.run(inputs, targets, arena, batch, threads)
+        own = None if seconds is None else np.zeros(len(self._owners))
+        self._program.run(inputs, targets, arena, batch, threads, own)
+        if seconds is not None:
+            seconds[:] = np.bincount(self._owners, own, len(self.steps))
         self._free.append(arena)
         held.update(zip(self._outputs, outputs, strict=True))
 

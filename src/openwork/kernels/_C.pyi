@@ -66,7 +66,11 @@ class Program:
 
     def clear(self, target: int, to: int, floats: int) -> None: ...
 
+    def steps(self) -> int:
+        """Steps added so far."""
+
     def arena(self, batch: int, threads: int) -> int:
         """Floats that `run` needs as its arena."""
 
-    def run(self, inputs: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)]], outputs: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')]], arena: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')], batch: int, threads: int) -> None: ...
+    def run(self, inputs: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)]], outputs: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')]], arena: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')], batch: int, threads: int, seconds: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')] | None = None) -> None:
+        """Run all steps; `seconds` receives what each of them takes."""
