@@ -104,12 +104,21 @@ struct ListArrays {
 
 std::unique_ptr<Layer> make_spmm(const std::string& isa, const std::vector<int>& sizes,
                                  const Bias& bias, int activation, const ListArrays& arrays,
+                                 const Array<int32_t>& channel, const Array<uint16_t>& tap,
                                  int chunk, int group, int vectors, bool in_place) {
-  const Geometry geometry = geometry_of(sizes);
-  const Lists lists = arrays.view(geometry.in_channels, geometry.out_channels, chunk, group, 1);
-  const SpmmPlan plan{geometry, epilogue_of(geometry, bias, activation), lists, vectors, in_place};
+  const Geometry g = geometry_of(sizes);
+  const int inputs = static_cast<int>(channel.size());
+  require_size("tap", tap, inputs);
+  const Lists lists = arrays.view(inputs, g.out_channels, chunk, group, 1);
+  const bool plain = g.kernel_y == 1 && g.kernel_x == 1 && g.stride_y == 1 && g.stride_x == 1 &&
+                     g.pad_y == 0 && g.pad_x == 0 && inputs == g.in_channels;
+  const SpmmPlan plan{g,     epilogue_of(g, bias, activation), lists,   channel.data(), tap.data(),
+                      plain, vectors,                          in_place};
   check(plan);
-  return hold(plan, kernels_of(isa).spmm, arrays.owners(bias));
+  std::vector<nb::object> owners = arrays.owners(bias);
+  owners.push_back(nb::cast(channel));
+  owners.push_back(nb::cast(tap));
+  return hold(plan, kernels_of(isa).spmm, std::move(owners));
 }
 
 std::unique_ptr<Layer> make_winograd(const std::string& isa, const std::vector<int>& sizes,
@@ -183,6 +192,7 @@ NB_MODULE(_C, m) {
       "lanes", [](const std::string& isa) { return kernels_of(isa).lanes; }, "isa"_a,
       "Floats in one vector of `isa`.");
   m.attr("filter_block") = filter_block;
+  m.attr("most_taps") = most_taps;
   m.def("tap_offsets", tap_offsets, "geometry"_a);
 
   nb::class_<Layer>(m, "Layer", "One packed layer, ready to run; holds its arrays.")
@@ -203,7 +213,8 @@ NB_MODULE(_C, m) {
           "weight_start"_a.noconvert(), "index"_a.noconvert(), "weight"_a.noconvert());
 
   m.def("spmm", make_spmm, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(), "activation"_a,
-        "lists"_a, "chunk"_a, "group"_a, "vectors"_a, "in_place"_a);
+        "lists"_a, "channel"_a.noconvert(), "tap"_a.noconvert(), "chunk"_a, "group"_a, "vectors"_a,
+        "in_place"_a);
   m.def("winograd", make_winograd, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(),
         "activation"_a, "lists"_a, "chunk"_a, "group"_a, "vectors"_a, "output"_a);
   m.def("direct", make_direct, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(), "activation"_a,

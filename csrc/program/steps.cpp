@@ -42,7 +42,8 @@ class LayerStep final : public Step {
   }
   void run(const Frame& f) const override {
     layer_.run_unchecked({f.read(input_), has_residual_ ? f.read(residual_) : nullptr,
-                          f.write(output_), f.workspace, f.batch, f.threads});
+                          f.write(output_), input_.floats, output_.floats, f.workspace, f.batch,
+                          f.threads});
   }
   int64_t workspace(int batch, int threads) const override {
     return layer_.workspace(batch, threads);

@@ -50,7 +50,7 @@ OPENWORK_INLINE void add_kernel(vec (&sum)[R][V], const float* x, const PlanesLa
 
 template <class S, int R, int V>
 void run_tile(const DirectPlan& plan, const PlanesLayout& layout, const Finish& finish,
-              const float* planes, int image, int filter, int y, int x) {
+              const float* planes, int64_t image, int64_t out_image, int filter, int y, int x) {
   const Geometry& g = plan.geometry;
   vec sum[R][V];
   const vec bias = finish.bias(filter);
@@ -63,8 +63,7 @@ void run_tile(const DirectPlan& plan, const PlanesLayout& layout, const Finish& 
     add_kernel<S, R, V>(sum, at + plan.index[i] * layout.channel, layout,
                         plan.weight + i * (S::ky * S::kx));
   const int64_t out =
-      ((static_cast<int64_t>(image) * g.out_channels + filter) * g.out_height + y) * g.out_width +
-      x;
+      image * out_image + (static_cast<int64_t>(filter) * g.out_height + y) * g.out_width + x;
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
     if (y + r >= g.out_height) break;
@@ -77,22 +76,21 @@ void run_shape(const DirectPlan& plan, const Run& run) {
   const Geometry& g = plan.geometry;
   const PlanesLayout layout(g);
   const Finish finish(plan.epilogue, run);
-  const int64_t in_image = static_cast<int64_t>(g.in_channels) * g.height * g.width;
   const int down = ceil_div(g.out_height, R), across = ceil_div(g.out_width, V * lanes);
 #pragma omp parallel num_threads(run.threads) if (run.threads > 1)
   for (int image = 0; image < run.batch; ++image) {
 #pragma omp for schedule(static)
     for (int channel = 0; channel < g.in_channels; ++channel)
       pad_channel(g, layout,
-                  run.input + image * in_image + static_cast<int64_t>(channel) * g.height * g.width,
+                  run.input + image * run.in_image + static_cast<int64_t>(channel) * g.height * g.width,
                   run.workspace + channel * layout.channel);
     // All filters pass over one row of tiles before the next: its inputs stay in cache.
 #pragma omp for schedule(dynamic, 4) collapse(2)
     for (int tile_y = 0; tile_y < down; ++tile_y)
       for (int filter = 0; filter < g.out_channels; ++filter)
         for (int tile_x = 0; tile_x < across; ++tile_x)
-          run_tile<S, R, V>(plan, layout, finish, run.workspace, image, filter, tile_y * R,
-                            tile_x * V * lanes);
+          run_tile<S, R, V>(plan, layout, finish, run.workspace, image, run.out_image, filter,
+                            tile_y * R, tile_x * V * lanes);
   }
 }
 

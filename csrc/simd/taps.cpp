@@ -60,7 +60,7 @@ void run_tile(const TapsPlan& plan, const PlanesLayout& layout, const Finish& fi
     for (int v = 0; v < V; ++v) sum[r][v] = bias;
   add_taps<R, V>(sum, plan, filter, planes + static_cast<int64_t>(y) * layout.columns + x,
                  layout.columns);
-  const int64_t map = (image * g.out_channels + filter) * g.out_height * g.out_width;
+  const int64_t map = image + static_cast<int64_t>(filter) * g.out_height * g.out_width;
   if constexpr (R == 1) {
     if (plan.flat) return write_flat<V>(g, finish, sum, layout.columns, x, map);
   }
@@ -80,14 +80,14 @@ void run_tiles(const TapsPlan& plan, const Run& run) {
 #pragma omp for schedule(static)
     for (int channel = 0; channel < g.in_channels; ++channel)
       pad_channel(g, layout,
-                  run.input + (static_cast<int64_t>(image) * g.in_channels + channel) * in_map,
+                  run.input + image * run.in_image + channel * in_map,
                   run.workspace + channel * layout.channel);
 #pragma omp for schedule(dynamic, 4) collapse(2)
     for (int tile_y = 0; tile_y < down; ++tile_y)
       for (int filter = 0; filter < g.out_channels; ++filter)
         for (int tile_x = 0; tile_x < across; ++tile_x)
-          run_tile<R, V>(plan, layout, finish, run.workspace, image, filter, tile_y * R,
-                         tile_x * V * lanes);
+          run_tile<R, V>(plan, layout, finish, run.workspace, image * run.out_image, filter,
+                         tile_y * R, tile_x * V * lanes);
   }
 }
 

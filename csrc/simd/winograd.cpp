@@ -179,7 +179,7 @@ void run_block(const WinogradPlan& plan, const Run& run, const Tiling<M>& tiling
 
 template <int M>
 void run_all(const WinogradPlan& plan, const Run& run) {
-  const Tiling<M> tiling(plan.geometry, run.batch);
+  const Tiling<M> tiling(plan.geometry, run);
   const Blocks blocks(tiling.vectors, plan.vectors);
 #pragma omp parallel num_threads(run.threads) if (run.threads > 1)
   for (int64_t block = 0; block < blocks.count; ++block) {

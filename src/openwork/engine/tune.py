@@ -21,7 +21,7 @@ from openwork.errors import ArgumentError, OpenworkError
 from openwork.kernels.dispatch import candidates, candidates_by_family
 from openwork.kernels.problem import Geometry, Problem
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ def lanes(isa: str) -> int:
 
 filter_block: int = 64
 
+most_taps: int = 1024
+
 def tap_offsets(geometry: Sequence[int]) -> list[int]: ...
 
 class Layer:
@@ -31,7 +33,7 @@ class Lists:
 
     def __init__(self, row: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], count: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], entry_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], weight_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
 
-def spmm(isa: str, geometry: Sequence[int], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: int, lists: Lists, chunk: int, group: int, vectors: int, in_place: bool) -> Layer: ...
+def spmm(isa: str, geometry: Sequence[int], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: int, lists: Lists, channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], chunk: int, group: int, vectors: int, in_place: bool) -> Layer: ...
 
 def winograd(isa: str, geometry: Sequence[int], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: int, lists: Lists, chunk: int, group: int, vectors: int, output: int) -> Layer: ...
 

@@ -13,6 +13,7 @@ import numpy as np
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_lists import pack_lists
 from openwork.kernels.pack_rows import pack_direct, pack_taps
+from openwork.kernels.pack_spmm import is_plain, spmm_rows
 from openwork.kernels.pack_winograd import transform_filters
 from openwork.kernels.problem import Activation, Problem
 
@@ -87,17 +88,23 @@ def _common(problem: Problem, isa: str) -> tuple[str, list[int], np.ndarray | No
 # Sparse products: spmm and winograd ---------------------------------------------------------------
 
 
-def _product_tiles(problem: Problem, isa: str, vectors: int) -> Iterator[tuple[int, int, int]]:
-    """(vectors, chunk, group) worth measuring for work of `vectors` vectors in all."""
+# Vectors per tile; of gathered rows, which take longer to pack, those that come near the best.
+_TILES = (1, 2, 3, 4, 5, 7, 8)
+_GATHERED_TILES = (2, 4, 5, 8)
+
+
+def _product_tiles(
+    problem: Problem, isa: str, vectors: int, inputs: int, tiles: tuple[int, ...] = _TILES
+) -> Iterator[tuple[int, int, int]]:
+    """(vectors, chunk, group) worth measuring for `vectors` vectors of `inputs` rows in all."""
     lanes = _C.lanes(isa)
-    inputs = problem.geometry.in_channels
     # Most vectors per group of filters, from the number of registers (csrc/simd/product.h).
     most = {1: 8, 2: 8, 4: 5} if isa in ("avx512", "neon") else {1: 6, 2: 4, 4: 2}
     seen = set()
     for group in (1, 2, 4):
         if group > problem.geometry.out_channels:
             continue
-        for wanted in (1, 2, 3, 4, 5, 7, 8):
+        for wanted in tiles:
             tile = min(wanted, vectors)
             if tile > most[group]:
                 continue
@@ -111,20 +118,24 @@ def _product_tiles(problem: Problem, isa: str, vectors: int) -> Iterator[tuple[i
 
 
 def _spmm_refusal(problem: Problem) -> str | None:
-    if problem.geometry.kernel != (1, 1):
-        return f"the kernel is {problem.geometry.kernel}, not (1, 1)"
-    if problem.geometry.padding != (0, 0):
-        return f"the padding is {problem.geometry.padding}, not (0, 0)"
+    if problem.taps > _C.most_taps:
+        return f"the kernel has {problem.taps} taps, more than {_C.most_taps}"
     return None
 
 
 def _spmm(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
     height, width = problem.geometry.out_size
     vectors = -(-batch * height * width // _C.lanes(isa))
-    in_place = problem.geometry.stride == (1, 1) and height * width >= 2 * _C.lanes(isa)
-    for tile, chunk, group in _product_tiles(problem, isa, vectors):
+    plain = is_plain(problem.geometry)
+    op = "conv1x1" if plain else "conv"
+    in_place = plain and height * width >= 2 * _C.lanes(isa)
+    rows, _, _ = spmm_rows(problem)
+    tiles = _TILES if plain else _GATHERED_TILES
+    for tile, chunk, group in _product_tiles(problem, isa, vectors, len(rows), tiles):
+        if chunk == len(rows) > 2048:
+            continue
         for place in (False, True) if in_place else (False,):
-            name = f"f32-conv1x1-spmm-v{tile}k{chunk}g{group}{'i' * place}-{isa}"
+            name = f"f32-{op}-spmm-v{tile}k{chunk}g{group}{'i' * place}-{isa}"
             yield Candidate(name, SpmmTile(isa, tile, chunk, group, place))
 
 
@@ -137,14 +148,16 @@ class SpmmTile:
     in_place: bool
 
     def __call__(self, problem: Problem) -> Any:
-        g = problem.geometry
-        out, inside, kernels = problem.connections()
-        packed = pack_lists(
-            g.out_channels, g.in_channels, out, inside, kernels.T, self.chunk, self.group
-        )
+        rows, out, inside = spmm_rows(problem)
+        filters = problem.geometry.out_channels
+        values = problem.weight[None]
+        packed = pack_lists(filters, len(rows), out, inside, values, self.chunk, self.group)
+        channel, tap = np.divmod(rows, problem.taps)
         return _C.spmm(
             *_common(problem, self.isa),
             _C.Lists(*packed.arrays()),
+            channel.astype(np.int32),
+            tap.astype(np.uint16),
             self.chunk,
             self.group,
             self.vectors,
@@ -165,7 +178,9 @@ def _winograd(output: int) -> Callable[[Problem, str, int], Iterator[Candidate]]
     def enumerate_tiles(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
         height, width = problem.geometry.out_size
         tiles = batch * -(-height // output) * -(-width // output)
-        for tile, chunk, group in _product_tiles(problem, isa, -(-tiles // _C.lanes(isa))):
+        vectors = -(-tiles // _C.lanes(isa))
+        inputs = problem.geometry.in_channels
+        for tile, chunk, group in _product_tiles(problem, isa, vectors, inputs):
             name = f"f32-conv3x3-winograd{output}-v{tile}k{chunk}g{group}-{isa}"
             yield Candidate(name, WinogradTile(isa, output, tile, chunk, group))
 
@@ -287,7 +302,7 @@ class TapsTile:
 
 
 FAMILIES = (
-    Family("f32-conv1x1-spmm", _spmm_refusal, _spmm),
+    Family("f32-conv-spmm", _spmm_refusal, _spmm),
     Family("f32-conv3x3-winograd4", _winograd_refusal, _winograd(4)),
     Family("f32-conv3x3-winograd2", _winograd_refusal, _winograd(2)),
     Family("f32-conv-direct", _direct_refusal, _direct),
