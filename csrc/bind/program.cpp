@@ -32,6 +32,9 @@ class BoundProgram {
   int arena_slot(int64_t at, int64_t floats) {
     return program_.add_slot(Slot::Kind::arena, at, floats);
   }
+  int part(int whole, int64_t first, int64_t floats) {
+    return program_.add_part(whole, first, floats);
+  }
   int input(int64_t floats) {
     return program_.add_slot(Slot::Kind::input, program_.inputs(), floats);
   }
@@ -65,13 +68,8 @@ class BoundProgram {
   void gate(int input, int gates, int output) {
     program_.add_step(gate_step(maps_, at(input), at(gates), at(output)));
   }
-  void copy(int source, int64_t first, int target, int64_t to, int64_t floats) {
-    program_.add_step(copy_step(at(source), first, at(target), to, floats));
-  }
-
-  void clear(int target, int64_t to, int64_t floats) {
-    program_.add_step(clear_step(at(target), to, floats));
-  }
+  void copy(int source, int target) { program_.add_step(copy_step(at(source), at(target))); }
+  void clear(int target) { program_.add_step(clear_step(at(target))); }
 
   int steps() const { return program_.steps(); }
 
@@ -133,6 +131,8 @@ void bind_program(nb::module_& m) {
   nb::class_<BoundProgram>(m, "Program", "A network as steps over one arena.")
       .def(nb::init<const std::string&>(), "isa"_a)
       .def("arena_slot", &BoundProgram::arena_slot, "at"_a, "floats"_a)
+      .def("part", &BoundProgram::part, "whole"_a, "first"_a, "floats"_a,
+           "A slot for the same part of every image of another.")
       .def("input", &BoundProgram::input, "floats"_a)
       .def("output", &BoundProgram::output, "floats"_a)
       .def("layer", &BoundProgram::layer, "layer"_a, "input"_a, "output"_a,
@@ -144,8 +144,8 @@ void bind_program(nb::module_& m) {
       .def("affine", &BoundProgram::affine, "input"_a, "output"_a, "scale"_a, "shift"_a,
            "activation"_a)
       .def("gate", &BoundProgram::gate, "input"_a, "gates"_a, "output"_a)
-      .def("copy", &BoundProgram::copy, "source"_a, "first"_a, "target"_a, "to"_a, "floats"_a)
-      .def("clear", &BoundProgram::clear, "target"_a, "to"_a, "floats"_a)
+      .def("copy", &BoundProgram::copy, "source"_a, "target"_a)
+      .def("clear", &BoundProgram::clear, "target"_a)
       .def("steps", &BoundProgram::steps, "Steps added so far.")
       .def("arena", &BoundProgram::arena, "batch"_a, "threads"_a,
            "Floats that `run` needs as its arena.")

@@ -22,10 +22,8 @@ std::unique_ptr<Step> affine_step(const Maps& maps, std::vector<float> scale,
                                   const Slot& input, const Slot& output);
 std::unique_ptr<Step> gate_step(const Maps& maps, const Slot& input, const Slot& gates,
                                 const Slot& output);
-// Channels of `source` [first, first + floats) to `target` from `at` on, in floats per image.
-std::unique_ptr<Step> copy_step(const Slot& source, int64_t first, const Slot& target, int64_t at,
-                                int64_t floats);
-// Zeros to `target` from `at` on, in floats per image.
-std::unique_ptr<Step> clear_step(const Slot& target, int64_t at, int64_t floats);
+std::unique_ptr<Step> copy_step(const Slot& source, const Slot& target);
+// Zeros.
+std::unique_ptr<Step> clear_step(const Slot& target);
 
 }  // namespace openwork

@@ -29,6 +29,7 @@ from openwork.engine.graph import (
     root,
 )
 from openwork.engine.lowering import Lowering, leaves
+from openwork.engine.storage import Part, Storage, pixels, places
 from openwork.kernels.dispatch import ACTIVATIONS
 from openwork.kernels.native import extension as _C
 
@@ -188,15 +189,26 @@ class Native:
             self._owners += [index] * (self._program.steps() - len(self._owners))
 
     def _place(self, nodes: Sequence[Node]) -> None:
+        values = {
+            id(root(value)): root(value) for node in nodes for value in [node.output, *node.inputs]
+        }
+        storage = self._storage = Storage(nodes, set(self._slots))
         lives: dict[int, Life] = {}
         for step, node in enumerate(nodes):
-            for value in [root(node.output), *map(root, node.inputs)]:
-                if id(value) in self._slots:
-                    continue
-                first = lives[id(value)].first if id(value) in lives else step
-                lives[id(value)] = Life(value.floats, first, step)
+            for value in [node.output, *node.inputs]:
+                whole = storage.find(value).whole
+                if id(whole) not in self._slots:
+                    first = lives[id(whole)].first if id(whole) in lives else step
+                    lives[id(whole)] = Life(whole.floats, first, step)
         for key, offset in place(lives).items():
             self._slots[key] = self._program.arena_slot(offset, lives[key].floats)
+        for key, value in values.items():
+            if key not in self._slots:
+                part = storage.find(value)
+                self._slots[key] = self._part(part.whole, part.first, value.floats)
+
+    def _part(self, whole: Value, first: int, floats: int) -> int:
+        return self._program.part(self.slot(whole), first, floats)
 
     def slot(self, value: Value) -> int:
         return self._slots[id(root(value))]
@@ -275,25 +287,24 @@ class Native:
         self._program.gate(self.slot(x), self.slot(gates), self.slot(node.output))
 
     def concat(self, node: Concat) -> None:
-        target = self.slot(node.output)
-        pixels = node.output.floats // node.output.shape[0]
-        at = 0
-        for part, channels in zip(node.parts, node.channels, strict=True):
+        whole = self._storage.find(node.output)
+        for (part, first), channels in zip(places(node), node.channels, strict=True):
+            if part is not None and self._storage.find(part) == Part(
+                whole.whole, whole.first + first
+            ):
+                continue
+            target = self._part(node.output, first, channels * pixels(node))
             if part is None:
-                self._program.clear(target, at, channels * pixels)
+                self._program.clear(target)
             else:
-                self._program.copy(self.slot(part), 0, target, at, channels * pixels)
-            at += channels * pixels
+                self._program.copy(self.slot(part), target)
 
     def slice(self, node: Slice) -> None:
-        pixels = node.output.floats // node.output.shape[0]
-        self._program.copy(
-            self.slot(node.inputs[0]),
-            node.first * pixels,
-            self.slot(node.output),
-            0,
-            node.output.floats,
-        )
+        first = node.first * pixels(node)
+        whole = self._storage.find(node.inputs[0])
+        if self._storage.find(node.output) != Part(whole.whole, whole.first + first):
+            source = self._part(node.inputs[0], first, node.output.floats)
+            self._program.copy(source, self.slot(node.output))
 
 
 _STEPS: dict[type[Node], Callable[[Native, Any], None]] = {
