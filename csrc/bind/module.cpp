@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
@@ -178,6 +179,12 @@ std::vector<int64_t> tap_offsets(const std::vector<int>& sizes) {
   return offsets;
 }
 
+std::vector<std::pair<int, int>> pairs(const TileSizes& tiles) {
+  std::vector<std::pair<int, int>> found;
+  for (int i = 0; i < tiles.count; ++i) found.emplace_back(tiles.sizes[i][0], tiles.sizes[i][1]);
+  return found;
+}
+
 }  // namespace
 
 }  // namespace openwork
@@ -191,6 +198,20 @@ NB_MODULE(_C, m) {
   m.def(
       "lanes", [](const std::string& isa) { return kernels_of(isa).lanes; }, "isa"_a,
       "Floats in one vector of `isa`.");
+  m.def(
+      "most_vectors",
+      [](const std::string& isa, int group) {
+        if (group != 1 && group != 2 && group != 4)
+          throw std::invalid_argument("`group`=" + std::to_string(group) + " must be 1, 2 or 4");
+        return kernels_of(isa).most_vectors(group);
+      },
+      "isa"_a, "group"_a, "Most vectors in a tile of a sparse product.");
+  m.def(
+      "row_tiles", [](const std::string& isa) { return pairs(kernels_of(isa).row_tiles); }, "isa"_a,
+      "(rows, vectors) of the direct kernel's tiles.");
+  m.def(
+      "tap_tiles", [](const std::string& isa) { return pairs(kernels_of(isa).tap_tiles); }, "isa"_a,
+      "(rows, vectors) of the taps kernel's tiles.");
   m.attr("filter_block") = filter_block;
   m.attr("most_taps") = most_taps;
   m.def("tap_offsets", tap_offsets, "geometry"_a);

@@ -47,11 +47,13 @@ class BoundProgram {
     program_.add_step(layer_step(std::move(layer), native, at(input), at(output),
                                  residual ? &at(*residual) : nullptr));
   }
-  void pool(int input, int output, const std::vector<int>& n, bool average, bool count_padding) {
+  void pool(int input, int output, const std::vector<int>& n, bool average, bool count_padding,
+            std::vector<float> shift, int activation) {
     if (n.size() != 11) throw std::invalid_argument("`sizes` must be 11 whole numbers");
     const Pool pool{n[0], n[1], n[2], n[3], n[4],  n[5],    n[6],
-                    n[7], n[8], n[9], n[10], average, count_padding};
-    program_.add_step(pool_step(maps_, pool, at(input), at(output)));
+                    n[7], n[8], n[9], n[10], average, count_padding,
+                    nullptr, activation_of(activation)};
+    program_.add_step(pool_step(maps_, pool, std::move(shift), at(input), at(output)));
   }
   void mean(int input, int output) {
     program_.add_step(mean_step(maps_, at(input), at(output)));
@@ -138,7 +140,7 @@ void bind_program(nb::module_& m) {
       .def("layer", &BoundProgram::layer, "layer"_a, "input"_a, "output"_a,
            "residual"_a.none() = nb::none())
       .def("pool", &BoundProgram::pool, "input"_a, "output"_a, "sizes"_a, "average"_a,
-           "count_padding"_a)
+           "count_padding"_a, "shift"_a = std::vector<float>{}, "activation"_a = 0)
       .def("mean", &BoundProgram::mean, "input"_a, "output"_a)
       .def("add", &BoundProgram::add, "a"_a, "b"_a.none(), "output"_a, "activation"_a)
       .def("affine", &BoundProgram::affine, "input"_a, "output"_a, "scale"_a, "shift"_a,

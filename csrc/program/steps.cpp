@@ -108,8 +108,8 @@ std::unique_ptr<Step> layer_step(nb::object owner, const Layer& layer, const Slo
   return std::make_unique<LayerStep>(std::move(owner), layer, input, output, residual);
 }
 
-std::unique_ptr<Step> pool_step(const Maps& maps, const Pool& pool, const Slot& input,
-                                const Slot& output) {
+std::unique_ptr<Step> pool_step(const Maps& maps, const Pool& pool, std::vector<float> shift,
+                                const Slot& input, const Slot& output) {
   const int sizes[] = {pool.channels, pool.height, pool.width, pool.out_height, pool.out_width};
   for (int size : sizes)
     if (size < 1 || size > 1 << 20)
@@ -121,9 +121,13 @@ std::unique_ptr<Step> pool_step(const Maps& maps, const Pool& pool, const Slot& 
   require("input", input.floats, static_cast<int64_t>(pool.channels) * pool.height * pool.width);
   require("output", output.floats,
           static_cast<int64_t>(pool.channels) * pool.out_height * pool.out_width);
-  return step_of([&maps, pool, input, output](const Frame& f) {
+  if (!shift.empty() && shift.size() != static_cast<size_t>(pool.channels))
+    throw std::invalid_argument("`shift` must have one entry for each channel");
+  return step_of([&maps, pool, input, output, shift = std::move(shift)](const Frame& f) {
+    Pool shifted = pool;
+    shifted.shift = shift.empty() ? nullptr : shift.data();
     over_images(f, {&input, &output}, [&](int64_t image, int batch) {
-      maps.pool(pool, f.read(input) + image * input.image, f.write(output) + image * output.image,
+      maps.pool(shifted, f.read(input) + image * input.image, f.write(output) + image * output.image,
                 batch, f.threads);
     });
   });

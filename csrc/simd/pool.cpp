@@ -101,7 +101,8 @@ OPENWORK_INLINE vec load_strided(const float* from, int stride) {
 // taken one by one.
 template <bool Average, int K, int S>
 OPENWORK_INLINE void combine_columns(const Pool& pool, const Columns& columns, const float* line,
-                                     const float* shares, float row_share, float* out) {
+                                     const float* shares, float row_share, float shift,
+                                     float* out) {
   const int kernel = K > 0 ? K : pool.kernel_x;
   const int wanted = columns.stop - columns.x;
   if constexpr (S > 0) {
@@ -111,14 +112,17 @@ OPENWORK_INLINE void combine_columns(const Pool& pool, const Columns& columns, c
       for (int k = 1; k < kernel; ++k)
         value = combine<Average>(value, load_strided(line + x * S + k, S));
       if constexpr (Average) value *= load(shares + x) * row_share;
-      store_lanes(out + x, value, count);
+      if (pool.shift) value += broadcast(shift);
+      store_lanes(out + x, activate(pool.activation, value), count);
     });
   } else {
     for (int x = 0; x < wanted; ++x) {
       const float* in = line + static_cast<int64_t>(x) * pool.stride_x;
       vec value = broadcast(in[0]);
       for (int k = 1; k < kernel; ++k) value = combine<Average>(value, broadcast(in[k]));
-      out[x] = Average ? value[0] * (shares[x] * row_share) : value[0];
+      if constexpr (Average) value *= broadcast(shares[x] * row_share);
+      if (pool.shift) value += broadcast(shift);
+      out[x] = activate(pool.activation, value)[0];
     }
   }
 }
@@ -146,6 +150,7 @@ void pool_columns(const Pool& pool, const Columns& columns, const float* input, 
                                     pool.count_padding);
 #pragma omp for schedule(static)
     for (int64_t map = 0; map < maps; ++map) {
+      const float shift = pool.shift ? pool.shift[map % pool.channels] : 0.f;
       for (int y = 0; y < pool.out_height; y += band) {
         const int rows = smaller(band, pool.out_height - y);
         for (int r = 0; r < rows; ++r)
@@ -156,7 +161,7 @@ void pool_columns(const Pool& pool, const Columns& columns, const float* input, 
                                                   pool.height, pool.count_padding)
                                           : 1.f;
           combine_columns<Average, K, S>(
-              pool, columns, lines + r * columns.pitch, shares, row_share,
+              pool, columns, lines + r * columns.pitch, shares, row_share, shift,
               output + map * out_map + static_cast<int64_t>(y + r) * pool.out_width + columns.x);
         }
       }

@@ -46,6 +46,8 @@ BAD_STEPS = [
     ("pool", (2, 2, POOL, True, True)),
     ("pool", (0, 1, POOL[:-1], True, True)),
     ("pool", (0, 1, [], True, True)),
+    ("pool", (0, 1, POOL, True, True, [1.0] * 3)),
+    ("pool", (0, 1, POOL, True, True, [], 7)),
     *(("pool", (0, 1, _pool(place, 0), False, True)) for place in (0, 1, 2, 3, 4, 5, 6, 9, 10)),
     *(("pool", (0, 1, _pool(place, -1), False, True)) for place in range(11)),
     *(("pool", (0, 1, _pool(place, 2**31 - 1), False, True)) for place in range(11)),

@@ -13,7 +13,7 @@ from openwork.kernels.problem import Problem
 
 def with_small_chunks(problem: Problem, isa: str) -> list[Candidate]:
     """All candidates, and products with chunks so short that small cases have several."""
-    every = candidates(problem, isa)
+    every = candidates(problem, isa, 1)
     able = {family.name for family in FAMILIES if family.refusal(problem) is None}
     for chunk in (1, 3):
         if chunk >= problem.geometry.in_channels:

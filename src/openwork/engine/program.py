@@ -259,6 +259,8 @@ class Native:
             sizes,
             node.average,
             node.count_padding,
+            [] if node.shift is None else node.shift.tolist(),
+            ACTIVATIONS[node.activation],
         )
 
     def mean(self, node: Mean) -> None:

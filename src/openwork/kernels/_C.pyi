@@ -14,6 +14,15 @@ def chosen_isa() -> str:
 def lanes(isa: str) -> int:
     """Floats in one vector of `isa`."""
 
+def most_vectors(isa: str, group: int) -> int:
+    """Most vectors in a tile of a sparse product."""
+
+def row_tiles(isa: str) -> list[tuple[int, int]]:
+    """(rows, vectors) of the direct kernel's tiles."""
+
+def tap_tiles(isa: str) -> list[tuple[int, int]]:
+    """(rows, vectors) of the taps kernel's tiles."""
+
 filter_block: int = 64
 
 most_taps: int = 1024
@@ -57,7 +66,7 @@ class Program:
 
     def layer(self, layer: object, input: int, output: int, residual: int | None = None) -> None: ...
 
-    def pool(self, input: int, output: int, sizes: Sequence[int], average: bool, count_padding: bool) -> None: ...
+    def pool(self, input: int, output: int, sizes: Sequence[int], average: bool, count_padding: bool, shift: Sequence[float] = [], activation: int = 0) -> None: ...
 
     def mean(self, input: int, output: int) -> None: ...
 

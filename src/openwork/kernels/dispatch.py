@@ -6,6 +6,7 @@ A candidate's name says all of its choices: `dtype-op-algorithm-tile-isa`, for i
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,28 +52,36 @@ class Family:
     candidates: Callable[[Problem, str, int], Iterator[Candidate]]
 
 
-def candidates(problem: Problem, isa: str | None = None, batch: int = 1) -> list[Candidate]:
-    """Every candidate that can run `problem`, for an autotuner to measure.
+def candidates(
+    problem: Problem, isa: str | None = None, batch: int | None = None
+) -> list[Candidate]:
+    """Every candidate that can run `problem`.
 
     Args:
         problem: the layer.
         isa: an instruction set; by default OPENWORK_ISA if set, else the best of this machine.
-        batch: images per call, as expected: any other number runs too.
+        batch: leave out tiles that are of no use for so many images in a call, though they would
+            run too; None (default) leaves out none, so that any batch's choice can be found.
     """
     found = candidates_by_family(problem, isa, batch)
     return [each for family in found.values() for each in family]
 
 
 def candidates_by_family(
-    problem: Problem, isa: str | None = None, batch: int = 1
+    problem: Problem, isa: str | None = None, batch: int | None = None
 ) -> dict[str, list[Candidate]]:
     """`candidates`, by the name of their family."""
     chosen: str = isa or _C.chosen_isa()
+    images = _MANY_IMAGES if batch is None else batch
     return {
-        family.name: list(family.candidates(problem, chosen, batch))
+        family.name: list(family.candidates(problem, chosen, images))
         for family in FAMILIES
         if family.refusal(problem) is None
     }
+
+
+# More than the largest tile holds, whatever the map.
+_MANY_IMAGES = 1024
 
 
 def refusals(problem: Problem) -> dict[str, str]:
@@ -98,15 +107,13 @@ def _product_tiles(
 ) -> Iterator[tuple[int, int, int]]:
     """(vectors, chunk, group) worth measuring for `vectors` vectors of `inputs` rows in all."""
     lanes = _C.lanes(isa)
-    # Most vectors per group of filters, from the number of registers (csrc/simd/product.h).
-    most = {1: 8, 2: 8, 4: 5} if isa in ("avx512", "neon") else {1: 6, 2: 4, 4: 2}
     seen = set()
     for group in (1, 2, 4):
         if group > problem.geometry.out_channels:
             continue
-        for wanted in tiles:
-            tile = min(wanted, vectors)
-            if tile > most[group]:
+        for below, tile in pairwise((0, *tiles)):
+            # The first tile that holds all of the work is the last one of use.
+            if below >= vectors or tile > _C.most_vectors(isa, group):
                 continue
             # Chunks that fill a usual L1, or twice that, and no chunks at all.
             for size in (32768, 65536, None):
@@ -224,15 +231,6 @@ _SHAPES = {
     ((3, 1), (1, 1)),
     ((1, 3), (1, 1)),
 }
-# (rows, vectors) as csrc/simd/tiles.h lists them.
-_ROW_TILES = {
-    True: ((4, 1), (7, 1), (8, 1), (14, 1), (4, 2), (7, 2), (8, 2), (12, 2), (3, 4), (6, 4)),
-    False: ((2, 1), (4, 1), (7, 1), (2, 2), (4, 2), (5, 2), (2, 4), (3, 3)),
-}
-_TAP_TILES = {
-    True: (*((1, 1), (1, 4), (1, 8), (4, 1), (7, 1), (8, 1), (14, 1), (4, 2), (7, 2), (4, 4)),),
-    False: ((1, 1), (1, 4), (1, 8), (4, 1), (7, 1), (4, 2), (2, 4)),
-}
 
 
 def _direct_refusal(problem: Problem) -> str | None:
@@ -255,7 +253,7 @@ def _fits(problem: Problem, isa: str, rows: int, vectors: int) -> bool:
 
 def _direct(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
     (ky, kx), (sy, _) = problem.geometry.kernel, problem.geometry.stride
-    for rows, vectors in _ROW_TILES[isa == "avx512"]:
+    for rows, vectors in _C.row_tiles(isa):
         if _fits(problem, isa, rows, vectors):
             name = f"f32-conv{ky}x{kx}s{sy}-direct-{rows}x{vectors}-{isa}"
             yield Candidate(name, DirectTile(isa, rows, vectors))
@@ -281,7 +279,7 @@ def _taps_refusal(problem: Problem) -> str | None:
 
 
 def _taps(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
-    for rows, vectors in _TAP_TILES[isa == "avx512"]:
+    for rows, vectors in _C.tap_tiles(isa):
         for flat in (False, True):
             if rows > 1 if flat else not _fits(problem, isa, rows, vectors):
                 continue
