@@ -182,7 +182,9 @@ def test_bad_problem() -> None:
 def test_refusals_say_why() -> None:
     reasons = refusals(cases.Case(3, 3, (9, 9), stride=(2, 2), pattern="taps").problem())
     assert "stride (2, 2)" in reasons["f32-conv3x3-winograd4"]
-    assert "dead taps" in reasons["f32-conv-direct"]
+    assert "no template" in reasons["f32-conv-direct"]
+    dead = refusals(cases.Case(3, 3, (9, 9), pattern="taps").problem())
+    assert "dead taps" in dead["f32-conv-direct"]
     assert not {"f32-conv-spmm", "f32-conv-taps"} & set(reasons)
     huge = refusals(cases.Case(1, 1, (50, 50), (33, 32)).problem())
     assert "1056 taps" in huge["f32-conv-spmm"]
