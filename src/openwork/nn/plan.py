@@ -1,7 +1,5 @@
 """`Plan`: which layer of a model gets which pattern. Data, not code."""
 
-import difflib
-import fnmatch
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,13 +12,12 @@ from torch import Tensor, nn
 from openwork._files import write_text
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError, PlanError
-from openwork.nn._layers import Dense, dense_layers, left_layers, sparse_layers
+from openwork.nn._globs import check_glob, escape, matches, nothing_matched
+from openwork.nn._layers import Dense, dense_layers, sparse_layers
 from openwork.nn.preview import preview
 from openwork.nn.table import LayerTable
 from openwork.patterns import Pattern, PatternSpec, layer_seed
 from openwork.patterns._checks import check_seed
-
-_TYPES: dict[str, type[nn.Module]] = {"conv": nn.Conv2d, "linear": nn.Linear}
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Plan:
             )
         try:
             check_seed(self.seed)
-            rules = tuple((_glob(glob), _pattern(value)) for glob, value in self.layers.items())
+            rules = tuple((check_glob(g), _pattern(value)) for g, value in self.layers.items())
         except PlanError:
             raise
         except ArgumentError as error:
@@ -87,7 +84,7 @@ class Plan:
         names = [name for name, module in dense_layers(model).items() if predicate(name, module)]
         if not names:
             raise PlanError("`predicate` holds for no layer of the model that can be made sparse")
-        return cls({_escape(name): pattern for name in names}, seed=seed)
+        return cls({escape(name): pattern for name in names}, seed=seed)
 
     @classmethod
     def of(cls, model: nn.Module) -> Self:
@@ -99,7 +96,7 @@ class Plan:
         found = sparse_layers(model)
         if not found:
             raise PlanError(f"{type(model).__name__} has no sparse layer")
-        return cls({_escape(name): layer.pattern for name, layer in found.items()})
+        return cls({escape(name): layer.pattern for name, layer in found.items()})
 
     def resolve(self, model: nn.Module) -> dict[str, Pattern]:
         """The pattern of each layer that a rule reaches, by qualified name. Changes nothing.
@@ -110,9 +107,9 @@ class Plan:
         layers = dense_layers(model)
         chosen: dict[str, tuple[str, Pattern | PatternSpec]] = {}
         for glob, rule in self._rules:
-            matched = [name for name, module in layers.items() if _matches(glob, name, module)]
+            matched = [name for name, module in layers.items() if matches(glob, name, module)]
             if not matched:
-                raise PlanError(_nothing_matched(glob, model, layers))
+                raise PlanError(nothing_matched(glob, model, layers))
             chosen |= dict.fromkeys(matched, (glob, rule))
         return {
             name: _fit(name, glob, rule, layers[name], layer_seed(self.seed, name))
@@ -177,15 +174,6 @@ class Plan:
             raise PlanError(f"{where}: {error}") from error
 
 
-def _glob(glob: Any) -> str:
-    if not isinstance(glob, str) or not glob:
-        raise PlanError(f"layer glob {glob!r} must be a name such as 'features.*'")
-    kind, colon, _ = glob.partition(":")
-    if colon and kind not in _TYPES:
-        raise PlanError(f"layer glob {glob!r} may begin with {' or '.join(_TYPES)} only")
-    return glob
-
-
 def _pattern(value: Any) -> Pattern | PatternSpec:
     if isinstance(value, Pattern | PatternSpec):
         return value
@@ -196,31 +184,6 @@ def _pattern(value: Any) -> Pattern | PatternSpec:
 
 def _data(rule: Pattern | PatternSpec) -> Any:
     return rule.to_dict() if isinstance(rule, Pattern) else rule.to_data()
-
-
-def _escape(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _matches(glob: str, name: str, module: Dense) -> bool:
-    kind, colon, rest = glob.partition(":")
-    if not colon:
-        return fnmatch.fnmatchcase(name, glob)
-    return isinstance(module, _TYPES[kind]) and fnmatch.fnmatchcase(name, rest)
-
-
-def _nothing_matched(glob: str, model: nn.Module, layers: Mapping[str, Dense]) -> str:
-    bare = glob.rpartition(":")[2]
-    for name, reason in left_layers(model).items():
-        if fnmatch.fnmatchcase(name, bare):
-            return f"layer glob {glob!r} matches {name or 'the model itself'!r}, but {reason}"
-    if not layers:
-        return f"layer glob {glob!r} matches nothing: the model has no layer to make sparse"
-    close = difflib.get_close_matches(bare, layers, n=3, cutoff=0.3) or list(layers)[:3]
-    return (
-        f"layer glob {glob!r} matches no layer; closest are {', '.join(map(repr, close))} "
-        f"of {len(layers)}, and 'conv:*' or 'linear:*' match by kind"
-    )
 
 
 def _fit(name: str, glob: str, rule: Pattern | PatternSpec, module: Dense, seed: int) -> Pattern:
