@@ -23,6 +23,7 @@ ROOMS = [
     "data",
     "models",
     "io",
+    "prune",
     "engine",
     "train",
     "report",

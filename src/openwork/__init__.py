@@ -11,6 +11,7 @@ from openwork import data as data
 from openwork import models as models
 from openwork import nn as nn
 from openwork import patterns as patterns
+from openwork import prune as prune
 from openwork import report as report
 from openwork import train as train
 from openwork._version import __version__ as __version__
@@ -59,6 +60,7 @@ __all__ = [
     "nn",
     "patterns",
     "profile",
+    "prune",
     "report",
     "save",
     "sparsify_",
