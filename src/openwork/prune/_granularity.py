@@ -45,8 +45,12 @@ def units_of(
 
 
 def example_for(model: nn.Module, example: torch.Tensor | None) -> torch.Tensor | None:
-    """`example`, or a batch of the size that a model of `openwork.models` was built for."""
+    """`example`, or a batch of the size that a model of `openwork.models` was built for.
+
+    It lies where the model's parameters are.
+    """
     source = models.source_of(model)
-    if example is not None or source is None:
-        return example
-    return torch.zeros(2, source.in_channels, source.image_size, source.image_size)
+    if example is None and source is not None:
+        example = torch.zeros(2, source.in_channels, source.image_size, source.image_size)
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    return None if example is None else example.to(device)
