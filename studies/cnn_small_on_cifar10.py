@@ -99,7 +99,9 @@ class Experiment:
         """Train `model` on; the same for every cut, and for the network without one."""
         ow.train.fit(model, self.data, self._recipe(self.scale.retrain, 1 + index), progress=False)
 
-    def search(self, model: nn.Module, stage: Stage, log: Path | None = None) -> ow.Plan:
+    def search(
+        self, model: nn.Module, stage: Stage, index: int, log: Path | None = None
+    ) -> ow.Plan:
         """The best of N masks, as the paper chooses them."""
         return ow.prune.search(
             model,

@@ -46,11 +46,11 @@ class Chooser:
         self._experiment, self._method = experiment, method
         self.first_rung: list[float] = []
 
-    def __call__(self, model: nn.Module, stage: Stage) -> ow.Plan:
+    def __call__(self, model: nn.Module, stage: Stage, index: int) -> ow.Plan:
         if self._method == "search":
             with tempfile.TemporaryDirectory() as folder:
                 log = Path(folder) / "log"
-                plan = self._experiment.search(model, stage, log)
+                plan = self._experiment.search(model, stage, index, log)
                 scores = prune.read_log(log)
             least = min(score.share for score in scores)
             self.first_rung = [score.error for score in scores if score.share == least]

@@ -11,6 +11,7 @@ from openwork.cli.demo import demo
 from openwork.cli.env import env
 from openwork.cli.evaluate import evaluate
 from openwork.cli.preview import preview
+from openwork.cli.prune import prune
 from openwork.cli.train import train
 from openwork.errors import OpenworkError
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(preview)
+app.command()(prune)
 app.command()(bench)
 app.command()(env)
 app.command()(demo)

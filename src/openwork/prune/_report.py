@@ -1,5 +1,6 @@
 """What a cut was asked for and what it came to: maps, kernels, parameters, MACs."""
 
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import nn
 
 from openwork.nn import LayerTable, count_macs
 from openwork.prune._layers import Layer, connected
-from openwork.prune._units import Units
+from openwork.prune._units import Units, rounded_down
 
 
 class Report:
@@ -26,7 +27,7 @@ class Report:
         self, model: nn.Module, units: Units, example: torch.Tensor | None, shown: bool
     ) -> None:
         self._model, self._units, self._example = model, units, example
-        self._console = Console(stderr=True, quiet=not shown)
+        self._console = console(shown)
 
     def begin(self, ratio: float, scope: str, of: str) -> None:
         """Say how much could be cut and how much will be."""
@@ -34,7 +35,7 @@ class Report:
         count = sum(group.count for group in units.groups)
         self._console.print(
             f"{count:,} {units.noun} in {len(units.chosen)} layers; a ratio from 0 to "
-            f"{units.most(scope, of):.4f} is feasible, {ratio:.4g} is asked",
+            f"{rounded_down(units.most(scope, of))} is feasible, {ratio:.4g} is asked",
             highlight=False,
             soft_wrap=True,
         )
@@ -54,6 +55,11 @@ class Report:
         """Show what `taps` leave alive."""
         if not self._console.quiet:
             cut_table(self._model, self._units, taps, ratio, of, self._example).print(self._console)
+
+
+def console(shown: bool) -> Console:
+    """Standard error of the first process, if anything is to be `shown`."""
+    return Console(stderr=True, quiet=not shown or os.environ.get("RANK", "0") != "0")
 
 
 def cut_table(

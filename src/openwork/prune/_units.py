@@ -98,9 +98,9 @@ class Units(ABC):
         if not numeric or not 0 <= ratio <= most:
             least = min(self.groups, key=lambda group: group.count)
             raise ArgumentError(
-                f"`ratio`={ratio!r} must lie in [0, {_floor(most)}], so that something is left of "
-                f"each layer; {least.name} has {least.count} {self.noun} only, and `layers` can "
-                "leave it out"
+                f"`ratio`={ratio!r} must lie in [0, {rounded_down(most)}], so that something is "
+                f"left of each layer; {least.name} has {least.count} {self.noun} only, and "
+                "`layers` can leave it out"
             )
 
 
@@ -209,13 +209,12 @@ def _cut(ratio: float, count: int, total: int, of: str) -> int:
 
 def _most(cut: int, count: int, total: int, of: str) -> float:
     """The largest ratio that still rounds to `cut` of `count` units."""
-    return _below(cut + 0.5, count) if of == "live" else _below(total - count + cut + 0.5, total)
+    most = (cut + 0.5) / count if of == "live" else (total - count + cut + 0.5) / total
+    while _cut(most, count, total, of) > cut:
+        most = math.nextafter(most, 0.0)
+    return most
 
 
-def _below(numerator: float, denominator: int) -> float:
-    return max(0.0, math.nextafter(numerator / denominator, 0.0))
-
-
-def _floor(ratio: float) -> float:
+def rounded_down(ratio: float) -> float:
     """`ratio` in four digits, rounded down so that it may be typed in again."""
     return math.floor(ratio * 1e4) / 1e4

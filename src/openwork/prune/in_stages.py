@@ -5,19 +5,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from torch import nn
 
 from openwork.errors import ArgumentError
 from openwork.nn import LayerTable, Plan
 from openwork.prune._checkpoints import Checkpoints, digest_of
+from openwork.prune._report import console
 from openwork.prune.apply import apply_
 from openwork.prune.stage import Evaluate, Retrain, Stage, StageResult, run_stage_
 
 # The paper's best recipe: feature maps to about a half, then kernels of the thinner network.
 TWO_STAGES = (Stage("feature_map", 0.5), Stage("kernel", 0.7))
 
-Choose = Callable[[nn.Module, Stage], Plan]
+Choose = Callable[[nn.Module, Stage, int], Plan]
 
 
 def in_stages_(
@@ -38,8 +38,8 @@ def in_stages_(
 
     Args:
         model: the trained network; what was cut is no parameter of it any more.
-        choose: `(model, stage)` -> plan; calls `search` or `by_criterion` with the stage's
-            granularity, ratio and `of`.
+        choose: `(model, stage, index of the stage)` -> plan; calls `search` or `by_criterion`
+            with the stage's granularity, ratio and `of`.
         retrain: `(model, index of the stage)`; trains in place with an optimiser of its own, made
             anew: the parameters are other ones than before the cut.
         evaluate: as in `search`; called with a share of 1 after each step.
@@ -64,18 +64,17 @@ def in_stages_(
         raise ArgumentError("`stages` is empty; give at least one Stage")
     identity = {"model": digest_of(model), "stages": [asdict(stage) for stage in stages]}
     kept = Checkpoints(out, identity)
-    console = Console(stderr=True, quiet=not progress)
     results: list[StageResult] = []
     while len(results) < len(stages) and (known := kept.result(len(results))) is not None:
         results.append(known)
     if results:
         take_over_(model, kept.load(len(results) - 1, model))
     for index in range(len(results), len(stages)):
-        plan = choose(model, stages[index])
+        plan = choose(model, stages[index], index)
         result = run_stage_(model, stages[index], plan, evaluate, retrain, index, batches)
         kept.save(index, model, result)
         results.append(result)
-    result_table(results).print(console)
+    result_table(results).print(console(progress))
     return tuple(results)
 
 

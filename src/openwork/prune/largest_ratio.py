@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
 from torch import nn
 
 from openwork.errors import ArgumentError
 from openwork.patterns._checks import check_count
 from openwork.prune._checkpoints import Checkpoints, digest_of
+from openwork.prune._report import console
 from openwork.prune.in_stages import Choose, result_table
 from openwork.prune.stage import Evaluate, Retrain, Stage, StageResult, run_stage_
 
@@ -58,7 +58,8 @@ def largest_ratio(
 
     Args:
         model: the trained network; it is copied and left as it is.
-        choose, retrain, evaluate, batches: as in `in_stages_`; `retrain` gets the trial's index.
+        choose, retrain, evaluate, batches: as in `in_stages_`, with the index of the
+            trial.
         granularity: of every trial, default "kernel".
         tolerance: how much `evaluate` may rise, default 0.01: one point.
         highest: ratio in (0, 1) above which nothing is tried, default 0.95.
@@ -88,7 +89,7 @@ def largest_ratio(
         known = kept.result(index)
         if known is None:
             trial = copy.deepcopy(model)
-            plan = choose(trial, stage)
+            plan = choose(trial, stage, index)
             known = run_stage_(trial, stage, plan, evaluate, retrain, index, batches)
             kept.save(index, trial, known)
         else:
@@ -98,5 +99,5 @@ def largest_ratio(
             best, ratio, error, low = trial, stage.ratio, known.retrained, stage.ratio
         else:
             high = stage.ratio
-    result_table(results).print(Console(stderr=True, quiet=not progress))
+    result_table(results).print(console(progress))
     return LargestRatio(best, ratio, error, baseline, tuple(results))

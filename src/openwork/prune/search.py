@@ -96,7 +96,7 @@ def search(
         "seed": seed,
     }
     with Ranks() as ranks:
-        report = Report(model, units, example, progress and ranks.rank == 0)
+        report = Report(model, units, example, progress)
         report.begin(ratio, "layer", of)
         scores = SearchLog(identity, log if ranks.rank == 0 else None)
         scores.known |= ranks.first(scores.open)
