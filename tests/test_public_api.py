@@ -62,6 +62,7 @@ EXPORTS = {
         "memory_use",
         "sparsify_",
     ],
+    "openwork.capture": ["Captured", "capture"],
     "openwork.data": [
         "Augment",
         "AugmentParameters",

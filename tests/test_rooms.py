@@ -20,6 +20,7 @@ ROOMS = [
     "patterns",
     "kernels",
     "nn",
+    "capture",
     "data",
     "models",
     "io",
