@@ -24,6 +24,7 @@ ROOMS = [
     "data",
     "models",
     "io",
+    "channels",
     "engine",
     "train",
     "report",

@@ -2,5 +2,6 @@
 
 from openwork.capture.capture import Captured as Captured
 from openwork.capture.capture import capture as capture
+from openwork.capture.difference import difference as difference
 
-__all__ = ["Captured", "capture"]
+__all__ = ["Captured", "capture", "difference"]
