@@ -26,8 +26,8 @@ import torch
 from torch import nn
 
 import openwork as ow
+from openwork.capture import Captured, capture
 from openwork.engine import compile
-from openwork.engine.capture import Captured, capture
 from openwork.engine.compile import assemble
 from openwork.engine.graph import Conv
 from openwork.engine.tune import Choice, given

@@ -24,6 +24,7 @@ EXPORTS = {
         "SparseLinear",
         "VerificationError",
         "__version__",
+        "compact",
         "compile",
         "data",
         "densify_",
@@ -63,6 +64,8 @@ EXPORTS = {
         "memory_use",
         "sparsify_",
     ],
+    "openwork.capture": ["Captured", "capture", "difference"],
+    "openwork.channels": ["Case", "Proof", "compact"],
     "openwork.data": [
         "Augment",
         "AugmentParameters",

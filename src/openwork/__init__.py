@@ -15,6 +15,7 @@ from openwork import prune as prune
 from openwork import report as report
 from openwork import train as train
 from openwork._version import __version__ as __version__
+from openwork.channels import compact as compact
 from openwork.engine import CompiledModel as CompiledModel
 from openwork.engine import compile as compile
 from openwork.engine import profile as profile
@@ -51,6 +52,7 @@ __all__ = [
     "SparseLinear",
     "VerificationError",
     "__version__",
+    "compact",
     "compile",
     "data",
     "densify_",

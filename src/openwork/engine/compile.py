@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from openwork.engine.capture import Captured, capture
+from openwork.capture import Captured, capture
 from openwork.engine.compiled import CompiledModel
 from openwork.engine.fuse import fuse
 from openwork.engine.graph import Conv, Graph, Island, Node, root

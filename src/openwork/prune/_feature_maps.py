@@ -103,14 +103,16 @@ def _grouped(
         for name, rows in living.items()
         for label in np.unique(coupling.made[name][rows])
     }
-    unit_of = np.full(max(makers, default=0) + 2, -1)
+    unit_of = np.full(coupling.labels, -1)
     groups, first = [], 0
     for names, labels in families.items():
         live = [label for label in labels if label in alive]
+        if len(live) < 2:
+            notes["all its maps hang together, or it has one only"] |= dict.fromkeys(names)
+            continue
         unit_of[live] = first + np.arange(len(live))
         first += len(live)
-        if live:
-            groups.append(Group(_title(names), len(live), len(labels)))
+        groups.append(Group(_title(names), len(live), len(labels)))
     lines = (
         f"left whole: {', '.join(names)}: {reason}" for reason, names in notes.items() if names
     )
