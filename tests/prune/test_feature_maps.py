@@ -229,3 +229,15 @@ def test_an_untraceable_network_is_told_to_cut_kernels(example: torch.Tensor) ->
 def test_the_example_is_asked_for_where_it_is_not_known(network: Build) -> None:
     with pytest.raises(ow.ArgumentError, match="pass an input batch"):
         prune.by_criterion(network("plain"), granularity="feature_map", ratio=0.5)
+
+
+@pytest.mark.parametrize("kind", ["plain", "depthwise"])
+def test_maps_that_went_are_what_compact_takes_out(
+    kind: str, network: Build, example: torch.Tensor
+) -> None:
+    model = network(kind)
+    prune.apply_(model, _plan(model, example, layers=["a", "last"]))
+    small, _ = ow.compact(model, example)
+    layers = {"a": 4, "last": 5, **({"depthwise": 4} if kind == "depthwise" else {})}
+    assert {name: small.get_submodule(name).out_channels for name in layers} == layers
+    torch.testing.assert_close(small(example), model(example), rtol=1e-4, atol=1e-5)

@@ -15,6 +15,8 @@ from openwork import data as datasets
 from openwork import io
 from openwork import prune as pruning
 from openwork.cli import options
+from openwork.cli.trained import trained
+from openwork.data import DataSet
 from openwork.errors import ArgumentError
 from openwork.nn import Plan
 from openwork.prune import Stage
@@ -61,20 +63,8 @@ def prune(
         raise ArgumentError(
             f"`ratio`={ratio!r} must be given once for each of the cuts {', '.join(kinds)}"
         )
-    path = run / "model.safetensors" if run.is_dir() else run
-    info = io.info(path)
-    name = data or info.metrics.get("data")
-    if name is None or info.source is None:
-        raise ArgumentError(
-            f"`run`={str(run)!r} does not say what it was trained on; pass --data, and for a model "
-            "that openwork did not build use openwork.prune from Python"
-        )
-    size = info.source.image_size if name.startswith("folder:") else None
-    dataset = datasets.load(name, data_root, image_size=size)
-    held = pruning.hold_out(dataset, held_out, seed=seed)
-    training = dataclasses.replace(held, test=dataset.test)
-    base = Recipe.from_yaml(recipe) if recipe else RECIPE
-    model = io.load(path, device=device)
+    found = trained(run, data, data_root)
+    held = pruning.hold_out(found.dataset, held_out, seed=seed)
     evaluate = pruning.error_on(held)
     order = datasets.Batches(
         held.train, 128, held.mean, held.std, device=device, shuffle=True, seed=seed
@@ -92,24 +82,32 @@ def prune(
             model, criterion, batches=batches, loss=F.cross_entropy, seed=seed, **where
         )
 
+    chosen = Recipe.from_yaml(recipe) if recipe else RECIPE
+    training = dataclasses.replace(held, test=found.dataset.test)
+
     def train_on(model: nn.Module, index: int) -> None:
         if retrain:
-            chosen = dataclasses.replace(base, epochs=retrain, seed=seed)
+            once = dataclasses.replace(chosen, epochs=retrain, seed=seed)
             folder = out / f"stage-{index + 1}"
-            fit(model, training, chosen, out=folder, resume=True, device=device)
+            fit(model, training, once, out=folder, resume=True, device=device)
 
+    model = io.load(found.path, device=device)
     stages = [Stage(*pair) for pair in zip(kinds, ratio, strict=True)]
     pruning.in_stages_(model, choose, train_on, evaluate, stages=stages, batches=batches, out=out)
-    result = evaluate_model(model, dataset)
     if os.environ.get("RANK", "0") == "0":
-        plan = Plan.of(model)
-        metrics = {"data": dataset.name, "test_accuracy": result.accuracy}
-        io.save(model, out / "model.safetensors", plan=plan, metrics=metrics)
-        plan.to_yaml(out / "plan.yaml")
-        Console().print(
-            f"test accuracy {result.accuracy:.2%} with "
-            f"{sum(p.numel() for p in model.parameters()):,} parameters; "
-            f"the model is in {out / 'model.safetensors'}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        _keep(model, found.dataset, out)
+
+
+def _keep(model: nn.Module, dataset: DataSet, out: Path) -> None:
+    """Write the pruned network as a run's folder has it, and say how good it is."""
+    accuracy = evaluate_model(model, dataset).accuracy
+    plan, path = Plan.of(model), out / "model.safetensors"
+    metrics = {"data": dataset.name, "test_accuracy": accuracy}
+    io.save(model, path, plan=plan, metrics=metrics)
+    plan.to_yaml(out / "plan.yaml")
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    Console().print(
+        f"test accuracy {accuracy:.2%} with {weights:,} parameters; the model is in {path}",
+        highlight=False,
+        soft_wrap=True,
+    )
