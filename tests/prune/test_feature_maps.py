@@ -74,6 +74,17 @@ def test_past_a_flatten_the_columns_of_the_next_linear_layer_go(
     assert set(patterns) == {"last", "head"}
 
 
+@pytest.mark.parametrize("ratio", [0.0, 0.1, 0.3, 0.55, 0.85])
+def test_each_layer_meets_the_ratio_to_half_a_map(
+    ratio: float, network: Build, example: torch.Tensor
+) -> None:
+    model = network("concatenating")
+    patterns = _plan(model, example, ratio).resolve(model)
+    for name in ("a", "b", "wide", "last"):
+        gone = int((patterns[name].fan_in == 0).sum())
+        assert abs(gone - ratio * patterns[name].out_channels) <= 0.5
+
+
 def test_added_maps_go_together(network: Build, example: torch.Tensor) -> None:
     model = network("residual")
     patterns = _plan(model, example).resolve(model)

@@ -67,8 +67,8 @@ def _fix_what_cannot_be_cut(
     for name in coupling.made.keys() - known.keys():
         reason = f"is made or read by {name}: {reasons.get(name, 'it cannot be made sparse')}"
         labels = np.concatenate([coupling.made[name], coupling.read[name].ravel()])
-        for label in np.unique(labels[labels >= 0]):
-            coupling.fixed.setdefault(int(label), reason)
+        for label in np.unique(labels).tolist():
+            coupling.fixed.setdefault(label, reason)
 
 
 def _makers(coupling: Coupling) -> dict[int, list[str]]:
@@ -76,7 +76,7 @@ def _makers(coupling: Coupling) -> dict[int, list[str]]:
     makers: dict[int, list[str]] = defaultdict(list)
     for name, labels in coupling.made.items():
         if name not in coupling.carriers:
-            for label in np.unique(labels[labels >= 0]).tolist():
+            for label in np.unique(labels).tolist():
                 makers[label].append(name)
     return makers
 
