@@ -15,7 +15,11 @@ from openwork import prune as prune
 from openwork import report as report
 from openwork import train as train
 from openwork._version import __version__ as __version__
+from openwork.channels import ChannelReport as ChannelReport
+from openwork.channels import Proof as Proof
+from openwork.channels import SparsityHistory as SparsityHistory
 from openwork.channels import compact as compact
+from openwork.channels import observe as observe
 from openwork.engine import CompiledModel as CompiledModel
 from openwork.engine import compile as compile
 from openwork.engine import profile as profile
@@ -40,6 +44,7 @@ from openwork.patterns import Pattern as Pattern
 __all__ = [
     "ArgumentError",
     "CaptureError",
+    "ChannelReport",
     "CheckpointError",
     "CompiledModel",
     "DataError",
@@ -48,8 +53,10 @@ __all__ = [
     "Pattern",
     "Plan",
     "PlanError",
+    "Proof",
     "SparseConv2d",
     "SparseLinear",
+    "SparsityHistory",
     "VerificationError",
     "__version__",
     "compact",
@@ -60,6 +67,7 @@ __all__ = [
     "load",
     "models",
     "nn",
+    "observe",
     "patterns",
     "profile",
     "prune",

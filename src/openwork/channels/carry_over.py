@@ -61,9 +61,9 @@ def _names(model: nn.Module) -> dict[int, str]:
 
 def _cut(held: Any, old: torch.Tensor, taken: torch.Tensor | None) -> Any:
     """What is remembered of each number of `old`, for the numbers `taken` of it; a copy."""
-    if not isinstance(held, torch.Tensor) or held.shape != old.shape:
+    if not isinstance(held, torch.Tensor):
         return held
-    if taken is None:
+    if taken is None or held.shape != old.shape:
         return held.clone()
     places = taken.to(held.device)
     found = held.reshape(-1)[places.clamp(min=0)]

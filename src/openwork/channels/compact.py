@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from openwork.channels.carry_over import carry_over_, check_optimizer
-from openwork.channels.masks import make_masks_permanent_, zero_small_scales_
+from openwork.channels.masks import make_masks_permanent_, replica, zero_small_scales_
 from openwork.channels.proof import Inputs, apart, compare, outputs
 from openwork.channels.report import Proof, prove
 from openwork.channels.rewrite import Rewrite, rewrite
@@ -64,7 +64,7 @@ def compact(
     given = _tensors(example)
     more = [_tensors(other) for other in inputs]
     _check(model, optimizer, ema, round_to, gamma_below)
-    original = make_masks_permanent_(copy.deepcopy(model).cpu()).eval()
+    original = make_masks_permanent_(replica(model).cpu()).eval()
     reference = original
     if gamma_below is not None:
         reference = zero_small_scales_(copy.deepcopy(original), gamma_below)

@@ -42,7 +42,9 @@ class Case:
 def compare(
     model: nn.Module, small: nn.Module, example: Inputs, others: Iterable[Inputs], tolerance: float
 ) -> tuple[Case, ...]:
-    """Compare outputs in evaluation mode; sizes that `model` does not take are left out.
+    """Compare outputs in evaluation mode, up to the first case that does not hold.
+
+    Sizes that `model` does not take are left out.
 
     Args:
         model, small: on the CPU.
@@ -61,6 +63,8 @@ def compare(
         if relative > tolerance:
             double = _in_double(model, small, inputs)
         cases.append(Case(what, tuple(inputs[0].shape), absolute, relative, double))
+        if not cases[-1].holds(tolerance):
+            break
     return tuple(cases)
 
 

@@ -72,7 +72,7 @@ def prove(
         macs = (_macs(before, given[0]), _macs(small, given[0]))
     gone = found.selection.gone
     kept = sum(
-        int((found.selection.removable & ~gone)[weight.out].sum())
+        int((found.selection.dead & ~gone)[weight.out].sum())
         for weight in found.analysis.weights.values()
     )
     proof = Proof(found.cases, _table(found), parameters, macs, found.training, kept,

@@ -19,16 +19,20 @@ class Selection:
         round_to: counts of channels that stay are multiples of it where enough of them are there.
 
     Attributes:
-        removable: (n,) bool: atoms that are dead and could go but for `keep` and the shapes.
+        dead: (n,) bool: atoms that could go if counts did not matter.
+        removable: (n,) bool: those that could go if `keep` was empty: groups stay equal, layers
+            have a channel, and constants one that bears them.
         columns: qualified name of a weight -> the old input channel at each new one.
     """
 
     def __init__(self, analysis: Analysis, keep: np.ndarray, round_to: int = 1) -> None:
         self._analysis = analysis
         self._class = analysis.atoms.classes()
-        self._gone = self._removable()
-        self.removable = self._gone[self._class]
+        self._gone = self._dead()
+        self.dead = self.gone
         self.columns: dict[str, np.ndarray] = {}
+        self._even_out(round_to=1)
+        self.removable = self.gone
         self._keep(keep)
         self._settle(round_to)
 
@@ -46,7 +50,7 @@ class Selection:
         constant[self._class[analysis.live & (np.nan_to_num(analysis.atoms.value) != 0)]] = True
         return read[self._class], constant[self._class]
 
-    def _removable(self) -> np.ndarray:
+    def _dead(self) -> np.ndarray:
         """By class: whether all its atoms are constant or unread, and none is frozen."""
         analysis = self._analysis
         needed = analysis.live & np.isnan(analysis.atoms.value)

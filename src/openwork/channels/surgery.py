@@ -43,12 +43,15 @@ def cut_(model: nn.Module, analysis: Analysis, selection: Selection) -> Cuts:
     resized: dict[nn.Module, int | None] = {}
     for mix in analysis.mixes:
         _fold(model, mix, gone, cuts)
+        if mix.weight.name in cuts.taken:
+            # Cut already, at another use of it.
+            continue
         module = _owner(model, mix.weight.name)
         connections, groups = _connections(mix.weight, selection.columns[mix.weight.name], gone)
         bearers = mix.carriers(gone)
         if connections.size < mix.weight.reads.size or (bearers >= 0).any():
             _cut_weight(model, mix, connections, groups, bearers, cuts)
-            resized[module] = groups
+            resized[module] = groups if mix.weight.groups > 1 else None
     for name, layout in analysis.vectors.items():
         staying = np.flatnonzero(~gone[layout.ids.reshape(-1)])
         if len(staying) < layout.ids.size:

@@ -16,6 +16,7 @@ from openwork.io import _container
 from openwork.models import ModelSource
 from openwork.nn import Plan, SparseConv2d, SparseLinear
 from openwork.nn._layers import replace, sparse_layers
+from openwork.nn._resize import describe_resized, restore_resized_
 from openwork.patterns import Pattern
 
 
@@ -45,6 +46,8 @@ def save(
 ) -> None:
     """Write `model` to one safetensors file: live weights, patterns, and how to build it again.
 
+    Of a compacted model it holds the channel counts of each layer that lost some.
+
     The file is complete or not there; an earlier one is replaced in one step.
 
     Args:
@@ -65,6 +68,7 @@ def save(
         "kind": "model",
         "version": __version__,
         "model": source.to_dict() if source else None,
+        "resized": describe_resized(model),
         "layers": describe_layers(model),
         "aliases": aliases,
         "plan": plan.to_dict() if plan else None,
@@ -101,6 +105,8 @@ def load(
     model = build() if build else models.build(**ModelSource.from_dict(header["model"]).to_dict())
     try:
         tensors |= {alias: tensors[name] for alias, name in header["aliases"].items()}
+        # Files written before networks could be compacted do not have the entry.
+        restore_resized_(model, header.get("resized", {}))
         model = restore_layers_(model, header["layers"], tensors)
         _match_dtypes(model, tensors)
         model.load_state_dict(tensors)

@@ -31,8 +31,8 @@ def mark_resized(module: nn.Module, groups: int | None = None) -> None:
         module: whose parameters and buffers have their new shapes already.
         groups: of a convolution, if they changed.
     """
-    if isinstance(module, nn.modules.conv._ConvNd | SparseLayer) and groups is not None:
-        module.groups = groups
+    if groups is not None:
+        setattr(module, _groups_attribute(module), groups)
     _count(module)
     setattr(module, _ATTRIBUTE, True)
 
@@ -88,7 +88,13 @@ def _describe(module: nn.Module) -> dict[str, Any]:
     if isinstance(module, SparseLayer):
         shapes["weight"] = list(module.shape)
         del shapes["gaps"]
-    return {"shapes": shapes, "groups": getattr(module, "groups", None)}
+    return {"shapes": shapes, "groups": getattr(module, _groups_attribute(module), None)}
+
+
+def _groups_attribute(module: nn.Module) -> str:
+    """Under which name `module` keeps its groups; timm's blurs have one a channel."""
+    own = isinstance(module, nn.modules.conv._ConvNd | SparseLayer)
+    return "groups" if own or not hasattr(module, "channels") else "channels"
 
 
 def _reshape(module: nn.Module, name: str, shape: list[int]) -> None:
