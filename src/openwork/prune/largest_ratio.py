@@ -80,14 +80,16 @@ def largest_ratio(
             f"`highest`={highest!r} must lie in (0, 1) and `tolerance`={tolerance!r} be at least 0"
         )
     baseline = float(evaluate(model, 1.0))
-    kept = Checkpoints(out, {"model": digest_of(model), "highest": highest, "baseline": baseline})
+    identity = {"granularity": granularity, "tolerance": tolerance, "highest": highest}
+    kept = Checkpoints(out, {"model": digest_of(model), **identity})
     best, ratio, error = copy.deepcopy(model), 0.0, baseline
     low, high = 0.0, highest
     results: list[StageResult] = []
     for index in range(trials):
         stage = Stage(granularity, (low + high) / 2)
         known = kept.result(index)
-        if known is None:
+        # A trial of another ratio was decided by another measurement of an error before it.
+        if known is None or known.ratio != stage.ratio:
             trial = copy.deepcopy(model)
             plan = choose(trial, stage, index)
             known = run_stage_(trial, stage, plan, evaluate, retrain, index, batches)

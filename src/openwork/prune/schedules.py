@@ -1,4 +1,9 @@
-"""Schedules: how much of the ratio is cut by when, as functions of progress in [0, 1]."""
+"""Schedules: how much of the ratio is cut by when, as functions of progress in [0, 1].
+
+In a loop of one's own the cut at `progress` is `by_criterion(model, ratio=target *
+gradual(progress), of="all")` and `apply_`, with a new optimiser after it; `in_steps` makes stages
+for `in_stages_` of the same.
+"""
 
 import math
 from collections.abc import Callable
