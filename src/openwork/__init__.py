@@ -13,7 +13,13 @@ import typing
 from openwork import models as models
 from openwork import nn as nn
 from openwork import patterns as patterns
+from openwork import prune as prune
 from openwork._version import __version__ as __version__
+from openwork.channels import ChannelReport as ChannelReport
+from openwork.channels import Proof as Proof
+from openwork.channels import SparsityHistory as SparsityHistory
+from openwork.channels import compact as compact
+from openwork.channels import observe as observe
 from openwork.engine import CompiledModel as CompiledModel
 from openwork.engine import compile as compile
 from openwork.engine import profile as profile
@@ -44,6 +50,7 @@ if typing.TYPE_CHECKING:
 __all__ = [
     "ArgumentError",
     "CaptureError",
+    "ChannelReport",
     "CheckpointError",
     "CompiledModel",
     "DataError",
@@ -52,10 +59,13 @@ __all__ = [
     "Pattern",
     "Plan",
     "PlanError",
+    "Proof",
     "SparseConv2d",
     "SparseLinear",
+    "SparsityHistory",
     "VerificationError",
     "__version__",
+    "compact",
     "compile",
     "data",
     "densify_",
@@ -64,8 +74,10 @@ __all__ = [
     "load",
     "models",
     "nn",
+    "observe",
     "patterns",
     "profile",
+    "prune",
     "report",
     "save",
     "sparsify_",

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from openwork.capture import capture
 from openwork.engine import CompiledModel
-from openwork.engine.capture import capture
 from openwork.engine.compile import remove_unread
 from openwork.engine.fuse import fuse
 from openwork.engine.graph import Graph

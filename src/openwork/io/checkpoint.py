@@ -18,6 +18,7 @@ from openwork.models import ModelSource
 from openwork.nn import Plan, SparseConv2d, SparseLinear
 from openwork.nn._layers import replace, sparse_layers
 from openwork.nn._origin import Origin
+from openwork.nn._resize import describe_resized, restore_resized_
 from openwork.patterns import Pattern
 
 
@@ -46,6 +47,8 @@ def save(
     metrics: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `model` to one safetensors file: live weights, patterns, and how to build it again.
+
+    Of a compacted model it holds the channel counts of each layer that lost some.
 
     The file is complete or not there; an earlier one is replaced in one step.
 
@@ -78,6 +81,7 @@ def _describe(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, Any]
     tensors, aliases = distinct(model.state_dict())
     return tensors, {
         "model": source.to_dict() if source else None,
+        "resized": describe_resized(model),
         "layers": describe_layers(model),
         "aliases": aliases,
     }
@@ -117,6 +121,8 @@ def load(
     model = build() if build else models.build(**ModelSource.from_dict(header["model"]).to_dict())
     try:
         tensors |= {alias: tensors[name] for alias, name in header["aliases"].items()}
+        # Files written before networks could be compacted do not have the entry.
+        restore_resized_(model, header.get("resized", {}))
         model = restore_layers_(model, header["layers"], tensors)
         _match_dtypes(model, tensors)
         model.load_state_dict(tensors)

@@ -1,7 +1,5 @@
 """`Plan`: which layer of a model gets which pattern. Data, not code."""
 
-import difflib
-import fnmatch
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +12,8 @@ from torch import Tensor, nn
 from openwork._files import write_text
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError, PlanError
-from openwork.nn._globs import check_glob, escape, matches
-from openwork.nn._layers import Dense, dense_layers, left_layers, sparse_layers
+from openwork.nn._globs import check_glob, escape, matches, nothing_matched
+from openwork.nn._layers import Dense, dense_layers, sparse_layers
 from openwork.nn.budget import budget
 from openwork.nn.preview import preview
 from openwork.nn.table import LayerTable
@@ -54,9 +52,7 @@ class Plan:
             )
         try:
             check_seed(self.seed)
-            rules = tuple(
-                (check_glob(glob), _pattern(value)) for glob, value in self.layers.items()
-            )
+            rules = tuple((check_glob(g), _pattern(value)) for g, value in self.layers.items())
         except PlanError:
             raise
         except ArgumentError as error:
@@ -184,7 +180,7 @@ class Plan:
         for glob, rule in self._rules:
             matched = [name for name, module in layers.items() if matches(glob, name, module)]
             if not matched:
-                raise PlanError(_nothing_matched(glob, model, layers))
+                raise PlanError(nothing_matched(glob, model, layers))
             chosen |= dict.fromkeys(matched, (glob, rule))
         return chosen
 
@@ -286,20 +282,6 @@ def _pattern(value: Any) -> Pattern | PatternSpec:
 
 def _data(rule: Pattern | PatternSpec) -> Any:
     return rule.to_dict() if isinstance(rule, Pattern) else rule.to_data()
-
-
-def _nothing_matched(glob: str, model: nn.Module, layers: Mapping[str, Dense]) -> str:
-    bare = glob.rpartition(":")[2]
-    for name, reason in left_layers(model).items():
-        if fnmatch.fnmatchcase(name, bare):
-            return f"layer glob {glob!r} matches {name or 'the model itself'!r}, but {reason}"
-    if not layers:
-        return f"layer glob {glob!r} matches nothing: the model has no layer to make sparse"
-    close = difflib.get_close_matches(bare, layers, n=3, cutoff=0.3) or list(layers)[:3]
-    return (
-        f"layer glob {glob!r} matches no layer; closest are {', '.join(map(repr, close))} "
-        f"of {len(layers)}, and 'conv:*' or 'linear:*' match by kind"
-    )
 
 
 def _fit(name: str, glob: str, rule: Pattern | PatternSpec, module: Dense, seed: int) -> Pattern:
