@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Do timm's and torchvision's CNNs compact?")
     parser.add_argument("--out", type=Path, default=Path("compact_zoo.json"), help="results")
     parser.add_argument("--limit", type=int, help="networks, at most")
-    parser.add_argument("--only", default="", help="networks whose name holds this")
+    parser.add_argument("--only", default="", help="names, or parts of them, with commas between")
     parser.add_argument("--image", type=int, default=64, help="height and width")
     parser.add_argument("--peers", action="store_true", help="Torch-Pruning and simplify too")
     parser.add_argument("--seconds", type=float, default=300, help="for one network, at most")
@@ -92,7 +92,8 @@ def main() -> None:
     print(
         f"{'network':44} {'kind':8} {'error':>9} {'other':>9} {'gone':>11} {'params':>6} {'s':>5}"
     )
-    for name in [name for name in _names() if options.only in name][: options.limit]:
+    parts = options.only.split(",")
+    for name in [n for n in _names() if any(p in n for p in parts)][: options.limit]:
         if not all((name, kind) in done for kind in KINDS):
             rows = [row for row in rows if row.name != name]
             for row in _apart(name, options):

@@ -9,6 +9,7 @@ from torch import nn
 
 from openwork.capture import capture
 from openwork.channels.analysis import Analysis, analyse
+from openwork.channels.select import Selection
 
 NAN = float("nan")
 VALUES = (NAN, 0.0, 0.5, -0.5)
@@ -143,6 +144,30 @@ def test_deadness_goes_back_through_layers() -> None:
     first, second, _ = (analysis.live[mix.out].tolist() for mix in analysis.mixes)
     assert second == [True, False, False, False]
     assert first == [True, True, False, False]
+
+
+def test_layers_over_other_axes_read_and_keep_everything() -> None:
+    turned = nn.Conv2d(6, 2, 1)
+
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.turned = nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 1), turned
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.turned(F.relu(self.second(F.relu(self.first(x)))).transpose(1, 2))
+
+    model = Turned()
+    for conv in (model.first, model.second):
+        nn.init.zeros_(conv.weight[:2])
+        nn.init.zeros_(conv.bias[:2])
+    analysis = _analyse(model)
+    first, second, _ = (mix.out for mix in analysis.mixes)
+    assert analysis.live[first][2:].all()
+    assert analysis.live[second].all()
+    gone = Selection(analysis, np.empty(0, int)).gone
+    assert gone[first].tolist() == [True, True, False, False]
+    assert not gone[second].any()
 
 
 def test_unknown_operators_read_and_keep_everything() -> None:

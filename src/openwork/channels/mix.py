@@ -103,6 +103,8 @@ class Mix(Step):
         self.weight, self.geometry, self.fold, self.steady = weight, geometry, fold, steady
         self._atoms = atoms
         channels = input.along(geometry.axis)
+        # Where channels lie along other axes too, all of them are read, and stay.
+        self._blind = channels is None
         if channels is None:
             atoms.freeze(input.ids)
             channels = np.full(input.shape[geometry.axis], UNKNOWN)
@@ -143,6 +145,8 @@ class Mix(Step):
         return np.einsum("goi,gi->go", self.weight.sums[:, :, some], by_group[:, some]).reshape(-1)
 
     def spread(self, atoms: Atoms, live: np.ndarray) -> None:
+        if self._blind:
+            live[self.inputs[0].ids] = True
         needed = live[self.out] & ~atoms.known(self.out)
         live[self.ids[self._read_by(needed)]] = True
 
@@ -227,7 +231,7 @@ class Mix(Step):
                 group.
         """
         channels = input.along(self.geometry.axis)
-        if not self.ids.any():
+        if self._blind:
             channels = np.full(input.shape[self.geometry.axis], UNKNOWN)
         staying = np.flatnonzero(~gone[self.ids])
         if channels is None or len(channels) != len(staying) or not len(channels):
