@@ -12,8 +12,3 @@ def rungs(candidates: int, halving: bool) -> list[tuple[float, int]]:
         return [(1.0, candidates)]
     steps = range(_RUNGS)
     return [(_KEEP ** (k - _RUNGS + 1), -(-candidates // _KEEP**k)) for k in steps]
-
-
-def cost(candidates: int, halving: bool) -> float:
-    """Passes over the held-out data that scoring `candidates` takes."""
-    return sum(share * count for share, count in rungs(candidates, halving))

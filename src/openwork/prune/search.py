@@ -4,6 +4,7 @@ import itertools
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -107,35 +108,32 @@ def search(
     return plan_of(model, taps)
 
 
+@dataclass(eq=False)
 class _Contest:
     """Candidates by number, and what scoring them takes."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        evaluate: Evaluate,
-        units: Units,
-        ratio: float,
-        of: str,
-        seed: int,
-        ranks: Ranks,
-        log: SearchLog,
-    ) -> None:
-        self._model, self._evaluate, self._units = model, evaluate, units
-        self._ratio, self._of, self._seed = ratio, of, seed
-        self._ranks, self._log = ranks, log
-        self._masked = Masked(units.layers)
-        self._cause: Exception | None = None
+    model: nn.Module
+    evaluate: Evaluate
+    units: Units
+    ratio: float
+    of: str
+    seed: int
+    ranks: Ranks
+    log: SearchLog
+    cause: Exception | None = None
+
+    def __post_init__(self) -> None:
+        self._masked = Masked(self.units.layers)
 
     def taps(self, candidate: int) -> dict[str, np.ndarray]:
         """What lives under the mask of `candidate`."""
-        scores = drawn(self._units, self._seed, candidate)
-        return self._units.masks(scores, self._ratio, of=self._of)
+        scores = drawn(self.units, self.seed, candidate)
+        return self.units.masks(scores, self.ratio, of=self.of)
 
     def run(self, stages: Sequence[tuple[float, int]], report: Report) -> int:
         """The candidate that comes through all of `stages`; of equals the first drawn."""
         alive = list(range(stages[0][1]))
-        known = self._log.known
+        known = self.log.known
         for share, count in stages:
             alive = alive[:count]
             self._score([c for c in alive if (c, share) not in known], share)
@@ -146,26 +144,26 @@ class _Contest:
 
     def _score(self, waiting: Sequence[int], share: float) -> None:
         """Score each of `waiting`, one at a time on each process, and note it down."""
-        rank, world = self._ranks.rank, self._ranks.world
+        rank, world = self.ranks.rank, self.ranks.world
         for start in range(0, len(waiting), world):
             mine = waiting[start : start + world][rank : rank + 1]
-            outcomes = self._ranks.gather([self._outcome(c, share) for c in mine])
+            outcomes = self.ranks.gather([self._outcome(c, share) for c in mine])
             failures = []
             for score, failure in itertools.chain.from_iterable(outcomes):
                 if score is not None:
-                    self._log.add(score)
+                    self.log.add(score)
                 failures += [failure] if failure else []
             if failures:
-                raise OpenworkError(f"{failures[0]}{self._log.way_out()}") from self._cause
+                raise OpenworkError(f"{failures[0]}{self.log.way_out()}") from self.cause
 
     def _outcome(self, candidate: int, share: float) -> tuple[Score | None, str]:
         """The candidate's score, or why there is none."""
         try:
-            with evaluation(self._model), self._masked.trial(self.taps(candidate)):
-                error = float(self._evaluate(self._model, share))
+            with evaluation(self.model), self._masked.trial(self.taps(candidate)):
+                error = float(self.evaluate(self.model, share))
         except Exception as error:
             # Of any kind: the other processes wait, and must hear of it.
-            self._cause = error
+            self.cause = error
             return None, f"`evaluate` failed with {type(error).__name__}: {error}"
         if not math.isfinite(error):
             return None, f"`evaluate` returned {error} for candidate {candidate} on {share:.4g}"
