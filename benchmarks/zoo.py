@@ -26,12 +26,12 @@ import torch
 from torch import nn
 
 import openwork as ow
+from openwork.capture import Captured, capture, difference
 from openwork.engine import compile
-from openwork.engine.capture import Captured, capture
 from openwork.engine.compile import assemble
 from openwork.engine.graph import Conv
 from openwork.engine.tune import Choice, given
-from openwork.engine.verify import difference, verify
+from openwork.engine.verify import verify
 from openwork.kernels.native import extension as _C
 from openwork.models.zoo import import_zoo
 
@@ -159,9 +159,9 @@ def examine(row: Row, image: int, tune: bool) -> None:
     model, captured, example = _captured(row.name, image)
     row.any_batch = captured.batch is None
     row.dense = max(_difference(row, model, captured, example, plan) for plan in DENSE_PLANS)
-    row.rounding = _rounding(model, example)
+    row.rounding = rounding(model, example)
     _zero_kernels(model)
-    row.rounding = max(row.rounding, _rounding(model, example))
+    row.rounding = max(row.rounding, rounding(model, example))
     row.sparse = max(_difference(row, model, captured, example, plan) for plan in SPARSE_PLANS)
     if tune:
         row.ratio = _ratio(model, example)
@@ -225,7 +225,8 @@ def _difference(
 
 
 @torch.no_grad()
-def _rounding(model: nn.Module, example: torch.Tensor) -> float:
+def rounding(model: nn.Module, example: torch.Tensor) -> float:
+    """The float32 error of torch itself, relative to the largest output."""
     single = model(example)
     try:
         double = copy.deepcopy(model).double()(example.double())

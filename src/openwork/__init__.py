@@ -13,7 +13,13 @@ import typing
 from openwork import models as models
 from openwork import nn as nn
 from openwork import patterns as patterns
+from openwork import prune as prune
 from openwork._version import __version__ as __version__
+from openwork.channels import ChannelReport as ChannelReport
+from openwork.channels import Proof as Proof
+from openwork.channels import SparsityHistory as SparsityHistory
+from openwork.channels import compact as compact
+from openwork.channels import observe as observe
 from openwork.engine import CompiledModel as CompiledModel
 from openwork.engine import compile as compile
 from openwork.engine import profile as profile
@@ -32,6 +38,7 @@ from openwork.nn import Plan as Plan
 from openwork.nn import SparseConv2d as SparseConv2d
 from openwork.nn import SparseLinear as SparseLinear
 from openwork.nn import densify_ as densify_
+from openwork.nn import grow_ as grow_
 from openwork.nn import sparsify_ as sparsify_
 from openwork.patterns import Pattern as Pattern
 
@@ -43,6 +50,7 @@ if typing.TYPE_CHECKING:
 __all__ = [
     "ArgumentError",
     "CaptureError",
+    "ChannelReport",
     "CheckpointError",
     "CompiledModel",
     "DataError",
@@ -51,19 +59,25 @@ __all__ = [
     "Pattern",
     "Plan",
     "PlanError",
+    "Proof",
     "SparseConv2d",
     "SparseLinear",
+    "SparsityHistory",
     "VerificationError",
     "__version__",
+    "compact",
     "compile",
     "data",
     "densify_",
+    "grow_",
     "info",
     "load",
     "models",
     "nn",
+    "observe",
     "patterns",
     "profile",
+    "prune",
     "report",
     "save",
     "sparsify_",

@@ -152,3 +152,15 @@ def test_compile_writes_a_network_that_loads(tmp_path: Path) -> None:
     command = ["compile", str(tmp_path / "compiled.safetensors")]
     with pytest.raises(ow.ArgumentError, match=r"`run`=.* openwork cannot build by name"):
         CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_a_growing_network_goes_on_where_it_was(tmp_path: Path, images: str, plan: str) -> None:
+    command = _train(tmp_path / "run", images, "--plan", plan, "--epochs", "2", "--seed", "1")
+    result = CliRunner().invoke(app, [*command, "--grow", "start=0.2,every=2"])
+    assert result.exit_code == 0
+    grown = ow.load(tmp_path / "run" / "model.safetensors")
+    assert grown.get_submodule("features.3").pattern.density > 0.35
+    again = CliRunner().invoke(app, [*command, "--grow", "start=0.2,every=2", "--resume"])
+    assert again.exit_code == 0
+    other = CliRunner().invoke(app, [*command, "--grow", "start=0.2,every=3", "--resume"])
+    assert "growth is" in str(other.exception)

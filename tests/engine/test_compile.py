@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import openwork as ow
+from openwork.capture import Captured, capture
 from openwork.engine import CompiledModel, compile
 from openwork.engine import program as program_module
-from openwork.engine.capture import Captured, capture
 from openwork.errors import ArgumentError, CaptureError, VerificationError
 from openwork.nn import SparseConv2d, SparseLinear
 from openwork.patterns import Pattern, block, random

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from openwork.capture.mutation import mutations_are_harmless
 from openwork.engine import CompiledModel
-from openwork.engine.mutation import mutations_are_harmless
 
 Body = Callable[[torch.Tensor, nn.Module], torch.Tensor]
 

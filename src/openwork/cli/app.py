@@ -7,11 +7,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from openwork.cli.bench import bench
+from openwork.cli.compact import compact
 from openwork.cli.compile import compile
 from openwork.cli.demo import demo
 from openwork.cli.env import env
 from openwork.cli.evaluate import evaluate
+from openwork.cli.observe import observe
 from openwork.cli.preview import preview
+from openwork.cli.prune import prune
 from openwork.cli.train import train
 from openwork.errors import OpenworkError
 
@@ -24,6 +27,9 @@ app = typer.Typer(
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(preview)
+app.command()(prune)
+app.command()(observe)
+app.command()(compact)
 app.command()(bench)
 app.command()(compile)
 app.command()(env)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
-from openwork.engine.capture import Captured, capture
+from openwork.capture import Captured, capture
 from openwork.engine.compiled import CompiledModel
 from openwork.engine.fuse import fuse
 from openwork.engine.graph import Conv, Graph, Node, root

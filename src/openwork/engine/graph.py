@@ -98,13 +98,15 @@ class Conv(Node):
 
 @dataclass(eq=False)
 class Pool(Node):
-    """A maximum or average over windows."""
+    """A maximum or average over windows; an average may add `shift` and apply an activation."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
     padding: tuple[int, int]
     average: bool
     count_padding: bool
+    shift: np.ndarray | None = None
+    activation: Activation = "none"
 
 
 @dataclass(eq=False)

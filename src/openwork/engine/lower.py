@@ -8,7 +8,7 @@ from torch.export.graph_signature import OutputKind
 from torch.fx import Node as FxNode
 from torch.fx.node import map_arg
 
-from openwork.engine.capture import Captured
+from openwork.capture import Captured
 from openwork.engine.graph import Graph, Island, Node, Value
 from openwork.engine.lower_layers import LAYERS
 from openwork.engine.lower_maps import MAPS

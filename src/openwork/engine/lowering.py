@@ -7,7 +7,7 @@ import torch
 from torch.fx import Node as FxNode
 from torch.fx.node import map_arg
 
-from openwork.engine.capture import Captured
+from openwork.capture import Captured
 from openwork.engine.graph import Value
 
 

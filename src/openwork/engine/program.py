@@ -1,5 +1,6 @@
 """Runs of known nodes as one native program, and the convolutions that torch runs."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from openwork.engine.graph import (
     Value,
     root,
 )
+from openwork.engine.storage import Part, Storage, pixels, places
 from openwork.kernels.dispatch import ACTIVATIONS
 from openwork.kernels.native import extension as _C
 
@@ -34,12 +36,26 @@ class Segment(Protocol):
 
     Attributes:
         reads: values, none of them an alias, that must be held before.
+        steps: (layer or value, kind of node) of what it does, in order.
     """
 
     @property
     def reads(self) -> Sequence[Value]: ...
 
-    def run(self, held: Environment, batch: int, threads: int) -> None: ...
+    @property
+    def steps(self) -> Sequence[tuple[str, str]]: ...
+
+    def run(
+        self, held: Environment, batch: int, threads: int, seconds: np.ndarray | None = None
+    ) -> None:
+        """Compute the outputs from what is held; `seconds` (steps,) float64 receives times."""
+        ...
+
+
+def step_of(node: Node) -> tuple[str, str]:
+    """What `node` is called in tables of steps: (layer or value, kind)."""
+    name = node.layer if isinstance(node, Conv) else node.output.name
+    return name, type(node).__name__.lower()
 
 
 class TorchConv:
@@ -57,9 +73,13 @@ class TorchConv:
         nothing = conv.positions[:0].copy(), conv.weight[:0].copy()
         self._conv = replace(conv, positions=nothing[0], weight=nothing[1])
         self.reads = [root(value) for value in conv.inputs]
+        self.steps = [step_of(conv)]
 
-    def run(self, held: Environment, batch: int, threads: int) -> None:
+    def run(
+        self, held: Environment, batch: int, threads: int, seconds: np.ndarray | None = None
+    ) -> None:
         """Compute the output from what is held."""
+        began = time.perf_counter()
         conv = self._conv
         channels = self.weight.shape[1] * conv.groups
         input = held[root(conv.inputs[0])].reshape(batch, channels, *conv.size)
@@ -72,6 +92,8 @@ class TorchConv:
             result += held[root(conv.inputs[1])].reshape(result.shape)
         result = _TORCH_ACTIVATIONS[conv.activation](result)
         held[root(conv.output)] = result.reshape(batch, *root(conv.output).shape)
+        if seconds is not None:
+            seconds[0] = time.perf_counter() - began
 
 
 _TORCH_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -113,24 +135,41 @@ class Native:
         # Concurrent calls each take an arena, or make one, and put it back.
         self._free: list[np.ndarray] = []
         self._place(nodes)
-        for node in nodes:
+        self.steps = [step_of(node) for node in nodes]
+        # Which of `steps` each step of the program belongs to.
+        self._owners: list[int] = []
+        for index, node in enumerate(nodes):
             _STEPS[type(node)](self, node)
+            self._owners += [index] * (self._program.steps() - len(self._owners))
 
     def _place(self, nodes: Sequence[Node]) -> None:
+        values = {
+            id(root(value)): root(value) for node in nodes for value in [node.output, *node.inputs]
+        }
+        storage = self._storage = Storage(nodes, set(self._slots))
         lives: dict[int, Life] = {}
         for step, node in enumerate(nodes):
-            for value in [root(node.output), *map(root, node.inputs)]:
-                if id(value) in self._slots:
-                    continue
-                first = lives[id(value)].first if id(value) in lives else step
-                lives[id(value)] = Life(value.floats, first, step)
+            for value in [node.output, *node.inputs]:
+                whole = storage.find(value).whole
+                if id(whole) not in self._slots:
+                    first = lives[id(whole)].first if id(whole) in lives else step
+                    lives[id(whole)] = Life(whole.floats, first, step)
         for key, offset in place(lives).items():
             self._slots[key] = self._program.arena_slot(offset, lives[key].floats)
+        for key, value in values.items():
+            if key not in self._slots:
+                part = storage.find(value)
+                self._slots[key] = self._part(part.whole, part.first, value.floats)
+
+    def _part(self, whole: Value, first: int, floats: int) -> int:
+        return self._program.part(self.slot(whole), first, floats)
 
     def slot(self, value: Value) -> int:
         return self._slots[id(root(value))]
 
-    def run(self, held: Environment, batch: int, threads: int) -> None:
+    def run(
+        self, held: Environment, batch: int, threads: int, seconds: np.ndarray | None = None
+    ) -> None:
         """Compute all outputs from what is held."""
         # As numpy arrays: handing over torch tensors costs ten times as much, 4 us for each.
         inputs = [held[value].detach().contiguous().numpy() for value in self.reads]
@@ -140,7 +179,10 @@ class Native:
         ]
         arena = self._arena(batch, threads)
         targets = [output.numpy() for output in outputs]
-        self._program.run(inputs, targets, arena, batch, threads)
+        own = None if seconds is None else np.zeros(len(self._owners))
+        self._program.run(inputs, targets, arena, batch, threads, own)
+        if seconds is not None:
+            seconds[:] = np.bincount(self._owners, own, len(self.steps))
         self._free.append(arena)
         held.update(zip(self._outputs, outputs, strict=True))
 
@@ -171,6 +213,8 @@ class Native:
             sizes,
             node.average,
             node.count_padding,
+            [] if node.shift is None else node.shift.tolist(),
+            ACTIVATIONS[node.activation],
         )
 
     def mean(self, node: Mean) -> None:
@@ -199,25 +243,24 @@ class Native:
         self._program.gate(self.slot(x), self.slot(gates), self.slot(node.output))
 
     def concat(self, node: Concat) -> None:
-        target = self.slot(node.output)
-        pixels = node.output.floats // node.output.shape[0]
-        at = 0
-        for part, channels in zip(node.parts, node.channels, strict=True):
+        whole = self._storage.find(node.output)
+        for (part, first), channels in zip(places(node), node.channels, strict=True):
+            if part is not None and self._storage.find(part) == Part(
+                whole.whole, whole.first + first
+            ):
+                continue
+            target = self._part(node.output, first, channels * pixels(node))
             if part is None:
-                self._program.clear(target, at, channels * pixels)
+                self._program.clear(target)
             else:
-                self._program.copy(self.slot(part), 0, target, at, channels * pixels)
-            at += channels * pixels
+                self._program.copy(self.slot(part), target)
 
     def slice(self, node: Slice) -> None:
-        pixels = node.output.floats // node.output.shape[0]
-        self._program.copy(
-            self.slot(node.inputs[0]),
-            node.first * pixels,
-            self.slot(node.output),
-            0,
-            node.output.floats,
-        )
+        first = node.first * pixels(node)
+        whole = self._storage.find(node.inputs[0])
+        if self._storage.find(node.output) != Part(whole.whole, whole.first + first):
+            source = self._part(node.inputs[0], first, node.output.floats)
+            self._program.copy(source, self.slot(node.output))
 
 
 _STEPS: dict[type[Node], Callable[[Native, Any], None]] = {

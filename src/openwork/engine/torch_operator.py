@@ -1,13 +1,15 @@
 """Operators that the engine leaves to torch."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch._ops import OpOverload
 
 from openwork.engine.graph import Alias, Island, Value, root
-from openwork.engine.program import Environment
+from openwork.engine.program import Environment, step_of
 
 
 class TorchOperator:
@@ -18,10 +20,14 @@ class TorchOperator:
         self._arguments = plain((island.args, island.kwargs))
         self._output = root(island.output)
         self.reads = [root(value) for value in island.inputs]
+        self.steps = [step_of(island)]
         self._writes = isinstance(self._target, OpOverload) and self._target._schema.is_mutable
 
-    def run(self, held: Environment, batch: int, threads: int) -> None:
+    def run(
+        self, held: Environment, batch: int, threads: int, seconds: np.ndarray | None = None
+    ) -> None:
         """Compute the output from what is held."""
+        began = time.perf_counter()
 
         def fetch(leaf: Any) -> Any:
             if isinstance(leaf, Alias):
@@ -33,6 +39,8 @@ class TorchOperator:
 
         args, kwargs = plain(self._arguments, fetch)
         held[self._output] = self._target(*args, **kwargs)
+        if seconds is not None:
+            seconds[0] = time.perf_counter() - began
 
 
 def plain(tree: Any, leaf: Callable[[Any], Any] = lambda leaf: leaf) -> Any:

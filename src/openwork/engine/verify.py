@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree
 
+from openwork.capture import difference
 from openwork.errors import VerificationError
 from openwork.nn._mode import evaluation
 
@@ -47,18 +48,3 @@ def verify(
             f"more than `tolerance`={tolerance}; the original is unchanged"
         )
     return worst
-
-
-def difference(expected: Any, found: Any) -> float:
-    """Largest difference relative to the largest expected number; infinite if NaNs differ."""
-    if not isinstance(expected, torch.Tensor):
-        return 0.0 if type(expected) is type(found) and expected == found else float("inf")
-    if found.shape != expected.shape or found.dtype != expected.dtype:
-        return float("inf")
-    if not expected.numel():
-        return 0.0
-    one, two = expected.double(), found.double()
-    equal = (one == two) | (one.isnan() & two.isnan())
-    apart = (one - two).abs().masked_fill(equal, 0).max().item()
-    scale = one.abs().nan_to_num(nan=0.0, posinf=0.0).max().item()
-    return apart / max(scale, 1e-6) if apart < float("inf") else float("inf")

@@ -17,6 +17,8 @@ from openwork.io.kinds import Kind, kind_named, kind_of
 from openwork.models import ModelSource
 from openwork.nn import Plan, SparseConv2d, SparseLinear
 from openwork.nn._layers import replace, sparse_layers
+from openwork.nn._origin import Origin
+from openwork.nn._resize import describe_resized, restore_resized_
 from openwork.patterns import Pattern
 
 
@@ -45,6 +47,8 @@ def save(
     metrics: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `model` to one safetensors file: live weights, patterns, and how to build it again.
+
+    Of a compacted model it holds the channel counts of each layer that lost some.
 
     The file is complete or not there; an earlier one is replaced in one step.
 
@@ -77,6 +81,7 @@ def _describe(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, Any]
     tensors, aliases = distinct(model.state_dict())
     return tensors, {
         "model": source.to_dict() if source else None,
+        "resized": describe_resized(model),
         "layers": describe_layers(model),
         "aliases": aliases,
     }
@@ -116,6 +121,8 @@ def load(
     model = build() if build else models.build(**ModelSource.from_dict(header["model"]).to_dict())
     try:
         tensors |= {alias: tensors[name] for alias, name in header["aliases"].items()}
+        # Files written before networks could be compacted do not have the entry.
+        restore_resized_(model, header.get("resized", {}))
         model = restore_layers_(model, header["layers"], tensors)
         _match_dtypes(model, tensors)
         model.load_state_dict(tensors)
@@ -174,7 +181,12 @@ def _restored(
 def describe_layers(model: nn.Module) -> dict[str, Any]:
     """What the header must say of the sparse layers; their `gaps` are among the tensors."""
     return {
-        name: {"shape": list(layer.shape), "groups": layer.groups, "whole": layer.pattern.whole}
+        name: {
+            "shape": list(layer.shape),
+            "groups": layer.groups,
+            "whole": layer.pattern.whole,
+            "origin": layer.origin.to_dict() if layer.origin else None,
+        }
         for name, layer in sparse_layers(model).items()
     }
 
@@ -197,12 +209,18 @@ def restore_layers_(
         )
         module = modules.get(name)
         if isinstance(module, nn.Conv2d):
-            replacements[module] = SparseConv2d.from_dense(module, pattern)
+            sparse = SparseConv2d.from_dense(module, pattern)
         elif isinstance(module, nn.Linear):
-            replacements[module] = SparseLinear.from_dense(module, pattern)
-        elif not isinstance(module, SparseConv2d | SparseLinear):
+            sparse = SparseLinear.from_dense(module, pattern)
+        elif isinstance(module, SparseConv2d | SparseLinear):
+            continue
+        else:
             found = "nothing" if module is None else type(module).__name__
             raise ArgumentError(f"layer {name!r} must be a convolution or linear, found {found}")
+        # Files of version 0.1.0 do not say where a pattern comes from.
+        if entry.get("origin"):
+            sparse.origin = Origin.from_dict(entry["origin"])
+        replacements[module] = sparse
     replace(model, replacements)
     return replacements.get(model, model)
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 
-from openwork.engine.mutation import mutations_are_harmless
+from openwork.capture.mutation import mutations_are_harmless
 from openwork.errors import ArgumentError, CaptureError
 from openwork.nn._mode import evaluation
 

@@ -13,7 +13,7 @@ _FRESH = frozenset(
             *("conv1d", "conv2d", "conv3d", "linear", "addmm", "matmul", "bmm", "batch_norm"),
             *("add", "sub", "mul", "div", "mean", "sum", "cat", "stack", "max_pool2d"),
             *("relu", "relu6", "silu", "gelu", "sigmoid", "tanh", "hardswish", "hardsigmoid"),
-            *("hardtanh", "softmax", "leaky_relu", "elu", "avg_pool2d"),
+            *("hardtanh", "softmax", "leaky_relu", "elu", "avg_pool2d", "zeros_like"),
         ),
         "openwork": ("sparse_conv2d", "sparse_linear"),
     }.items()

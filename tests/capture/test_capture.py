@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from openwork.engine.capture import capture
+from openwork.capture import capture
 from openwork.errors import ArgumentError, CaptureError
 from openwork.nn._mode import evaluation
 

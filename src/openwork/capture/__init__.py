@@ -1,0 +1,7 @@
+"""What is its graph? Networks as torch exports them."""
+
+from openwork.capture.capture import Captured as Captured
+from openwork.capture.capture import capture as capture
+from openwork.capture.difference import difference as difference
+
+__all__ = ["Captured", "capture", "difference"]

@@ -1,0 +1,70 @@
+"""What made channels die, and what would make more or fewer of them, in plain words.
+
+Every statement on optimisers, decay and batch size is a finding of "On Implicit Filter Level
+Sparsity in Convolutional Neural Networks" (2019).
+"""
+
+from collections.abc import Iterator
+
+from torch.optim import SGD, AdamW, Optimizer
+
+_SOME, _MANY = 0.05, 0.3
+
+
+def advice(
+    dead: float, early: float, late: float, optimizer: Optimizer | None, batch_size: int | None
+) -> list[str]:
+    """Sentences, each of which can stand alone.
+
+    Args:
+        dead, early, late: shares of dead channels: of all, in the early and in the late half of
+            the layers.
+        optimizer, batch_size: that the model was trained with; None where that is not known.
+    """
+    found = [_what(dead)]
+    if dead > _SOME and max(early, late) > 2 * min(early, late):
+        where = "late" if late > early else "early"
+        found.append(f"Most of it is in the {where} layers: they are wider than this task needs.")
+    found += _why(optimizer)
+    if batch_size is not None:
+        found.append(
+            f"It was trained with batches of {batch_size}: smaller ones give more dead channels, "
+            "larger ones fewer."
+        )
+    return found
+
+
+def _what(dead: float) -> str:
+    if dead > _MANY:
+        return f"{dead:.0%} of the channels are dead: openwork.compact removes them for free."
+    if dead > _SOME:
+        return f"{dead:.0%} of the channels are dead; openwork.compact removes them."
+    return f"{dead:.1%} of the channels are dead: there is little to remove without loss."
+
+
+def _why(optimizer: Optimizer | None) -> Iterator[str]:
+    if optimizer is None:
+        yield (
+            "Adam and other adaptive optimisers with an L2 penalty give the most dead channels, "
+            "SGD and decoupled weight decay (AdamW) fewer, no penalty hardly any."
+        )
+        return
+    decay = max(group.get("weight_decay", 0.0) for group in optimizer.param_groups)
+    name = type(optimizer).__name__
+    if decay == 0:
+        yield f"{name} ran without a penalty on weights, and without one hardly any channel dies."
+    elif isinstance(optimizer, AdamW) or optimizer.param_groups[0].get("decoupled_weight_decay"):
+        yield (
+            f"{name} decays weights by itself, {decay:g} a step at a rate of 1; the same strength "
+            "as an L2 penalty in Adam gives more dead channels."
+        )
+    elif isinstance(optimizer, SGD):
+        yield (
+            f"SGD with an L2 penalty of {decay:g} leaves few channels dead; Adam with one, even "
+            "a weaker one, leaves many."
+        )
+    else:
+        yield (
+            f"{name} with an L2 penalty of {decay:g} is what makes channels die: a stronger "
+            "penalty gives more dead channels, a weaker one or AdamW fewer."
+        )

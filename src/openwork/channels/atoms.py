@@ -1,0 +1,129 @@
+"""Atoms: sets of numbers that are alike in every tensor, the unit of what is known and removed.
+
+A channel of a convolution's output is an atom; the same channel behind a view, a concatenation or
+a flattening is the same atom, and an addition of two makes a new one.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+# The atom of everything that is not understood: it depends on the input, is read, and stays.
+UNKNOWN = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Which atom each number of a tensor belongs to.
+
+    Attributes:
+        shape: of the tensor.
+        ids: integers, as many axes as `shape`, of size 1 along axes where all are alike.
+    """
+
+    shape: tuple[int, ...]
+    ids: np.ndarray
+
+    @classmethod
+    def of(cls, ids: np.ndarray) -> "Layout":
+        """The layout of a tensor of the shape of `ids`."""
+        shape = ids.shape
+        for axis in range(ids.ndim):
+            first = ids.take([0], axis) if ids.shape[axis] else ids
+            if (ids == first).all():
+                ids = first
+        return cls(shape, ids)
+
+    @classmethod
+    def unknown(cls, shape: tuple[int, ...]) -> "Layout":
+        """The layout of a tensor that is not understood."""
+        return cls(shape, np.full((1,) * len(shape), UNKNOWN))
+
+    def full(self) -> np.ndarray:
+        """The ids in the tensor's own shape, without a copy."""
+        return np.broadcast_to(self.ids, self.shape)
+
+    def varies(self, axis: int) -> bool:
+        """Whether atoms differ along `axis`."""
+        return self.ids.shape[axis] > 1
+
+    def along(self, axis: int) -> np.ndarray | None:
+        """The atoms (shape[axis],) along `axis`; None if they also differ along another axis."""
+        if self.ids.size != self.ids.shape[axis]:
+            return None
+        return np.broadcast_to(self.ids.reshape(-1), (self.shape[axis],))
+
+
+class Atoms:
+    """What is known of every atom.
+
+    Attributes:
+        value: (n,) float64; an atom that is the same for every input is `value` times its map.
+            NaN: it depends on the input.
+        map: (n,) int64; 0 for the map that is 1 everywhere, other numbers for maps that depend on
+            nothing but their size, such as what zero padding leaves of it at the borders.
+        live: (n,) bool; whether an output of the network depends on it.
+        frozen: (n,) bool; whether it must stay, whatever it is.
+    """
+
+    def __init__(self) -> None:
+        self._values = [np.array([np.nan])]
+        self._maps = [np.array([0])]
+        self._count = 1
+        self._ties: list[np.ndarray] = []
+        self._frozen: list[np.ndarray] = [np.array([UNKNOWN])]
+
+    def new(self, value: np.ndarray, map: np.ndarray | int = 0) -> np.ndarray:
+        """Add atoms with these values `(n,)` and maps; their ids (n,)."""
+        value = np.asarray(value, dtype=np.float64).reshape(-1)
+        value = np.where(np.isfinite(value), value, np.nan)
+        maps = np.where(np.nan_to_num(value) == 0, 0, np.broadcast_to(map, value.shape))
+        self._values.append(value)
+        self._maps.append(maps)
+        self.__dict__.pop("value", None)
+        self.__dict__.pop("map", None)
+        first, self._count = self._count, self._count + value.size
+        return np.arange(first, self._count)
+
+    @cached_property
+    def value(self) -> np.ndarray:
+        self._values = [np.concatenate(self._values)]
+        return self._values[0]
+
+    @cached_property
+    def map(self) -> np.ndarray:
+        self._maps = [np.concatenate(self._maps)]
+        return self._maps[0]
+
+    def known(self, ids: np.ndarray) -> np.ndarray:
+        """Whether each of `ids` is the same for every input."""
+        return ~np.isnan(self.value[ids])
+
+    def tie(self, one: np.ndarray, two: np.ndarray) -> None:
+        """Atoms at equal places of both go or stay together; shapes broadcast."""
+        pairs = np.broadcast_arrays(one, two)
+        self._ties.append(np.stack([pair.reshape(-1) for pair in pairs]))
+
+    def freeze(self, ids: np.ndarray) -> None:
+        """Atoms that must stay."""
+        self._frozen.append(np.unique(ids))
+
+    def frozen(self) -> np.ndarray:
+        """(n,) bool: atoms that must stay."""
+        mask = np.zeros(self._count, dtype=bool)
+        mask[np.concatenate(self._frozen)] = True
+        return mask
+
+    def classes(self) -> np.ndarray:
+        """(n,) for each atom the smallest of all that go or stay with it."""
+        root = np.arange(self._count)
+        one, two = np.concatenate([np.empty((2, 0), int), *self._ties], axis=1)
+        while True:
+            low = np.minimum(root[one], root[two])
+            before = root.copy()
+            np.minimum.at(root, before[one], low)
+            np.minimum.at(root, before[two], low)
+            root = root[root]
+            if (root == before).all():
+                return root

@@ -1,0 +1,66 @@
+"""What an optimiser remembers, cut like the parameters it remembers it for."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from openwork.channels.surgery import Cuts, Take
+from openwork.errors import ArgumentError
+
+Optimizer = torch.optim.Optimizer
+
+
+def check_optimizer(model: nn.Module, optimizer: Optimizer) -> None:
+    """Refuse an optimiser that holds parameters of something else.
+
+    Raises:
+        ArgumentError: it does.
+    """
+    own = {id(parameter) for parameter in model.parameters()}
+    foreign = sum(id(p) not in own for group in optimizer.param_groups for p in group["params"])
+    if foreign:
+        raise ArgumentError(
+            f"`optimizer` holds {foreign} parameters that are not of `model`; pass the optimiser "
+            "that trains it"
+        )
+
+
+def carry_over_(optimizer: Optimizer, model: nn.Module, small: nn.Module, cuts: Cuts) -> None:
+    """Have `optimizer`, which trained `model`, train `small`, in place.
+
+    Momentum and the like of numbers that stay are kept; those of new ones begin at zero. A bias
+    that was made joins the group of its layer's weight. Learning rates and schedules stay.
+    """
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    new = dict(small.named_parameters())
+    biases = {name.rpartition(".")[0]: new[name] for name in cuts.added}
+    state: dict[torch.Tensor, Any] = {}
+    for group in optimizer.param_groups:
+        kept: list[nn.Parameter] = []
+        for old in group["params"]:
+            name = names[id(old)]
+            if name not in new:
+                # A mask was on it, or its branch is gone.
+                name = name.removesuffix("_orig")
+            if name not in new:
+                continue
+            kept.append(new[name])
+            if old in optimizer.state:
+                held = optimizer.state[old]
+                state[new[name]] = {k: _cut(v, old, cuts.taken.get(name)) for k, v in held.items()}
+            owner, _, attribute = name.rpartition(".")
+            if attribute == "weight" and owner in biases:
+                kept.append(biases.pop(owner))
+        group["params"] = kept
+    optimizer.state.clear()
+    optimizer.state.update(state)
+
+
+def _cut(held: Any, old: torch.Tensor, take: Take | None) -> Any:
+    """What is remembered of `old`, for what `take` leaves of it; a copy."""
+    if not isinstance(held, torch.Tensor):
+        return held
+    if take is None or held.shape != old.shape:
+        return held.clone()
+    return take(held.cpu()).to(held.device)

@@ -1,0 +1,136 @@
+"""What `compact` says of its work: the proof, and a table of what went and why."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from openwork.channels.proof import Case, Inputs
+from openwork.channels.rewrite import Rewrite
+from openwork.nn import LayerTable, count_macs
+
+
+@dataclass(frozen=True)
+class Proof:
+    """That a compacted network computes what the original does, and what it is rid of.
+
+    Attributes:
+        cases: every comparison of outputs.
+        layers: one row a layer: channels before and after, and how many went for what reason.
+        parameters: before and after.
+        macs: multiply-adds of one image, before and after; None for networks of several inputs.
+        training: how a forward pass in training mode went, in words.
+        kept: dead channels that stay, because code takes their number for fixed or a count would
+            not divide.
+        branches: names of layers that were wholly dead and give plain zeros now.
+        change: with `gamma_below`, how far outputs are from the original's, relative to the
+            largest; None without.
+        ema: the same for the averaged model; None without.
+    """
+
+    cases: tuple[Case, ...]
+    layers: LayerTable
+    parameters: tuple[int, int]
+    macs: tuple[int, int] | None
+    training: str
+    kept: int
+    branches: tuple[str, ...] = ()
+    change: float | None = None
+    ema: float | None = None
+
+    @property
+    def absolute(self) -> float:
+        """The largest difference of any output number in any case."""
+        return max(case.absolute for case in self.cases)
+
+    @property
+    def relative(self) -> float:
+        """The largest difference in any case, relative to the largest number of its output."""
+        return max(case.relative for case in self.cases)
+
+    def __str__(self) -> str:
+        return str(self.layers)
+
+    def print(self) -> None:
+        """Print the table to standard output."""
+        self.layers.print()
+
+
+def prove(
+    before: nn.Module,
+    found: Rewrite,
+    given: Inputs,
+    change: float | None,
+    ema: float | None,
+) -> Proof:
+    """The proof of a rewrite of `before`."""
+    small = found.small
+    parameters = (_count(before), _count(small))
+    macs = None
+    if len(given) == 1:
+        macs = (_macs(before, given[0]), _macs(small, given[0]))
+    gone = found.selection.gone
+    kept = sum(
+        int((found.selection.dead & ~gone)[weight.out].sum())
+        for weight in found.analysis.weights.values()
+    )
+    proof = Proof(found.cases, _table(found), parameters, macs, found.training, kept,
+        found.branches, change, ema)  # fmt: skip
+    return replace(proof, layers=replace(proof.layers, notes=tuple(_notes(proof))))
+
+
+def _count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _macs(model: nn.Module, example: torch.Tensor) -> int:
+    return sum(count_macs(model, example).values())
+
+
+def _table(found: Rewrite) -> LayerTable:
+    """One row for each layer that lost channels."""
+    analysis, gone = found.analysis, found.selection.gone
+    read, fixed = found.selection.reasons()
+    rows = []
+    for weight in analysis.weights.values():
+        lost = weight.out[gone[weight.out]]
+        inside = weight.inside
+        if not len(lost) and not gone[inside].any():
+            continue
+        unread, constant = int((~read[lost]).sum()), int(fixed[lost].sum())
+        rows.append(
+            (
+                weight.name.rpartition(".")[0],
+                f"{len(inside)} -> {len(inside) - gone[inside].sum()}",
+                f"{len(weight.out)} -> {len(weight.out) - len(lost)}",
+                len(lost) - unread - constant,
+                constant,
+                unread,
+            )
+        )
+    return LayerTable(("layer", "in", "out", "zero", "constant", "unread"), tuple(rows))
+
+
+def _notes(proof: Proof) -> Iterator[str]:
+    before, after = proof.parameters
+    yield f"parameters: {before:,} -> {after:,} ({after / max(before, 1):.1%})"
+    if proof.macs is not None:
+        before, after = proof.macs
+        yield f"multiply-adds of one image: {before:,} -> {after:,} ({after / max(before, 1):.1%})"
+    if proof.branches:
+        yield f"wholly dead, plain zeros now: {', '.join(proof.branches)}"
+    if proof.kept:
+        yield (
+            f"{proof.kept} dead channels stay: code takes their number for fixed, groups or "
+            "rounding need it, or one bears the constants of others"
+        )
+    sizes = sorted({"x".join(map(str, case.shape)) for case in proof.cases})
+    yield (
+        f"outputs differ by at most {proof.absolute:.1e}, {proof.relative:.1e} of the largest, "
+        f"over {', '.join(sizes)}; {proof.training}"
+    )
+    if proof.change is not None:
+        yield f"scales taken for zero change outputs by {proof.change:.1e} of the largest"
+    if proof.ema is not None:
+        yield f"outputs of the averaged model change by {proof.ema:.1e} of the largest"

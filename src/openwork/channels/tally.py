@@ -1,0 +1,40 @@
+"""What is kept of each channel over any number of images, in memory of the channels' size."""
+
+import torch
+
+# Eighths of octaves from 2**-48 to 2**16.
+_STEPS, _LOWEST, _BINS = 8, -48, 64 * 8
+
+
+class Tally:
+    """How large one layer's channels become, image by image.
+
+    Attributes:
+        images: how many were seen.
+        largest: (channels,) the largest |number| in any image.
+    """
+
+    def __init__(self, channels: int, device: torch.device) -> None:
+        self.images = 0
+        self.largest = torch.zeros(channels, device=device)
+        self._counts = torch.zeros(channels, _BINS + 1, dtype=torch.int64, device=device)
+
+    def add(self, largest: torch.Tensor) -> None:
+        """Add images: (N, channels) of the largest |number| in each."""
+        self.images += len(largest)
+        self.largest = torch.maximum(self.largest, largest.amax(0))
+        # Bin 0 holds what is smaller than all others, zero above all.
+        places = (torch.log2(largest) - _LOWEST).mul(_STEPS).floor().clamp(-1, _BINS - 1) + 1
+        self._counts.scatter_add_(1, places.t().long(), torch.ones_like(places.t()).long())
+
+    def universality(self, threshold: float, dead: float) -> torch.Tensor:
+        """(channels,) the share of images in which a channel exceeds `threshold` of its largest.
+
+        0 for channels that never exceed `dead`. The threshold is rounded to an eighth of an octave
+        (9 %), which is what makes one pass enough.
+        """
+        limit = torch.log2(self.largest * threshold)
+        place = (limit - _LOWEST).mul(_STEPS).round().clamp(-1, _BINS - 1) + 1
+        above = torch.arange(_BINS + 1, device=place.device) >= place[:, None]
+        share = (self._counts * above).sum(1) / max(self.images, 1)
+        return torch.where(self.largest > dead, share, 0.0)

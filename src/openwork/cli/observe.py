@@ -1,0 +1,50 @@
+"""`openwork observe`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openwork import data as datasets
+from openwork import io
+from openwork.channels import observe as observe_channels
+from openwork.cli import options
+from openwork.cli.run import model_path
+from openwork.data import Batches
+from openwork.errors import ArgumentError
+
+
+def observe(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint.")],
+    data: Annotated[
+        str | None, typer.Option(help="Another data set than the one it was trained on.")
+    ] = None,
+    data_root: options.DataRoot = None,
+    gamma_below: Annotated[float, typer.Option(help="Scales below this are dead.")] = 1e-3,
+    activation_below: Annotated[
+        float, typer.Option(help="Channels that never exceed this are dead.")
+    ] = 1e-12,
+    picture: Annotated[Path | None, typer.Option(help="Where a picture goes, if any.")] = None,
+    device: options.Device = "cpu",
+) -> None:
+    """How many channels training has left dead, seen over the training images."""
+    path = model_path(run)
+    info = io.info(path)
+    name = data or info.metrics.get("data")
+    if name is None or info.source is None:
+        raise ArgumentError(
+            f"`run`={str(run)!r} does not say what it was trained on; pass --data, and for a model "
+            "that openwork did not build use openwork.observe from Python"
+        )
+    size = info.source.image_size if name.startswith("folder:") else None
+    held = datasets.load(name, data_root, image_size=size)
+    batches = Batches(held.train, 500, held.mean, held.std, device=device, shuffle=False, seed=0)
+    report = observe_channels(
+        io.load(path, device=device),
+        batches.epoch(0),
+        gamma_below=gamma_below,
+        activation_below=activation_below,
+    )
+    report.table().print()
+    if picture is not None:
+        report.picture(picture)

@@ -1,0 +1,184 @@
+"""Small random networks of every way in which channels get from layer to layer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+ACTIVATIONS = (nn.ReLU, nn.SiLU, nn.Hardswish, nn.GELU, nn.LeakyReLU, nn.Sigmoid, nn.ReLU6)
+
+
+class Unit(nn.Module):
+    """Convolution, batch norm, activation."""
+
+    def __init__(self, inside: int, out: int, draw: torch.Generator, groups: int = 1) -> None:
+        super().__init__()
+        kernel, padding, stride = _pick(
+            draw, ((1, 0, 1), (3, 1, 1), (3, 0, 1), (3, 1, 2), (1, 1, 1))
+        )
+        bias = bool(_pick(draw, (0, 1)))
+        self.conv = nn.Conv2d(inside, out, kernel, stride, padding, groups=groups, bias=bias)
+        self.norm = nn.BatchNorm2d(out)
+        self.act = nn.PReLU(out) if _pick(draw, range(5)) == 0 else _pick(draw, ACTIVATIONS)()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.norm(self.conv(x)))
+
+
+class Residual(nn.Module):
+    def __init__(self, width: int, draw: torch.Generator) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(width, 6, 1), nn.Conv2d(6, width, 3, padding=1)
+        self.norm, self.after = nn.BatchNorm2d(6), nn.BatchNorm2d(width)
+        self.scale = nn.Parameter(torch.rand(width, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.scale * self.after(self.two(F.relu(self.norm(self.one(x)))))
+
+
+class Gate(nn.Module):
+    def __init__(self, width: int, draw: torch.Generator) -> None:
+        super().__init__()
+        self.down, self.up = nn.Conv2d(width, 3, 1), nn.Conv2d(3, width, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.sigmoid(self.up(F.relu(self.down(x.mean((2, 3), keepdim=True)))))
+
+
+class Dense(nn.Module):
+    def __init__(self, width: int, draw: torch.Generator) -> None:
+        super().__init__()
+        self.norm, self.conv = nn.BatchNorm2d(width), nn.Conv2d(width, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, self.conv(F.silu(self.norm(x)))], dim=1)
+
+
+class Shuffle(nn.Module):
+    def __init__(self, width: int, draw: torch.Generator) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, c, h, w = x.shape
+        return self.conv(x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w))
+
+
+class Split(nn.Module):
+    def __init__(self, width: int, draw: torch.Generator) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width // 2, width // 2, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one, two = x.chunk(2, dim=1)
+        return torch.cat([self.conv(one), two], dim=1)
+
+
+class Depthwise(nn.Module):
+    def __init__(self, width: int, draw: torch.Generator) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.norm = nn.BatchNorm2d(width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.hardswish(self.norm(self.conv(x)))
+
+
+class Grouped(Unit):
+    def __init__(self, width: int, draw: torch.Generator) -> None:
+        super().__init__(width, width, draw, groups=2)
+
+
+class Bordered(nn.Module):
+    """Zeros and means around the border, of which constants are no longer constant."""
+
+    def __init__(self, width: int, draw: torch.Generator) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 1)
+        self.pool = bool(_pick(draw, (0, 1)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.avg_pool2d(x, 3, 1, 1) if self.pool else F.pad(x, (1, 0, 0, 2))
+        return self.conv(x)
+
+
+class Up(nn.Module):
+    def __init__(self, width: int, draw: torch.Generator) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(width, width, 3, 2, padding=1, groups=_pick(draw, (1, 2)))
+        self.mode = _pick(draw, ("nearest", "bilinear"))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.max_pool2d(self.conv(F.interpolate(x, scale_factor=2, mode=self.mode)), 2)
+
+
+class Pixels(nn.Module):
+    def __init__(self, width: int, draw: torch.Generator) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Conv2d(width, 4 * width, 1), nn.Conv2d(width, width, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.narrow(F.relu(F.pixel_shuffle(self.wide(x), 2)))
+
+
+class Head(nn.Module):
+    """Flattened maps into a linear layer."""
+
+    def __init__(self, width: int, draw: torch.Generator) -> None:
+        super().__init__()
+        self.side = _pick(draw, (1, 2))
+        self.hidden = nn.Linear(width * self.side**2, 8)
+        self.norm, self.last = nn.BatchNorm1d(8), nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.adaptive_avg_pool2d(x, self.side).flatten(1)
+        return self.last(F.relu(self.norm(self.hidden(x))))
+
+
+KINDS: dict[str, type[nn.Module]] = {
+    kind.__name__: kind
+    for kind in (
+        *(Residual, Gate, Dense, Shuffle, Split, Depthwise, Grouped, Bordered, Up, Pixels),
+        Unit,
+    )
+}
+
+
+def network(kinds: Sequence[str], seed: int) -> nn.Sequential:
+    """A network of these parts, in evaluation mode, some of its channels dead or constant."""
+    draw = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        width = 8
+        layers: list[nn.Module] = [Unit(3, width, draw)]
+        for kind in kinds:
+            part = Unit(width, 8, draw) if kind == "Unit" else KINDS[kind](width, draw)
+            layers.append(part)
+            width = 8 if kind == "Unit" else width + 4 * (kind == "Dense")
+        model = nn.Sequential(*layers, Head(width, draw)).eval()
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+                _kill(module, draw)
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d) and _pick(draw, range(3)) == 0:
+                # What nothing reads is dead as well.
+                module.weight.data[:, torch.rand(module.weight.shape[1], generator=draw) < 0.4] = 0
+    return model
+
+
+@torch.no_grad()
+def _kill(norm: nn.BatchNorm2d | nn.BatchNorm1d, draw: torch.Generator) -> None:
+    count = norm.num_features
+    for tensor, low in ((norm.running_mean, -0.5), (norm.running_var, 0.5), (norm.bias, -0.5)):
+        if tensor is not None:
+            tensor.copy_(low + torch.rand(count, generator=draw))
+    norm.weight.copy_(0.5 + torch.rand(count, generator=draw))
+    kind = torch.rand(count, generator=draw)
+    norm.weight[kind < 0.4] = 0
+    norm.bias[kind < 0.2] = 0
+
+
+def _pick(draw: torch.Generator, choices: Sequence) -> Any:
+    return choices[int(torch.randint(len(choices), (), generator=draw))]

@@ -1,0 +1,61 @@
+"""`openwork observe` and `openwork compact`."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from typer.testing import CliRunner
+
+import openwork as ow
+from openwork.cli.app import app
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run's folder whose network has dead channels."""
+    for shade in (20, 220):
+        folder = tmp_path / "images" / str(shade)
+        folder.mkdir(parents=True)
+        for index in range(4):
+            Image.new("L", (16, 16), shade + index).save(folder / f"{index}.png")
+    torch.manual_seed(0)
+    model = ow.models.build("vgg-small", in_channels=1, num_classes=2, image_size=16)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.zeros_(module.weight.data[:5])
+    folder = tmp_path / "run"
+    folder.mkdir()
+    metrics = {"data": f"folder:{tmp_path / 'images'}"}
+    ow.save(model.eval(), folder / "model.safetensors", metrics=metrics)
+    return folder
+
+
+def test_observe_prints_the_report(run: Path) -> None:
+    picture = run / "o.png"
+    command = ["observe", str(run), "--picture", str(picture)]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "dead by activation" in result.stdout
+    assert picture.exists()
+
+
+def test_compact_saves_a_smaller_network_that_loads(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "small"
+    command = ["compact", str(run), "--out", str(out)]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "parameters:" in result.stdout
+    before, after = ow.load(run / "model.safetensors").eval(), ow.load(out / "model.safetensors")
+    x = torch.rand(2, 1, 16, 16)
+    torch.testing.assert_close(after.eval()(x), before(x), rtol=0, atol=1e-5)
+    assert sum(p.numel() for p in after.parameters()) < sum(p.numel() for p in before.parameters())
+    assert ow.info(out / "model.safetensors").metrics == ow.info(run / "model.safetensors").metrics
+
+
+def test_a_model_of_ones_own_is_sent_to_python(tmp_path: Path) -> None:
+    ow.save(nn.Sequential(nn.Conv2d(1, 1, 1)), tmp_path / "model.safetensors")
+    for command in (["observe", str(tmp_path)], ["compact", str(tmp_path), "--out", str(tmp_path)]):
+        with pytest.raises(ow.ArgumentError, match="from Python"):
+            CliRunner().invoke(app, command, catch_exceptions=False)
