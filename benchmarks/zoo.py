@@ -26,12 +26,12 @@ import torch
 from torch import nn
 
 import openwork as ow
-from openwork.capture import Captured, capture
+from openwork.capture import Captured, capture, difference
 from openwork.engine import compile
 from openwork.engine.compile import assemble
 from openwork.engine.graph import Conv
 from openwork.engine.tune import Choice, given
-from openwork.engine.verify import difference, verify
+from openwork.engine.verify import verify
 from openwork.kernels.native import extension as _C
 from openwork.models.zoo import import_zoo
 

@@ -14,8 +14,16 @@ struct Kernel {
   const char* (*refusal)(const Plan&);                        // null if the plan can run
 };
 
+// Register tiles of one kernel, (rows, vectors) each.
+struct TileSizes {
+  const int (*sizes)[2];
+  int count;
+};
+
 struct Kernels {
-  int lanes;  // floats in one vector
+  int lanes;                       // floats in one vector
+  int (*most_vectors)(int group);  // in a tile of a product
+  TileSizes row_tiles, tap_tiles;
   Kernel<SpmmPlan> spmm;
   Kernel<WinogradPlan> winograd;
   Kernel<DirectPlan> direct;

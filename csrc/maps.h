@@ -12,6 +12,8 @@ struct Pool {
   int out_height, out_width;
   bool average;        // else the maximum
   bool count_padding;  // averages divide by the whole window, not by the pixels inside
+  const float* shift;  // [channels], added to each output, or null
+  Activation activation;  // applied last
 };
 
 // Affine maps: output = input * scale[channel] + shift[channel], then the activation.

@@ -11,6 +11,9 @@ namespace openwork {
 // same filters. A multiple of the largest group.
 constexpr int filter_block = 64;
 
+// Of a kernel that is run as a sparse product.
+constexpr int most_taps = 1024;
+
 // Live connections of a sparse matrix, filters taken `group` at a time, inputs cut into chunks.
 struct Lists {
   int inputs;  // columns of the matrix
@@ -28,13 +31,16 @@ struct Lists {
   const float* weight;          // [positions][live]
 };
 
-// A 1x1 convolution or linear layer as sparse matrix times pixels.
+// A convolution as sparse matrix times gathered pixels: one column for each live (channel, tap).
 struct SpmmPlan {
   Geometry geometry;
   Epilogue epilogue;
   Lists lists;
+  const int32_t* channel;  // [inputs]
+  const uint16_t* tap;     // [inputs], ky * kernel_x + kx
+  bool plain;              // 1x1 with stride 1, unpadded; columns are all channels in order
   int vectors;    // most vectors of pixels in one tile
-  bool in_place;  // read whole tiles from the input itself instead of a packed copy
+  bool in_place;  // plain: read whole tiles from the input itself instead of a packed copy
 };
 
 // A 3x3 stride-1 convolution as one sparse product per position of the transformed tile.

@@ -23,11 +23,12 @@ struct Epilogue {
   Activation activation = Activation::none;
 };
 
-// All tensors are contiguous NCHW float32; `residual` has the output's shape or is null.
+// All tensors are NCHW float32, each image contiguous; `residual` is null or lies like the output.
 struct Run {
   const float* input;
   const float* residual;
   float* output;
+  int64_t in_image, out_image;  // floats from image to image
   float* workspace;  // as many floats as the kernel's workspace function says
   int batch;
   int threads;

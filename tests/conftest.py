@@ -1,8 +1,11 @@
-"""What the tests of several rooms share: places that cannot be written to."""
+"""What the tests of several rooms share: places that cannot be written to, other processes."""
 
 import contextlib
 import os
 import resource
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -54,3 +57,51 @@ def full_disk() -> Callable[[int], AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
 
     return limited
+
+
+@pytest.fixture
+def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """`start(script, *arguments, processes=n)`: a script of the test's folder, under torchrun."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(script: str, *arguments: object, processes: int = 0) -> subprocess.Popen[str]:
+        command = [sys.executable]
+        if processes:
+            command += ["-m", "torch.distributed.run", "--standalone"]
+            command += [f"--nproc_per_node={processes}"]
+        command += [str(request.path.parent / "scripts" / script), *map(str, arguments)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        pipe = subprocess.PIPE
+        # A session of its own, so that workers of torchrun can be ended with it.
+        started.append(
+            subprocess.Popen(
+                command,
+                env=environment,
+                stdout=pipe,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        return started[-1]
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+@pytest.fixture
+def finish(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., str]:
+    """As `start`, but waits for the end, which must be a good one; what was printed comes back."""
+
+    def run(script: str, *arguments: object, processes: int = 0) -> str:
+        process = start(script, *arguments, processes=processes)
+        printed, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, printed
+        return printed
+
+    return run

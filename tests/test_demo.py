@@ -45,3 +45,14 @@ def test_the_demo_compares_a_network_with_its_sparse_twin(tmp_path: Path) -> Non
         demo_module.demo(
             tmp_path / "demo", recipe=dataclasses.replace(recipe, seed=1), progress=False
         )
+
+
+@pytest.mark.usefixtures("few_images")
+def test_the_demo_takes_a_plan_of_ones_own(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(demo_module.RECIPE, epochs=1)
+    plan = ow.Plan({"features.17": {"pattern": "ssc", "groups": 4, "taps": 1}})
+    comparison = demo_module.demo(tmp_path, recipe=recipe, plan=plan, progress=False)
+    spared = 128 * 128 * 9 - 128 * 32
+    assert comparison.dense.parameters - comparison.sparse.parameters == spared
+    with pytest.raises(ow.CheckpointError, match="another plan"):
+        demo_module.demo(tmp_path, recipe=recipe, progress=False)

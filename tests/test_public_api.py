@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import subprocess
+import sys
 
 import pytest
 
@@ -31,6 +33,7 @@ EXPORTS = {
         "compile",
         "data",
         "densify_",
+        "grow_",
         "info",
         "load",
         "models",
@@ -38,6 +41,7 @@ EXPORTS = {
         "observe",
         "patterns",
         "profile",
+        "prune",
         "report",
         "save",
         "sparsify_",
@@ -47,25 +51,38 @@ EXPORTS = {
         "KINDS",
         "Pattern",
         "PatternSpec",
+        "Scatter",
+        "WindowAdjacency",
+        "Windows",
         "block",
+        "clash_free",
+        "clash_free_count",
         "dense",
         "depth_multiplier",
         "from_weight",
+        "grouped",
+        "grow",
         "layer_seed",
         "random",
+        "scatter",
+        "ssc",
+        "structured",
     ],
     "openwork.kernels": ["BACKENDS", "Backend", "sparse_conv2d", "sparse_linear"],
     "openwork.nn": [
         "LayerTable",
         "MemoryUse",
         "Plan",
+        "SSCBlock",
         "SparseConv2d",
         "SparseLayer",
         "SparseLinear",
         "count_macs",
         "densify_",
+        "grow_",
         "memory_use",
         "sparsify_",
+        "ssc_plan",
     ],
     "openwork.capture": ["Captured", "capture", "difference"],
     "openwork.channels": [
@@ -84,6 +101,7 @@ EXPORTS = {
         "Batch",
         "Batches",
         "DataSet",
+        "Morse",
         "Source",
         "Split",
         "load",
@@ -91,7 +109,26 @@ EXPORTS = {
     ],
     "openwork.models": ["ModelSource", "build", "describe", "names", "source_of"],
     "openwork.io": ["CheckpointInfo", "info", "load", "save"],
-    "openwork.train": ["EpochMetrics", "Evaluation", "Recipe", "evaluate", "fit"],
+    "openwork.prune": [
+        "LargestRatio",
+        "Score",
+        "Stage",
+        "StageResult",
+        "apply_",
+        "by_criterion",
+        "error_on",
+        "gradual",
+        "hold_out",
+        "in_stages_",
+        "in_steps",
+        "iterative",
+        "largest_ratio",
+        "one_shot",
+        "read_log",
+        "recalibrate_",
+        "search",
+    ],
+    "openwork.train": ["EpochMetrics", "Evaluation", "GrowthSchedule", "Recipe", "evaluate", "fit"],
     "openwork.engine": ["CompiledModel", "compile", "profile"],
     "openwork.report": [
         "Benchmark",
@@ -159,3 +196,13 @@ def test_errors_are_one_family_and_keep_to_pythons_own() -> None:
     assert all(issubclass(error, OpenworkError) for error in errors)
     assert issubclass(ow.ArgumentError, ValueError)
     assert issubclass(ow.MissingPackageError, ImportError)
+
+
+def test_what_only_training_and_pictures_need_is_imported_later() -> None:
+    heavy = ["lightning_fabric", "matplotlib", "pyarrow", "torch._dynamo"]
+    code = f"import sys, openwork; print([name for name in {heavy} if name in sys.modules])"
+    code += "; print(openwork.train.fit.__name__, openwork.report.compare.__name__)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == ["[]", "fit compare"]
+    with pytest.raises(AttributeError, match="'openwork' has no attribute 'no_such'"):
+        _ = ow.no_such

@@ -25,6 +25,7 @@ ROOMS = [
     "models",
     "io",
     "channels",
+    "prune",
     "engine",
     "train",
     "report",

@@ -102,8 +102,15 @@ void check(const Lists& l, int64_t entries) {
 
 void check(const SpmmPlan& plan) {
   const Geometry& g = plan.geometry;
-  if (g.kernel_y != 1 || g.kernel_x != 1 || g.pad_y != 0 || g.pad_x != 0)
-    fail("a sparse product needs a 1x1 kernel without padding");
+  const int taps = g.kernel_y * g.kernel_x;
+  require_range("kernel_y * kernel_x", taps, 1, most_taps);
+  for (int i = 0; i < plan.lists.inputs; ++i) {
+    require_range("channel", plan.channel[i], 0, g.in_channels - 1);
+    require_range("tap", plan.tap[i], 0, taps - 1);
+    if (plan.plain && plan.channel[i] != i)
+      fail("`channel` must be all channels in order for a plain 1x1 convolution");
+  }
+  if (plan.in_place && !plan.plain) fail("`in_place` needs a plain 1x1 convolution");
   require_range("vectors", plan.vectors, 1, 16);
 }
 

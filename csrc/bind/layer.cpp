@@ -46,9 +46,14 @@ void Layer::run(const Input& input, const Output& output, const std::optional<In
   if (static_cast<int64_t>(workspace.size()) < needed)
     throw std::invalid_argument("`workspace` has " + std::to_string(workspace.size()) +
                                 " floats, but this layer needs " + std::to_string(needed));
-  const Run run{input.data(),  residual ? residual->data() : nullptr,
-                output.data(), workspace.data(),
-                batch,         threads};
+  const Run run{input.data(),
+                residual ? residual->data() : nullptr,
+                output.data(),
+                static_cast<int64_t>(g.in_channels) * g.height * g.width,
+                static_cast<int64_t>(g.out_channels) * g.out_height * g.out_width,
+                workspace.data(),
+                batch,
+                threads};
   nb::gil_scoped_release release;
   run_kernel(run);
 }

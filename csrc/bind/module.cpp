@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
@@ -104,12 +105,21 @@ struct ListArrays {
 
 std::unique_ptr<Layer> make_spmm(const std::string& isa, const std::vector<int>& sizes,
                                  const Bias& bias, int activation, const ListArrays& arrays,
+                                 const Array<int32_t>& channel, const Array<uint16_t>& tap,
                                  int chunk, int group, int vectors, bool in_place) {
-  const Geometry geometry = geometry_of(sizes);
-  const Lists lists = arrays.view(geometry.in_channels, geometry.out_channels, chunk, group, 1);
-  const SpmmPlan plan{geometry, epilogue_of(geometry, bias, activation), lists, vectors, in_place};
+  const Geometry g = geometry_of(sizes);
+  const int inputs = static_cast<int>(channel.size());
+  require_size("tap", tap, inputs);
+  const Lists lists = arrays.view(inputs, g.out_channels, chunk, group, 1);
+  const bool plain = g.kernel_y == 1 && g.kernel_x == 1 && g.stride_y == 1 && g.stride_x == 1 &&
+                     g.pad_y == 0 && g.pad_x == 0 && inputs == g.in_channels;
+  const SpmmPlan plan{g,     epilogue_of(g, bias, activation), lists,   channel.data(), tap.data(),
+                      plain, vectors,                          in_place};
   check(plan);
-  return hold(plan, kernels_of(isa).spmm, arrays.owners(bias));
+  std::vector<nb::object> owners = arrays.owners(bias);
+  owners.push_back(nb::cast(channel));
+  owners.push_back(nb::cast(tap));
+  return hold(plan, kernels_of(isa).spmm, std::move(owners));
 }
 
 std::unique_ptr<Layer> make_winograd(const std::string& isa, const std::vector<int>& sizes,
@@ -169,6 +179,12 @@ std::vector<int64_t> tap_offsets(const std::vector<int>& sizes) {
   return offsets;
 }
 
+std::vector<std::pair<int, int>> pairs(const TileSizes& tiles) {
+  std::vector<std::pair<int, int>> found;
+  for (int i = 0; i < tiles.count; ++i) found.emplace_back(tiles.sizes[i][0], tiles.sizes[i][1]);
+  return found;
+}
+
 }  // namespace
 
 }  // namespace openwork
@@ -182,7 +198,22 @@ NB_MODULE(_C, m) {
   m.def(
       "lanes", [](const std::string& isa) { return kernels_of(isa).lanes; }, "isa"_a,
       "Floats in one vector of `isa`.");
+  m.def(
+      "most_vectors",
+      [](const std::string& isa, int group) {
+        if (group != 1 && group != 2 && group != 4)
+          throw std::invalid_argument("`group`=" + std::to_string(group) + " must be 1, 2 or 4");
+        return kernels_of(isa).most_vectors(group);
+      },
+      "isa"_a, "group"_a, "Most vectors in a tile of a sparse product.");
+  m.def(
+      "row_tiles", [](const std::string& isa) { return pairs(kernels_of(isa).row_tiles); }, "isa"_a,
+      "(rows, vectors) of the direct kernel's tiles.");
+  m.def(
+      "tap_tiles", [](const std::string& isa) { return pairs(kernels_of(isa).tap_tiles); }, "isa"_a,
+      "(rows, vectors) of the taps kernel's tiles.");
   m.attr("filter_block") = filter_block;
+  m.attr("most_taps") = most_taps;
   m.def("tap_offsets", tap_offsets, "geometry"_a);
 
   nb::class_<Layer>(m, "Layer", "One packed layer, ready to run; holds its arrays.")
@@ -203,7 +234,8 @@ NB_MODULE(_C, m) {
           "weight_start"_a.noconvert(), "index"_a.noconvert(), "weight"_a.noconvert());
 
   m.def("spmm", make_spmm, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(), "activation"_a,
-        "lists"_a, "chunk"_a, "group"_a, "vectors"_a, "in_place"_a);
+        "lists"_a, "channel"_a.noconvert(), "tap"_a.noconvert(), "chunk"_a, "group"_a, "vectors"_a,
+        "in_place"_a);
   m.def("winograd", make_winograd, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(),
         "activation"_a, "lists"_a, "chunk"_a, "group"_a, "vectors"_a, "output"_a);
   m.def("direct", make_direct, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(), "activation"_a,

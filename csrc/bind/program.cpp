@@ -16,6 +16,7 @@ namespace {
 
 using Tensor = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using Target = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
+using Seconds = nb::ndarray<double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 Activation activation_of(int number) {
   if (number < 0 || number > static_cast<int>(Activation::hardsigmoid))
@@ -31,6 +32,9 @@ class BoundProgram {
   int arena_slot(int64_t at, int64_t floats) {
     return program_.add_slot(Slot::Kind::arena, at, floats);
   }
+  int part(int whole, int64_t first, int64_t floats) {
+    return program_.add_part(whole, first, floats);
+  }
   int input(int64_t floats) {
     return program_.add_slot(Slot::Kind::input, program_.inputs(), floats);
   }
@@ -43,11 +47,13 @@ class BoundProgram {
     program_.add_step(layer_step(std::move(layer), native, at(input), at(output),
                                  residual ? &at(*residual) : nullptr));
   }
-  void pool(int input, int output, const std::vector<int>& n, bool average, bool count_padding) {
+  void pool(int input, int output, const std::vector<int>& n, bool average, bool count_padding,
+            std::vector<float> shift, int activation) {
     if (n.size() != 11) throw std::invalid_argument("`sizes` must be 11 whole numbers");
     const Pool pool{n[0], n[1], n[2], n[3], n[4],  n[5],    n[6],
-                    n[7], n[8], n[9], n[10], average, count_padding};
-    program_.add_step(pool_step(maps_, pool, at(input), at(output)));
+                    n[7], n[8], n[9], n[10], average, count_padding,
+                    nullptr, activation_of(activation)};
+    program_.add_step(pool_step(maps_, pool, std::move(shift), at(input), at(output)));
   }
   void mean(int input, int output) {
     program_.add_step(mean_step(maps_, at(input), at(output)));
@@ -64,13 +70,10 @@ class BoundProgram {
   void gate(int input, int gates, int output) {
     program_.add_step(gate_step(maps_, at(input), at(gates), at(output)));
   }
-  void copy(int source, int64_t first, int target, int64_t to, int64_t floats) {
-    program_.add_step(copy_step(at(source), first, at(target), to, floats));
-  }
+  void copy(int source, int target) { program_.add_step(copy_step(at(source), at(target))); }
+  void clear(int target) { program_.add_step(clear_step(at(target))); }
 
-  void clear(int target, int64_t to, int64_t floats) {
-    program_.add_step(clear_step(at(target), to, floats));
-  }
+  int steps() const { return program_.steps(); }
 
   int64_t arena(int batch, int threads) const {
     check_call(batch, threads);
@@ -78,10 +81,12 @@ class BoundProgram {
   }
 
   void run(const std::vector<Tensor>& inputs, const std::vector<Target>& outputs,
-           const Target& arena, int batch, int threads) const {
+           const Target& arena, int batch, int threads,
+           const std::optional<Seconds>& seconds) const {
     check_call(batch, threads);
     require("inputs", static_cast<int64_t>(inputs.size()), program_.inputs());
     require("outputs", static_cast<int64_t>(outputs.size()), program_.outputs());
+    if (seconds) require("seconds", static_cast<int64_t>(seconds->size()), program_.steps());
     std::vector<const float*> from;
     std::vector<float*> to;
     for (const Tensor& tensor : inputs) {
@@ -100,7 +105,7 @@ class BoundProgram {
                                   " floats, but the program needs " +
                                   std::to_string(program_.arena(batch, threads)));
     nb::gil_scoped_release release;
-    program_.run(from, to, arena.data(), batch, threads);
+    program_.run(from, to, arena.data(), batch, threads, seconds ? seconds->data() : nullptr);
   }
 
  private:
@@ -128,24 +133,29 @@ void bind_program(nb::module_& m) {
   nb::class_<BoundProgram>(m, "Program", "A network as steps over one arena.")
       .def(nb::init<const std::string&>(), "isa"_a)
       .def("arena_slot", &BoundProgram::arena_slot, "at"_a, "floats"_a)
+      .def("part", &BoundProgram::part, "whole"_a, "first"_a, "floats"_a,
+           "A slot for the same part of every image of another.")
       .def("input", &BoundProgram::input, "floats"_a)
       .def("output", &BoundProgram::output, "floats"_a)
       .def("layer", &BoundProgram::layer, "layer"_a, "input"_a, "output"_a,
            "residual"_a.none() = nb::none())
       .def("pool", &BoundProgram::pool, "input"_a, "output"_a, "sizes"_a, "average"_a,
-           "count_padding"_a)
+           "count_padding"_a, "shift"_a = std::vector<float>{}, "activation"_a = 0)
       .def("mean", &BoundProgram::mean, "input"_a, "output"_a)
       .def("add", &BoundProgram::add, "a"_a, "b"_a.none(), "output"_a, "activation"_a)
       .def("affine", &BoundProgram::affine, "input"_a, "output"_a, "scale"_a, "shift"_a,
            "activation"_a)
       .def("gate", &BoundProgram::gate, "input"_a, "gates"_a, "output"_a)
-      .def("copy", &BoundProgram::copy, "source"_a, "first"_a, "target"_a, "to"_a, "floats"_a)
-      .def("clear", &BoundProgram::clear, "target"_a, "to"_a, "floats"_a)
+      .def("copy", &BoundProgram::copy, "source"_a, "target"_a)
+      .def("clear", &BoundProgram::clear, "target"_a)
+      .def("steps", &BoundProgram::steps, "Steps added so far.")
       .def("arena", &BoundProgram::arena, "batch"_a, "threads"_a,
            "Floats that `run` needs as its arena.")
       // A converted copy of an output would be written to and thrown away.
       .def("run", &BoundProgram::run, "inputs"_a.noconvert(), "outputs"_a.noconvert(),
-           "arena"_a.noconvert(), "batch"_a, "threads"_a);
+           "arena"_a.noconvert(), "batch"_a, "threads"_a,
+           "seconds"_a.noconvert().none() = nb::none(),
+           "Run all steps; `seconds` receives what each of them takes.");
 }
 
 }  // namespace openwork

@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
 #include <string>
 
@@ -8,15 +9,15 @@ namespace openwork {
 
 const float* Frame::read(const Slot& slot) const {
   switch (slot.kind) {
-    case Slot::Kind::arena: return arena + slot.at * batch;
-    case Slot::Kind::input: return inputs[slot.at];
-    case Slot::Kind::output: return outputs[slot.at];
+    case Slot::Kind::arena: return arena + slot.at * batch + slot.first;
+    case Slot::Kind::input: return inputs[slot.at] + slot.first;
+    case Slot::Kind::output: return outputs[slot.at] + slot.first;
   }
   return nullptr;
 }
 
 float* Frame::write(const Slot& slot) const {
-  return slot.kind == Slot::Kind::arena ? arena + slot.at * batch : outputs[slot.at];
+  return (slot.kind == Slot::Kind::arena ? arena + slot.at * batch : outputs[slot.at]) + slot.first;
 }
 
 int Program::add_slot(Slot::Kind kind, int64_t at, int64_t floats) {
@@ -33,7 +34,19 @@ int Program::add_slot(Slot::Kind kind, int64_t at, int64_t floats) {
   if (kind == Slot::Kind::input) number(input_floats_, inputs_);
   if (kind == Slot::Kind::output) number(output_floats_, outputs_);
   if (kind == Slot::Kind::arena) image_ = std::max(image_, at + floats);
-  slots_.push_back({kind, at, floats});
+  slots_.push_back({kind, at, floats, floats});
+  return static_cast<int>(slots_.size()) - 1;
+}
+
+int Program::add_part(int whole, int64_t first, int64_t floats) {
+  Slot part = slot(whole);
+  if (first < 0 || floats < 1 || first > part.floats - floats)
+    throw std::invalid_argument("`floats`=" + std::to_string(floats) + " from " +
+                                std::to_string(first) + " on are no part of slot " +
+                                std::to_string(whole));
+  part.first += first;
+  part.floats = floats;
+  slots_.push_back(part);
   return static_cast<int>(slots_.size()) - 1;
 }
 
@@ -45,8 +58,11 @@ const Slot& Program::slot(int number) const {
 
 bool Program::overlap(const Slot& a, const Slot& b) {
   if (a.kind != b.kind) return false;
+  if (a.at == b.at && a.image == b.image)
+    return a.first < b.first + b.floats && b.first < a.first + a.floats;
+  // Images of one lie between images of the other: apart only if the whole tensors are.
   if (a.kind != Slot::Kind::arena) return a.at == b.at;
-  return a.at < b.at + b.floats && b.at < a.at + a.floats;
+  return a.at < b.at + b.image && b.at < a.at + a.image;
 }
 
 int64_t Program::workspace(int batch, int threads) const {
@@ -61,10 +77,18 @@ int64_t Program::arena(int batch, int threads) const {
 }
 
 void Program::run(const std::vector<const float*>& inputs, const std::vector<float*>& outputs,
-                  float* arena, int batch, int threads) const {
+                  float* arena, int batch, int threads, double* seconds) const {
   float* workspace = arena + (image_ * batch + 15) / 16 * 16;
   const Frame frame{arena, inputs, outputs, workspace, batch, threads};
-  for (const auto& step : steps_) step->run(frame);
+  if (!seconds) {
+    for (const auto& step : steps_) step->run(frame);
+    return;
+  }
+  for (const auto& step : steps_) {
+    const auto began = std::chrono::steady_clock::now();
+    step->run(frame);
+    *seconds++ = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  }
 }
 
 }  // namespace openwork

@@ -12,12 +12,15 @@ namespace openwork {
 constexpr int64_t most_floats = int64_t{1} << 40;  // of a slot, per image
 constexpr int most_batch = 1 << 20;
 
-// Where a tensor lies. Sizes and offsets are floats per image; a batch multiplies both.
+// Where a tensor lies: whole, or the same part of every image of a larger one. Sizes and offsets
+// are floats per image; a batch multiplies those of whole tensors.
 struct Slot {
   enum class Kind { arena, input, output };
   Kind kind;
-  int64_t at;      // offset in the arena, or number of the input or output
+  int64_t at;      // of the whole tensor: offset in the arena, or number of the input or output
   int64_t floats;
+  int64_t image;      // of the whole tensor
+  int64_t first = 0;  // of this part within each image
 };
 
 // One call's memory.
@@ -49,17 +52,21 @@ class Program {
   // Returns the slot's number. Slots in the arena may share memory; the planner sees to it that
   // they do so only where their lives do not overlap.
   int add_slot(Slot::Kind kind, int64_t at, int64_t floats);
+  // Likewise for `floats` of each image of the slot `whole`, from `first` on.
+  int add_part(int whole, int64_t first, int64_t floats);
   const Slot& slot(int number) const;
   // Whether the two share memory.
   static bool overlap(const Slot& a, const Slot& b);
   void add_step(std::unique_ptr<Step> step) { steps_.push_back(std::move(step)); }
 
   int64_t arena(int batch, int threads) const;  // floats, workspace included
+  // `seconds`: one place for what each step takes, or null.
   void run(const std::vector<const float*>& inputs, const std::vector<float*>& outputs,
-           float* arena, int batch, int threads) const;
+           float* arena, int batch, int threads, double* seconds = nullptr) const;
 
   int inputs() const { return inputs_; }
   int outputs() const { return outputs_; }
+  int steps() const { return static_cast<int>(steps_.size()); }
   int64_t input_floats(int number) const { return input_floats_[number]; }
   int64_t output_floats(int number) const { return output_floats_[number]; }
 

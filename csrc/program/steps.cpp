@@ -1,12 +1,16 @@
 #include "steps.h"
 
+#include <algorithm>
 #include <cstring>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 
 namespace openwork {
 
 namespace {
+
+constexpr int64_t copied = 16384;  // floats that one thread copies at a time
 
 void require(const char* what, int64_t found, int64_t wanted) {
   if (found != wanted)
@@ -41,11 +45,17 @@ class LayerStep final : public Step {
     }
   }
   void run(const Frame& f) const override {
-    layer_.run_unchecked({f.read(input_), has_residual_ ? f.read(residual_) : nullptr,
-                          f.write(output_), f.workspace, f.batch, f.threads});
+    // Kernels find the residual of a pixel where its output is, images apart alike.
+    const bool alike = !has_residual_ || residual_.image == output_.image;
+    const int batch = alike ? f.batch : 1;
+    for (int64_t image = 0; image < f.batch; image += batch)
+      layer_.run_unchecked({f.read(input_) + image * input_.image,
+                            has_residual_ ? f.read(residual_) + image * residual_.image : nullptr,
+                            f.write(output_) + image * output_.image, input_.image, output_.image,
+                            f.workspace, batch, f.threads});
   }
   int64_t workspace(int batch, int threads) const override {
-    return layer_.workspace(batch, threads);
+    return std::max(layer_.workspace(1, threads), layer_.workspace(batch, threads));
   }
 
  private:
@@ -76,6 +86,15 @@ class BodyStep final : public Step {
   Body body_;
 };
 
+// Calls `body(image, batch)` for the whole batch, or image by image where one of `slots` is a part.
+template <class Body>
+void over_images(const Frame& frame, std::initializer_list<const Slot*> slots, const Body& body) {
+  bool whole = true;
+  for (const Slot* slot : slots) whole = whole && slot->image == slot->floats;
+  if (whole) return body(0, frame.batch);
+  for (int64_t image = 0; image < frame.batch; ++image) body(image, 1);
+}
+
 template <class Body>
 std::unique_ptr<Step> step_of(Body body) {
   return std::make_unique<BodyStep<Body>>(std::move(body));
@@ -89,8 +108,8 @@ std::unique_ptr<Step> layer_step(nb::object owner, const Layer& layer, const Slo
   return std::make_unique<LayerStep>(std::move(owner), layer, input, output, residual);
 }
 
-std::unique_ptr<Step> pool_step(const Maps& maps, const Pool& pool, const Slot& input,
-                                const Slot& output) {
+std::unique_ptr<Step> pool_step(const Maps& maps, const Pool& pool, std::vector<float> shift,
+                                const Slot& input, const Slot& output) {
   const int sizes[] = {pool.channels, pool.height, pool.width, pool.out_height, pool.out_width};
   for (int size : sizes)
     if (size < 1 || size > 1 << 20)
@@ -102,8 +121,15 @@ std::unique_ptr<Step> pool_step(const Maps& maps, const Pool& pool, const Slot& 
   require("input", input.floats, static_cast<int64_t>(pool.channels) * pool.height * pool.width);
   require("output", output.floats,
           static_cast<int64_t>(pool.channels) * pool.out_height * pool.out_width);
-  return step_of([&maps, pool, input, output](const Frame& f) {
-    maps.pool(pool, f.read(input), f.write(output), f.batch, f.threads);
+  if (!shift.empty() && shift.size() != static_cast<size_t>(pool.channels))
+    throw std::invalid_argument("`shift` must have one entry for each channel");
+  return step_of([&maps, pool, input, output, shift = std::move(shift)](const Frame& f) {
+    Pool shifted = pool;
+    shifted.shift = shift.empty() ? nullptr : shift.data();
+    over_images(f, {&input, &output}, [&](int64_t image, int batch) {
+      maps.pool(shifted, f.read(input) + image * input.image, f.write(output) + image * output.image,
+                batch, f.threads);
+    });
   });
 }
 
@@ -113,8 +139,10 @@ std::unique_ptr<Step> mean_step(const Maps& maps, const Slot& input, const Slot&
   if (input.floats % output.floats)
     throw std::invalid_argument("a mean's input must hold whole maps for its output");
   return step_of([&maps, input, output](const Frame& f) {
-    maps.mean(f.read(input), f.write(output), output.floats * f.batch,
-              input.floats / output.floats, f.threads);
+    over_images(f, {&input, &output}, [&](int64_t image, int batch) {
+      maps.mean(f.read(input) + image * input.image, f.write(output) + image * output.image,
+                output.floats * batch, input.floats / output.floats, f.threads);
+    });
   });
 }
 
@@ -126,8 +154,11 @@ std::unique_ptr<Step> add_step(const Maps& maps, const Slot& a, const Slot* b, c
   const bool has_b = b != nullptr;
   const Slot other = b ? *b : a;
   return step_of([=, &maps](const Frame& f) {
-    maps.add(f.read(a), has_b ? f.read(other) : nullptr, f.write(output), a.floats * f.batch,
-             activation, f.threads);
+    over_images(f, {&a, &other, &output}, [&](int64_t image, int batch) {
+      maps.add(f.read(a) + image * a.image,
+               has_b ? f.read(other) + image * other.image : nullptr,
+               f.write(output) + image * output.image, a.floats * batch, activation, f.threads);
+    });
   });
 }
 
@@ -140,8 +171,11 @@ std::unique_ptr<Step> affine_step(const Maps& maps, std::vector<float> scale,
   if (channels == 0 || scale.size() != shift.size() || input.floats % channels)
     throw std::invalid_argument("`scale` and `shift` must have one entry for each channel");
   return step_of([=, &maps, scale = std::move(scale), shift = std::move(shift)](const Frame& f) {
-    maps.affine({scale.data(), shift.data(), activation}, f.read(input), f.write(output), f.batch,
-                channels, input.floats / channels, f.threads);
+    over_images(f, {&input, &output}, [&](int64_t image, int batch) {
+      maps.affine({scale.data(), shift.data(), activation}, f.read(input) + image * input.image,
+                  f.write(output) + image * output.image, batch, channels, input.floats / channels,
+                  f.threads);
+    });
   });
 }
 
@@ -153,35 +187,37 @@ std::unique_ptr<Step> gate_step(const Maps& maps, const Slot& input, const Slot&
   if (input.floats % gates.floats)
     throw std::invalid_argument("`gates` must have one entry for each map of the input");
   return step_of([&maps, input, gates, output](const Frame& f) {
-    maps.gate(f.read(input), f.read(gates), f.write(output), gates.floats * f.batch,
-              input.floats / gates.floats, f.threads);
+    over_images(f, {&input, &gates, &output}, [&](int64_t image, int batch) {
+      maps.gate(f.read(input) + image * input.image, f.read(gates) + image * gates.image,
+                f.write(output) + image * output.image, gates.floats * batch,
+                input.floats / gates.floats, f.threads);
+    });
   });
 }
 
-std::unique_ptr<Step> copy_step(const Slot& source, int64_t first, const Slot& target, int64_t at,
-                                int64_t floats) {
+std::unique_ptr<Step> copy_step(const Slot& source, const Slot& target) {
   require_writable(target);
   require_apart(target, source);
-  if (first < 0 || at < 0 || floats < 1 || first > source.floats - floats ||
-      at > target.floats - floats)
-    throw std::invalid_argument("a copy must lie within its source and its target");
+  require("target", target.floats, source.floats);
   return step_of([=](const Frame& f) {
-    const float* from = f.read(source) + first;
-    float* to = f.write(target) + at;
-    for (int64_t image = 0; image < f.batch; ++image)
-      std::memcpy(to + image * target.floats, from + image * source.floats,
-                  sizeof(float) * static_cast<size_t>(floats));
+    const int64_t pieces = (source.floats + copied - 1) / copied;
+    const float* from = f.read(source);
+    float* to = f.write(target);
+#pragma omp parallel for num_threads(f.threads) if (f.threads > 1)
+    for (int64_t item = 0; item < pieces * f.batch; ++item) {
+      const int64_t image = item / pieces, at = item % pieces * copied;
+      std::memcpy(to + image * target.image + at, from + image * source.image + at,
+                  sizeof(float) * static_cast<size_t>(std::min(copied, source.floats - at)));
+    }
   });
 }
 
-std::unique_ptr<Step> clear_step(const Slot& target, int64_t at, int64_t floats) {
+std::unique_ptr<Step> clear_step(const Slot& target) {
   require_writable(target);
-  if (at < 0 || floats < 1 || at > target.floats - floats)
-    throw std::invalid_argument("zeros must lie within their target");
   return step_of([=](const Frame& f) {
     for (int64_t image = 0; image < f.batch; ++image)
-      std::memset(f.write(target) + image * target.floats + at, 0,
-                  sizeof(float) * static_cast<size_t>(floats));
+      std::memset(f.write(target) + image * target.image, 0,
+                  sizeof(float) * static_cast<size_t>(target.floats));
   });
 }
 

@@ -11,8 +11,9 @@ namespace openwork {
 
 std::unique_ptr<Step> layer_step(nb::object owner, const Layer& layer, const Slot& input,
                                  const Slot& output, const Slot* residual);
-std::unique_ptr<Step> pool_step(const Maps& maps, const Pool& pool, const Slot& input,
-                                const Slot& output);
+// `shift` has one entry for each channel, or none; it takes the place of `pool`'s own.
+std::unique_ptr<Step> pool_step(const Maps& maps, const Pool& pool, std::vector<float> shift,
+                                const Slot& input, const Slot& output);
 std::unique_ptr<Step> mean_step(const Maps& maps, const Slot& input, const Slot& output);
 // `b` may be null: the activation alone.
 std::unique_ptr<Step> add_step(const Maps& maps, const Slot& a, const Slot* b, const Slot& output,
@@ -22,10 +23,8 @@ std::unique_ptr<Step> affine_step(const Maps& maps, std::vector<float> scale,
                                   const Slot& input, const Slot& output);
 std::unique_ptr<Step> gate_step(const Maps& maps, const Slot& input, const Slot& gates,
                                 const Slot& output);
-// Channels of `source` [first, first + floats) to `target` from `at` on, in floats per image.
-std::unique_ptr<Step> copy_step(const Slot& source, int64_t first, const Slot& target, int64_t at,
-                                int64_t floats);
-// Zeros to `target` from `at` on, in floats per image.
-std::unique_ptr<Step> clear_step(const Slot& target, int64_t at, int64_t floats);
+std::unique_ptr<Step> copy_step(const Slot& source, const Slot& target);
+// Zeros.
+std::unique_ptr<Step> clear_step(const Slot& target);
 
 }  // namespace openwork

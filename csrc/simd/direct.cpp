@@ -1,6 +1,4 @@
 // f32-conv-direct: whole live kernels, one loaded input vector feeds every row that needs it.
-#include <omp.h>
-
 #include "epilogue.h"
 #include "planes.h"
 #include "table.h"
@@ -10,39 +8,31 @@ namespace openwork::OPENWORK_NAMESPACE {
 
 namespace {
 
-template <int KY, int KX, int SY, int SX>
+template <int KY, int KX>
 struct Shape {
-  static constexpr int ky = KY, kx = KX, sy = SY, sx = SX;
+  static constexpr int ky = KY, kx = KX;
 };
 
 template <class... S>
 struct Shapes {};
 
-// Others run tap by tap (taps.cpp): these are the shapes of common networks.
-using AllShapes = Shapes<Shape<3, 3, 1, 1>, Shape<3, 3, 2, 2>, Shape<5, 5, 1, 1>, Shape<7, 1, 1, 1>,
-                         Shape<1, 7, 1, 1>, Shape<3, 1, 1, 1>, Shape<1, 3, 1, 1>>;
+// Where row reuse beats gathered pixels (spmm.cpp): few channels or large kernels, low densities.
+using AllShapes = Shapes<Shape<3, 3>, Shape<5, 5>>;
 
-// Adds one live kernel to the tile. Column by column: input row r of a y phase feeds output row
-// r - j through tap ky = phase + SY * j.
+// Adds one live kernel to the tile. Column by column: input row r feeds output row r - ky.
 template <class S, int R, int V>
 OPENWORK_INLINE void add_kernel(vec (&sum)[R][V], const float* x, const PlanesLayout& layout,
                                 const float* weight) {
 #pragma GCC unroll 8
   for (int kx = 0; kx < S::kx; ++kx, weight += S::ky) {
-#pragma GCC unroll 4
-    for (int phase = 0; phase < (S::sy < S::ky ? S::sy : S::ky); ++phase) {
-      const float* in = x + (phase * S::sx + kx % S::sx) * layout.plane + kx / S::sx;
-      const int taps = (S::ky - 1 - phase) / S::sy;
 #pragma GCC unroll 24
-      for (int r = 0; r < R + taps; ++r) {
+    for (int r = 0; r < R + S::ky - 1; ++r) {
 #pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) {
-          const vec held = load(in + r * layout.columns + v * lanes);
+      for (int v = 0; v < V; ++v) {
+        const vec held = load(x + kx + r * layout.columns + v * lanes);
 #pragma GCC unroll 8
-          for (int j = 0; j <= taps; ++j)
-            if (r - j >= 0 && r - j < R)
-              sum[r - j][v] += broadcast(weight[phase + S::sy * j]) * held;
-        }
+        for (int ky = 0; ky < S::ky; ++ky)
+          if (r - ky >= 0 && r - ky < R) sum[r - ky][v] += broadcast(weight[ky]) * held;
       }
     }
   }
@@ -50,7 +40,7 @@ OPENWORK_INLINE void add_kernel(vec (&sum)[R][V], const float* x, const PlanesLa
 
 template <class S, int R, int V>
 void run_tile(const DirectPlan& plan, const PlanesLayout& layout, const Finish& finish,
-              const float* planes, int image, int filter, int y, int x) {
+              const float* planes, int64_t image, int filter, int y, int x) {
   const Geometry& g = plan.geometry;
   vec sum[R][V];
   const vec bias = finish.bias(filter);
@@ -63,8 +53,7 @@ void run_tile(const DirectPlan& plan, const PlanesLayout& layout, const Finish& 
     add_kernel<S, R, V>(sum, at + plan.index[i] * layout.channel, layout,
                         plan.weight + i * (S::ky * S::kx));
   const int64_t out =
-      ((static_cast<int64_t>(image) * g.out_channels + filter) * g.out_height + y) * g.out_width +
-      x;
+      image + (static_cast<int64_t>(filter) * g.out_height + y) * g.out_width + x;
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
     if (y + r >= g.out_height) break;
@@ -77,30 +66,16 @@ void run_shape(const DirectPlan& plan, const Run& run) {
   const Geometry& g = plan.geometry;
   const PlanesLayout layout(g);
   const Finish finish(plan.epilogue, run);
-  const int64_t in_image = static_cast<int64_t>(g.in_channels) * g.height * g.width;
-  const int down = ceil_div(g.out_height, R), across = ceil_div(g.out_width, V * lanes);
-#pragma omp parallel num_threads(run.threads) if (run.threads > 1)
-  for (int image = 0; image < run.batch; ++image) {
-#pragma omp for schedule(static)
-    for (int channel = 0; channel < g.in_channels; ++channel)
-      pad_channel(g, layout,
-                  run.input + image * in_image + static_cast<int64_t>(channel) * g.height * g.width,
-                  run.workspace + channel * layout.channel);
-    // All filters pass over one row of tiles before the next: its inputs stay in cache.
-#pragma omp for schedule(dynamic, 4) collapse(2)
-    for (int tile_y = 0; tile_y < down; ++tile_y)
-      for (int filter = 0; filter < g.out_channels; ++filter)
-        for (int tile_x = 0; tile_x < across; ++tile_x)
-          run_tile<S, R, V>(plan, layout, finish, run.workspace, image, filter, tile_y * R,
-                            tile_x * V * lanes);
-  }
+  over_tiles(g, layout, run, ceil_div(g.out_height, R), ceil_div(g.out_width, V * lanes),
+             [&](int64_t image, int filter, int y, int x) {
+               run_tile<S, R, V>(plan, layout, finish, run.workspace, image * run.out_image, filter,
+                                 y * R, x * V * lanes);
+             });
 }
 
 template <class Body, class... S>
 OPENWORK_INLINE bool with_shape(Shapes<S...>, const Geometry& g, const Body& body) {
-  return ((g.kernel_y == S::ky && g.kernel_x == S::kx && g.stride_y == S::sy &&
-           g.stride_x == S::sx && (body(S{}), true)) ||
-          ...);
+  return ((g.kernel_y == S::ky && g.kernel_x == S::kx && (body(S{}), true)) || ...);
 }
 
 void run(const DirectPlan& plan, const Run& run) {
@@ -110,16 +85,15 @@ void run(const DirectPlan& plan, const Run& run) {
   });
 }
 
-// Tiles that hang over the map's edge read beyond the last channel, by less than one tile.
 int64_t workspace(const DirectPlan& plan, int, int) {
-  const PlanesLayout layout(plan.geometry);
-  return layout.image + static_cast<int64_t>(plan.rows) * layout.columns +
-         (plan.vectors + 1) * lanes;
+  return padded_floats(plan.geometry, plan.rows, plan.vectors);
 }
 
 const char* refusal(const DirectPlan& plan) {
-  if (plan.geometry.dilation_y != 1 || plan.geometry.dilation_x != 1) return "dilated";
-  if (!with_shape(AllShapes{}, plan.geometry, [](auto) {})) return "no template for this kernel";
+  const Geometry& g = plan.geometry;
+  if (g.dilation_y != 1 || g.dilation_x != 1) return "dilated";
+  if (g.stride_y != 1 || g.stride_x != 1) return "strided";
+  if (!with_shape(AllShapes{}, g, [](auto) {})) return "no template for this kernel";
   if (!with_rows(RowTiles{}, plan.rows, plan.vectors, []<int R, int V>() {})) return "no such tile";
   return nullptr;
 }

@@ -5,9 +5,11 @@
 
 namespace openwork::OPENWORK_NAMESPACE {
 
-// exp(x), error below 2 ulp on [-87, 88], saturating outside; NaN stays NaN.
+// exp(x), error below 2 ulp on [-87, 88]; infinite from 88.4 on, never below exp(-87); NaN stays
+// NaN.
 OPENWORK_INLINE vec exponential(vec x) {
-  x = x > 88.f ? broadcast(88.f) : x;
+  // From 127.5 / log2(e) on, the exponent below is that of infinity.
+  x = x > 89.f ? broadcast(89.f) : x;
   x = x < -87.f ? broadcast(-87.f) : x;
   const vec scaled = x * 1.44269504f;
   // Adding and taking away 1.5 * 2^23 rounds to the nearest whole number.

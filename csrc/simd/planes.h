@@ -51,4 +51,29 @@ OPENWORK_INLINE void pad_channel(const Geometry& g, const PlanesLayout& layout, 
       }
 }
 
+// Pads each image into the workspace and calls `body(image, filter, tile_y, tile_x)` for the tiles
+// of all its maps. All filters pass over one row of tiles before the next: its inputs stay in cache.
+template <class Body>
+void over_tiles(const Geometry& g, const PlanesLayout& layout, const Run& run, int down, int across,
+                const Body& body) {
+  const int64_t in_map = static_cast<int64_t>(g.height) * g.width;
+#pragma omp parallel num_threads(run.threads) if (run.threads > 1)
+  for (int image = 0; image < run.batch; ++image) {
+#pragma omp for schedule(static)
+    for (int channel = 0; channel < g.in_channels; ++channel)
+      pad_channel(g, layout, run.input + image * run.in_image + channel * in_map,
+                  run.workspace + channel * layout.channel);
+#pragma omp for schedule(dynamic, 4) collapse(2)
+    for (int tile_y = 0; tile_y < down; ++tile_y)
+      for (int filter = 0; filter < g.out_channels; ++filter)
+        for (int tile_x = 0; tile_x < across; ++tile_x) body(image, filter, tile_y, tile_x);
+  }
+}
+
+// Tiles that hang over the map's edge read beyond the last channel, by less than one tile.
+OPENWORK_INLINE int64_t padded_floats(const Geometry& g, int rows, int vectors) {
+  const PlanesLayout layout(g);
+  return layout.image + static_cast<int64_t>(rows) * layout.columns + (vectors + 1) * lanes;
+}
+
 }  // namespace openwork::OPENWORK_NAMESPACE

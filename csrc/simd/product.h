@@ -161,6 +161,80 @@ OPENWORK_INLINE void product_chunk(const Lists& lists, int chunk, const float* w
   }
 }
 
+// Positions of a Winograd tile that walk together where a block is one vector: their filters' inputs
+// have the same places, and several sums wait less for each other than one.
+constexpr int positions_together(int group) { return registers == 16 && group == 4 ? 2 : 4; }
+
+// One vector at each of P positions: position p reads at x + p * in_slab, weighs with
+// weight + p * live and writes to y + p * out_slab.
+template <int P, int G>
+struct Positions {
+  const float* x;
+  int64_t in_slab;
+  int64_t live;
+  float* y;
+  int64_t out_slab;
+
+  // The inputs read by exactly the filters in `Mask`.
+  template <int Mask>
+  OPENWORK_INLINE_MEMBER void walk_shared(vec (&sum)[G][P], const float* from, Cursor& at,
+                                          int count) const {
+    const uint16_t* index = at.index;
+    const float* weight = at.weight;
+    for (const uint16_t* end = index + count; index != end; ++index) {
+      const float* in = from + *index * lanes;
+      vec held[P];
+#pragma GCC unroll 4
+      for (int p = 0; p < P; ++p) held[p] = load(in + p * in_slab);
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g) {
+        if (!(Mask >> g & 1)) continue;
+#pragma GCC unroll 4
+        for (int p = 0; p < P; ++p) sum[g][p] += broadcast(weight[p * live]) * held[p];
+        ++weight;
+      }
+    }
+    at.index = index;
+    at.weight = weight;
+  }
+
+  template <int Mask>
+  OPENWORK_INLINE_MEMBER void walk(vec (&sum)[G][P], const float* from, Cursor& at,
+                                   const uint16_t* count) const {
+    walk_shared<Mask>(sum, from, at, count[Mask - 1]);
+    if constexpr (Mask + 1 < 1 << G) walk<Mask + 1>(sum, from, at, count);
+  }
+
+  void multiply(const Lists& lists, const float* weight, const Share& share) const {
+    constexpr int masks = (1 << G) - 1;
+    if (share.first >= share.last) return;
+    for (int chunk = 0; chunk < lists.chunks; ++chunk) {
+      const float* from = x + static_cast<int64_t>(chunk) * lists.chunk * lanes;
+      int64_t slot = static_cast<int64_t>(chunk) * lists.groups + share.first;
+      Cursor at{lists.index + lists.entry_start[slot], weight + lists.weight_start[slot]};
+      for (int group = share.first; group < share.last; ++group, ++slot) {
+        const int32_t* row = lists.row + slot * G;
+        vec sum[G][P];
+#pragma GCC unroll 4
+        for (int g = 0; g < G; ++g)
+#pragma GCC unroll 4
+          for (int p = 0; p < P; ++p)
+            sum[g][p] = chunk > 0 && row[g] >= 0
+                            ? load(y + p * out_slab + static_cast<int64_t>(row[g]) * lanes)
+                            : vec{};
+        walk<1>(sum, from, at, lists.count + slot * masks);
+#pragma GCC unroll 4
+        for (int g = 0; g < G; ++g) {
+          if (row[g] < 0) continue;
+#pragma GCC unroll 4
+          for (int p = 0; p < P; ++p)
+            store(y + p * out_slab + static_cast<int64_t>(row[g]) * lanes, sum[g][p]);
+        }
+      }
+    }
+  }
+};
+
 // Calls `body.template operator()<V, G>()` for the tile at hand.
 template <int V = 1, class Body>
 OPENWORK_INLINE void with_tile(int vectors, int group, const Body& body) {

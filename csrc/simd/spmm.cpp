@@ -1,8 +1,9 @@
-// f32-conv1x1-spmm: sparse matrix times pixels.
+// f32-conv1x1-spmm, f32-conv-spmm: sparse matrix times pixels. The matrix has one column for each
+// live (channel, tap); a tile's rows are gathered before they are multiplied.
 #include <omp.h>
 
 #include "epilogue.h"
-#include "pixels.h"
+#include "gather.h"
 #include "product.h"
 #include "table.h"
 
@@ -28,28 +29,36 @@ struct Tiling {
   int64_t begin(int64_t tile) const { return vectors * tile / tiles; }
 };
 
-int64_t packed_floats(const SpmmPlan& plan) {
-  return static_cast<int64_t>(plan.lists.chunk) * plan.vectors * lanes;
-}
+// One thread's part of the workspace.
+struct Scratch {
+  int64_t packed, partial, gather;  // floats of each
 
-int64_t floats_per_thread(const SpmmPlan& plan) {
-  const int64_t partial = plan.lists.chunks > 1 ? plan.lists.rows : 0;
-  return packed_floats(plan) + partial * plan.vectors * lanes;
-}
+  explicit Scratch(const SpmmPlan& plan) {
+    const int64_t tile = static_cast<int64_t>(plan.vectors) * lanes;
+    packed = plan.lists.chunk * tile;
+    partial = plan.lists.chunks > 1 ? plan.lists.rows * tile : 0;
+    gather = round_up(Gather::floats(plan.geometry, plan.vectors), 16);
+  }
+  int64_t all() const { return packed + partial + gather; }
+};
 
 // Pixels [begin, end) of one share of the filters. `more`: this thread goes on with the next tile.
 template <int V, int G>
 void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, const Share& share,
-              bool more, float* scratch) {
+              bool more, float* memory) {
   const Lists& lists = plan.lists;
   const Geometry& geometry = plan.geometry;
   const int64_t in_map = static_cast<int64_t>(geometry.height) * geometry.width;
   const int64_t out_map = static_cast<int64_t>(geometry.out_height) * geometry.out_width;
   const PixelTile tile(geometry, begin, end);
+  const PixelRun& start = tile.run[0];
   const int count = static_cast<int>(end - begin);
-  const bool in_place = plan.in_place && tile.step == 1 && tile.runs == 1 && count == V * lanes;
-  float* packed = scratch;
-  float* partial = scratch + packed_floats(plan);
+  const bool in_place = plan.in_place && tile.runs == 1 && count == V * lanes;
+  const Scratch scratch(plan);
+  float* packed = memory;
+  float* partial = packed + scratch.packed;
+  Gather gather(geometry, run.in_image, V, partial + scratch.partial);
+  if (!in_place) gather.find(begin, end);
   const Finish finish(plan.epilogue, run);
 
   const auto write = [&](int row, const vec(&sum)[V]) {
@@ -58,41 +67,44 @@ void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, 
       vec biased[V];
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) biased[v] = sum[v] + bias;
-      return finish.line<V>(biased, tile.run[0].output + row * out_map, count);
+      return finish.line<V>(biased, start.image * run.out_image + row * out_map + start.pixel,
+                            count);
     }
     float line[(V + 1) * lanes];
     for (int v = 0; v < V; ++v) store(line + v * lanes, sum[v] + bias);
     for (int r = 0; r < tile.runs; ++r) {
       const PixelRun& piece = tile.run[r];
+      const int64_t to = piece.image * run.out_image + row * out_map + piece.pixel;
       for (int i = 0; i < piece.count; i += lanes)
-        finish.upto(load(line + piece.first + i), piece.output + row * out_map + i,
-                    piece.count - i);
+        finish.upto(load(line + piece.first + i), to + i, piece.count - i);
     }
   };
 
   for (int chunk = 0; chunk < lists.chunks; ++chunk) {
     const int from = chunk * lists.chunk;
     const int to = smaller(from + lists.chunk, lists.inputs);
+    const float* first = run.input + start.image * run.in_image + start.pixel + from * in_map;
     const float* x = packed;
     int64_t stride = V * lanes;
     if (in_place) {
-      x = run.input + tile.run[0].input + from * in_map;
+      x = first;
       stride = in_map;
     } else {
-      tile.pack(run.input, in_map, from, to, V * lanes, packed);
+      for (int i = from; i < to; ++i)
+        gather.read<V>(run.input + plan.channel[i] * in_map, plan.tap[i],
+                       packed + (i - from) * stride);
     }
-    const Ahead ahead =
-        tile.runs == 1 && more
-            ? Ahead{run.input + tile.run[0].input + V * lanes + from * in_map, in_map, V * lanes,
-                    to - from, ceil_div(to - from, share.last - share.first)}
-            : Ahead{};
+    const Ahead ahead = plan.plain && tile.runs == 1 && more
+                            ? Ahead{first + V * lanes, in_map, V * lanes, to - from,
+                                    ceil_div(to - from, share.last - share.first)}
+                            : Ahead{};
     product_chunk<V, G>(lists, chunk, lists.weight, x, stride, partial, share, write, ahead);
   }
 }
 
 void run(const SpmmPlan& plan, const Run& run) {
   const Tiling tiling(plan, run.batch, run.threads);
-  const int64_t scratch = floats_per_thread(plan);
+  const int64_t scratch = Scratch(plan).all();
   const int64_t items = tiling.tiles * tiling.parts;
 #pragma omp parallel for num_threads(run.threads) schedule(dynamic, 1) if (run.threads > 1)
   for (int64_t item = 0; item < items; ++item) {
@@ -109,9 +121,7 @@ void run(const SpmmPlan& plan, const Run& run) {
   }
 }
 
-int64_t workspace(const SpmmPlan& plan, int, int threads) {
-  return floats_per_thread(plan) * threads;
-}
+int64_t workspace(const SpmmPlan& plan, int, int threads) { return Scratch(plan).all() * threads; }
 
 const char* refusal(const SpmmPlan& plan) {
   if (plan.vectors > most_vectors(plan.lists.group)) return "tile does not fit the registers";

@@ -1,11 +1,14 @@
 #include "table.h"
 
+#include "product.h"
+#include "tiles.h"
 #include "vec.h"
 
 namespace openwork::OPENWORK_NAMESPACE {
 
 const Kernels& kernels() {
-  static const Kernels table{lanes, spmm, winograd, direct, taps, maps};
+  static const Kernels table{lanes,    most_vectors, sizes_of(RowTiles{}), sizes_of(TapTiles{}), spmm,
+                             winograd, direct,       taps,                 maps};
   return table;
 }
 

@@ -1,6 +1,4 @@
 // f32-conv-taps: single live taps, any kernel, stride, padding, dilation and groups.
-#include <omp.h>
-
 #include "epilogue.h"
 #include "planes.h"
 #include "table.h"
@@ -60,7 +58,7 @@ void run_tile(const TapsPlan& plan, const PlanesLayout& layout, const Finish& fi
     for (int v = 0; v < V; ++v) sum[r][v] = bias;
   add_taps<R, V>(sum, plan, filter, planes + static_cast<int64_t>(y) * layout.columns + x,
                  layout.columns);
-  const int64_t map = (image * g.out_channels + filter) * g.out_height * g.out_width;
+  const int64_t map = image + static_cast<int64_t>(filter) * g.out_height * g.out_width;
   if constexpr (R == 1) {
     if (plan.flat) return write_flat<V>(g, finish, sum, layout.columns, x, map);
   }
@@ -72,23 +70,12 @@ void run_tiles(const TapsPlan& plan, const Run& run) {
   const Geometry& g = plan.geometry;
   const PlanesLayout layout(g);
   const Finish finish(plan.epilogue, run);
-  const int64_t in_map = static_cast<int64_t>(g.height) * g.width;
   const int width = plan.flat ? (g.out_height - 1) * layout.columns + g.out_width : g.out_width;
   const int down = plan.flat ? 1 : ceil_div(g.out_height, R), across = ceil_div(width, V * lanes);
-#pragma omp parallel num_threads(run.threads) if (run.threads > 1)
-  for (int image = 0; image < run.batch; ++image) {
-#pragma omp for schedule(static)
-    for (int channel = 0; channel < g.in_channels; ++channel)
-      pad_channel(g, layout,
-                  run.input + (static_cast<int64_t>(image) * g.in_channels + channel) * in_map,
-                  run.workspace + channel * layout.channel);
-#pragma omp for schedule(dynamic, 4) collapse(2)
-    for (int tile_y = 0; tile_y < down; ++tile_y)
-      for (int filter = 0; filter < g.out_channels; ++filter)
-        for (int tile_x = 0; tile_x < across; ++tile_x)
-          run_tile<R, V>(plan, layout, finish, run.workspace, image, filter, tile_y * R,
-                         tile_x * V * lanes);
-  }
+  over_tiles(g, layout, run, down, across, [&](int64_t image, int filter, int y, int x) {
+    run_tile<R, V>(plan, layout, finish, run.workspace, image * run.out_image, filter, y * R,
+                   x * V * lanes);
+  });
 }
 
 void run(const TapsPlan& plan, const Run& run) {
@@ -96,11 +83,8 @@ void run(const TapsPlan& plan, const Run& run) {
             [&]<int R, int V>() { run_tiles<R, V>(plan, run); });
 }
 
-// Tiles that hang over the map's edge read beyond the last channel, by less than one tile.
 int64_t workspace(const TapsPlan& plan, int, int) {
-  const PlanesLayout layout(plan.geometry);
-  return layout.image + static_cast<int64_t>(plan.rows) * layout.columns +
-         (plan.vectors + 1) * lanes;
+  return padded_floats(plan.geometry, plan.rows, plan.vectors);
 }
 
 const char* refusal(const TapsPlan& plan) {

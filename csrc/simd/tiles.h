@@ -1,5 +1,6 @@
 // Register tiles of the direct kernels: rows x vectors of outputs of one filter.
 #pragma once
+#include "../kernels.h"
 #include "vec.h"
 
 namespace openwork::OPENWORK_NAMESPACE {
@@ -23,6 +24,12 @@ using RowTiles = Tiles<Tile<2, 1>, Tile<4, 1>, Tile<7, 1>, Tile<2, 2>, Tile<4, 2
 using TapTiles =
     Tiles<Tile<1, 1>, Tile<1, 4>, Tile<1, 8>, Tile<4, 1>, Tile<7, 1>, Tile<4, 2>, Tile<2, 4>>;
 #endif
+
+template <class... T>
+OPENWORK_INLINE TileSizes sizes_of(Tiles<T...>) {
+  static const int sizes[][2] = {{T::rows, T::vectors}...};
+  return {sizes, sizeof...(T)};
+}
 
 // Calls `body.template operator()<R, V>()` for the tile of that size; false if there is none.
 template <class Body, class... T>

@@ -158,15 +158,22 @@ void run_block(const WinogradPlan& plan, const Run& run, const Tiling<M>& tiling
                            layout.in_slab,
                            in_slabs + (static_cast<int64_t>(channel) * vectors + v) * lanes);
 
-  const int parts = smaller(ceil_div(run.threads * 4, positions), Share::most(lists));
+  const int together = vectors == 1 ? positions_together(lists.group) : 1;
+  const int walks = positions / together;
+  const int parts = smaller(ceil_div(run.threads * 4, walks), Share::most(lists));
 #pragma omp for schedule(dynamic, 1)
-  for (int item = 0; item < positions * parts; ++item) {
-    const int position = item / parts;
+  for (int item = 0; item < walks * parts; ++item) {
+    const int position = item / parts * together;
     const Share share(lists, item % parts, parts);
     const float* x = in_slabs + position * layout.in_slab;
     float* y = out_slabs + position * layout.out_slab;
-    with_tile(vectors, lists.group,
-              [&]<int V, int G>() { multiply<V, G>(lists, position, x, y, share); });
+    with_tile(vectors, lists.group, [&]<int V, int G>() {
+      if constexpr (V == 1)
+        Positions<positions_together(G), G>{x, layout.in_slab, lists.live, y, layout.out_slab}
+            .multiply(lists, lists.weight + position * lists.live, share);
+      else
+        multiply<V, G>(lists, position, x, y, share);
+    });
   }
 
 #pragma omp for schedule(static)
@@ -179,7 +186,7 @@ void run_block(const WinogradPlan& plan, const Run& run, const Tiling<M>& tiling
 
 template <int M>
 void run_all(const WinogradPlan& plan, const Run& run) {
-  const Tiling<M> tiling(plan.geometry, run.batch);
+  const Tiling<M> tiling(plan.geometry, run);
   const Blocks blocks(tiling.vectors, plan.vectors);
 #pragma omp parallel num_threads(run.threads) if (run.threads > 1)
   for (int64_t block = 0; block < blocks.count; ++block) {

@@ -23,6 +23,7 @@ struct Piece {
 template <int M>
 struct Tiling {
   const Geometry& geometry;
+  const Run& run;
   int down;         // rows of tiles per image
   int64_t rows;     // rows of tiles in all images
   int slots;        // rows of tiles in one vector
@@ -32,10 +33,10 @@ struct Tiling {
   int64_t vectors;  // of tiles, in all images
   ivec has_next;    // all bits set in lanes whose next lane is the right neighbour
 
-  Tiling(const Geometry& g, int batch) : geometry(g) {
+  Tiling(const Geometry& g, const Run& run) : geometry(g), run(run) {
     const int across = ceil_div(g.out_width, M);
     down = ceil_div(g.out_height, M);
-    rows = static_cast<int64_t>(batch) * down;
+    rows = static_cast<int64_t>(run.batch) * down;
     const bool padded = g.width + g.pad_x <= M * across;
     const int needed = padded ? across : across + 1;
     slot_pixels = M;
@@ -62,8 +63,8 @@ struct Tiling {
     const int left = x - g.pad_x;
     Piece p;
     p.y = tile_y * M - g.pad_y;
-    p.input = (image * g.in_channels * g.height + p.y) * g.width + left;
-    p.output = (image * g.out_channels * g.out_height + tile_y * M) * g.out_width + x;
+    p.input = image * run.in_image + static_cast<int64_t>(p.y) * g.width + left;
+    p.output = image * run.out_image + static_cast<int64_t>(tile_y) * M * g.out_width + x;
     const bool live = row < rows;
     p.first = larger(0, smaller(lanes, -left));
     p.last = live ? larger(p.first, smaller(lanes, g.width - left)) : p.first;

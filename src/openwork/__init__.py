@@ -7,12 +7,13 @@ ow.sparsify_(model, plan)      # then train with a loop of your own, or ow.train
 ow.save(model, "model.safetensors", plan=plan)
 """
 
-from openwork import data as data
+import importlib
+import typing
+
 from openwork import models as models
 from openwork import nn as nn
 from openwork import patterns as patterns
-from openwork import report as report
-from openwork import train as train
+from openwork import prune as prune
 from openwork._version import __version__ as __version__
 from openwork.channels import ChannelReport as ChannelReport
 from openwork.channels import Proof as Proof
@@ -37,8 +38,14 @@ from openwork.nn import Plan as Plan
 from openwork.nn import SparseConv2d as SparseConv2d
 from openwork.nn import SparseLinear as SparseLinear
 from openwork.nn import densify_ as densify_
+from openwork.nn import grow_ as grow_
 from openwork.nn import sparsify_ as sparsify_
 from openwork.patterns import Pattern as Pattern
+
+if typing.TYPE_CHECKING:
+    from openwork import data as data
+    from openwork import report as report
+    from openwork import train as train
 
 __all__ = [
     "ArgumentError",
@@ -62,6 +69,7 @@ __all__ = [
     "compile",
     "data",
     "densify_",
+    "grow_",
     "info",
     "load",
     "models",
@@ -69,8 +77,19 @@ __all__ = [
     "observe",
     "patterns",
     "profile",
+    "prune",
     "report",
     "save",
     "sparsify_",
     "train",
 ]
+
+# Imported when first used: they bring torch's own compiler and matplotlib, 110 MB that a program
+# which only runs a network need not have.
+_LATER = ("data", "report", "train")
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name in _LATER:
+        return importlib.import_module(f"openwork.{name}")
+    raise AttributeError(f"module 'openwork' has no attribute {name!r}")

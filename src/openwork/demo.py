@@ -18,21 +18,26 @@ RECIPE = Recipe(epochs=4, batch_size=64, optimizer="adam", lr=3e-3, warmup=0.1)
 
 
 def demo(
-    out: str | os.PathLike[str], *, recipe: Recipe = RECIPE, progress: bool = True
+    out: str | os.PathLike[str],
+    *,
+    recipe: Recipe = RECIPE,
+    plan: Plan = PLAN,
+    progress: bool = True,
 ) -> Comparison:
-    """Train a VGG-style network dense and at 10 % density on the MNIST subset, and compare them.
+    """Train a VGG-style network dense and sparse on the MNIST subset, and compare them.
 
-    Both networks start from the same seed and see the same batches. The first convolution and
-    the classifier stay dense. Checkpoints, metrics and `comparison.json` stay in `out`; a demo
-    that was stopped goes on where it was.
+    Both networks start from the same seed and see the same batches. Checkpoints, metrics and
+    `comparison.json` stay in `out`; a demo that was stopped goes on where it was.
 
     Args:
         out: folder, made if need be.
         recipe: how both are trained.
+        plan: of the sparse one; by default 10 % of the connections, drawn at random, but the
+            first convolution and the classifier dense.
         progress: show bars on standard error, default True.
 
     Raises:
-        OpenworkError: `out` cannot be written to, or holds a demo with another recipe.
+        OpenworkError: `out` cannot be written to, or holds a demo with another recipe or plan.
     """
     folder = writable_folder(out, "out")
     dataset = data.load("mnist-subset")
@@ -41,16 +46,16 @@ def demo(
     for name in ("dense", "sparse"):
         torch.manual_seed(recipe.seed)
         model = models.build(MODEL, in_channels=dataset.channels, image_size=dataset.image_size[0])
-        plan = PLAN if name == "sparse" else None
-        if plan is not None:
-            sparsify_(model, plan)
+        of_this = plan if name == "sparse" else None
+        if of_this is not None:
+            sparsify_(model, of_this)
         history = fit(
             model,
             dataset,
             recipe,
             out=folder / name,
             resume=True,
-            plan=plan,
+            plan=of_this,
             device="cpu",
             progress=progress,
         )

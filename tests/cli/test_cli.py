@@ -130,3 +130,15 @@ def test_bench_prints_tables_a_reason_and_a_picture(tmp_path: Path) -> None:
     assert "as it is, compiled" in result.stdout
     assert "One call takes" in result.stdout
     assert (tmp_path / "bench.png").stat().st_size > 1000
+
+
+def test_a_growing_network_goes_on_where_it_was(tmp_path: Path, images: str, plan: str) -> None:
+    command = _train(tmp_path / "run", images, "--plan", plan, "--epochs", "2", "--seed", "1")
+    result = CliRunner().invoke(app, [*command, "--grow", "start=0.2,every=2"])
+    assert result.exit_code == 0
+    grown = ow.load(tmp_path / "run" / "model.safetensors")
+    assert grown.get_submodule("features.3").pattern.density > 0.35
+    again = CliRunner().invoke(app, [*command, "--grow", "start=0.2,every=2", "--resume"])
+    assert again.exit_code == 0
+    other = CliRunner().invoke(app, [*command, "--grow", "start=0.2,every=3", "--resume"])
+    assert "growth is" in str(other.exception)

@@ -28,11 +28,11 @@ def digest(images):
 def test_public_names():
     assert openwork.data.__all__ == sorted(openwork.data.__all__)
     assert all(hasattr(openwork.data, name) for name in openwork.data.__all__)
-    assert names() == ("mnist-subset", "mnist", "cifar10", "cifar100")
+    assert names() == ("mnist-subset", "mnist", "cifar10", "cifar100", "morse")
 
 
 def test_class_names():
-    assert [len(SOURCES[name].classes) for name in names()] == [10, 10, 10, 100]
+    assert [len(source.classes) for source in SOURCES.values()] == [10, 10, 10, 100]
     hundred = SOURCES["cifar100"].classes
     assert hundred == tuple(sorted(set(hundred)))
     assert (hundred[4], hundred[98]) == ("beaver", "woman")

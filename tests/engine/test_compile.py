@@ -1,20 +1,28 @@
 """`compile`: the same outputs for every kind of network, and errors where there are none."""
 
 import copy
+import gc
+import importlib
+import weakref
 from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import openwork as ow
+from openwork.capture import Captured, capture
 from openwork.engine import CompiledModel, compile
 from openwork.engine import program as program_module
 from openwork.errors import ArgumentError, CaptureError, VerificationError
 from openwork.nn import SparseConv2d, SparseLinear
 from openwork.patterns import Pattern, block, random
 
+compile_module = importlib.import_module("openwork.engine.compile")
 KERNELS = ("torch", "*-taps-*", ("*-direct-*", "*-taps-*"), ("*winograd2*", "*-spmm-*", "*-taps-*"))
 
 
@@ -192,6 +200,42 @@ def test_the_copy_keeps_its_weights_when_the_original_trains_on(
         for parameter in model.parameters():
             nn.init.normal_(parameter)
         assert torch.equal(compiled(input), before)
+
+
+def _reachable(start: object) -> list[object]:
+    """All objects that `start` keeps alive, modules and classes left out."""
+    seen: dict[int, object] = {}
+    todo = [start]
+    while todo:
+        item = todo.pop()
+        if id(item) not in seen and not isinstance(item, type | ModuleType | FunctionType):
+            seen[id(item)] = item
+            todo += gc.get_referents(item)
+    return list(seen.values())
+
+
+def test_the_captured_program_and_dense_weights_do_not_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    captured = []
+
+    def capturing(*arguments: Any) -> Captured:
+        found = capture(*arguments)
+        captured.append(weakref.ref(found.program))
+        return found
+
+    monkeypatch.setattr(compile_module, "capture", capturing)
+    model = nn.Sequential(nn.Conv2d(16, 64, 3, padding=1), nn.GELU(), nn.Conv2d(64, 16, 1))
+    with torch.no_grad():
+        model[0].weight[torch.rand(64, 16) < 0.9] = 0
+    compiled = compile(model, torch.randn(2, 16, 8, 8), kernels={"*": "*-taps-*"})
+    gc.collect()
+    assert captured[0]() is None
+    sizes = [item.nbytes for item in _reachable(compiled) if isinstance(item, np.ndarray)]
+    sizes += [item.nbytes for item in _reachable(compiled) if isinstance(item, torch.Tensor)]
+    # A tenth of the weight and its gaps, biases, and the arenas.
+    assert max(sizes) < model[0].weight.nbytes
+    assert compiled.record.refusal is None
 
 
 def test_a_wrong_kernel_is_found_out(

@@ -1,6 +1,7 @@
 """A compiled network when it is called: inputs, outputs, batches, threads."""
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -210,3 +211,31 @@ def test_calls_do_not_share_their_outputs(build: Build) -> None:
     kept = first.clone()
     compiled(torch.ones(1, 3, 8, 6))
     assert torch.equal(first, kept)
+
+
+def test_every_step_of_a_call_is_timed(build: Build) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.first(x).cumsum(1)
+            return torch.cat([self.second(x), F.max_pool2d(x, 1)], 1)
+
+    compiled = build(Net(), torch.randn(1, 3, 8, 8))
+    began = time.perf_counter()
+    times = compiled.step_times(torch.randn(2, 3, 8, 8))
+    spent = time.perf_counter() - began
+    names = [name for name, _, _ in times]
+    assert names == ["first", "cumsum", "second", "max_pool2d", "cat"]
+    kernels = compiled.layers.column("kernel")
+    assert [kernel for _, kernel, _ in times] == [
+        kernels[0],
+        "island",
+        kernels[1],
+        "pool",
+        "concat",
+    ]
+    assert all(seconds > 0 for _, kernel, seconds in times if kernel != "concat")
+    assert sum(seconds for _, _, seconds in times) < spent

@@ -20,6 +20,7 @@ class Block(nn.Module):
     def __init__(self, body: Callable[..., torch.Tensor]) -> None:
         super().__init__()
         self.one, self.two = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1, bias=False)
+        self.few = nn.Conv2d(4, 3, 1)
         self.norm, self.norm2 = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
         for norm in (self.norm, self.norm2):
             nn.init.normal_(norm.running_mean)
@@ -53,6 +54,27 @@ CASES = {
     "norm after a sum": (lambda m, x: m.norm(m.one(x) + x), ["Conv", "Affine"]),
     "doubled": (lambda m, x: (y := m.one(x)) + y, ["Conv", "Add"]),
     "activated twice": (lambda m, x: m.one(x).relu().sigmoid(), ["Conv", "Add"]),
+    "average before": (
+        lambda m, x: m.few(nn.functional.avg_pool2d(x, 3, 1, 1)).relu(),
+        ["Conv", "Pool"],
+    ),
+    "average inside before": (
+        lambda m, x: m.few(nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)),
+        ["Conv", "Pool"],
+    ),
+    "average of fewer pixels before": (
+        lambda m, x: m.few(nn.functional.avg_pool2d(x, 2)),
+        ["Pool", "Conv"],
+    ),
+    "maximum before": (lambda m, x: m.few(nn.functional.max_pool2d(x, 3, 1, 1)), ["Pool", "Conv"]),
+    "average before as many": (
+        lambda m, x: m.two(nn.functional.avg_pool2d(x, 3, 1, 1)),
+        ["Pool", "Conv"],
+    ),
+    "average read twice": (
+        lambda m, x: m.few(y := nn.functional.avg_pool2d(x, 3, 1, 1)) + y[:, :3],
+        ["Pool", "Slice", "Conv"],
+    ),
     "the layer used twice": (lambda m, x: m.norm(m.one(m.norm(m.one(x)))), ["Conv"] * 2),
 }
 

@@ -13,16 +13,16 @@ from openwork.kernels.problem import Problem
 
 def with_small_chunks(problem: Problem, isa: str) -> list[Candidate]:
     """All candidates, and products with chunks so short that small cases have several."""
-    every = candidates(problem, isa)
+    every = candidates(problem, isa, 1)
     able = {family.name for family in FAMILIES if family.refusal(problem) is None}
     for chunk in (1, 3):
         if chunk >= problem.geometry.in_channels:
             continue
         for group in (1, 2, 4):
             name = f"v2k{chunk}g{group}-{isa}"
-            if "f32-conv1x1-spmm" in able:
+            if "f32-conv-spmm" in able:
                 tile = SpmmTile(isa, 2, chunk, group, False)
-                every.append(Candidate(f"f32-conv1x1-spmm-{name}", tile))
+                every.append(Candidate(f"f32-conv-spmm-{name}", tile))
             for output in (2, 4):
                 if f"f32-conv3x3-winograd{output}" in able:
                     tile = WinogradTile(isa, output, 2, chunk, group)

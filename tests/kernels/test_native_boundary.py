@@ -20,6 +20,8 @@ from openwork.kernels.packed import Packed
 from openwork.kernels.problem import Geometry, Problem
 
 ISA = _C.usable_isas()[-1]
+# Columns of a plain 1x1 convolution of 6 channels.
+COLUMNS = np.arange(6, dtype=np.int32), np.zeros(6, np.uint16)
 
 
 def plan_of(case: cases.Case) -> Packed:
@@ -78,7 +80,18 @@ def test_damaged_lists(group: int, array: int, at: int, value: int) -> None:
     arrays = [a.copy() for a in packed.arrays()]
     arrays[array][at] = value
     with pytest.raises(ValueError, match="`"):
-        _C.spmm(ISA, problem.geometry.numbers(), None, 0, _C.Lists(*arrays), 4, group, 1, False)
+        _C.spmm(
+            ISA,
+            problem.geometry.numbers(),
+            None,
+            0,
+            _C.Lists(*arrays),
+            *COLUMNS,
+            4,
+            group,
+            1,
+            False,
+        )
 
 
 @pytest.mark.parametrize("array", range(6))
@@ -88,7 +101,37 @@ def test_short_lists(array: int) -> None:
     arrays = list(pack_lists(9, 6, out, inside, kernels.T, 4, 2).arrays())
     arrays[array] = arrays[array][:-1].copy()
     with pytest.raises(ValueError, match="`"):
-        _C.spmm(ISA, problem.geometry.numbers(), None, 0, _C.Lists(*arrays), 4, 2, 1, False)
+        _C.spmm(
+            ISA, problem.geometry.numbers(), None, 0, _C.Lists(*arrays), *COLUMNS, 4, 2, 1, False
+        )
+
+
+@pytest.mark.parametrize(
+    ("channel", "tap"),
+    [
+        ([0, 1, 2, 3, 4, 6], [0] * 6),
+        ([0, 1, 2, 3, 4, -1], [0] * 6),
+        ([0, 1, 2, 3, 5, 4], [0] * 6),
+        ([0, 1, 2, 3, 4, 5], [0, 0, 0, 0, 0, 1]),
+        ([0, 1, 2, 3, 4], [0] * 5),
+        ([0, 1, 2, 3, 4, 5], [0] * 5),
+    ],
+)
+def test_damaged_columns(channel: list[int], tap: list[int]) -> None:
+    problem = cases.Case(6, 9, (5, 5), (1, 1), padding=(0, 0)).problem()
+    out, inside, kernels = problem.connections()
+    lists = _C.Lists(*pack_lists(9, 6, out, inside, kernels.T, 4, 2).arrays())
+    columns = np.array(channel, np.int32), np.array(tap, np.uint16)
+    with pytest.raises(ValueError, match="`"):
+        _C.spmm(ISA, problem.geometry.numbers(), None, 0, lists, *columns, 4, 2, 1, False)
+
+
+def test_only_a_plain_convolution_is_read_in_place() -> None:
+    problem = cases.Case(6, 9, (5, 5), (1, 1), (2, 2), padding=(0, 0)).problem()
+    out, inside, kernels = problem.connections()
+    lists = _C.Lists(*pack_lists(9, 6, out, inside, kernels.T, 4, 2).arrays())
+    with pytest.raises(ValueError, match="plain"):
+        _C.spmm(ISA, problem.geometry.numbers(), None, 0, lists, *COLUMNS, 4, 2, 1, True)
 
 
 @pytest.mark.parametrize("value", [-1, 2**30])
@@ -139,9 +182,12 @@ def test_bad_problem() -> None:
 def test_refusals_say_why() -> None:
     reasons = refusals(cases.Case(3, 3, (9, 9), stride=(2, 2), pattern="taps").problem())
     assert "stride (2, 2)" in reasons["f32-conv3x3-winograd4"]
-    assert "dead taps" in reasons["f32-conv-direct"]
-    assert "kernel is (3, 3)" in reasons["f32-conv1x1-spmm"]
-    assert "f32-conv-taps" not in reasons
+    assert "no template" in reasons["f32-conv-direct"]
+    dead = refusals(cases.Case(3, 3, (9, 9), pattern="taps").problem())
+    assert "dead taps" in dead["f32-conv-direct"]
+    assert not {"f32-conv-spmm", "f32-conv-taps"} & set(reasons)
+    huge = refusals(cases.Case(1, 1, (50, 50), (33, 32)).problem())
+    assert "1056 taps" in huge["f32-conv-spmm"]
 
 
 def chosen(value: str) -> subprocess.CompletedProcess[str]:

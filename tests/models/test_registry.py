@@ -13,6 +13,7 @@ SIZES = {
     "cnn_large": (4, 28, 33),
     "cnn_small": (4, 32, 29),
     "mnist_3conv": (8, 28, 35),
+    "mobilenet": (16, 32, 35),
     "resnet32": (4, 32, 27),
     "resnet32x2": (4, 32, 27),
     "vgg-small": (8, 28, 35),
@@ -118,7 +119,7 @@ def test_an_unknown_name_lists_the_models(ask) -> None:
     message = str(caught.value)
     assert "`name` is 'vgg16'" in message
     assert "Did you mean" in message
-    for name in (*names(), "mlp:784-100-10", "timm:resnet18", "torchvision:resnet18"):
+    for name in (*names(), "mlp:784-100-10", "ssc:resnet32:0.95", "timm:resnet18"):
         assert name in message
 
 

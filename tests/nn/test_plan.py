@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from openwork.errors import PlanError
+from openwork.errors import ArgumentError, PlanError
 from openwork.nn import Plan, sparsify_
-from openwork.patterns import PatternSpec, dense, layer_seed, random
+from openwork.patterns import PatternSpec, dense, grouped, layer_seed, random, scatter
 
 RANDOM = {"pattern": "random", "density": 0.25}
 
@@ -154,6 +154,24 @@ def test_a_bad_plan_file_is_refused(text: str, message: str) -> None:
 def test_a_missing_plan_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"none.yaml.* cannot be read"):
         Plan.from_yaml(tmp_path / "none.yaml")
+
+
+def test_scatter_judges_the_linear_layers_as_planned() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(16, 32), nn.Linear(32, 8))
+    local = {"pattern": "grouped", "groups": 4}
+    found = Plan({"2": local, "3": local}).scatter(model)
+    assert found.vector == scatter([grouped(32, 16, groups=4), grouped(8, 32, groups=4)]).vector
+    assert found.minimum == 0.25
+    mixed = Plan({"2": local}).scatter(model, inputs=5)
+    assert mixed.vector[2:] == (1, 1, 1, 1)
+    assert mixed.entries[1].neurons == 5
+
+
+def test_scatter_needs_linear_layers_that_follow_each_other() -> None:
+    with pytest.raises(PlanError, match="Sequential has no linear layer"):
+        Plan({"*": RANDOM}).scatter(nn.Sequential(nn.Conv2d(3, 8, 3)))
+    with pytest.raises(ArgumentError, match="junction 2 reads 9 neurons, but 8 come before it"):
+        Plan({"0": RANDOM}).scatter(nn.Sequential(nn.Linear(8, 8), nn.Linear(9, 4)))
 
 
 def test_the_preview_shows_what_would_happen_and_changes_nothing(

@@ -126,6 +126,14 @@ def test_a_stored_form_that_would_leave_the_layer_is_refused(
         Pattern.from_gaps((3, 4, 3, 3), gaps, whole=True)
 
 
+@given(st.integers(0, 2**30), st.sampled_from([0.02, 0.5, 0.98, 1.0]))
+def test_positions_of_single_taps_say_the_same_as_the_array(seed: int, density: float) -> None:
+    taps = _taps(seed, (3, 4, 2, 2), density)
+    pattern = Pattern.from_positions(taps.shape, np.flatnonzero(taps), whole=False)
+    assert pattern == Pattern(taps)
+    assert pattern.whole == Pattern(taps).whole
+
+
 @pytest.mark.parametrize("positions", [[1, 1], [-1, 2], [3, 12]])
 def test_positions_are_checked(positions: list[int]) -> None:
     with pytest.raises(ArgumentError, match="distinct and lie in"):

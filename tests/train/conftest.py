@@ -1,11 +1,6 @@
-"""A data set and a network so small that training takes no time, and processes of one's own."""
+"""A data set and a network so small that training takes no time."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +9,6 @@ from torch import nn
 
 from openwork.data import DataSet, Split
 from openwork.nn import Plan, sparsify_
-
-SCRIPTS = Path(__file__).parent / "scripts"
 
 
 def _split(count: int, seed: int) -> Split:
@@ -69,51 +62,3 @@ def _same_random_state() -> Iterator[None]:
     state = torch.get_rng_state()
     yield
     torch.set_rng_state(state)
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """`start(script, *arguments, processes=n)`: a script of this folder, under torchrun if n."""
-    started: list[subprocess.Popen[str]] = []
-
-    def begin(script: str, *arguments: object, processes: int = 0) -> subprocess.Popen[str]:
-        command = [sys.executable]
-        if processes:
-            command += ["-m", "torch.distributed.run", "--standalone"]
-            command += [f"--nproc_per_node={processes}"]
-        command += [str(SCRIPTS / script), *map(str, arguments)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        pipe = subprocess.PIPE
-        # A session of its own, so that workers of torchrun can be ended with it.
-        started.append(
-            subprocess.Popen(
-                command,
-                env=environment,
-                stdout=pipe,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
-        )
-        return started[-1]
-
-    yield begin
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-@pytest.fixture
-def finish(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., str]:
-    """As `start`, but waits for the end, which must be a good one; what was printed comes back."""
-
-    def run(script: str, *arguments: object, processes: int = 0) -> str:
-        process = start(script, *arguments, processes=processes)
-        printed, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, printed
-        return printed
-
-    return run

@@ -23,15 +23,19 @@ def _history(folder: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("more", [(), ("--grow", "start=0.4,every=5")], ids=["fixed", "growing"])
 def test_two_processes_stopped_and_resumed_train_as_one(
-    tmp_path: Path, finish: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    finish: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    more: tuple[str, ...],
 ) -> None:
     monkeypatch.setenv("OPENWORK_CACHE", str(tmp_path / "cache"))
     notes = tmp_path / "notes"
     notes.mkdir()
-    finish("digits.py", tmp_path / "one", *OPTIONS)
+    finish("digits.py", tmp_path / "one", *OPTIONS, *more)
     printed = finish(
-        "digits.py", tmp_path / "two", *OPTIONS, "--stop-after", STEPS + 2, processes=2
+        "digits.py", tmp_path / "two", *OPTIONS, *more, "--stop-after", STEPS + 2, processes=2
     )
     assert printed.count("stopped") == 2
     assert [row["epoch"] for row in _history(tmp_path / "two")] == [1]
@@ -39,6 +43,7 @@ def test_two_processes_stopped_and_resumed_train_as_one(
         "digits.py",
         tmp_path / "two",
         *OPTIONS,
+        *more,
         "--resume",
         "--note-writes",
         notes,

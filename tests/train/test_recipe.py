@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from openwork.errors import ArgumentError
-from openwork.train import Recipe
+from openwork.train import GrowthSchedule, Recipe
 
 FULL = Recipe(
     epochs=7,
@@ -25,6 +25,7 @@ FULL = Recipe(
     label_smoothing=0.1,
     flip=True,
     crop_padding=4,
+    growth=GrowthSchedule(start=0.1, every=20, until=0.8, init="original"),
     precision="bfloat16",
     seed=11,
 )
@@ -86,6 +87,7 @@ def _cases() -> list[tuple[str, Any, str]]:
     for name in ("momentum", "warmup", "label_smoothing"):
         cases += [(name, v, "at least 0.0 and below 1.0") for v in (-0.1, 1, 1.0, nan, None, False)]
     cases += [("milestones", v, "must be a list of numbers") for v in (0.5, None, "0.5", {0.5: 1})]
+    cases += [("growth", v, "must give start and every") for v in (0.1, {"start": 0.1}, {"x": 1})]
     cases += [("flip", v, "must be true or false") for v in (1, "yes", None)]
     return cases
 

@@ -17,12 +17,19 @@ from openwork.data import DataSet, Split
 from openwork.errors import CheckpointError
 from openwork.io import _container, info
 from openwork.nn import Plan
-from openwork.train import EpochMetrics, Recipe, fit
+from openwork.train import EpochMetrics, GrowthSchedule, Recipe, fit
 
 Make = Callable[..., nn.Sequential]
 RECIPES = {
     "sgd": Recipe(epochs=4, batch_size=16, lr=0.05, flip=True, weight_decay=0.01),
     "adam": Recipe(epochs=4, batch_size=16, optimizer="adam", crop_padding=1, warmup=0.3),
+    # The network of density 0.5 grows at its 12th step.
+    "growing": Recipe(
+        epochs=4,
+        batch_size=16,
+        optimizer="adam",
+        growth=GrowthSchedule(start=0.25, every=6, init="original"),
+    ),
 }
 ADAM = RECIPES["adam"]
 
@@ -61,8 +68,8 @@ def _contents(folder: Path) -> dict[str, object]:
     return {name: tensor.tolist() for name, tensor in tensors.items()} | {"header": header}
 
 
-# Five steps an epoch: after the second epoch, and in the middle of the third.
-@pytest.mark.parametrize("calls", [10, 13])
+# Five steps an epoch: after the second epoch, in the middle of the third and of the fourth.
+@pytest.mark.parametrize("calls", [10, 13, 18])
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
 def test_stopped_and_resumed_is_uninterrupted(
     make: Make, toy: DataSet, tmp_path: Path, recipe: Recipe, calls: int
@@ -176,15 +183,17 @@ def _finished(state: Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("more", [(), ("--grow", "start=0.2,every=13")], ids=["fixed", "growing"])
 def test_killed_and_resumed_is_uninterrupted(
     tmp_path: Path,
     start: Callable[..., subprocess.Popen[str]],
     finish: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
+    more: tuple[str, ...],
 ) -> None:
     monkeypatch.setenv("OPENWORK_CACHE", str(tmp_path / "cache"))
     # So many epochs that the kill finds the run in the middle.
-    options = ("--epochs", 16, "--images", 211, "--optimizer", "adam", "--dropout", 0.2)
+    options = ("--epochs", 16, "--images", 211, "--optimizer", "adam", "--dropout", 0.2, *more)
     killed = start("digits.py", tmp_path / "killed", *options)
     state, deadline = tmp_path / "killed" / "state.safetensors", time.monotonic() + 100
     while _finished(state) < 2:

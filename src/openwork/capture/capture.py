@@ -24,11 +24,15 @@ class Captured:
         program: what torch exported, in evaluation mode.
         batch: the only batch size that may be given; None for any.
         constants: name of an exported node -> the parameter, buffer or constant that it stands for.
+        images: batch size of the example.
+        fixed_because: torch's reason for a fixed batch size; empty if any may be given.
     """
 
     program: ExportedProgram
     batch: int | None
     constants: dict[str, Any]
+    images: int
+    fixed_because: str = ""
 
 
 def capture(model: nn.Module, example: Sequence[torch.Tensor]) -> Captured:
@@ -46,22 +50,26 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor]) -> Captured:
     shapes = ShapesCollection()
     for tensor in several:
         shapes[tensor] = {0: Dim.DYNAMIC}
+    images, batch, why = len(example[0]), None, ""
     with evaluation(model), torch.no_grad(), _quiet():
         try:
-            program, batch = _exported(model, several, shapes), None
-        except Exception:
+            program = _exported(model, several, shapes)
+        except Exception as reason:
             # torch raises many kinds here; all mean that this way in is closed.
+            batch, why = images, _first_line(reason)
             try:
-                program, batch = (
-                    _exported(model, tuple(t.clone() for t in example), None),
-                    len(example[0]),
-                )
+                program = _exported(model, tuple(t.clone() for t in example), None)
             except Exception as error:
                 raise CaptureError(
                     f"torch.export cannot capture {type(model).__name__}: {error}"
                 ) from error
     _refuse_changing_buffers(model, program)
-    return Captured(program, batch, _constants(program))
+    return Captured(program, batch, _constants(program), images, why)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def _check(example: Sequence[torch.Tensor]) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from matplotlib.figure import Figure
 
 from openwork._files import atomic_path
 from openwork.channels.advice import advice
@@ -119,6 +118,8 @@ class ChannelReport:
 
     def picture(self, path: str | os.PathLike[str]) -> None:
         """Write a picture (PNG) to `path`: dead shares by layer, and how universal channels are."""
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(max(6, 0.3 * len(self.layers) + 3), 6), layout="constrained")
         shares, spread = figure.subplots(2, 1, sharex=True)
         places = range(len(self.layers))

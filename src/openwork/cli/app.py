@@ -13,6 +13,7 @@ from openwork.cli.env import env
 from openwork.cli.evaluate import evaluate
 from openwork.cli.observe import observe
 from openwork.cli.preview import preview
+from openwork.cli.prune import prune
 from openwork.cli.train import train
 from openwork.errors import OpenworkError
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(preview)
+app.command()(prune)
 app.command()(observe)
 app.command()(compact)
 app.command()(bench)

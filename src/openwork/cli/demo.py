@@ -7,15 +7,22 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from openwork.demo import RECIPE
+from openwork.cli import options
+from openwork.demo import PLAN, RECIPE
 from openwork.demo import demo as run_demo
+from openwork.nn import Plan
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for both runs.")] = Path("demo"),
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = RECIPE.epochs,
+    plan: options.PlanFile = None,
 ) -> None:
     """Train a dense network and its sparse twin on a part of MNIST, and compare them."""
-    comparison = run_demo(out, recipe=dataclasses.replace(RECIPE, epochs=epochs))
+    comparison = run_demo(
+        out,
+        recipe=dataclasses.replace(RECIPE, epochs=epochs),
+        plan=Plan.from_yaml(plan) if plan else PLAN,
+    )
     comparison.table().print()
     Console().print(f"checkpoints, metrics and comparison.json are in {out}", soft_wrap=True)

@@ -8,7 +8,9 @@ import typer
 Model = Annotated[
     str, typer.Option(help="A network by name, such as vgg16-cifar, mlp:784-100-10, timm:resnet18.")
 ]
-Data = Annotated[str, typer.Option(help="mnist-subset, mnist, cifar10, cifar100, or folder:PATH.")]
+Data = Annotated[
+    str, typer.Option(help="mnist-subset, mnist, cifar10, cifar100, morse, or folder:PATH.")
+]
 DataRoot = Annotated[
     Path | None,
     typer.Option(help="Folder with the data sets; else OPENWORK_DATA, else the hub."),

@@ -13,7 +13,7 @@ from openwork import data as datasets
 from openwork.cli import options
 from openwork.cli.build import build_for
 from openwork.nn import Plan, sparsify_
-from openwork.train import Recipe, fit
+from openwork.train import GrowthSchedule, Recipe, fit
 
 
 def train(
@@ -38,6 +38,10 @@ def train(
     label_smoothing: Annotated[float | None, typer.Option(help="In [0, 1).")] = None,
     flip: Annotated[bool | None, typer.Option(help="Flip training images at random.")] = None,
     crop_padding: Annotated[int | None, typer.Option(help="Pad and crop at random.")] = None,
+    grow: Annotated[
+        str | None,
+        typer.Option(help="Double the density as it trains, such as start=0.01,every=1000."),
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     init: Annotated[
@@ -63,6 +67,7 @@ def train(
         "label_smoothing": label_smoothing,
         "flip": flip,
         "crop_padding": crop_padding,
+        "growth": GrowthSchedule.from_text(grow) if grow else None,
         "precision": precision,
         "seed": seed,
     }

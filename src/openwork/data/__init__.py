@@ -8,6 +8,7 @@ for images, labels, global_count in batches.epoch(0): ...
 from openwork.data.augment import Augment, AugmentParameters
 from openwork.data.batches import Batch, Batches
 from openwork.data.load import load
+from openwork.data.morse import Morse
 from openwork.data.sources import Source, names
 from openwork.data.split import DataSet, Split
 
@@ -17,6 +18,7 @@ __all__ = [
     "Batch",
     "Batches",
     "DataSet",
+    "Morse",
     "Source",
     "Split",
     "load",

@@ -7,12 +7,12 @@ from pathlib import Path
 from openwork.data._locate import locate
 from openwork.data.cache import cached
 from openwork.data.folder import FolderReader
-from openwork.data.parquet import ParquetReader
+from openwork.data.morse import MorseReader
 from openwork.data.sources import SOURCES, names
 from openwork.data.split import DataSet
 from openwork.errors import ArgumentError
 
-_FOLDER = "folder:"
+_FOLDER, _MORSE = "folder:", "morse"
 
 
 def load(
@@ -29,7 +29,8 @@ def load(
             train/<class>/* and test/<class>/* (or val/<class>/*), or <class>/*, where every
             fifth image of each class by name, from the first, becomes a test image. Images stay
             grey if all are 8-bit grey, otherwise all become RGB; of an animation the first
-            frame is used; files and folders with a leading dot are left out.
+            frame is used; files and folders with a leading dot are left out. `morse` is drawn
+            from its recipe (see `Morse`), at other difficulties as `morse:noise=4,leading,dash=3`.
         root: folder that holds `<name>/train-*.parquet` and `<name>/test-*.parquet`. Default:
             the environment variable OPENWORK_DATA, else the Hugging Face hub.
         image_size: for `folder:PATH` only: side in pixels of the squares that images are resized
@@ -49,6 +50,8 @@ def load(
         raise ArgumentError(f"`name`={name!r} must be a string; {_choices()}")
     if name.startswith(_FOLDER):
         return _load_folder(name.removeprefix(_FOLDER), root, image_size)
+    if name.partition(":")[0] == _MORSE:
+        return _load_morse(name, root, image_size)
     source = SOURCES.get(name)
     if source is None:
         close = difflib.get_close_matches(name.lower(), names(), cutoff=0.5)
@@ -64,7 +67,20 @@ def load(
             f"`root`={str(root)!r} does not go with {name}, which comes with the package; "
             "leave it out"
         )
+    # Here, for pyarrow costs 30 MB that a program which only runs a network need not have.
+    from openwork.data.parquet import ParquetReader
+
     return cached(ParquetReader(source, locate(source, root)))
+
+
+def _load_morse(name: str, root: str | os.PathLike[str] | None, image_size: int | None) -> DataSet:
+    for argument, value in (("root", root), ("image_size", image_size)):
+        if value is not None:
+            raise ArgumentError(
+                f"`{argument}`={str(value)!r} does not go with morse, which is drawn and not read; "
+                "leave it out"
+            )
+    return cached(MorseReader(name))
 
 
 def _load_folder(path: str, root: str | os.PathLike[str] | None, image_size: int | None) -> DataSet:

@@ -67,4 +67,4 @@ SOURCES: dict[str, Source] = {
 
 def names() -> tuple[str, ...]:
     """The names that `load` takes, besides `folder:PATH`; the default comes first."""
-    return tuple(SOURCES)
+    return *SOURCES, "morse"

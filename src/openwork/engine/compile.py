@@ -1,7 +1,6 @@
 """`compile`: capture, fold, fuse, choose kernels by measuring, check."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import nn
@@ -9,16 +8,14 @@ from torch import nn
 from openwork.capture import Captured, capture
 from openwork.engine.compiled import CompiledModel
 from openwork.engine.fuse import fuse
-from openwork.engine.graph import Conv, Graph, Island, Node, root
+from openwork.engine.graph import Conv, Graph, Node, root
 from openwork.engine.lower import lower
-from openwork.engine.lowering import Lowering
-from openwork.engine.program import Native, Segment, TorchConv, TorchOperator
-from openwork.engine.race import TORCH
-from openwork.engine.tune import Choice, Tuner, choices_path, given, problem_of
+from openwork.engine.record import Origin, record
+from openwork.engine.segments import runner, segments
+from openwork.engine.table import island_notes, layer_row, layer_table
+from openwork.engine.tune import Choice, Tuner, choices_path, given
 from openwork.engine.verify import verify
-from openwork.kernels.dispatch import candidates
 from openwork.kernels.native import extension as _C
-from openwork.nn import LayerTable
 from openwork.patterns._checks import check_choice
 
 
@@ -62,30 +59,44 @@ def compile(
     captured = capture(model, inputs)
     isa = _C.chosen_isa()
     tuner = Tuner(len(inputs[0]), torch.get_num_threads(), optimize, isa, choices_path())
-    compiled = assemble(captured, lambda n: given(n, kernels or {}, isa) or tuner.choose(n), isa)
+
+    def choose(conv: Conv) -> Choice:
+        return given(conv, kernels or {}, isa) or tuner.choose(conv)
+
+    compiled = assemble(captured, choose, isa, optimize)
     tuner.keep()
     compiled.difference = verify(model, compiled, inputs, captured.batch is None, tolerance)
     return compiled.eval()
 
 
-def assemble(captured: Captured, choose: Callable[[Conv], Choice], isa: str) -> CompiledModel:
+def assemble(
+    captured: Captured, choose: Callable[[Conv], Choice], isa: str, optimize: str = "speed"
+) -> CompiledModel:
     """The compiled network, not yet compared with the original.
 
     Args:
         captured: the network.
         choose: what runs a layer.
         isa: instruction set.
+        optimize: what `choose` chose for.
     """
-    graph, known = lower(captured)
+    graph, _ = lower(captured)
     remove_unread(graph)
     fuse(graph)
-    choices = {id(node): choose(node) for node in graph.nodes if isinstance(node, Conv)}
+    convs = [node for node in graph.nodes if isinstance(node, Conv)]
+    choices = {id(conv): choose(conv) for conv in convs}
+    runners = {id(conv): runner(conv, choices[id(conv)].name, isa) for conv in convs}
+    spec = captured.program.call_spec.out_spec
+    notes = island_notes(graph)
+    if captured.batch is not None:
+        notes.append(f"takes batches of {captured.batch} only: {captured.fixed_because}")
     return CompiledModel(
         graph,
-        _segments(graph, choices, known, isa),
-        captured.program.call_spec.out_spec,
+        segments(graph, runners, isa),
+        spec,
         captured.batch,
-        _table(graph, choices),
+        layer_table([layer_row(conv, choices[id(conv)]) for conv in convs], notes),
+        record(graph, choices, runners, spec, Origin.here(isa, optimize, captured.images)),
     )
 
 
@@ -98,74 +109,3 @@ def remove_unread(graph: Graph) -> None:
             kept.append(node)
             needed |= {id(root(value)) for value in node.inputs}
     graph.nodes = kept[::-1]
-
-
-def _segments(
-    graph: Graph,
-    choices: dict[int, Choice],
-    known: Lowering,
-    isa: str,
-) -> list[Segment]:
-    groups: list[list[Node]] = []
-    for node in graph.nodes:
-        if _is_native(node, choices) and groups and _is_native(groups[-1][-1], choices):
-            groups[-1].append(node)
-        else:
-            groups.append([node])
-    segments: list[Segment] = []
-    wanted = {id(root(value)) for value in graph.outputs}
-    for group in reversed(groups):
-        first = group[0]
-        if isinstance(first, Island):
-            segments.append(TorchOperator(first, known))
-        elif not _is_native(first, choices) and isinstance(first, Conv):
-            segments.append(TorchConv(first))
-        else:
-            convs = [node for node in group if isinstance(node, Conv)]
-            layers = {id(conv): _pack(conv, choices[id(conv)].name, isa) for conv in convs}
-            segments.append(Native(group, layers, wanted, isa))
-        wanted |= {id(root(value)) for node in group for value in node.inputs}
-    return segments[::-1]
-
-
-def _is_native(node: Node, choices: dict[int, Choice]) -> bool:
-    if isinstance(node, Island):
-        return False
-    return not isinstance(node, Conv) or choices[id(node)].name != TORCH
-
-
-def _pack(conv: Conv, name: str, isa: str) -> Any:
-    problem = problem_of(conv)
-    chosen = next(c for c in candidates(problem, isa) if c.name == name)
-    return chosen.build(problem)
-
-
-def _times(choice: Choice) -> tuple[float | None, float | None, float | None]:
-    """Milliseconds, torch's milliseconds, and their ratio."""
-    if choice.seconds is None or choice.torch_seconds is None:
-        return None, None, None
-    return 1e3 * choice.seconds, 1e3 * choice.torch_seconds, choice.torch_seconds / choice.seconds
-
-
-def _table(graph: Graph, choices: dict[int, Choice]) -> LayerTable:
-    rows = []
-    for node in graph.nodes:
-        if isinstance(node, Conv):
-            choice = choices[id(node)]
-            rows.append(
-                (
-                    node.layer,
-                    "x".join(map(str, node.shape)),
-                    "x".join(map(str, node.size)),
-                    node.density,
-                    choice.name,
-                    *_times(choice),
-                )
-            )
-    columns = ("layer", "weight", "map", "density", "kernel", "ms", "torch ms", "ratio")
-    islands: dict[str, int] = {}
-    for node in graph.nodes:
-        if isinstance(node, Island):
-            islands[node.reason] = islands.get(node.reason, 0) + 1
-    notes = tuple(f"left to torch, {count} times: {why}" for why, count in islands.items())
-    return LayerTable(columns, tuple(rows), notes=notes)

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils import _pytree
 
 from openwork.engine.graph import Alias, Graph, Value, root
 from openwork.engine.program import Environment, Segment
+from openwork.engine.record import Record
 from openwork.errors import ArgumentError
 from openwork.nn import LayerTable
 
@@ -18,6 +20,7 @@ class CompiledModel(nn.Module):
     """What `openwork.compile` gives: call it as you would the original, in evaluation mode.
 
     Several threads may call one compiled model at once. It has no parameters and does not train.
+    `openwork.save` keeps it with the kernels chosen; a loaded one measures nothing on the same CPU.
 
     Attributes:
         layers: what runs each layer and how long it took when it was chosen.
@@ -31,6 +34,7 @@ class CompiledModel(nn.Module):
         out_spec: Any,
         batch: int | None,
         layers: LayerTable,
+        record: Record,
     ) -> None:
         super().__init__()
         self._inputs = graph.inputs
@@ -38,24 +42,59 @@ class CompiledModel(nn.Module):
         self._steps = _with_last_reads(segments, graph.outputs)
         self._out_spec = out_spec
         self._batch = batch
+        self._record = record
         self.layers = layers
         self.difference = float("nan")
 
-    @torch.no_grad()
     def forward(self, *inputs: torch.Tensor) -> Any:
+        return self._run(inputs)
+
+    def step_times(self, *inputs: torch.Tensor) -> list[tuple[str, str, float]]:
+        """What each step of one call takes, in order: (layer or operator, kernel, seconds).
+
+        Steps are timed inside the call, so layers find in cache what the step before left there.
+        The kernel of what is no layer is the kind of step; "island" is one operator of torch's.
+
+        Args:
+            inputs: as for a call.
+        """
+        times = [np.zeros(len(segment.steps)) for segment, _ in self._steps]
+        self._run(inputs, times)
+        # Convolutions run in the order in which the table lists them.
+        kernels = iter(self.layers.column("kernel"))
+        return [
+            (name, next(kernels) if kind == "conv" else kind, float(seconds))
+            for (segment, _), own in zip(self._steps, times, strict=True)
+            for (name, kind), seconds in zip(segment.steps, own, strict=True)
+        ]
+
+    @torch.no_grad()
+    def _run(
+        self, inputs: Sequence[torch.Tensor], times: Sequence[np.ndarray] | None = None
+    ) -> Any:
         batch = self._check(inputs)
         if torch.is_autocast_enabled("cpu"):
             # The kernels are float32, so what lies between them must be as well.
             with torch.autocast("cpu", enabled=False):
-                return self.forward(*inputs)
+                return self._run(inputs, times)
         threads = torch.get_num_threads()
         held: Environment = dict(zip(self._inputs, inputs, strict=True))
-        for segment, over in self._steps:
-            segment.run(held, batch, threads)
+        for index, (segment, over) in enumerate(self._steps):
+            segment.run(held, batch, threads, None if times is None else times[index])
             for value in over:
                 del held[value]
         leaves = [_shaped(held, result, batch) for result in self._results]
         return _pytree.tree_unflatten(leaves, self._out_spec)
+
+    @property
+    def batch(self) -> int | None:
+        """The only batch size that may be given; None for any."""
+        return self._batch
+
+    @property
+    def record(self) -> Record:
+        """What a file holds of it."""
+        return self._record
 
     def _check(self, inputs: Sequence[torch.Tensor]) -> int:
         if len(inputs) != len(self._inputs):

@@ -1,8 +1,10 @@
 """Fewer steps for the same numbers: batch norms, sums and activations join what is before them."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from openwork.engine.graph import Add, Affine, Conv, Graph, Node, Value, root
+from openwork.engine.graph import Add, Affine, Conv, Graph, Node, Pool, Value, root
 
 
 def fuse(graph: Graph) -> None:
@@ -16,6 +18,38 @@ def fuse(graph: Graph) -> None:
             if rule(node):
                 break
     graph.nodes = [node for node in fusion.nodes if node is not None]
+    for node in list(graph.nodes):
+        _pool_later(graph, node)
+
+
+def _pool_later(graph: Graph, conv: Node) -> None:
+    """Let a 1x1 convolution of averages run first, if that leaves fewer maps to average.
+
+    Both are linear: the average of sums is the sum of averages. The bias and the activation stay
+    behind the average, which counts padding as zeros.
+    """
+    if not isinstance(conv, Conv) or len(conv.inputs) > 1 or conv.linear or not _is_pointwise(conv):
+        return
+    pool = next((n for n in graph.nodes if n.output is conv.inputs[0]), None)
+    if not isinstance(pool, Pool) or not pool.average or not graph.read_once(pool.output):
+        return
+    (source,), (channels, *_) = pool.inputs, conv.output.shape
+    inputs, height, width = source.shape
+    same_size = pool.output.shape[1:] == (height, width)
+    if channels >= inputs or not same_size or pool.shift is not None:
+        return
+    sums = Value((channels, height, width), conv.output.name)
+    later = replace(
+        pool, inputs=[sums], output=conv.output, shift=conv.bias, activation=conv.activation
+    )
+    first = replace(
+        conv, inputs=[source], output=sums, size=(height, width), bias=None, activation="none"
+    )
+    graph.replace([pool, conv], [first, later])
+
+
+def _is_pointwise(conv: Conv) -> bool:
+    return (conv.shape[2:], conv.stride, conv.padding) == ((1, 1), (1, 1), (0, 0))
 
 
 class _Fusion:

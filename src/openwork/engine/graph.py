@@ -4,12 +4,11 @@ A value's shape is that of one image: the batch axis is left out. What the engin
 stays an `Island` of torch operators.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
 from openwork.kernels.problem import Activation
 
@@ -99,13 +98,15 @@ class Conv(Node):
 
 @dataclass(eq=False)
 class Pool(Node):
-    """A maximum or average over windows."""
+    """A maximum or average over windows; an average may add `shift` and apply an activation."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
     padding: tuple[int, int]
     average: bool
     count_padding: bool
+    shift: np.ndarray | None = None
+    activation: Activation = "none"
 
 
 @dataclass(eq=False)
@@ -154,11 +155,14 @@ class Island(Node):
     """One torch operator that the engine leaves to torch.
 
     Attributes:
-        node: of the exported graph.
+        target: an operator of torch, or a function of Python on sizes.
+        args, kwargs: what it is given: values, constants and plain data, in nested lists.
         reason: why it was left.
     """
 
-    node: torch.fx.Node
+    target: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     reason: str
 
 

@@ -48,7 +48,9 @@ def _call(known: Lowering, fx: FxNode) -> list[Node]:
     except Unknown as reason:
         known.values[fx] = output = known.value(fx)
         inputs = [known.values[a] for a in leaves((fx.args, fx.kwargs)) if a in known.values]
-        return [Island(inputs, output, fx, f"{fx.target}: {reason}")]
+        target: Any = fx.target
+        args, kwargs = map_arg((fx.args, fx.kwargs), known.operand)
+        return [Island(inputs, output, target, args, kwargs, f"{target}: {reason}")]
     known.native.add(fx)
     if isinstance(made, Value):
         known.values[fx] = made

@@ -45,22 +45,30 @@ def _conv(
     shape: Any,
     positions: np.ndarray,
     live: np.ndarray,
-    geometry: tuple[tuple[int, int], tuple[int, int], tuple[int, int], int],
+    geometry: tuple[tuple[int, int], tuple[int, int], tuple[int, int], int] | None = None,
 ) -> Node:
+    """A convolution, or without a `geometry` a linear layer."""
     value = known.input(x)
-    size = map_size(value)
-    out, inside, height, width = shape
+    if geometry is None and len(value.shape) != 1:
+        raise Unknown("over more than one axis")
+    out, inside, *kernel = shape
+    height, width = kernel or (1, 1)
     return Conv(
         [value],
         known.output(fx),
         known.layer_name(weight),
-        size,
+        map_size(value) if geometry else (1, 1),
         (out, inside, height, width),
-        *geometry,
+        *(geometry or _POINT),
         positions,
         live,
         known.constant(bias),
+        linear=geometry is None,
     )
+
+
+# Stride, padding, dilation and groups of a linear layer.
+_POINT = ((1, 1), (0, 0), (1, 1), 1)
 
 
 def _linear(known: Lowering, fx: FxNode) -> Node:
@@ -68,44 +76,14 @@ def _linear(known: Lowering, fx: FxNode) -> Node:
     dense = _weight(known, weight)
     positions = np.flatnonzero(dense)
     live = dense.reshape(-1)[positions]
-    return _linear_as_conv(known, fx, x, weight, bias, dense.shape, positions, live)
+    return _conv(known, fx, x, weight, bias, dense.shape, positions, live)
 
 
 def _sparse_linear(known: Lowering, fx: FxNode) -> Node:
     x, weight, gaps, bias, shape = arguments(fx)
     live = _weight(known, weight)
     positions = _pattern(known, live, gaps, shape, 1).positions
-    return _linear_as_conv(known, fx, x, weight, bias, shape, positions, live)
-
-
-def _linear_as_conv(
-    known: Lowering,
-    fx: FxNode,
-    x: Any,
-    weight: Any,
-    bias: Any,
-    shape: Any,
-    positions: np.ndarray,
-    live: np.ndarray,
-) -> Node:
-    value = known.input(x)
-    if len(value.shape) != 1:
-        raise Unknown("over more than one axis")
-    return Conv(
-        [value],
-        known.output(fx),
-        known.layer_name(weight),
-        (1, 1),
-        (shape[0], shape[1], 1, 1),
-        (1, 1),
-        (0, 0),
-        (1, 1),
-        1,
-        positions,
-        live,
-        known.constant(bias),
-        linear=True,
-    )
+    return _conv(known, fx, x, weight, bias, shape, positions, live)
 
 
 def _weight(known: Lowering, argument: Any) -> np.ndarray:

@@ -77,6 +77,14 @@ class Lowering:
             raise Unknown("a weight that is computed from the input")
         return held.detach().cpu().numpy().copy()
 
+    def operand(self, source: FxNode) -> Any:
+        """What an operator left to torch is given: a value, or a copy of a constant."""
+        if source.name not in self.constants:
+            return self.values[source]
+        # The original may train on.
+        held = self.constants[source.name]
+        return held.detach().clone() if isinstance(held, torch.Tensor) else held
+
     def layer_name(self, argument: FxNode) -> str:
         """The qualified name of the layer whose weight `argument` is."""
         name = self._parameters.get(argument.name, argument.name)

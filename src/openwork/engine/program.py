@@ -1,5 +1,6 @@
-"""Runs of known nodes as one native program, and the torch operators between them."""
+"""Runs of known nodes as one native program, and the convolutions that torch runs."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -7,19 +8,14 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch._ops import OpOverload
-from torch.fx import Node as FxNode
-from torch.fx.node import map_arg
 
 from openwork.engine.arena import Life, place
 from openwork.engine.graph import (
     Add,
     Affine,
-    Alias,
     Concat,
     Conv,
     Gate,
-    Island,
     Mean,
     Node,
     Pool,
@@ -27,12 +23,12 @@ from openwork.engine.graph import (
     Value,
     root,
 )
-from openwork.engine.lowering import Lowering, leaves
+from openwork.engine.storage import Part, Storage, pixels, places
 from openwork.kernels.dispatch import ACTIVATIONS
 from openwork.kernels.native import extension as _C
 
 Environment = dict[Any, Any]
-"""What has been computed: root value or exported node -> tensor."""
+"""What has been computed: root value -> tensor."""
 
 
 class Segment(Protocol):
@@ -40,39 +36,64 @@ class Segment(Protocol):
 
     Attributes:
         reads: values, none of them an alias, that must be held before.
+        steps: (layer or value, kind of node) of what it does, in order.
     """
 
     @property
     def reads(self) -> Sequence[Value]: ...
 
-    def run(self, held: Environment, batch: int, threads: int) -> None: ...
+    @property
+    def steps(self) -> Sequence[tuple[str, str]]: ...
+
+    def run(
+        self, held: Environment, batch: int, threads: int, seconds: np.ndarray | None = None
+    ) -> None:
+        """Compute the outputs from what is held; `seconds` (steps,) float64 receives times."""
+        ...
+
+
+def step_of(node: Node) -> tuple[str, str]:
+    """What `node` is called in tables of steps: (layer or value, kind)."""
+    name = node.layer if isinstance(node, Conv) else node.output.name
+    return name, type(node).__name__.lower()
 
 
 class TorchConv:
-    """A convolution that is faster in torch."""
+    """A convolution that is faster in torch.
 
-    def __init__(self, conv: Conv) -> None:
-        self._weight = torch.from_numpy(conv.dense_weight())
+    Args:
+        conv: the layer.
+        weight: the same as `conv.dense_weight()`, if it is at hand: then `conv` needs none.
+    """
+
+    def __init__(self, conv: Conv, weight: torch.Tensor | None = None) -> None:
+        self.weight = torch.from_numpy(conv.dense_weight()) if weight is None else weight
         self._bias = None if conv.bias is None else torch.from_numpy(conv.bias)
         # Without the list of live taps, which for a dense layer is larger than the layer.
         nothing = conv.positions[:0].copy(), conv.weight[:0].copy()
         self._conv = replace(conv, positions=nothing[0], weight=nothing[1])
         self.reads = [root(value) for value in conv.inputs]
+        self.steps = [step_of(conv)]
 
-    def run(self, held: Environment, batch: int, threads: int) -> None:
+    def run(
+        self, held: Environment, batch: int, threads: int, seconds: np.ndarray | None = None
+    ) -> None:
         """Compute the output from what is held."""
+        began = time.perf_counter()
         conv = self._conv
-        channels = self._weight.shape[1] * conv.groups
+        channels = self.weight.shape[1] * conv.groups
         input = held[root(conv.inputs[0])].reshape(batch, channels, *conv.size)
         if conv.linear:
-            result = F.linear(input.flatten(1), self._weight.flatten(1), self._bias)
+            result = F.linear(input.flatten(1), self.weight.flatten(1), self._bias)
         else:
             geometry = conv.stride, conv.padding, conv.dilation, conv.groups
-            result = F.conv2d(input, self._weight, self._bias, *geometry)
+            result = F.conv2d(input, self.weight, self._bias, *geometry)
         if len(conv.inputs) > 1:
             result += held[root(conv.inputs[1])].reshape(result.shape)
         result = _TORCH_ACTIVATIONS[conv.activation](result)
         held[root(conv.output)] = result.reshape(batch, *root(conv.output).shape)
+        if seconds is not None:
+            seconds[0] = time.perf_counter() - began
 
 
 _TORCH_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -84,45 +105,6 @@ _TORCH_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "sigmoid": torch.sigmoid_,
     "hardsigmoid": lambda x: F.hardsigmoid(x, inplace=True),
 }
-
-
-class TorchOperator:
-    """One exported operator, run by torch."""
-
-    def __init__(self, island: Island, known: Lowering) -> None:
-        self._target: Any = island.node.target
-        self._arguments = island.node.args, island.node.kwargs
-        self._output = root(island.output)
-        sources = leaves(self._arguments)
-        # Copies of its own: the original may train on.
-        self._constants = {
-            source: _copied(known.constants[source.name])
-            for source in sources
-            if source.name in known.constants
-        }
-        self._values = {s: known.values[s] for s in sources if s not in self._constants}
-        self.reads = [root(value) for value in self._values.values()]
-        self._writes = isinstance(self._target, OpOverload) and self._target._schema.is_mutable
-
-    def run(self, held: Environment, batch: int, threads: int) -> None:
-        """Compute the output from what is held."""
-
-        def fetch(source: FxNode) -> Any:
-            if source in self._constants:
-                constant = self._constants[source]
-                return _copied(constant) if self._writes else constant
-            value = self._values[source]
-            found = held[root(value)]
-            if isinstance(value, Alias):
-                return found.contiguous().view(batch, *value.shape)
-            return found
-
-        args, kwargs = map_arg(self._arguments, fetch)
-        held[self._output] = self._target(*args, **kwargs)
-
-
-def _copied(constant: Any) -> Any:
-    return constant.detach().clone() if isinstance(constant, torch.Tensor) else constant
 
 
 class Native:
@@ -153,24 +135,41 @@ class Native:
         # Concurrent calls each take an arena, or make one, and put it back.
         self._free: list[np.ndarray] = []
         self._place(nodes)
-        for node in nodes:
+        self.steps = [step_of(node) for node in nodes]
+        # Which of `steps` each step of the program belongs to.
+        self._owners: list[int] = []
+        for index, node in enumerate(nodes):
             _STEPS[type(node)](self, node)
+            self._owners += [index] * (self._program.steps() - len(self._owners))
 
     def _place(self, nodes: Sequence[Node]) -> None:
+        values = {
+            id(root(value)): root(value) for node in nodes for value in [node.output, *node.inputs]
+        }
+        storage = self._storage = Storage(nodes, set(self._slots))
         lives: dict[int, Life] = {}
         for step, node in enumerate(nodes):
-            for value in [root(node.output), *map(root, node.inputs)]:
-                if id(value) in self._slots:
-                    continue
-                first = lives[id(value)].first if id(value) in lives else step
-                lives[id(value)] = Life(value.floats, first, step)
+            for value in [node.output, *node.inputs]:
+                whole = storage.find(value).whole
+                if id(whole) not in self._slots:
+                    first = lives[id(whole)].first if id(whole) in lives else step
+                    lives[id(whole)] = Life(whole.floats, first, step)
         for key, offset in place(lives).items():
             self._slots[key] = self._program.arena_slot(offset, lives[key].floats)
+        for key, value in values.items():
+            if key not in self._slots:
+                part = storage.find(value)
+                self._slots[key] = self._part(part.whole, part.first, value.floats)
+
+    def _part(self, whole: Value, first: int, floats: int) -> int:
+        return self._program.part(self.slot(whole), first, floats)
 
     def slot(self, value: Value) -> int:
         return self._slots[id(root(value))]
 
-    def run(self, held: Environment, batch: int, threads: int) -> None:
+    def run(
+        self, held: Environment, batch: int, threads: int, seconds: np.ndarray | None = None
+    ) -> None:
         """Compute all outputs from what is held."""
         # As numpy arrays: handing over torch tensors costs ten times as much, 4 us for each.
         inputs = [held[value].detach().contiguous().numpy() for value in self.reads]
@@ -180,7 +179,10 @@ class Native:
         ]
         arena = self._arena(batch, threads)
         targets = [output.numpy() for output in outputs]
-        self._program.run(inputs, targets, arena, batch, threads)
+        own = None if seconds is None else np.zeros(len(self._owners))
+        self._program.run(inputs, targets, arena, batch, threads, own)
+        if seconds is not None:
+            seconds[:] = np.bincount(self._owners, own, len(self.steps))
         self._free.append(arena)
         held.update(zip(self._outputs, outputs, strict=True))
 
@@ -211,6 +213,8 @@ class Native:
             sizes,
             node.average,
             node.count_padding,
+            [] if node.shift is None else node.shift.tolist(),
+            ACTIVATIONS[node.activation],
         )
 
     def mean(self, node: Mean) -> None:
@@ -239,25 +243,24 @@ class Native:
         self._program.gate(self.slot(x), self.slot(gates), self.slot(node.output))
 
     def concat(self, node: Concat) -> None:
-        target = self.slot(node.output)
-        pixels = node.output.floats // node.output.shape[0]
-        at = 0
-        for part, channels in zip(node.parts, node.channels, strict=True):
+        whole = self._storage.find(node.output)
+        for (part, first), channels in zip(places(node), node.channels, strict=True):
+            if part is not None and self._storage.find(part) == Part(
+                whole.whole, whole.first + first
+            ):
+                continue
+            target = self._part(node.output, first, channels * pixels(node))
             if part is None:
-                self._program.clear(target, at, channels * pixels)
+                self._program.clear(target)
             else:
-                self._program.copy(self.slot(part), 0, target, at, channels * pixels)
-            at += channels * pixels
+                self._program.copy(self.slot(part), target)
 
     def slice(self, node: Slice) -> None:
-        pixels = node.output.floats // node.output.shape[0]
-        self._program.copy(
-            self.slot(node.inputs[0]),
-            node.first * pixels,
-            self.slot(node.output),
-            0,
-            node.output.floats,
-        )
+        first = node.first * pixels(node)
+        whole = self._storage.find(node.inputs[0])
+        if self._storage.find(node.output) != Part(whole.whole, whole.first + first):
+            source = self._part(node.inputs[0], first, node.output.floats)
+            self._program.copy(source, self.slot(node.output))
 
 
 _STEPS: dict[type[Node], Callable[[Native, Any], None]] = {

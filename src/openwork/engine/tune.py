@@ -21,7 +21,7 @@ from openwork.errors import ArgumentError, OpenworkError
 from openwork.kernels.dispatch import candidates, candidates_by_family
 from openwork.kernels.problem import Geometry, Problem
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Tuner:
         race = Race(conv, problem, self.batch, self.threads)
         # Packing so many weights for each candidate would take minutes, and none of them would win.
         hopeless = conv.density > 0.9 and conv.positions.size > _MANY
-        families = {} if hopeless else candidates_by_family(problem, self.isa)
+        families = {} if hopeless else candidates_by_family(problem, self.isa, self.batch)
         if self.optimize == "memory":
             families = {name: each for name, each in families.items() if "winograd" not in name}
         race.enter_families(families.values())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,12 +57,39 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[st
     header, digest = _read_header(path)
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = list(file.keys())
+        tensors = {name: _own(path, name) for name in names}
     except (OSError, SafetensorError) as error:
         raise _damaged(path, error) from error
     if _digest(tensors, header) != digest:
         raise _edited(path)
     return tensors, json.loads(header)
+
+
+def _own(path: str | os.PathLike[str], name: str) -> torch.Tensor:
+    """The tensor called `name`, in memory of its own.
+
+    safetensors gives a view of the mapped file, which a later change of the file would reach, and
+    copying that in one go holds it twice. Each piece is mapped alone, and no longer than it takes.
+    """
+    with safe_open(path, framework="pt") as file:
+        view = file.get_slice(name)
+        shape = view.get_shape()
+        numbers = math.prod(shape)
+        if not shape or numbers <= _PIECE:
+            found = file.get_tensor(name)
+            return _bytes(found).clone().view(found.dtype).reshape(shape)
+        own = torch.empty(shape, dtype=view[:0].dtype)
+    rows = max(1, _PIECE * shape[0] // numbers)
+    for first in range(0, shape[0], rows):
+        with safe_open(path, framework="pt") as file:
+            piece = file.get_slice(name)[first : first + rows]
+            _bytes(own[first : first + rows]).copy_(_bytes(piece))
+    return own
+
+
+# Numbers read at a time.
+_PIECE = 1 << 21
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -113,8 +141,13 @@ def _digest(tensors: Mapping[str, torch.Tensor], header: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(_bytes(tensor).numpy().data)
     return digest.hexdigest()
+
+
+def _bytes(tensor: torch.Tensor) -> torch.Tensor:
+    """A view of `tensor`: copying truths, for one, would make every byte 0 or 1."""
+    return tensor.reshape(-1).view(torch.uint8)
 
 
 def _edited(path: str | os.PathLike[str]) -> CheckpointError:

@@ -13,9 +13,11 @@ from openwork import models
 from openwork._version import __version__
 from openwork.errors import ArgumentError, CheckpointError
 from openwork.io import _container
+from openwork.io.kinds import Kind, kind_named, kind_of
 from openwork.models import ModelSource
 from openwork.nn import Plan, SparseConv2d, SparseLinear
 from openwork.nn._layers import replace, sparse_layers
+from openwork.nn._origin import Origin
 from openwork.nn._resize import describe_resized, restore_resized_
 from openwork.patterns import Pattern
 
@@ -51,7 +53,7 @@ def save(
     The file is complete or not there; an earlier one is replaced in one step.
 
     Args:
-        model: any module, with or without sparse layers.
+        model: any module, with or without sparse layers, or what `openwork.compile` gave.
         path: of the file.
         plan: the plan to note down beside it. Loading does not need it: the patterns themselves
             are stored.
@@ -59,22 +61,30 @@ def save(
 
     Raises:
         CheckpointError: the folder cannot be written to, or the disk is full.
-        ArgumentError: the model's state holds something that is not a tensor, or `metrics`
-            something that is not plain.
+        ArgumentError: the model's state holds something that is not a tensor, `metrics` something
+            that is not plain, or a compiled model an operator that a file cannot name.
     """
+    kind = kind_of(model)
+    tensors, described = kind.describe(model) if kind else _describe(model)
+    header = {
+        "kind": kind.name if kind else "model",
+        "version": __version__,
+        "model": None,
+        "plan": plan.to_dict() if plan else None,
+        "metrics": _plain(metrics or {}),
+    }
+    _container.write(path, tensors, header | described)
+
+
+def _describe(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     source = models.source_of(model)
     tensors, aliases = distinct(model.state_dict())
-    header = {
-        "kind": "model",
-        "version": __version__,
+    return tensors, {
         "model": source.to_dict() if source else None,
         "resized": describe_resized(model),
         "layers": describe_layers(model),
         "aliases": aliases,
-        "plan": plan.to_dict() if plan else None,
-        "metrics": _plain(metrics or {}),
     }
-    _container.write(path, tensors, header)
 
 
 def load(
@@ -85,18 +95,24 @@ def load(
 ) -> nn.Module:
     """The model in the file at `path`, sparse layers and all. Nothing is ever unpickled.
 
+    A compiled model comes back with the kernels that were chosen; nothing is measured unless this
+    machine has no such kernel, and then `.layers.notes` says so.
+
     Args:
         path: of a file that `save` wrote.
         build: makes the dense model anew, for a model that `openwork.models.build` does not know.
-        device: where the model goes.
+            A compiled model needs none.
+        device: where the model goes, default "cpu"; a compiled model stays there.
 
     Raises:
         CheckpointError: the file is truncated, foreign, edited or from a newer version, or `build`
             is missing or makes another model.
+        ArgumentError: `build`, or another `device` than the CPU, for a compiled model.
     """
     tensors, header = _container.read(path)
-    if header.get("kind") != "model":
-        raise CheckpointError(f"`path`={str(path)!r} holds the state of a run, not a model")
+    kind = _kind(path, header)
+    if kind is not None:
+        return _restored(kind, path, tensors, header, build, device)
     if build is None and header["model"] is None:
         raise CheckpointError(
             f"`path`={str(path)!r} holds a model that openwork cannot build by name; pass "
@@ -124,8 +140,7 @@ def info(path: str | os.PathLike[str]) -> CheckpointInfo:
         CheckpointError: as `load`.
     """
     header = _container.read_header(path)
-    if header.get("kind") != "model":
-        raise CheckpointError(f"`path`={str(path)!r} holds the state of a run, not a model")
+    _kind(path, header)
     return CheckpointInfo(
         source=ModelSource.from_dict(header["model"]) if header["model"] else None,
         plan=Plan.from_dict(header["plan"]) if header["plan"] else None,
@@ -134,10 +149,44 @@ def info(path: str | os.PathLike[str]) -> CheckpointInfo:
     )
 
 
+def _kind(path: str | os.PathLike[str], header: Mapping[str, Any]) -> Kind | None:
+    """The kind of what the file holds; None for a module like any other."""
+    name = header.get("kind", "")
+    kind = kind_named(name)
+    if kind is None and name != "model":
+        raise CheckpointError(f"`path`={str(path)!r} holds the state of a run, not a model")
+    return kind
+
+
+def _restored(
+    kind: Kind,
+    path: str | os.PathLike[str],
+    tensors: dict[str, torch.Tensor],
+    header: Mapping[str, Any],
+    build: Callable[[], nn.Module] | None,
+    device: torch.device | str,
+) -> nn.Module:
+    if build is not None:
+        raise ArgumentError(
+            f"`build`={build!r} is not needed for a {kind.name} model; leave it out"
+        )
+    if torch.device(device).type != "cpu":
+        raise ArgumentError(f"`device`={device!r} must be 'cpu' for a {kind.name} model")
+    try:
+        return kind.restore(tensors, header)
+    except CheckpointError as error:
+        raise CheckpointError(f"`path`={str(path)!r} cannot be loaded: {error}") from error
+
+
 def describe_layers(model: nn.Module) -> dict[str, Any]:
     """What the header must say of the sparse layers; their `gaps` are among the tensors."""
     return {
-        name: {"shape": list(layer.shape), "groups": layer.groups, "whole": layer.pattern.whole}
+        name: {
+            "shape": list(layer.shape),
+            "groups": layer.groups,
+            "whole": layer.pattern.whole,
+            "origin": layer.origin.to_dict() if layer.origin else None,
+        }
         for name, layer in sparse_layers(model).items()
     }
 
@@ -160,12 +209,18 @@ def restore_layers_(
         )
         module = modules.get(name)
         if isinstance(module, nn.Conv2d):
-            replacements[module] = SparseConv2d.from_dense(module, pattern)
+            sparse = SparseConv2d.from_dense(module, pattern)
         elif isinstance(module, nn.Linear):
-            replacements[module] = SparseLinear.from_dense(module, pattern)
-        elif not isinstance(module, SparseConv2d | SparseLinear):
+            sparse = SparseLinear.from_dense(module, pattern)
+        elif isinstance(module, SparseConv2d | SparseLinear):
+            continue
+        else:
             found = "nothing" if module is None else type(module).__name__
             raise ArgumentError(f"layer {name!r} must be a convolution or linear, found {found}")
+        # Files of version 0.1.0 do not say where a pattern comes from.
+        if entry.get("origin"):
+            sparse.origin = Origin.from_dict(entry["origin"])
+        replacements[module] = sparse
     replace(model, replacements)
     return replacements.get(model, model)
 

@@ -14,7 +14,18 @@ def chosen_isa() -> str:
 def lanes(isa: str) -> int:
     """Floats in one vector of `isa`."""
 
+def most_vectors(isa: str, group: int) -> int:
+    """Most vectors in a tile of a sparse product."""
+
+def row_tiles(isa: str) -> list[tuple[int, int]]:
+    """(rows, vectors) of the direct kernel's tiles."""
+
+def tap_tiles(isa: str) -> list[tuple[int, int]]:
+    """(rows, vectors) of the taps kernel's tiles."""
+
 filter_block: int = 64
+
+most_taps: int = 1024
 
 def tap_offsets(geometry: Sequence[int]) -> list[int]: ...
 
@@ -31,7 +42,7 @@ class Lists:
 
     def __init__(self, row: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], count: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], entry_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], weight_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
 
-def spmm(isa: str, geometry: Sequence[int], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: int, lists: Lists, chunk: int, group: int, vectors: int, in_place: bool) -> Layer: ...
+def spmm(isa: str, geometry: Sequence[int], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: int, lists: Lists, channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], chunk: int, group: int, vectors: int, in_place: bool) -> Layer: ...
 
 def winograd(isa: str, geometry: Sequence[int], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: int, lists: Lists, chunk: int, group: int, vectors: int, output: int) -> Layer: ...
 
@@ -46,13 +57,16 @@ class Program:
 
     def arena_slot(self, at: int, floats: int) -> int: ...
 
+    def part(self, whole: int, first: int, floats: int) -> int:
+        """A slot for the same part of every image of another."""
+
     def input(self, floats: int) -> int: ...
 
     def output(self, floats: int) -> int: ...
 
     def layer(self, layer: object, input: int, output: int, residual: int | None = None) -> None: ...
 
-    def pool(self, input: int, output: int, sizes: Sequence[int], average: bool, count_padding: bool) -> None: ...
+    def pool(self, input: int, output: int, sizes: Sequence[int], average: bool, count_padding: bool, shift: Sequence[float] = [], activation: int = 0) -> None: ...
 
     def mean(self, input: int, output: int) -> None: ...
 
@@ -62,11 +76,15 @@ class Program:
 
     def gate(self, input: int, gates: int, output: int) -> None: ...
 
-    def copy(self, source: int, first: int, target: int, to: int, floats: int) -> None: ...
+    def copy(self, source: int, target: int) -> None: ...
 
-    def clear(self, target: int, to: int, floats: int) -> None: ...
+    def clear(self, target: int) -> None: ...
+
+    def steps(self) -> int:
+        """Steps added so far."""
 
     def arena(self, batch: int, threads: int) -> int:
         """Floats that `run` needs as its arena."""
 
-    def run(self, inputs: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)]], outputs: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')]], arena: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')], batch: int, threads: int) -> None: ...
+    def run(self, inputs: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)]], outputs: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')]], arena: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')], batch: int, threads: int, seconds: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')] | None = None) -> None:
+        """Run all steps; `seconds` receives what each of them takes."""

@@ -6,6 +6,7 @@ A candidate's name says all of its choices: `dtype-op-algorithm-tile-isa`, for i
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_lists import pack_lists
 from openwork.kernels.pack_rows import pack_direct, pack_taps
+from openwork.kernels.pack_spmm import is_plain, spmm_rows
 from openwork.kernels.pack_winograd import transform_filters
 from openwork.kernels.problem import Activation, Problem
 
@@ -50,28 +52,36 @@ class Family:
     candidates: Callable[[Problem, str, int], Iterator[Candidate]]
 
 
-def candidates(problem: Problem, isa: str | None = None, batch: int = 1) -> list[Candidate]:
-    """Every candidate that can run `problem`, for an autotuner to measure.
+def candidates(
+    problem: Problem, isa: str | None = None, batch: int | None = None
+) -> list[Candidate]:
+    """Every candidate that can run `problem`.
 
     Args:
         problem: the layer.
         isa: an instruction set; by default OPENWORK_ISA if set, else the best of this machine.
-        batch: images per call, as expected: any other number runs too.
+        batch: leave out tiles that are of no use for so many images in a call, though they would
+            run too; None (default) leaves out none, so that any batch's choice can be found.
     """
     found = candidates_by_family(problem, isa, batch)
     return [each for family in found.values() for each in family]
 
 
 def candidates_by_family(
-    problem: Problem, isa: str | None = None, batch: int = 1
+    problem: Problem, isa: str | None = None, batch: int | None = None
 ) -> dict[str, list[Candidate]]:
     """`candidates`, by the name of their family."""
     chosen: str = isa or _C.chosen_isa()
+    images = _MANY_IMAGES if batch is None else batch
     return {
-        family.name: list(family.candidates(problem, chosen, batch))
+        family.name: list(family.candidates(problem, chosen, images))
         for family in FAMILIES
         if family.refusal(problem) is None
     }
+
+
+# More than the largest tile holds, whatever the map.
+_MANY_IMAGES = 1024
 
 
 def refusals(problem: Problem) -> dict[str, str]:
@@ -87,19 +97,23 @@ def _common(problem: Problem, isa: str) -> tuple[str, list[int], np.ndarray | No
 # Sparse products: spmm and winograd ---------------------------------------------------------------
 
 
-def _product_tiles(problem: Problem, isa: str, vectors: int) -> Iterator[tuple[int, int, int]]:
-    """(vectors, chunk, group) worth measuring for work of `vectors` vectors in all."""
+# Vectors per tile; of gathered rows, which take longer to pack, those that come near the best.
+_TILES = (1, 2, 3, 4, 5, 7, 8)
+_GATHERED_TILES = (2, 4, 5, 8)
+
+
+def _product_tiles(
+    problem: Problem, isa: str, vectors: int, inputs: int, tiles: tuple[int, ...] = _TILES
+) -> Iterator[tuple[int, int, int]]:
+    """(vectors, chunk, group) worth measuring for `vectors` vectors of `inputs` rows in all."""
     lanes = _C.lanes(isa)
-    inputs = problem.geometry.in_channels
-    # Most vectors per group of filters, from the number of registers (csrc/simd/product.h).
-    most = {1: 8, 2: 8, 4: 5} if isa in ("avx512", "neon") else {1: 6, 2: 4, 4: 2}
     seen = set()
     for group in (1, 2, 4):
         if group > problem.geometry.out_channels:
             continue
-        for wanted in (1, 2, 3, 4, 5, 7, 8):
-            tile = min(wanted, vectors)
-            if tile > most[group]:
+        for below, tile in pairwise((0, *tiles)):
+            # The first tile that holds all of the work is the last one of use.
+            if below >= vectors or tile > _C.most_vectors(isa, group):
                 continue
             # Chunks that fill a usual L1, or twice that, and no chunks at all.
             for size in (32768, 65536, None):
@@ -111,20 +125,25 @@ def _product_tiles(problem: Problem, isa: str, vectors: int) -> Iterator[tuple[i
 
 
 def _spmm_refusal(problem: Problem) -> str | None:
-    if problem.geometry.kernel != (1, 1):
-        return f"the kernel is {problem.geometry.kernel}, not (1, 1)"
-    if problem.geometry.padding != (0, 0):
-        return f"the padding is {problem.geometry.padding}, not (0, 0)"
+    if problem.taps > _C.most_taps:
+        return f"the kernel has {problem.taps} taps, more than {_C.most_taps}"
     return None
 
 
 def _spmm(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
     height, width = problem.geometry.out_size
     vectors = -(-batch * height * width // _C.lanes(isa))
-    in_place = problem.geometry.stride == (1, 1) and height * width >= 2 * _C.lanes(isa)
-    for tile, chunk, group in _product_tiles(problem, isa, vectors):
+    plain = is_plain(problem.geometry)
+    op = "conv1x1" if plain else "conv"
+    in_place = plain and height * width >= 2 * _C.lanes(isa)
+    rows, _, _ = spmm_rows(problem)
+    tiles = _TILES if plain else _GATHERED_TILES
+    for tile, chunk, group in _product_tiles(problem, isa, vectors, len(rows), tiles):
+        # So many gathered rows never stayed in cache; packing them takes seconds.
+        if not plain and chunk == len(rows) > 2048:
+            continue
         for place in (False, True) if in_place else (False,):
-            name = f"f32-conv1x1-spmm-v{tile}k{chunk}g{group}{'i' * place}-{isa}"
+            name = f"f32-{op}-spmm-v{tile}k{chunk}g{group}{'i' * place}-{isa}"
             yield Candidate(name, SpmmTile(isa, tile, chunk, group, place))
 
 
@@ -137,14 +156,16 @@ class SpmmTile:
     in_place: bool
 
     def __call__(self, problem: Problem) -> Any:
-        g = problem.geometry
-        out, inside, kernels = problem.connections()
-        packed = pack_lists(
-            g.out_channels, g.in_channels, out, inside, kernels.T, self.chunk, self.group
-        )
+        rows, out, inside = spmm_rows(problem)
+        filters = problem.geometry.out_channels
+        values = problem.weight[None]
+        packed = pack_lists(filters, len(rows), out, inside, values, self.chunk, self.group)
+        channel, tap = np.divmod(rows, problem.taps)
         return _C.spmm(
             *_common(problem, self.isa),
             _C.Lists(*packed.arrays()),
+            channel.astype(np.int32),
+            tap.astype(np.uint16),
             self.chunk,
             self.group,
             self.vectors,
@@ -165,7 +186,9 @@ def _winograd(output: int) -> Callable[[Problem, str, int], Iterator[Candidate]]
     def enumerate_tiles(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
         height, width = problem.geometry.out_size
         tiles = batch * -(-height // output) * -(-width // output)
-        for tile, chunk, group in _product_tiles(problem, isa, -(-tiles // _C.lanes(isa))):
+        vectors = -(-tiles // _C.lanes(isa))
+        inputs = problem.geometry.in_channels
+        for tile, chunk, group in _product_tiles(problem, isa, vectors, inputs):
             name = f"f32-conv3x3-winograd{output}-v{tile}k{chunk}g{group}-{isa}"
             yield Candidate(name, WinogradTile(isa, output, tile, chunk, group))
 
@@ -202,21 +225,7 @@ class WinogradTile:
 # (kernel, stride) with a template in csrc/simd/direct.cpp.
 _SHAPES = {
     ((3, 3), (1, 1)),
-    ((3, 3), (2, 2)),
     ((5, 5), (1, 1)),
-    ((7, 1), (1, 1)),
-    ((1, 7), (1, 1)),
-    ((3, 1), (1, 1)),
-    ((1, 3), (1, 1)),
-}
-# (rows, vectors) as csrc/simd/tiles.h lists them.
-_ROW_TILES = {
-    True: ((4, 1), (7, 1), (8, 1), (14, 1), (4, 2), (7, 2), (8, 2), (12, 2), (3, 4), (6, 4)),
-    False: ((2, 1), (4, 1), (7, 1), (2, 2), (4, 2), (5, 2), (2, 4), (3, 3)),
-}
-_TAP_TILES = {
-    True: (*((1, 1), (1, 4), (1, 8), (4, 1), (7, 1), (8, 1), (14, 1), (4, 2), (7, 2), (4, 4)),),
-    False: ((1, 1), (1, 4), (1, 8), (4, 1), (7, 1), (4, 2), (2, 4)),
 }
 
 
@@ -240,7 +249,7 @@ def _fits(problem: Problem, isa: str, rows: int, vectors: int) -> bool:
 
 def _direct(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
     (ky, kx), (sy, _) = problem.geometry.kernel, problem.geometry.stride
-    for rows, vectors in _ROW_TILES[isa == "avx512"]:
+    for rows, vectors in _C.row_tiles(isa):
         if _fits(problem, isa, rows, vectors):
             name = f"f32-conv{ky}x{kx}s{sy}-direct-{rows}x{vectors}-{isa}"
             yield Candidate(name, DirectTile(isa, rows, vectors))
@@ -266,7 +275,7 @@ def _taps_refusal(problem: Problem) -> str | None:
 
 
 def _taps(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
-    for rows, vectors in _TAP_TILES[isa == "avx512"]:
+    for rows, vectors in _C.tap_tiles(isa):
         for flat in (False, True):
             if rows > 1 if flat else not _fits(problem, isa, rows, vectors):
                 continue
@@ -287,7 +296,7 @@ class TapsTile:
 
 
 FAMILIES = (
-    Family("f32-conv1x1-spmm", _spmm_refusal, _spmm),
+    Family("f32-conv-spmm", _spmm_refusal, _spmm),
     Family("f32-conv3x3-winograd4", _winograd_refusal, _winograd(4)),
     Family("f32-conv3x3-winograd2", _winograd_refusal, _winograd(2)),
     Family("f32-conv-direct", _direct_refusal, _direct),

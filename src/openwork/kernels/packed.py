@@ -61,6 +61,6 @@ class Packed:
         return output
 
 
-def plans(problem: Problem, isa: str | None = None, batch: int = 1) -> list[Packed]:
+def plans(problem: Problem, isa: str | None = None, batch: int | None = None) -> list[Packed]:
     """`problem` packed for each of its candidates."""
     return [Packed(problem, candidate) for candidate in candidates(problem, isa, batch)]

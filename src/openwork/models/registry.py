@@ -1,6 +1,7 @@
 """Every model by its name: the one table that says what `build` can build."""
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable
 
@@ -11,8 +12,10 @@ from openwork.models.basicnet import basicnet
 from openwork.models.coarse import cnn_large, cnn_small
 from openwork.models.mlp import mlp
 from openwork.models.mnist import mnist_3conv
+from openwork.models.mobilenet import mobilenet
 from openwork.models.resnet import resnet32, resnet32x2
 from openwork.models.source import ModelSource, attach_source
+from openwork.models.ssc import ssc_network
 from openwork.models.vgg import vgg16_cifar, vgg16n, vgg19_cifar, vgg_small
 from openwork.models.zoo import from_timm, from_torchvision
 
@@ -23,6 +26,7 @@ _MODELS: dict[str, Builder] = {
     "cnn_large": cnn_large,
     "cnn_small": cnn_small,
     "mnist_3conv": mnist_3conv,
+    "mobilenet": mobilenet,
     "resnet32": resnet32,
     "resnet32x2": resnet32x2,
     "vgg-small": vgg_small,
@@ -30,16 +34,24 @@ _MODELS: dict[str, Builder] = {
     "vgg16n": vgg16n,
     "vgg19-cifar": vgg19_cifar,
 }
+
+
+@functools.wraps(ssc_network)
+def _ssc(source: ModelSource) -> nn.Module:
+    return ssc_network(source, lambda inner: _builder(inner.name)(inner))
+
+
 # Names that go on after the colon, with an example for the error message.
 _PREFIXES: dict[str, tuple[Builder, str]] = {
     "mlp:": (mlp, "mlp:784-100-10"),
+    "ssc:": (_ssc, "ssc:resnet32:0.95"),
     "timm:": (from_timm, "timm:resnet18"),
     "torchvision:": (from_torchvision, "torchvision:resnet18"),
 }
 
 
 def names() -> tuple[str, ...]:
-    """The fixed model names, sorted; `mlp:...`, `timm:...` and `torchvision:...` come on top."""
+    """The fixed model names, sorted; those with a prefix come on top."""
     return tuple(sorted(_MODELS))
 
 
@@ -67,7 +79,8 @@ def build(
 
     Args:
         name: one of `names()`; or `mlp:` and widths (mlp:784-100-10); or `timm:` or
-            `torchvision:` and a model of that package.
+            `torchvision:` and a model of that package; or `ssc:`, any of these and a sparsity
+            (ssc:resnet32:0.95), for structured sparse convolutions.
         num_classes: outputs of the last layer. Default 10.
         in_channels: channels of the image. Default 3.
         image_size: height and width of the image in pixels. Default 32.

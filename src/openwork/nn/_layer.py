@@ -8,6 +8,7 @@ from torch import nn
 
 from openwork.errors import ArgumentError, CheckpointError
 from openwork.kernels._expand import collect, expand
+from openwork.nn._origin import Origin
 from openwork.patterns import Pattern
 from openwork.patterns._checks import check_choice
 
@@ -22,11 +23,13 @@ class SparseLayer(nn.Module, ABC):
         bias: `(out_channels,)` parameter, or None.
         gaps: `(units,)` uint8 or int32 buffer: where the live weights lie, `Pattern.gaps`. It is
             part of the `state_dict`, and loading refuses a state of another pattern.
+        origin: what `sparsify_` drew the pattern with, or None; `grow_` draws on with it.
     """
 
     weight: nn.Parameter
     bias: nn.Parameter | None
     gaps: torch.Tensor
+    origin: Origin | None = None
 
     def __init__(
         self,

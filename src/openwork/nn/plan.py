@@ -1,9 +1,7 @@
 """`Plan`: which layer of a model gets which pattern. Data, not code."""
 
-import difflib
-import fnmatch
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -14,13 +12,13 @@ from torch import Tensor, nn
 from openwork._files import write_text
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError, PlanError
-from openwork.nn._layers import Dense, dense_layers, left_layers, sparse_layers
+from openwork.nn._globs import check_glob, escape, matches, nothing_matched
+from openwork.nn._layers import Dense, dense_layers, sparse_layers
+from openwork.nn.budget import budget
 from openwork.nn.preview import preview
 from openwork.nn.table import LayerTable
-from openwork.patterns import Pattern, PatternSpec, layer_seed
+from openwork.patterns import Pattern, PatternSpec, Scatter, Windows, dense, layer_seed, scatter
 from openwork.patterns._checks import check_seed
-
-_TYPES: dict[str, type[nn.Module]] = {"conv": nn.Conv2d, "linear": nn.Linear}
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Plan:
             )
         try:
             check_seed(self.seed)
-            rules = tuple((_glob(glob), _pattern(value)) for glob, value in self.layers.items())
+            rules = tuple((check_glob(g), _pattern(value)) for g, value in self.layers.items())
         except PlanError:
             raise
         except ArgumentError as error:
@@ -87,7 +85,7 @@ class Plan:
         names = [name for name, module in dense_layers(model).items() if predicate(name, module)]
         if not names:
             raise PlanError("`predicate` holds for no layer of the model that can be made sparse")
-        return cls({_escape(name): pattern for name in names}, seed=seed)
+        return cls({escape(name): pattern for name in names}, seed=seed)
 
     @classmethod
     def of(cls, model: nn.Module) -> Self:
@@ -99,7 +97,55 @@ class Plan:
         found = sparse_layers(model)
         if not found:
             raise PlanError(f"{type(model).__name__} has no sparse layer")
-        return cls({_escape(name): layer.pattern for name, layer in found.items()})
+        return cls({escape(name): layer.pattern for name, layer in found.items()})
+
+    @classmethod
+    def budget(
+        cls,
+        model: nn.Module,
+        density: float = 0.1,
+        by: str = "uniform",
+        keep: Sequence[str] = (),
+        example: Tensor | None = None,
+        pattern: str | Mapping[str, Any] = "random",
+        seed: int = 0,
+    ) -> Self:
+        """The plan that spreads one density for the whole of `model` over its layers.
+
+        Every layer keeps at least one connection in and out of each channel. Under the same rule,
+        layers and seed, the patterns of a smaller budget lie inside those of a larger one.
+
+        Args:
+            model: whose convolutions and linear layers, those that can be made sparse, share it.
+            density: live / all weights of these layers together, in (0, 1], default 0.1; with
+                "macs" that of their multiply-adds.
+            by: how it is spread; no layer goes above 1.
+                "uniform" (default): the same density everywhere.
+                "erk": in proportion to the sum of the weight's sides over their product, so that
+                small layers stay denser.
+                "late_dense": in proportion to the layer's place, so that later layers are denser.
+                "macs": in inverse proportion to the square root of how often an image uses each
+                weight, so that early layers with their large maps are sparser.
+            keep: globs of layers that stay dense; they count in the density.
+            example: an input batch `(N, ...)`, for "macs".
+            pattern: kind drawn in every layer, "random" (default) or "block", or a mapping such
+                as `{"pattern": "block", "b_out": 8}`. Its `fan` is "uniform" unless it says
+                "fixed", which comes in steps too coarse for some budgets of small networks.
+            seed: as for `Plan`.
+
+        Raises:
+            PlanError: a glob that matches nothing, or a pattern that takes no density.
+            ArgumentError: no plan comes within 1 % of `density` (the message says what is
+                feasible), an unknown rule, or "macs" without `example`.
+
+        Source: "erk" is the Erdős-Rényi-Kernel rule of "Rigging the Lottery" (Evci et al. 2020).
+        That density should rise towards the output is recalled, unverified, from "Pre-Defined
+        Sparse Neural Networks with Hardware Acceleration" (Dey et al. 2019); the straight rise is
+        ours. "macs" is ours: of all ways to spend so many multiply-adds, the one with the least
+        sum, over all weights, of 1 / density.
+        """
+        specs = budget(model, density, by, keep, example, pattern)
+        return cls({escape(name): spec for name, spec in specs.items()}, seed=seed)
 
     def resolve(self, model: nn.Module) -> dict[str, Pattern]:
         """The pattern of each layer that a rule reaches, by qualified name. Changes nothing.
@@ -108,16 +154,35 @@ class Plan:
             PlanError: a glob that matches no layer, or a pattern that does not fit its layer.
         """
         layers = dense_layers(model)
-        chosen: dict[str, tuple[str, Pattern | PatternSpec]] = {}
-        for glob, rule in self._rules:
-            matched = [name for name, module in layers.items() if _matches(glob, name, module)]
-            if not matched:
-                raise PlanError(_nothing_matched(glob, model, layers))
-            chosen |= dict.fromkeys(matched, (glob, rule))
         return {
             name: _fit(name, glob, rule, layers[name], layer_seed(self.seed, name))
-            for name, (glob, rule) in chosen.items()
+            for name, (glob, rule) in self._choose(model, layers).items()
         }
+
+    def specs(self, model: nn.Module) -> dict[str, tuple[PatternSpec, int]]:
+        """What `resolve` draws each pattern from: its spec and the layer's own seed, by name.
+
+        Layers whose rule is a `Pattern` are not among them: nothing is drawn for those.
+
+        Raises:
+            PlanError: a glob that matches no layer.
+        """
+        return {
+            name: (rule, layer_seed(self.seed, name))
+            for name, (_, rule) in self._choose(model, dense_layers(model)).items()
+            if isinstance(rule, PatternSpec)
+        }
+
+    def _choose(
+        self, model: nn.Module, layers: Mapping[str, Dense]
+    ) -> dict[str, tuple[str, Pattern | PatternSpec]]:
+        chosen: dict[str, tuple[str, Pattern | PatternSpec]] = {}
+        for glob, rule in self._rules:
+            matched = [name for name, module in layers.items() if matches(glob, name, module)]
+            if not matched:
+                raise PlanError(nothing_matched(glob, model, layers))
+            chosen |= dict.fromkeys(matched, (glob, rule))
+        return chosen
 
     def preview(self, model: nn.Module, example: Tensor | None = None) -> LayerTable:
         """Print and return the table of what the plan would do to `model`. Changes nothing.
@@ -132,6 +197,36 @@ class Plan:
         table = preview(model, self.resolve(model), example)
         table.print()
         return table
+
+    def scatter(
+        self,
+        model: nn.Module,
+        windows: Sequence[tuple[Windows | None, Windows | None]] | None = None,
+        *,
+        inputs: int | None = None,
+        outputs: int | None = None,
+    ) -> Scatter:
+        """How evenly the plan spreads the connections of the linear layers. Changes nothing.
+
+        Linear layers that no rule reaches count as dense, convolutions do not count.
+
+        Args:
+            model: its linear layers are the junctions, in the order in which it names them.
+            windows, inputs, outputs: as for `patterns.scatter`.
+
+        Raises:
+            PlanError: as `resolve`, or no linear layers.
+            ArgumentError: linear layers that do not follow each other, or as `patterns.scatter`.
+        """
+        chosen = self.resolve(model)
+        layers = {n: m for n, m in dense_layers(model).items() if isinstance(m, nn.Linear)}
+        if not layers:
+            raise PlanError(f"{type(model).__name__} has no linear layer; scatter is about those")
+        junctions = [
+            chosen.get(name) or dense(layer.out_features, layer.in_features)
+            for name, layer in layers.items()
+        ]
+        return scatter(junctions, windows, inputs=inputs, outputs=outputs)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data."""
@@ -177,15 +272,6 @@ class Plan:
             raise PlanError(f"{where}: {error}") from error
 
 
-def _glob(glob: Any) -> str:
-    if not isinstance(glob, str) or not glob:
-        raise PlanError(f"layer glob {glob!r} must be a name such as 'features.*'")
-    kind, colon, _ = glob.partition(":")
-    if colon and kind not in _TYPES:
-        raise PlanError(f"layer glob {glob!r} may begin with {' or '.join(_TYPES)} only")
-    return glob
-
-
 def _pattern(value: Any) -> Pattern | PatternSpec:
     if isinstance(value, Pattern | PatternSpec):
         return value
@@ -196,31 +282,6 @@ def _pattern(value: Any) -> Pattern | PatternSpec:
 
 def _data(rule: Pattern | PatternSpec) -> Any:
     return rule.to_dict() if isinstance(rule, Pattern) else rule.to_data()
-
-
-def _escape(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _matches(glob: str, name: str, module: Dense) -> bool:
-    kind, colon, rest = glob.partition(":")
-    if not colon:
-        return fnmatch.fnmatchcase(name, glob)
-    return isinstance(module, _TYPES[kind]) and fnmatch.fnmatchcase(name, rest)
-
-
-def _nothing_matched(glob: str, model: nn.Module, layers: Mapping[str, Dense]) -> str:
-    bare = glob.rpartition(":")[2]
-    for name, reason in left_layers(model).items():
-        if fnmatch.fnmatchcase(name, bare):
-            return f"layer glob {glob!r} matches {name or 'the model itself'!r}, but {reason}"
-    if not layers:
-        return f"layer glob {glob!r} matches nothing: the model has no layer to make sparse"
-    close = difflib.get_close_matches(bare, layers, n=3, cutoff=0.3) or list(layers)[:3]
-    return (
-        f"layer glob {glob!r} matches no layer; closest are {', '.join(map(repr, close))} "
-        f"of {len(layers)}, and 'conv:*' or 'linear:*' match by kind"
-    )
 
 
 def _fit(name: str, glob: str, rule: Pattern | PatternSpec, module: Dense, seed: int) -> Pattern:

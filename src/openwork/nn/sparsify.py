@@ -5,6 +5,7 @@ from torch import nn
 from openwork.errors import ArgumentError
 from openwork.nn._layer import INITS
 from openwork.nn._layers import dense_layers, replace, sparse_layers
+from openwork.nn._origin import Origin
 from openwork.nn.plan import Plan
 from openwork.nn.sparse_conv2d import SparseConv2d
 from openwork.nn.sparse_linear import SparseLinear
@@ -36,7 +37,7 @@ def sparsify_(model: nn.Module, plan: Plan, *, init: str = "rescale") -> nn.Modu
     if not isinstance(plan, Plan):
         raise ArgumentError(f"`plan`={plan!r} must be a Plan; Plan.from_yaml reads one from a file")
     check_choice("init", init, INITS)
-    layers = dense_layers(model)
+    layers, specs = dense_layers(model), plan.specs(model)
     replacements: dict[nn.Module, nn.Module] = {}
     for name, pattern in plan.resolve(model).items():
         if pattern.density == 1:
@@ -49,6 +50,9 @@ def sparsify_(model: nn.Module, plan: Plan, *, init: str = "rescale") -> nn.Modu
                 sparse = SparseLinear.from_dense(dense, pattern, init=init)
         except ArgumentError as error:
             raise ArgumentError(f"layer {name!r}: {error}") from error
+        if name in specs:
+            deviation = dense.weight.detach().square().mean().sqrt().item()
+            sparse.origin = Origin(*specs[name], deviation)
         replacements[dense] = sparse
     replace(model, replacements)
     return model

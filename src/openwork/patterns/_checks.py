@@ -18,6 +18,12 @@ def check_seed(value: int, argument: str = "seed") -> int:
     return value
 
 
+def check_flag(argument: str, value: bool) -> bool:
+    if not isinstance(value, bool):
+        raise ArgumentError(f"`{argument}`={value!r} must be true or false")
+    return value
+
+
 def check_density(value: float, argument: str = "density") -> float:
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
     if not numeric or not 0 < value <= 1:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
     from openwork.patterns.pattern import Pattern
+    from openwork.patterns.scatter import Scatter
 
 _INK = "#1b4965"
 
@@ -43,4 +44,26 @@ def draw(pattern: "Pattern") -> Figure:
     lines.tick_params(labelleft=False)
     size = " × ".join(map(str, pattern.shape))
     figure.suptitle(f"{size}, density {pattern.density:.3g}, {pattern.live:,} live weights")
+    return figure
+
+
+def draw_scatter(scatter: "Scatter") -> Figure:
+    """The window adjacency matrices: a row for each junction, windows on the left and the right.
+
+    The shade of a cell is the share of the evenly spread connections that it has.
+    """
+    rows = len(scatter.entries) // 2
+    figure = Figure(figsize=(8.0, 2.6 * rows + 0.8), layout="constrained")
+    for entry, axes in zip(scatter.entries, figure.subplots(rows, 2).flat, strict=True):
+        axes.imshow(
+            entry.shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest"
+        )
+        axes.set_title(f"{entry.name} windows: {entry.scatter:.3f}", fontsize="medium")
+        axes.set_xlabel("window")
+        axes.set_ylabel("neuron")
+    label = "share of the connections that even spread would give"
+    figure.colorbar(
+        figure.axes[0].images[0], ax=figure.axes, label=label, shrink=0.8 / rows, aspect=15
+    )
+    figure.suptitle(f"scatter {scatter.minimum:.3f}: the least of {len(scatter.entries)} entries")
     return figure

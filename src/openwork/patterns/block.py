@@ -45,8 +45,8 @@ def block(
     check_count("out_channels", out_channels)
     check_count("in_channels", in_channels)
     check_groups(out_channels, in_channels, groups)
-    _check_divides("b_out", b_out, out_channels // groups, "filters")
-    _check_divides("b_in", b_in, in_channels // groups, "inputs")
+    check_divides("b_out", b_out, out_channels // groups, "filters")
+    check_divides("b_in", b_in, in_channels // groups, "inputs")
     grid = random(
         out_channels // b_out, in_channels // b_in, 1, density, fan, groups=groups, seed=seed
     )
@@ -59,7 +59,7 @@ def block(
     return Pattern.from_positions(shape, positions.reshape(-1), groups=groups)
 
 
-def _check_divides(argument: str, size: int, count: int, what: str) -> None:
+def check_divides(argument: str, size: int, count: int, what: str) -> None:
     check_count(argument, size)
     if count % size:
         feasible = [n for n in range(1, count + 1) if count % n == 0]

@@ -52,31 +52,36 @@ class Pattern:
 
     @classmethod
     def from_positions(
-        cls, shape: Sequence[int], positions: np.ndarray, *, groups: int = 1
+        cls, shape: Sequence[int], positions: np.ndarray, *, whole: bool = True, groups: int = 1
     ) -> Self:
-        """The pattern whose connections at the flat `positions` are live with all their taps.
+        """The pattern whose units at the flat `positions` live.
 
-        The cheap way in for generators: memory grows with the live connections only.
+        The cheap way in for generators: memory grows with the live units only.
 
         Args:
             shape: of the weight, as for `taps`.
-            positions: (n,) integers, in any order, without repeats; connection (o, i) lies at
-                `o * in_channels / groups + i`.
+            positions: (n,) integers, in any order, without repeats.
+            whole: True (default): the units are connections, live with all their taps, and
+                (o, i) lies at `o * in_channels / groups + i`; False: they are single taps, and
+                (o, i, ky, kx) lies where `taps.reshape(-1)` has it.
             groups: as above.
         """
         shape = _check_shape(shape, groups)
+        units = shape[0] * shape[1] if whole else math.prod(shape)
         positions = np.sort(np.asarray(positions, dtype=np.int64))
         if positions.size and (
-            positions[0] < 0
-            or positions[-1] >= shape[0] * shape[1]
-            or (np.diff(positions) == 0).any()
+            positions[0] < 0 or positions[-1] >= units or (np.diff(positions) == 0).any()
         ):
             raise ArgumentError(
-                f"`positions` must be distinct and lie in [0, {shape[0] * shape[1]}), "
+                f"`positions` must be distinct and lie in [0, {units}), "
                 f"found {positions[0]} to {positions[-1]}"
             )
+        kernel = math.prod(shape[2:])
+        if not whole and _are_whole(positions, kernel):
+            # However it was described, a pattern of whole kernels has one stored form.
+            whole, positions = True, positions[::kernel] // kernel
         pattern = cls.__new__(cls)
-        pattern._set(shape, groups, _gaps.encode(positions), whole=True)
+        pattern._set(shape, groups, _gaps.encode(positions), whole)
         return pattern
 
     @classmethod
@@ -94,11 +99,7 @@ class Pattern:
         shape = _check_shape(shape, groups)
         units = shape[0] * shape[1] if whole else math.prod(shape)
         positions = _gaps.decode(np.asarray(gaps), units)
-        if whole:
-            return cls.from_positions(shape, positions, groups=groups)
-        taps = np.zeros(units, dtype=bool)
-        taps[positions] = True
-        return cls(taps.reshape(shape), groups)
+        return cls.from_positions(shape, positions, whole=whole, groups=groups)
 
     def _set(self, shape: tuple[int, ...], groups: int, gaps: np.ndarray, whole: bool) -> None:
         state = self.__dict__
@@ -251,6 +252,14 @@ class Pattern:
             raise ArgumentError(f"`gaps` is damaged: {error}") from error
         shape, groups = data["shape"], data["groups"]
         return cls.from_gaps(shape, gaps, whole=data["unit"] == "connection", groups=groups)
+
+
+def _are_whole(taps: np.ndarray, kernel: int) -> bool:
+    """Whether the sorted positions `taps` are whole kernels of `kernel` taps each."""
+    first, last = taps[::kernel], taps[kernel - 1 :: kernel]
+    if first.size * kernel != taps.size:
+        return False
+    return bool((first % kernel == 0).all() and (last == first + kernel - 1).all())
 
 
 def _restore(shape: tuple[int, ...], gaps: np.ndarray, whole: bool, groups: int) -> Pattern:

@@ -1,7 +1,7 @@
 """Channel-wise random patterns: each filter reads its own random subset of the inputs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from openwork.patterns.pattern import Pattern
 
 FANS = ("fixed", "uniform")
 
+# Set in the keys of all connections that the pairing does not need.
+_BEHIND = np.uint64(1 << 63)
+
 
 def random(
     out_channels: int,
@@ -33,7 +36,7 @@ def random(
 
     No filter is dead and no input is unread. Where the asked density is too low for that (fewer
     connections than channels) the least density that allows it is taken instead; `Pattern.density`
-    tells.
+    tells. Of two densities under one seed, the denser pattern contains the sparser one.
 
     Args:
         out_channels: filters.
@@ -52,7 +55,8 @@ def random(
 
     Source: "The Power of Sparsity in Convolutional Neural Networks" (Changpinyo, Sandler,
     Zhmoginov 2017). Fixed fan-in is its index matrix, "uniform" its wording in the set-up, both
-    with its rule against dead filters. How inputs are repaired is our reading.
+    with its rule against dead filters. How that rule is kept is our reading: a pairing that gives
+    every filter an input and every input a filter comes first, all else in random order behind it.
     """
     check_count("out_channels", out_channels)
     check_count("in_channels", in_channels)
@@ -61,83 +65,61 @@ def random(
     check_choice("fan", fan, FANS)
     check_seed(seed)
     rows, columns = out_channels // groups, in_channels // groups
-    draw = _fixed if fan == "fixed" else _uniform
     bits = _keys.stream(seed, f"random {fan}")
-    positions = [g * rows * columns + draw(rows, columns, density, bits) for g in range(groups)]
+    drawn = [take(ranked(rows, columns, bits), rows, columns, density, fan) for _ in range(groups)]
+    positions = [group * rows * columns + part for group, part in enumerate(drawn)]
     shape = (out_channels, columns, *check_kernel(kernel))
     return Pattern.from_positions(shape, np.concatenate(positions), groups=groups)
 
 
-def _fixed(rows: int, columns: int, density: float, bits: np.random.PCG64) -> np.ndarray:
-    fan_in = max(1, math.floor(density * columns + 0.5), math.ceil(columns / rows))
-    chosen = np.empty((rows, fan_in), dtype=np.int64)
-    for first, keys in _keys.key_rows(rows, columns, bits):
-        lowest = np.argpartition(keys, fan_in - 1, axis=1)[:, :fan_in]
-        chosen[first : first + len(keys)] = np.sort(lowest, axis=1)
-    _read_every_input(chosen.reshape(-1), columns, bits)
-    return (np.arange(rows)[:, None] * columns + chosen).reshape(-1)
+def least_fan_in(rows: int, columns: int) -> int:
+    """The fixed fan-in of `rows` filters below which one of `columns` inputs is left unread."""
+    return math.ceil(columns / rows)
 
 
-def _read_every_input(chosen: np.ndarray, columns: int, bits: np.random.PCG64) -> None:
-    """Give each unread input a connection of some input that has several; fan-in stays fixed.
+def ranked(rows: int, columns: int, bits: np.random.PCG64) -> Iterator[tuple[int, np.ndarray]]:
+    """Slices (first row, keys) of a (rows, columns) matrix; the lowest keys come alive first.
 
-    One pass is enough: an input that cannot spare a reader once never can later, and there are
-    at least as many connections as inputs.
+    The very lowest are those of a pairing that meets every row and every column, so that the
+    first connections leave no channel out, and no later one ever has to be moved for that. What
+    is taken from `bits` does not depend on any density.
     """
-    readers = np.bincount(chosen, minlength=columns)
-    unread = np.flatnonzero(readers == 0)
-    if not unread.size:
-        return
-    waiting = iter(unread)
-    target = next(waiting)
-    for slot in _keys.shuffled(chosen.size, bits):
-        if readers[chosen[slot]] < 2:
-            continue
-        readers[chosen[slot]] -= 1
-        chosen[slot] = target
-        target = next(waiting, None)
-        if target is None:
-            return
+    turn = np.arange(max(rows, columns))
+    paired_rows = _keys.shuffled(rows, bits)[turn % rows]
+    paired_columns = _keys.shuffled(columns, bits)[turn % columns]
+    for first, keys in _keys.key_rows(rows, columns, bits):
+        keys |= _BEHIND
+        here = (paired_rows >= first) & (paired_rows < first + len(keys))
+        keys[paired_rows[here] - first, paired_columns[here]] &= ~_BEHIND
+        yield first, keys
 
 
-def _uniform(rows: int, columns: int, density: float, bits: np.random.PCG64) -> np.ndarray:
-    count = max(math.floor(density * rows * columns + 0.5), rows, columns)
-    positions = _lowest(rows, columns, count, bits)
-    fan_in = np.bincount(positions // columns, minlength=rows)
-    fan_out = np.bincount(positions % columns, minlength=columns)
-    dead, unread = np.flatnonzero(fan_in == 0), np.flatnonzero(fan_out == 0)
-    missing = max(dead.size, unread.size)
-    if not missing:
-        return positions
-    # Dead filters read unread inputs first; whichever list is shorter goes on with random others.
-    out = np.concatenate([dead, _keys.shuffled(rows, bits)[np.arange(missing) % rows]])[:missing]
-    into = np.concatenate([unread, _keys.shuffled(columns, bits)[np.arange(missing) % columns]])
-    added = np.unique(out * columns + into[:missing])
-    np.add.at(fan_in, added // columns, 1)
-    np.add.at(fan_out, added % columns, 1)
-    # As many others leave as came, if neither their filter nor their input would be left without.
-    keep = np.ones(positions.size, dtype=bool)
-    leaving = added.size
-    for slot in _keys.shuffled(positions.size, bits):
-        if not leaving:
-            break
-        row, column = divmod(positions[slot], columns)
-        if fan_in[row] > 1 and fan_out[column] > 1:
-            keep[slot] = False
-            fan_in[row] -= 1
-            fan_out[column] -= 1
-            leaving -= 1
-    return np.concatenate([positions[keep], added])
+def take(
+    slices: Iterator[tuple[int, np.ndarray]], rows: int, columns: int, density: float, fan: str
+) -> np.ndarray:
+    """Flat positions of the connections of the lowest keys, as many as `density` asks for."""
+    if fan == "uniform":
+        count = max(math.floor(density * rows * columns + 0.5), rows, columns)
+        return _lowest(columns, count, slices)
+    fan_in = max(math.floor(density * columns + 0.5), least_fan_in(rows, columns))
+    return np.concatenate([_lowest_of_each_row(first, keys, fan_in) for first, keys in slices])
 
 
-def _lowest(rows: int, columns: int, count: int, bits: np.random.PCG64) -> np.ndarray:
-    """Positions of the `count` lowest keys of a (rows, columns) matrix, slice by slice."""
+def _lowest_of_each_row(first: int, keys: np.ndarray, fan_in: int) -> np.ndarray:
+    """Flat positions of the `fan_in` lowest keys of each row; `keys` begins with row `first`."""
+    columns = keys.shape[1]
+    chosen = np.argpartition(keys, fan_in - 1, axis=1)[:, :fan_in]
+    return ((first + np.arange(len(keys)))[:, None] * columns + chosen).reshape(-1)
+
+
+def _lowest(columns: int, count: int, slices: Iterator[tuple[int, np.ndarray]]) -> np.ndarray:
+    """Flat positions of the `count` lowest of all keys, slice by slice."""
     best_keys = np.empty(0, dtype=np.uint64)
     best = np.empty(0, dtype=np.int64)
-    for first, keys in _keys.key_rows(rows, columns, bits):
+    for first, keys in slices:
         best_keys = np.concatenate([best_keys, keys.reshape(-1)])
         best = np.concatenate([best, first * columns + np.arange(keys.size)])
         if best.size > count:
             lowest = np.argpartition(best_keys, count - 1)[:count]
             best_keys, best = best_keys[lowest], best[lowest]
-    return np.sort(best)
+    return best

@@ -2,29 +2,55 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
-from openwork.errors import PlanError
-from openwork.patterns._checks import check_choice, check_count, check_density
+from openwork.errors import ArgumentError, PlanError
+from openwork.patterns._checks import (
+    check_choice,
+    check_count,
+    check_density,
+    check_flag,
+    check_seed,
+)
+from openwork.patterns._fans import check_one_of
 from openwork.patterns.block import block
+from openwork.patterns.clash_free import check_type, clash_free
 from openwork.patterns.dense import dense
+from openwork.patterns.grouped import grouped
 from openwork.patterns.pattern import Pattern
 from openwork.patterns.random import FANS, random
+from openwork.patterns.ssc import ORDERS, ssc
+from openwork.patterns.structured import structured
 
-KINDS: dict[str, Callable[..., Pattern]] = {"dense": dense, "random": random, "block": block}
+KINDS: dict[str, Callable[..., Pattern]] = {
+    "block": block,
+    "clash_free": clash_free,
+    "dense": dense,
+    "grouped": grouped,
+    "random": random,
+    "ssc": ssc,
+    "structured": structured,
+}
 """Every pattern that a plan can name. Parameters of the generator beyond the layer's own sizes
-(channels, kernel, groups, seed) are the parameters of the spec."""
+(channels, kernel, groups, seed) are the parameters of the spec. Where a generator makes groups of
+its own, `groups` is one of them, and the layer's are its `layer_groups`."""
 
 # What can be judged before a layer's sizes are known is judged when the plan is written.
 _RULES: dict[str, Callable[[Any], object]] = {
     "density": check_density,
     "fan": lambda value: check_choice("fan", value, FANS),
-    "b_out": lambda value: check_count("b_out", value),
-    "b_in": lambda value: check_count("b_in", value),
+    "order": lambda value: check_choice("order", value, ORDERS),
+    "shift": lambda value: check_seed(value, "shift"),
+    "type": check_type,
 }
-_OF_THE_LAYER = {"out_channels", "in_channels", "kernel", "groups", "seed"}
+_COUNTS = ("b_in", "b_out", "fan_out", "groups", "taps", "z")
+_RULES |= {name: partial(check_count, name) for name in _COUNTS}
+_RULES |= {name: partial(check_flag, name) for name in ("cycle", "dither", "nearest")}
+_OF_THE_LAYER = {"out_channels", "in_channels", "kernel", "groups", "layer_groups", "seed"}
+_REQUIRED = inspect.Parameter.empty
 
 
 @dataclass(frozen=True)
@@ -32,11 +58,13 @@ class PatternSpec:
     """A kind of pattern and its parameters, for a layer of any size.
 
     Args:
-        kind: a key of `patterns.KINDS`: "dense", "random", "block".
+        kind: a key of `patterns.KINDS`: "block", "clash_free", "dense", "grouped", "random", "ssc"
+            or "structured".
         parameters: keyword parameters of that generator, as sorted pairs.
 
     Raises:
-        PlanError: unknown kind or parameter, or a value that no layer could take.
+        PlanError: unknown kind or parameter, one that is missing, or a value that no layer could
+            take.
 
     >>> PatternSpec.of("random", density=0.1)
     PatternSpec(kind='random', parameters=(('density', 0.1),))
@@ -47,17 +75,24 @@ class PatternSpec:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise PlanError(f"unknown pattern {self.kind!r}{_meant(self.kind, list(KINDS))}")
+            raise PlanError(f"unknown pattern {self.kind!r}{_meant(self.kind, KINDS)}")
         allowed = parameters_of(self.kind)
-        for name, value in self.parameters:
+        for name, _ in self.parameters:
             if name not in allowed:
                 raise PlanError(
                     f"pattern {self.kind!r} has no parameter {name!r}{_meant(name, allowed)}"
                 )
-            try:
+        given = dict(self.parameters)
+        for name, parameter in allowed.items():
+            if parameter.default is _REQUIRED and name not in given:
+                raise PlanError(f"pattern {self.kind!r} needs the parameter {name!r}")
+        try:
+            for name, value in self.parameters:
                 _RULES[name](value)
-            except ValueError as error:
-                raise PlanError(f"pattern {self.kind!r}: {error}") from error
+            if "fan_out" in allowed:
+                check_one_of(given.get("density"), given.get("fan_out"))
+        except ArgumentError as error:
+            raise PlanError(f"pattern {self.kind!r}: {error}") from error
 
     @classmethod
     def of(cls, kind: str, **parameters: Any) -> Self:
@@ -66,12 +101,13 @@ class PatternSpec:
 
     def build(self, shape: Sequence[int], groups: int, seed: int) -> Pattern:
         """The pattern for a weight of `shape` (out, in / groups, ...), drawn from `seed`."""
-        parameters = dict(self.parameters)
-        if "seed" in inspect.signature(KINDS[self.kind]).parameters:
-            parameters["seed"] = seed
-        return KINDS[self.kind](
-            shape[0], shape[1] * groups, tuple(shape[2:]), groups=groups, **parameters
-        )
+        generator = KINDS[self.kind]
+        known = inspect.signature(generator).parameters
+        of_the_layer = {"layer_groups" if "layer_groups" in known else "groups": groups}
+        if "seed" in known:
+            of_the_layer["seed"] = seed
+        channels = (shape[0], shape[1] * groups)
+        return generator(*channels, tuple(shape[2:]), **of_the_layer, **dict(self.parameters))
 
     def to_data(self) -> Any:
         """Plain data: the bare kind, or a mapping `{pattern: kind, ...}`."""
@@ -96,12 +132,20 @@ class PatternSpec:
         return cls.of(**{"kind" if key == "pattern" else str(key): v for key, v in data.items()})
 
 
-def parameters_of(kind: str) -> list[str]:
+def nests(kind: str) -> bool:
+    """Whether a denser pattern of `kind` contains the sparser ones of the same seed."""
+    return kind in ("block", "random")
+
+
+def parameters_of(kind: str) -> dict[str, inspect.Parameter]:
     """The parameters that a spec of `kind` may set."""
-    return [name for name in inspect.signature(KINDS[kind]).parameters if name not in _OF_THE_LAYER]
+    known = dict(inspect.signature(KINDS[kind]).parameters)
+    own_groups = {"groups"} if "layer_groups" in known else set()
+    return {name: known[name] for name in known if name not in _OF_THE_LAYER - own_groups}
 
 
-def _meant(name: str, known: list[str]) -> str:
+def _meant(name: str, known: Iterable[str]) -> str:
+    known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ";"
     return f"{hint} there is {', '.join(known) or 'none'}"

@@ -19,6 +19,7 @@ from openwork.errors import ArgumentError, OpenworkError
 from openwork.nn import Plan
 from openwork.patterns._checks import check_choice
 from openwork.train._sync_batchnorm import synced_batchnorm
+from openwork.train._trainee import Trainee
 from openwork.train.evaluate import evaluate_batches
 from openwork.train.metrics import EpochMetrics, EventLog
 from openwork.train.optimizers import make_optimizer
@@ -98,11 +99,11 @@ def fit(
         shown = progress and fabric.is_global_zero
         bar = ProgressBar(title, recipe.epochs, len(train), len(history), shown)
         stack.enter_context(bar)
-        wrapped, fabric_optimizer = fabric.setup(model, optimizer)
+        trainee = Trainee(fabric, model, optimizer, recipe.growth)
         for epoch in range(len(history), recipe.epochs):
             began = time.perf_counter()
             _seed(recipe.seed, epoch, fabric.global_rank)
-            sums = _train_epoch(fabric, wrapped, fabric_optimizer, train, recipe, epoch, bar)
+            sums = _train_epoch(fabric, trainee, train, recipe, epoch, bar)
             loss, accuracy = _means(fabric, sums)
             # Not the wrapped model, whose ranks wait for each other in every call: the last batch
             # may leave some without samples.
@@ -171,17 +172,18 @@ def _batches(data: DataSet, recipe: Recipe, fabric: Fabric) -> tuple[Batches, Ba
 
 def _train_epoch(
     fabric: Fabric,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    trainee: Trainee,
     batches: Batches,
     recipe: Recipe,
     epoch: int,
     bar: ProgressBar,
 ) -> torch.Tensor:
     """One pass; sums over this rank's samples (3,): loss, found classes, samples."""
-    model.train()
+    trainee.model.train()
     sums = torch.zeros(3, dtype=torch.float64, device=fabric.device)
     for step, (images, labels, global_count) in enumerate(batches.epoch(epoch)):
+        trainee.begin_step(epoch * len(batches) + step)
+        model, optimizer = trainee.model, trainee.optimizer
         at = (epoch + step / len(batches)) / recipe.epochs
         for group in optimizer.param_groups:
             group["lr"] = recipe.peak_lr * lr_factor(

@@ -10,6 +10,7 @@ from typing import Any, Self
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError
 from openwork.patterns._checks import check_choice, check_count, check_seed
+from openwork.train.growth import GrowthSchedule
 from openwork.train.optimizers import DEFAULT_LR, OPTIMIZERS
 from openwork.train.schedules import SCHEDULES
 
@@ -38,6 +39,8 @@ class Recipe:
         label_smoothing: in [0, 1), default 0.
         flip: flip training images left-right at random, default False.
         crop_padding: pad training images by so many pixels and crop at random, default 0.
+        growth: when a sparse network grows, a `GrowthSchedule` or its plain data; None (default):
+            never.
         precision: "float32" (default) or "bfloat16" (autocast; parameters stay float32).
         seed: of initialisation, order, augmentation and dropout, default 0.
 
@@ -59,6 +62,7 @@ class Recipe:
     label_smoothing: float = 0.0
     flip: bool = False
     crop_padding: int = 0
+    growth: GrowthSchedule | None = None
     precision: str = "float32"
     seed: int = 0
 
@@ -85,6 +89,8 @@ class Recipe:
         if not isinstance(self.flip, bool):
             raise ArgumentError(f"`flip`={self.flip!r} must be true or false")
         check_seed(self.crop_padding, "crop_padding")
+        if self.growth is not None and not isinstance(self.growth, GrowthSchedule):
+            object.__setattr__(self, "growth", GrowthSchedule.from_dict(self.growth))
         if self.optimizer == "adamw" and self.l2:
             raise ArgumentError(
                 f"`l2`={self.l2} does not go with `optimizer`='adamw', which decays decoupled; "
@@ -97,8 +103,12 @@ class Recipe:
         return self.lr if self.lr is not None else DEFAULT_LR[self.optimizer]
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as plain data."""
-        return asdict(self) | {"milestones": list(self.milestones)}
+        """The recipe as plain data; without `growth` where there is none."""
+        data = asdict(self) | {"milestones": list(self.milestones)}
+        if self.growth is None:
+            # So that runs begun by version 0.1.0, whose recipes had no such key, go on.
+            del data["growth"]
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -23,11 +23,13 @@ from torch import nn
 from openwork import models
 from openwork._files import writable_folder
 from openwork.data import DataSet
-from openwork.errors import CheckpointError
+from openwork.errors import ArgumentError, CheckpointError
 from openwork.io import _container, save
 from openwork.io.checkpoint import distinct
 from openwork.nn import Plan
 from openwork.nn._layers import sparse_layers
+from openwork.nn.grow import widen_
+from openwork.patterns import Pattern
 from openwork.train.metrics import EpochMetrics, write_csv
 from openwork.train.recipe import Recipe
 
@@ -94,8 +96,9 @@ class RunFolder:
         }
         weights |= {alias: weights[name] for alias, name in header["aliases"].items()}
         try:
+            _grow_to(model, weights)
             model.load_state_dict(weights)
-        except RuntimeError as error:
+        except (ArgumentError, RuntimeError) as error:
             raise CheckpointError(
                 f"the run in {str(self.path)!r} has another model: {error} "
                 "Resume with the model it was started with, or choose another folder"
@@ -155,6 +158,18 @@ def identity_of(model: nn.Module, data: DataSet, recipe: Recipe) -> dict[str, An
         "recipe": recipe.to_dict(),
         "patterns": {n: layer.pattern.digest[:16] for n, layer in sparse_layers(model).items()},
     }
+
+
+def _grow_to(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Give the sparse layers the patterns that they had grown to when `weights` were kept."""
+    for name, layer in sparse_layers(model).items():
+        gaps = weights.get(f"{name}.gaps" if name else "gaps")
+        if gaps is not None and not torch.equal(gaps, layer.gaps.cpu()):
+            own = layer.pattern
+            widen_(
+                layer,
+                Pattern.from_gaps(own.shape, gaps.numpy(), whole=own.whole, groups=own.groups),
+            )
 
 
 @contextlib.contextmanager

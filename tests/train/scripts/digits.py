@@ -10,7 +10,7 @@ from torch import nn
 
 from openwork.data import DataSet, Split, load
 from openwork.nn import Plan, sparsify_
-from openwork.train import Recipe, fit
+from openwork.train import GrowthSchedule, Recipe, fit
 
 
 class Stopped(BaseException):
@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--optimizer", default="sgd")
     parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--grow", type=GrowthSchedule.from_text)
     parser.add_argument("--stop-after", type=int)
     parser.add_argument("--note-writes", type=Path)
     parser.add_argument("--resume", action="store_true")
@@ -98,6 +99,7 @@ def main() -> None:
         lr=0.01,
         flip=True,
         crop_padding=2,
+        growth=options.grow,
     )
     try:
         fit(

@@ -1,0 +1,38 @@
+"""A trained network and the data set that it belongs to, as several commands take them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from openwork import data as datasets
+from openwork import io
+from openwork.data import DataSet
+from openwork.errors import ArgumentError
+from openwork.models import ModelSource
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The checkpoint of a run, how its network is built, and its data set."""
+
+    path: Path
+    source: ModelSource
+    dataset: DataSet
+
+
+def trained(run: Path, data: str | None, data_root: Path | None) -> Trained:
+    """What the folder or checkpoint `run` holds; `data` instead of what it was trained on.
+
+    Raises:
+        ArgumentError: the checkpoint does not say what it was trained on.
+        CheckpointError: there is no checkpoint.
+    """
+    path = run / "model.safetensors" if run.is_dir() else run
+    info = io.info(path)
+    name = data or info.metrics.get("data")
+    if name is None or info.source is None:
+        raise ArgumentError(
+            f"`run`={str(run)!r} does not say what it was trained on; pass --data, and for a model "
+            "that openwork did not build use openwork from Python, which loads it by openwork.load"
+        )
+    size = info.source.image_size if name.startswith("folder:") else None
+    return Trained(path, info.source, datasets.load(name, data_root, image_size=size))

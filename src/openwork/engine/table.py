@@ -1,0 +1,34 @@
+"""The table of a compiled network: what runs each layer, and what was left to torch."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from openwork.engine.graph import Conv, Graph, Island
+from openwork.engine.tune import Choice
+from openwork.nn import LayerTable
+
+COLUMNS = ("layer", "weight", "map", "density", "kernel", "ms", "torch ms", "ratio")
+Row = tuple[str, str, str, float, str, float | None, float | None, float | None]
+
+
+def layer_row(conv: Conv, choice: Choice) -> Row:
+    """One layer: its sizes, its kernel, milliseconds, torch's, and their ratio."""
+    weight, size = ("x".join(map(str, numbers)) for numbers in (conv.shape, conv.size))
+    return conv.layer, weight, size, conv.density, choice.name, *_times(choice)
+
+
+def layer_table(rows: Iterable[Row], notes: Iterable[str]) -> LayerTable:
+    """The table of all layers."""
+    return LayerTable(COLUMNS, tuple(rows), notes=tuple(notes))
+
+
+def island_notes(graph: Graph) -> list[str]:
+    """Which operators were left to torch, and why."""
+    islands = Counter(node.reason for node in graph.nodes if isinstance(node, Island))
+    return [f"left to torch, {count} times: {why}" for why, count in islands.items()]
+
+
+def _times(choice: Choice) -> tuple[float | None, float | None, float | None]:
+    if choice.seconds is None or choice.torch_seconds is None:
+        return None, None, None
+    return 1e3 * choice.seconds, 1e3 * choice.torch_seconds, choice.torch_seconds / choice.seconds

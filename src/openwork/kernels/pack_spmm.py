@@ -1,0 +1,29 @@
+"""Columns of a convolution's sparse matrix (csrc/simd/spmm.cpp): live pairs of channel and tap.
+
+Beside the packed lists (pack_lists.py), whose inputs these are:
+
+7. channel  int32  [inputs]  input channel that the column reads, in [0, in_channels)
+8. tap      uint16 [inputs]  ky * kernel_x + kx
+
+A plain 1x1 convolution, which the kernel may read in place, has all channels in order.
+"""
+
+import numpy as np
+
+from openwork.kernels.problem import Geometry, Problem
+
+
+def is_plain(geometry: Geometry) -> bool:
+    """Whether pixels of the output are pixels of the input."""
+    return (geometry.kernel, geometry.stride, geometry.padding) == ((1, 1), (1, 1), (0, 0))
+
+
+def spmm_rows(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Arrays 7 and 8 as `channel * taps + tap`, and (filter, column) of each live tap, int64."""
+    out, inside, tap = problem.units()
+    pair = inside * problem.taps + tap
+    if is_plain(problem.geometry):
+        return np.arange(problem.geometry.in_channels), out, pair
+    # A matrix has a column at least, live or not.
+    live = np.unique(pair) if pair.size else np.zeros(1, np.int64)
+    return live, out, np.searchsorted(live, pair)

@@ -1,0 +1,54 @@
+"""Layers by glob: `features.*`, or `conv:*` and `linear:*` for one kind of layer."""
+
+import difflib
+import fnmatch
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from openwork.errors import PlanError
+from openwork.nn._layers import left_layers
+from openwork.nn.sparse_conv2d import SparseConv2d
+from openwork.nn.sparse_linear import SparseLinear
+
+_TYPES = {"conv": (nn.Conv2d, SparseConv2d), "linear": (nn.Linear, SparseLinear)}
+
+
+def check_glob(glob: Any) -> str:
+    """`glob` itself, if it is one."""
+    if not isinstance(glob, str) or not glob:
+        raise PlanError(f"layer glob {glob!r} must be a name such as 'features.*'")
+    kind, colon, _ = glob.partition(":")
+    if colon and kind not in _TYPES:
+        raise PlanError(f"layer glob {glob!r} may begin with {' or '.join(_TYPES)} only")
+    return glob
+
+
+def escape(name: str) -> str:
+    """The glob that matches the layer called `name` alone."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def matches(glob: str, name: str, module: nn.Module) -> bool:
+    """Whether `glob` means the layer `module` called `name`."""
+    kind, colon, rest = glob.partition(":")
+    if not colon:
+        return fnmatch.fnmatchcase(name, glob)
+    return isinstance(module, _TYPES[kind]) and fnmatch.fnmatchcase(name, rest)
+
+
+def nothing_matched(glob: str, model: nn.Module, layers: Iterable[str]) -> str:
+    """Why `glob` matches none of `layers`, and what it may have meant."""
+    bare = glob.rpartition(":")[2]
+    names = list(layers)
+    for name, reason in left_layers(model).items():
+        if fnmatch.fnmatchcase(name, bare):
+            return f"layer glob {glob!r} matches {name or 'the model itself'!r}, but {reason}"
+    if not names:
+        return f"layer glob {glob!r} matches nothing: the model has no layer to make sparse"
+    close = difflib.get_close_matches(bare, names, n=3, cutoff=0.3) or names[:3]
+    return (
+        f"layer glob {glob!r} matches no layer; closest are {', '.join(map(repr, close))} "
+        f"of {len(names)}, and 'conv:*' or 'linear:*' match by kind"
+    )

@@ -1,0 +1,204 @@
+"""One density for a whole network, spread over its layers."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from openwork.errors import ArgumentError, PlanError
+from openwork.nn._globs import check_glob, matches
+from openwork.nn._layers import Dense, dense_layers
+from openwork.nn.cost import count_macs
+from openwork.patterns import KINDS, PatternSpec
+from openwork.patterns._checks import check_choice, check_density
+from openwork.patterns.block import check_divides
+from openwork.patterns.random import least_fan_in
+from openwork.patterns.spec import nests
+
+_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """What the spreading needs to know of a layer.
+
+    Attributes:
+        shape: of its weight, (out, in / groups, ...).
+        place: its number among the layers, from 1, divided by how many there are.
+        uses: multiply-adds of an image that each of its weights takes part in.
+        least, most: what can live, in steps; a step is one block for every row of blocks with a
+            fixed fan-in, and a single block otherwise. With `least`, no channel is left out.
+        cost: of one step: weights, or multiply-adds.
+    """
+
+    shape: tuple[int, ...]
+    place: float
+    uses: float
+    least: int
+    most: int
+    cost: float
+
+    def steps(self, density: float) -> int:
+        """The steps that live at about `density`."""
+        return min(self.most, max(self.least, math.floor(density * self.most + 0.5)))
+
+
+RULES: dict[str, Callable[[_Layer], float]] = {
+    "uniform": lambda layer: 1.0,
+    "erk": lambda layer: sum(layer.shape) / math.prod(layer.shape),
+    "late_dense": lambda layer: layer.place,
+    "macs": lambda layer: layer.uses**-0.5,
+}
+"""Rule -> (layer -> its density, up to a factor that all layers share, and never above 1)."""
+
+
+def budget(
+    model: nn.Module,
+    density: float,
+    by: str,
+    keep: Sequence[str],
+    example: Tensor | None,
+    pattern: str | Mapping[str, object],
+) -> dict[str, PatternSpec]:
+    """The spec of each layer of `model`, by qualified name; see `Plan.budget`."""
+    check_density(density)
+    check_choice("by", by, tuple(RULES))
+    spec = _spec(pattern)
+    modules = dense_layers(model)
+    if not modules:
+        raise ArgumentError("`model` has no layer that can be made sparse")
+    kept = _kept(keep, modules)
+    layers = _describe(modules, spec, _uses(model, modules, by, example))
+    live = _spread(layers, kept, density, RULES[by], "MACs" if by == "macs" else "weights")
+    return {
+        name: PatternSpec.of("dense")
+        if live[name] == layer.most
+        else PatternSpec.of(
+            spec.kind, **{**dict(spec.parameters), "density": live[name] / layer.most}
+        )
+        for name, layer in layers.items()
+    }
+
+
+def _spread(
+    layers: Mapping[str, _Layer],
+    kept: set[str],
+    density: float,
+    rule: Callable[[_Layer], float],
+    unit: str,
+) -> dict[str, int]:
+    """Live steps of each layer.
+
+    All layers begin with the fewest connections that they can have, and a common factor on the
+    rule rises until the density is met. So a smaller budget always lies inside a larger one.
+    """
+    # Layers that the rule treats alike take their steps one after the other, not all at once.
+    rules = {n: rule(x) * (1 + 1e-9 * k) for k, (n, x) in enumerate(layers.items())}
+
+    def live(factor: float) -> dict[str, int]:
+        return {
+            name: x.most if name in kept else x.steps(factor * rules[name])
+            for name, x in layers.items()
+        }
+
+    def share(steps: Mapping[str, int]) -> float:
+        whole = sum(layer.cost * layer.most for layer in layers.values())
+        return sum(layer.cost * steps[name] for name, layer in layers.items()) / whole
+
+    low, high = 0.0, 2 / min(rules.values())
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if share(live(middle)) <= density else (low, middle)
+    nearest = min(live(low), live(high), key=lambda steps: abs(share(steps) - density))
+    if abs(share(nearest) - density) > _TOLERANCE * density:
+        raise ArgumentError(
+            f"`density`={density} of the {unit} cannot be met within 1 %: the nearest is "
+            f"{share(nearest):.4g}, and the range {share(live(0.0)):.4g} to 1 (every channel needs "
+            f"a connection in and out; {len(kept)} layers are kept dense). Ask for another "
+            "density, keep fewer layers, or draw smaller steps than a fixed fan-in or large blocks"
+        )
+    return nearest
+
+
+def _spec(pattern: str | Mapping[str, object]) -> PatternSpec:
+    try:
+        spec = PatternSpec.from_data(pattern)
+    except PlanError as error:
+        raise PlanError(f"`pattern`={pattern!r}: {error}") from error
+    if not nests(spec.kind) or "density" in dict(spec.parameters):
+        raise PlanError(
+            f"`pattern`={pattern!r} must be of the kind 'random' or 'block', which can have any "
+            "density, and leave the density to the budget"
+        )
+    return PatternSpec.of(spec.kind, **{"fan": "uniform", **dict(spec.parameters)})
+
+
+def _kept(keep: Sequence[str], modules: Mapping[str, Dense]) -> set[str]:
+    if isinstance(keep, str):
+        raise ArgumentError(f"`keep`={keep!r} must be a list of layer globs, such as [{keep!r}]")
+    kept: set[str] = set()
+    for glob in keep:
+        matched = {n for n, module in modules.items() if matches(check_glob(glob), n, module)}
+        if not matched:
+            raise PlanError(
+                f"`keep` has {glob!r}, which matches no layer; there is "
+                f"{', '.join(map(repr, modules))}"
+            )
+        kept |= matched
+    return kept
+
+
+def _uses(
+    model: nn.Module, modules: Mapping[str, Dense], by: str, example: Tensor | None
+) -> dict[str, float]:
+    if by != "macs":
+        return dict.fromkeys(modules, 1.0)
+    if example is None:
+        raise ArgumentError(
+            "`by`='macs' needs `example`, an input batch (N, ...): how often a weight is used "
+            "depends on the size of the maps"
+        )
+    macs = count_macs(model, example)
+    unused = [name for name in modules if not macs.get(name)]
+    if unused:
+        raise ArgumentError(
+            f"`example` does not reach layer {unused[0]!r}, so its MACs are unknown; give an input "
+            "that the model runs as a whole, or spread by another rule"
+        )
+    return {name: macs[name] / module.weight.numel() for name, module in modules.items()}
+
+
+def _describe(
+    modules: Mapping[str, Dense], spec: PatternSpec, uses: Mapping[str, float]
+) -> dict[str, _Layer]:
+    b_out, b_in = _block(spec)
+    fixed = dict(spec.parameters)["fan"] == "fixed"
+    layers: dict[str, _Layer] = {}
+    for number, (name, module) in enumerate(modules.items(), start=1):
+        shape = tuple(module.weight.shape)
+        groups = module.groups if isinstance(module, nn.Conv2d) else 1
+        try:
+            check_divides("b_out", b_out, shape[0] // groups, "filters")
+            check_divides("b_in", b_in, shape[1], "inputs")
+        except ArgumentError as error:
+            raise PlanError(f"layer {name!r}: {error}") from error
+        rows, columns = shape[0] // groups // b_out, shape[1] // b_in
+        if fixed:
+            least, most = least_fan_in(rows, columns), columns
+        else:
+            least, most = max(rows, columns), rows * columns
+        cost = math.prod(shape) / most * uses[name]
+        layers[name] = _Layer(shape, number / len(modules), uses[name], least, most, cost)
+    return layers
+
+
+def _block(spec: PatternSpec) -> tuple[int, int]:
+    """Outputs and inputs of what lives or dies as one under `spec`."""
+    generator = inspect.signature(KINDS[spec.kind]).parameters
+    given = dict(spec.parameters)
+    sizes = [
+        given.get(name, generator[name].default) if name in generator else 1
+        for name in ("b_out", "b_in")
+    ]
+    return sizes[0], sizes[1]

@@ -1,0 +1,108 @@
+"""`ssc_plan`: structured sparse convolution for a whole network, at a given sparsity."""
+
+import math
+from typing import NamedTuple
+
+from torch import nn
+
+from openwork.errors import ArgumentError, PlanError
+from openwork.nn._globs import escape
+from openwork.nn._layers import dense_layers
+from openwork.nn.plan import Plan
+from openwork.patterns import PatternSpec
+
+TOLERANCE = 0.005
+
+
+class Rung(NamedTuple):
+    """One setting of a layer: its live weights, and the parameters of `patterns.ssc`."""
+
+    live: int
+    groups: int
+    taps: int
+
+
+def ssc_plan(model: nn.Module, sparsity: float) -> Plan:
+    """The plan that makes the convolutions of `model` structured sparse ones.
+
+    The first convolution stays dense, and linear layers are left. Sparsity is counted over the
+    weights of all convolutions, the first one included. Each layer first loses taps, down to one
+    for each channel, then channels, in groups that rotate. All layers get nearly the same density;
+    what is left of the budget goes to the first layers that can use it.
+
+    Args:
+        model: any module with ordinary convolutions; it is read only.
+        sparsity: share of the convolution weights that are dead, in [0, 1).
+
+    Returns:
+        A plan with one rule for each convolution.
+
+    Raises:
+        ArgumentError: a sparsity out of its range, or one that the channel counts allow only
+            more than 0.5 percentage points away; the nearest one is named.
+        PlanError: fewer than two convolutions.
+
+    Source: the network and layer settings are ours; see `patterns.ssc`.
+    """
+    numeric = isinstance(sparsity, int | float) and not isinstance(sparsity, bool)
+    if not numeric or not 0 <= sparsity < 1:
+        raise ArgumentError(f"`sparsity`={sparsity!r} must be a number in [0, 1), such as 0.9")
+    layers = {n: m for n, m in dense_layers(model).items() if isinstance(m, nn.Conv2d)}
+    if len(layers) < 2:
+        raise PlanError(
+            f"{type(model).__name__} has {len(layers)} convolutions; the first one stays dense, so "
+            "structured sparse convolution needs two"
+        )
+    first, *others = layers
+    total = sum(layer.weight.numel() for layer in layers.values())
+    ladders = [_ladder(layers[name]) for name in others]
+    budget = (1 - sparsity) * total - layers[first].weight.numel()
+    chosen = _spend(ladders, budget)
+    reached = 1 - (sum(rung.live for rung in chosen) + layers[first].weight.numel()) / total
+    if abs(reached - sparsity) > TOLERANCE:
+        raise ArgumentError(
+            f"`sparsity`={sparsity} is out of reach for the channels of {type(model).__name__}; "
+            f"the nearest is {reached:.4f}"
+        )
+    rules: dict[str, PatternSpec] = {first: PatternSpec("dense")}
+    for name, rung in zip(others, chosen, strict=True):
+        rules[name] = PatternSpec.of("ssc", groups=rung.groups, taps=rung.taps, order="rotating")
+    return Plan({escape(name): rule for name, rule in rules.items()})
+
+
+def _ladder(layer: nn.Conv2d) -> list[Rung]:
+    """The settings of a layer, from dense to sparse."""
+    size, own = layer.weight.numel(), layer.groups
+    window = math.prod(layer.kernel_size)
+    common = math.gcd(layer.in_channels, layer.out_channels)
+    finer = [n for n in range(2 * own, common + 1, own) if common % n == 0]
+    taps = [Rung(size * kept // window, own, kept) for kept in range(window, 0, -1)]
+    return taps + [Rung(size * own // (window * groups), groups, 1) for groups in finer]
+
+
+def _spend(ladders: list[list[Rung]], budget: float) -> list[Rung]:
+    """One rung of each ladder, together nearly `budget` live weights if that is possible."""
+    densities = sorted({r.live / ladder[0].live for ladder in ladders for r in ladder})
+    steps = [len(ladder) - 1 for ladder in ladders]
+    for density in densities:
+        tried = [_step_below(ladder, density) for ladder in ladders]
+        if sum(ladder[step].live for ladder, step in zip(ladders, tried, strict=True)) > budget:
+            break
+        steps = tried
+    left = budget - sum(ladder[step].live for ladder, step in zip(ladders, steps, strict=True))
+    before = math.inf
+    while abs(left) < before:
+        before = abs(left)
+        for index, (ladder, step) in enumerate(zip(ladders, steps, strict=True)):
+            gain = ladder[max(0, step - 1)].live - ladder[step].live
+            # Anything below twice what is left brings the total nearer to the budget.
+            if 0 < gain < 2 * left:
+                steps[index] -= 1
+                left -= gain
+    return [ladder[step] for ladder, step in zip(ladders, steps, strict=True)]
+
+
+def _step_below(ladder: list[Rung], density: float) -> int:
+    """The densest rung of at most this density, or the last one."""
+    fitting = (i for i, rung in enumerate(ladder) if rung.live <= density * ladder[0].live)
+    return next(fitting, len(ladder) - 1)

@@ -1,0 +1,152 @@
+"""Clash-free patterns: z edges a cycle, each from a memory of its own."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from openwork.errors import ArgumentError
+from openwork.patterns import _keys
+from openwork.patterns._checks import (
+    check_count,
+    check_flag,
+    check_groups,
+    check_kernel,
+    check_seed,
+)
+from openwork.patterns._fans import nearest_two, regular_fan_out
+from openwork.patterns._sweeps import Memories, sweeps
+from openwork.patterns.pattern import Pattern
+
+
+def clash_free(
+    out_channels: int,
+    in_channels: int,
+    kernel: int | Sequence[int] = (),
+    *,
+    density: float | None = None,
+    fan_out: int | None = None,
+    nearest: bool = False,
+    z: int,
+    type: int = 1,
+    dither: bool = False,
+    groups: int = 1,
+    seed: int = 0,
+) -> Pattern:
+    """Connections that hardware with `z` memories can read without two meeting in one memory.
+
+    Input a lies in memory `a % z`, in row `a // z`. Edges are numbered output by output and read z
+    a cycle: a sweep of `inputs / z` cycles reads every input once, and there are `fan_out` sweeps.
+    In each cycle the z edges read z different memories. Inputs and outputs have equal fans.
+
+    Args:
+        out_channels: filters.
+        in_channels: input channels, of all groups together.
+        kernel: `k`, `(kh, kw)`, or `()` (default) for a linear layer.
+        density: share of the connections that live, in (0, 1]; give it or `fan_out`.
+        fan_out: filters that read each input, at least 1; the fan-in follows.
+        nearest: take the nearest possible density instead of refusing, default False.
+        z: edges a cycle, which is the number of memories; must divide the inputs of a group.
+        type: order of the rows of each memory. 1 (default): random, anew in each sweep; 2: from a
+            random start row, drawn anew in each sweep, one further each cycle; 3: as 2, with the
+            same starts in every sweep.
+        dither: also read the memories in a random order, drawn anew in each sweep (type 3: once).
+            Default False.
+        groups: groups of the convolution, default 1; each has its own draw.
+        seed: whole number >= 0, default 0. The same seed gives the same pattern on every platform.
+
+    Raises:
+        ArgumentError: an impossible density, fan-out, `z` or `type`; the nearest possible ones
+            are named.
+
+    Source: "Characterizing Sparse Connectivity Patterns in Neural Networks" (Dey, Huang, Beerel,
+    Chugg 2018) and its authors' code. There an output whose edges lie in two sweeps may read one
+    input twice, which is only reported; here such sweeps are never drawn (our change). Type 3 has
+    none: it repeats one sweep.
+    """
+    check_count("out_channels", out_channels)
+    check_count("in_channels", in_channels)
+    check_groups(out_channels, in_channels, groups)
+    check_seed(seed)
+    rows, columns = out_channels // groups, in_channels // groups
+    memories = _memories(columns, z, type, dither)
+    fans = regular_fan_out(rows, columns, density, fan_out, nearest)
+    bits = _keys.stream(seed, f"clash_free {type} {dither}")
+    inputs = np.concatenate([edges(rows, memories, fans, bits) for _ in range(groups)])
+    output = np.arange(inputs.size) // (columns * fans // rows)
+    shape = (out_channels, columns, *check_kernel(kernel))
+    return Pattern.from_positions(shape, output * columns + inputs, groups=groups)
+
+
+def edges(outputs: int, memories: Memories, fan_out: int, bits: np.random.PCG64) -> np.ndarray:
+    """The input of each edge, in the order read: (inputs * fan_out,) int64."""
+    fan_in = memories.inputs * fan_out // outputs
+    return np.concatenate(list(sweeps(memories, fan_out, fan_in, bits)))
+
+
+def clash_free_count(
+    outputs: int, inputs: int, fan_out: int, *, z: int, type: int = 1, dither: bool = False
+) -> int:
+    """How many clash-free patterns there are, by the paper's formulas; an exact integer.
+
+    With r = inputs / z rows in a memory: type 1 `(K r!^z)^fan_out`, type 2 `(K r^z)^fan_out`,
+    type 3 `K r^z`. K is 1 without dither and where z divides the fan-in, and
+    `z! / fan_in!^(z / fan_in)` where the fan-in divides z. A complete layer is one pattern.
+
+    The formulas count every way to read; where an output's edges lie in two sweeps that includes
+    those with a connection twice, which `clash_free` never draws.
+
+    Args:
+        outputs: of the layer.
+        inputs: of the layer.
+        fan_out: of each input.
+        z: memories, as in `clash_free`.
+        type: as in `clash_free`, default 1.
+        dither: as in `clash_free`, default False.
+
+    Raises:
+        ArgumentError: as `clash_free`, or dither with a fan-in and `z` of which neither divides
+            the other: no formula is known, and z! is known to be wrong.
+
+    Source: as `clash_free`.
+    """
+    check_count("outputs", outputs)
+    check_count("inputs", inputs)
+    memories = _memories(inputs, z, type, dither)
+    fans = regular_fan_out(outputs, inputs, None, fan_out, nearest=False)
+    if fans == outputs:
+        return 1
+    rows = memories.rows
+    orders = math.factorial(rows) if type == 1 else rows
+    sweep = _dithers(inputs * fans // outputs, z, dither) * orders**z
+    return sweep if type == 3 else sweep**fans
+
+
+def _dithers(fan_in: int, z: int, dither: bool) -> int:
+    """The factor K: orders of the memories that lead to different patterns."""
+    if not dither or fan_in % z == 0:
+        return 1
+    if z % fan_in:
+        feasible = [n for n in range(1, z + fan_in) if n % fan_in == 0 or fan_in % n == 0]
+        raise ArgumentError(
+            f"`dither`=True with `z`={z} and a fan-in of {fan_in}: the number of patterns is known "
+            f"only where one of the two divides the other; nearest z: {nearest_two(z, feasible)}"
+        )
+    return math.factorial(z) // math.factorial(fan_in) ** (z // fan_in)
+
+
+def _memories(inputs: int, z: int, type: int, dither: bool) -> Memories:
+    check_count("z", z)
+    if inputs % z:
+        divisors = [n for n in range(1, inputs + 1) if inputs % n == 0]
+        raise ArgumentError(
+            f"`z`={z} must divide the {inputs} inputs of a group, so that all memories are full; "
+            f"nearest: {nearest_two(z, divisors)}"
+        )
+    return Memories(inputs, z, check_type(type), check_flag("dither", dither))
+
+
+def check_type(value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value not in (1, 2, 3):
+        raise ArgumentError(f"`type`={value!r} must be 1, 2 or 3")
+    return value

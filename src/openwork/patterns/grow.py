@@ -1,0 +1,63 @@
+"""From a sparse pattern to a denser one that contains it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from openwork.errors import ArgumentError
+from openwork.patterns import _keys
+from openwork.patterns._checks import check_choice, check_density, check_seed
+from openwork.patterns.pattern import Pattern
+from openwork.patterns.random import FANS, ranked, take
+
+
+def grow(pattern: Pattern, density: float, fan: str = "fixed", *, seed: int = 0) -> Pattern:
+    """`pattern` and further connections, in the random order that `seed` gives them all.
+
+    Whatever drew `pattern`, its connections stay. Channels without any come alive first. With the
+    `fan` and `seed` of `random`, a random pattern grows into the denser random pattern.
+
+    Args:
+        pattern: of whole connections.
+        density: share of the connections to live, in (0, 1]. What is denser already stays as it
+            is: the whole pattern with "uniform", single filters with "fixed".
+        fan: "fixed" (default): every filter gets at least `round(density * in_channels / groups)`
+            inputs; "uniform": only the total is fixed.
+        seed: whole number >= 0, default 0.
+
+    Raises:
+        ArgumentError: a pattern with single taps, a density out of (0, 1], an unknown `fan`.
+
+    Source: incremental training in "The Power of Sparsity in Convolutional Neural Networks"
+    (2017), which says that additional random connections are activated; one order for all of a
+    layer's connections is our reading.
+    """
+    check_density(density)
+    check_choice("fan", fan, FANS)
+    check_seed(seed)
+    if not pattern.whole:
+        raise ArgumentError(
+            f"`pattern` of shape {pattern.shape} has kernels with single dead taps; only patterns "
+            "of whole connections can grow"
+        )
+    rows, columns = pattern.out_channels // pattern.groups, pattern.shape[1]
+    bits = _keys.stream(seed, f"random {fan}")
+    live = pattern.connections @ np.array([columns, 1])
+    grown = [live]
+    for group in range(pattern.groups):
+        start = group * rows * columns
+        own = live[(live >= start) & (live < start + rows * columns)] - start
+        slices = _live_first(ranked(rows, columns, bits), own, columns)
+        grown.append(start + take(slices, rows, columns, density, fan))
+    positions = np.unique(np.concatenate(grown))
+    return Pattern.from_positions(pattern.shape, positions, groups=pattern.groups)
+
+
+def _live_first(
+    slices: Iterator[tuple[int, np.ndarray]], live: np.ndarray, columns: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    for first, keys in slices:
+        low = first * columns
+        here = live[(live >= low) & (live < low + keys.size)]
+        keys.reshape(-1)[here - low] = 0
+        yield first, keys

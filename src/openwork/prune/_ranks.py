@@ -1,0 +1,68 @@
+"""The processes of a `torchrun` job as far as a search needs them: who am I, and exchange."""
+
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import torch.distributed as dist
+
+from openwork.errors import OpenworkError
+
+
+class Ranks:
+    """All processes of the job within a `with` block; the one process where there is no job.
+
+    Attributes:
+        rank: number of this process.
+        world: number of processes.
+    """
+
+    def __init__(self) -> None:
+        self.rank, self.world = 0, 1
+        self._own = False
+        self._group: Any = None
+
+    def __enter__(self) -> Self:
+        if not dist.is_available():
+            return self
+        if not dist.is_initialized() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            dist.init_process_group("gloo")
+            self._own = True
+        if dist.is_initialized():
+            self.rank, self.world = dist.get_rank(), dist.get_world_size()
+            # Scores are Python numbers: a group of accelerators cannot pass them on by itself.
+            self._group = dist.new_group(backend="gloo") if self.world > 1 else None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._group is not None:
+            dist.destroy_process_group(self._group)
+        if self._own:
+            dist.destroy_process_group()
+
+    def first(self, work: Callable[[], Any]) -> Any:
+        """What `work` gives on the first process, on all of them; so with what it raises."""
+        value, error = None, None
+        if self.rank == 0:
+            try:
+                value = work()
+            except OpenworkError as raised:
+                error = raised
+        value, error = self.gather((value, error))[0]
+        if error is not None:
+            raise error
+        return value
+
+    def gather(self, value: Any) -> list[Any]:
+        """What each process gives, by rank, on all of them."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value, group=self._group)
+        return values

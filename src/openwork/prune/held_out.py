@@ -1,0 +1,81 @@
+"""Data to judge masks by: held out of the training split, so that the test split stays unseen."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from openwork.data import Batches, DataSet, Split
+from openwork.errors import ArgumentError
+from openwork.nn._mode import evaluation
+from openwork.patterns import _keys
+
+
+def hold_out(data: DataSet, share: float = 0.2, *, seed: int = 0) -> DataSet:
+    """The training split of `data` parted in two: what is left to train on, and what judges.
+
+    Args:
+        data: the data set; its test split is not touched.
+        share: of the training images that is held out, in (0, 1), default 0.2.
+        seed: which images, whole number >= 0, default 0.
+
+    Returns:
+        A data set whose `train` is the rest and whose `test` is what was held out, in an order
+        that is random, so that any first part of it stands for the whole.
+
+    Raises:
+        ArgumentError: `share` would leave one of the two without an image.
+    """
+    total = len(data.train)
+    count = math.floor(share * total + 0.5) if 0 < share < 1 else 0
+    if not 0 < count < total:
+        raise ArgumentError(
+            f"`share`={share!r} of {total} training images must leave at least one on either side"
+        )
+    order = _keys.shuffled(total, _keys.stream(seed, "hold out"))
+    rest = np.sort(order[count:])
+    return dataclasses.replace(
+        data, train=_rows(data.train, rest), test=_rows(data.train, order[:count])
+    )
+
+
+def error_on(
+    data: DataSet,
+    *,
+    batch_size: int = 500,
+    device: torch.device | str | None = None,
+) -> Callable[[nn.Module, float], float]:
+    """An `evaluate` for `search`: the share of images of `data.test` whose class is not found.
+
+    Args:
+        data: from `hold_out`, so that `data.test` is what was held out of training.
+        batch_size: images at a time, default 500.
+        device: where the images go, by default where the model's parameters are.
+
+    Returns:
+        A function of a model that gives logits `(N, classes)` and of the share, in (0, 1], of the
+        images to look at; they are the first ones, so that a larger share holds a smaller one.
+    """
+
+    @torch.no_grad()
+    def evaluate(model: nn.Module, share: float = 1.0) -> float:
+        where = device or next((p.device for p in model.parameters()), torch.device("cpu"))
+        count = math.ceil(share * len(data.test))
+        split = Split(data.test.images[:count], data.test.labels[:count])
+        batches = Batches(
+            split, batch_size, data.mean, data.std, device=where, shuffle=False, seed=0
+        )
+        wrong = 0
+        with evaluation(model):
+            for images, labels, _ in batches.epoch(0):
+                wrong += int((model(images).argmax(1) != labels).sum())
+        return wrong / count
+
+    return evaluate
+
+
+def _rows(split: Split, rows: np.ndarray) -> Split:
+    return Split(np.asarray(split.images[rows]), np.asarray(split.labels[rows]))

@@ -1,0 +1,105 @@
+"""`largest_ratio`: how much can go if the error may rise by so much, found by bisection."""
+
+import copy
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from openwork.errors import ArgumentError
+from openwork.patterns._checks import check_count
+from openwork.prune._checkpoints import Checkpoints, digest_of
+from openwork.prune._report import console
+from openwork.prune.in_stages import Choose, result_table
+from openwork.prune.stage import Evaluate, Retrain, Stage, StageResult, run_stage_
+
+
+@dataclass(frozen=True, eq=False)
+class LargestRatio:
+    """The end of a bisection.
+
+    Attributes:
+        model: the most pruned network that kept within the tolerance, retrained; a copy of the
+            original if none did.
+        ratio: its ratio, 0 if none did.
+        error: its error.
+        baseline: error of the original.
+        trials: every ratio that was tried, in order.
+    """
+
+    model: nn.Module
+    ratio: float
+    error: float
+    baseline: float
+    trials: tuple[StageResult, ...]
+
+
+def largest_ratio(
+    model: nn.Module,
+    choose: Choose,
+    retrain: Retrain,
+    evaluate: Evaluate,
+    *,
+    granularity: str = "kernel",
+    tolerance: float = 0.01,
+    highest: float = 0.95,
+    trials: int = 5,
+    batches: Iterable[Any] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> LargestRatio:
+    """Find the largest ratio at which the retrained network's error rises by `tolerance` at most.
+
+    Ratios between 0 and `highest` are halved `trials` times; each trial starts from the original
+    network. Where the error does not rise with the ratio throughout, the result is a ratio that
+    keeps within the tolerance, not surely the largest.
+
+    Args:
+        model: the trained network; it is copied and left as it is.
+        choose, retrain, evaluate, batches: as in `in_stages_`, with the index of the
+            trial.
+        granularity: of every trial, default "kernel".
+        tolerance: how much `evaluate` may rise, default 0.01: one point.
+        highest: ratio in (0, 1) above which nothing is tried, default 0.95.
+        trials: halvings, default 5, which leave an interval of `highest / 32`.
+        out: folder that keeps each trial; a bisection that was stopped goes on. Default none.
+        progress: print the trials on standard error, default True.
+
+    Raises:
+        ArgumentError: `highest` out of (0, 1), `tolerance` below 0, or `trials` below 1.
+        CheckpointError: `out` holds another run.
+
+    Source: the paper's tolerance of one point in "Compact Deep CNNs With Coarse Pruning" (Anwar,
+    Sung 2016); bisection is our reading.
+    """
+    check_count("trials", trials)
+    if not 0 < highest < 1 or not tolerance >= 0:
+        raise ArgumentError(
+            f"`highest`={highest!r} must lie in (0, 1) and `tolerance`={tolerance!r} be at least 0"
+        )
+    baseline = float(evaluate(model, 1.0))
+    identity = {"granularity": granularity, "tolerance": tolerance, "highest": highest}
+    kept = Checkpoints(out, {"model": digest_of(model), **identity})
+    best, ratio, error = copy.deepcopy(model), 0.0, baseline
+    low, high = 0.0, highest
+    results: list[StageResult] = []
+    for index in range(trials):
+        stage = Stage(granularity, (low + high) / 2)
+        known = kept.result(index)
+        # A trial of another ratio was decided by another measurement of an error before it.
+        if known is None or known.ratio != stage.ratio:
+            trial = copy.deepcopy(model)
+            plan = choose(trial, stage, index)
+            known = run_stage_(trial, stage, plan, evaluate, retrain, index, batches)
+            kept.save(index, trial, known)
+        else:
+            trial = kept.load(index, model)
+        results.append(known)
+        if known.retrained <= baseline + tolerance:
+            best, ratio, error, low = trial, stage.ratio, known.retrained, stage.ratio
+        else:
+            high = stage.ratio
+    result_table(results).print(console(progress))
+    return LargestRatio(best, ratio, error, baseline, tuple(results))

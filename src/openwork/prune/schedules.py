@@ -1,0 +1,73 @@
+"""Schedules: how much of the ratio is cut by when, as functions of progress in [0, 1].
+
+In a loop of one's own the cut at `progress` is `by_criterion(model, ratio=target *
+gradual(progress), of="all")` and `apply_`, with a new optimiser after it; `in_steps` makes stages
+for `in_stages_` of the same.
+"""
+
+import math
+from collections.abc import Callable
+
+from openwork.errors import ArgumentError
+from openwork.patterns._checks import check_choice, check_count
+from openwork.prune.stage import Stage
+
+
+def one_shot(progress: float) -> float:
+    """All at once, at the start: 1 at any `progress`. The paper's schedule."""
+    return 1.0 + 0.0 * _checked(progress)
+
+
+def iterative(progress: float, steps: int = 5) -> float:
+    """Equal steps: 0 at the start, `1 / steps` more after each `1 / steps` of the way.
+
+    Args:
+        progress: in [0, 1].
+        steps: at least 1, default 5.
+    """
+    return math.floor(_checked(progress) * check_count("steps", steps) + 1e-9) / steps
+
+
+def gradual(progress: float) -> float:
+    """Fast at first, slow at the end: `1 - (1 - progress) ** 3`.
+
+    Source: "To prune, or not to prune" (Zhu, Gupta 2017).
+    """
+    return 1.0 - (1.0 - _checked(progress)) ** 3
+
+
+def in_steps(
+    granularity: str, ratio: float, *, schedule: str = "gradual", steps: int = 5
+) -> tuple[Stage, ...]:
+    """The stages that reach `ratio` in `steps` cuts, for `in_stages_`.
+
+    Args:
+        granularity: of every cut.
+        ratio: share of the dense layers that is gone after the last one.
+        schedule: "gradual" (default), "iterative", or "one_shot", which is one stage.
+        steps: cuts, default 5.
+
+    Raises:
+        ArgumentError: an unknown schedule, or `steps` below 1.
+    """
+    check_choice("schedule", schedule, tuple(SCHEDULES))
+    check_count("steps", steps)
+    shares = [SCHEDULES[schedule]((step + 1) / steps, steps) for step in range(steps)]
+    # A stage that cuts nothing more than the one before would only retrain.
+    rising = [
+        share for before, share in zip([0.0, *shares], shares, strict=False) if share > before
+    ]
+    return tuple(Stage(granularity, ratio * share, of="all") for share in rising)
+
+
+SCHEDULES: dict[str, Callable[[float, int], float]] = {
+    "one_shot": lambda progress, steps: one_shot(progress),
+    "iterative": iterative,
+    "gradual": lambda progress, steps: gradual(progress),
+}
+
+
+def _checked(progress: float) -> float:
+    if not 0 <= progress <= 1:
+        raise ArgumentError(f"`progress`={progress!r} must lie in [0, 1], the share of the way")
+    return progress

@@ -1,0 +1,170 @@
+"""`search`: draw masks, score each without retraining, and keep the best."""
+
+import itertools
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from openwork.errors import OpenworkError
+from openwork.nn import Plan
+from openwork.nn._mode import evaluation
+from openwork.patterns._checks import check_count, check_seed
+from openwork.prune._checkpoints import digest_of
+from openwork.prune._granularity import example_for, units_of
+from openwork.prune._layers import Layers, plan_of
+from openwork.prune._masked import Masked
+from openwork.prune._ranks import Ranks
+from openwork.prune._report import Report
+from openwork.prune._rungs import rungs
+from openwork.prune._units import Units
+from openwork.prune.criteria import drawn
+from openwork.prune.search_log import Score, SearchLog
+from openwork.prune.stage import Evaluate
+
+
+def search(
+    model: nn.Module,
+    evaluate: Evaluate,
+    *,
+    granularity: str = "kernel",
+    ratio: float,
+    candidates: int = 100,
+    halving: bool = True,
+    of: str = "live",
+    layers: Layers = None,
+    block: tuple[int, int] = (4, 1),
+    example: torch.Tensor | None = None,
+    seed: int = 0,
+    log: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> Plan:
+    """The least harmful of `candidates` random masks of a trained network, before retraining.
+
+    Each candidate is drawn over all chosen layers at once, so that combinations are judged. Only
+    zeros are put into the weights while one is scored, and taken out again bit for bit; the model
+    is not copied. Under `torchrun` the processes share the candidates and return the same plan
+    as one process would. Apply it with `prune.apply_(model, plan)`, then retrain.
+
+    Args:
+        model: the trained network, dense or sparse.
+        evaluate: called as `evaluate(model, share)`, gives the error on the first `share` (in
+            (0, 1]) of data that neither trained the network nor will test it; lower is better.
+            `prune.error_on` makes one.
+        granularity, ratio, of, layers, block, example: what is cut, and where; as in
+            `by_criterion`.
+        candidates: masks that are drawn, default 100, which the paper finds enough up to a ratio
+            of 0.4; higher ratios need more.
+        halving: score all candidates on 1/16 of the data, the best quarter on 1/4, the best
+            quarter of those on all of it (default): a fifth of the work. False scores all of them
+            on all data, as the paper does.
+        seed: whole number >= 0, default 0; fixes every candidate, on any number of processes.
+        log: file that takes each score as it is found, one line of JSON each; a search that was
+            stopped goes on from it, and `prune.read_log` reads it. Default none.
+        progress: print the feasible range, the scores and the table of the cut on standard error,
+            default True.
+
+    Returns:
+        Explicit patterns for every layer that is cut, and for those that were sparse already.
+
+    Raises:
+        OpenworkError: `evaluate` fails or gives no finite number; the log is kept.
+        CheckpointError: `log` is of another search.
+        PlanError, ArgumentError, CaptureError: as `by_criterion`.
+
+    Source: the mask selection of "Compact Deep CNNs With Coarse Pruning" (Anwar, Sung 2016).
+    Halving, and one ratio for every layer, are our reading.
+    """
+    check_count("candidates", candidates)
+    check_seed(seed)
+    example = example_for(model, example)
+    units = units_of(model, granularity, layers, block, example)
+    units.check_ratio(ratio, "layer", of)
+    identity = {
+        "kind": "search",
+        "model": digest_of(model),
+        "granularity": granularity,
+        "ratio": ratio,
+        "candidates": candidates,
+        "halving": halving,
+        "of": of,
+        "layers": list(units.chosen),
+        "block": list(block),
+        "seed": seed,
+    }
+    with Ranks() as ranks:
+        report = Report(model, units, example, progress)
+        report.begin(ratio, "layer", of)
+        scores = SearchLog(identity, log if ranks.rank == 0 else None)
+        scores.known |= ranks.first(scores.open)
+        contest = _Contest(model, evaluate, units, ratio, of, seed, ranks, scores)
+        winner = contest.run(rungs(candidates, halving), report)
+        taps = contest.taps(winner)
+    report.end(taps, ratio, of)
+    return plan_of(model, taps)
+
+
+@dataclass(eq=False)
+class _Contest:
+    """Candidates by number, and what scoring them takes."""
+
+    model: nn.Module
+    evaluate: Evaluate
+    units: Units
+    ratio: float
+    of: str
+    seed: int
+    ranks: Ranks
+    log: SearchLog
+    cause: Exception | None = None
+
+    def __post_init__(self) -> None:
+        self._masked = Masked(self.units.layers)
+
+    def taps(self, candidate: int) -> dict[str, np.ndarray]:
+        """What lives under the mask of `candidate`."""
+        scores = drawn(self.units, self.seed, candidate)
+        return self.units.masks(scores, self.ratio, of=self.of)
+
+    def run(self, stages: Sequence[tuple[float, int]], report: Report) -> int:
+        """The candidate that comes through all of `stages`; of equals the first drawn."""
+        alive = list(range(stages[0][1]))
+        known = self.log.known
+        for share, count in stages:
+            alive = alive[:count]
+            self._score([c for c in alive if (c, share) not in known], share)
+            ranking = sorted((known[c, share], c) for c in alive)
+            alive = [candidate for _, candidate in ranking]
+            report.rung(share, [error for error, _ in ranking], alive[0])
+        return alive[0]
+
+    def _score(self, waiting: Sequence[int], share: float) -> None:
+        """Score each of `waiting`, one at a time on each process, and note it down."""
+        rank, world = self.ranks.rank, self.ranks.world
+        for start in range(0, len(waiting), world):
+            mine = waiting[start : start + world][rank : rank + 1]
+            outcomes = self.ranks.gather([self._outcome(c, share) for c in mine])
+            failures = []
+            for score, failure in itertools.chain.from_iterable(outcomes):
+                if score is not None:
+                    self.log.add(score)
+                failures += [failure] if failure else []
+            if failures:
+                raise OpenworkError(f"{failures[0]}{self.log.way_out()}") from self.cause
+
+    def _outcome(self, candidate: int, share: float) -> tuple[Score | None, str]:
+        """The candidate's score, or why there is none."""
+        try:
+            with evaluation(self.model), self._masked.trial(self.taps(candidate)):
+                error = float(self.evaluate(self.model, share))
+        except Exception as error:
+            # Of any kind: the other processes wait, and must hear of it.
+            self.cause = error
+            return None, f"`evaluate` failed with {type(error).__name__}: {error}"
+        if not math.isfinite(error):
+            return None, f"`evaluate` returned {error} for candidate {candidate} on {share:.4g}"
+        return Score(candidate, share, error), ""

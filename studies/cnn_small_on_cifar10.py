@@ -1,0 +1,165 @@
+"""What the studies of coarse pruning share: CNN_small on CIFAR-10, its scales, its retraining.
+
+Source: "Compact Deep CNNs With Coarse Pruning" (Anwar, Sung, arXiv 1610.09639): CNN_small, a fifth
+of the training images held out to choose masks by, batches of 128, retraining after each cut.
+Our reading: Adam where the paper has RMSProp, normalised images where it whitens them, epochs and
+rates. The "cpu" scale is a quarter as wide, with a tenth of the images and few epochs: it shows
+that the machinery works and which way things go, not the paper's figures.
+"""
+
+import argparse
+import copy
+import dataclasses
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import openwork as ow
+from openwork.nn._layers import sparse_layers
+from openwork.prune import Stage
+
+# Convolutions 2 to 6; the first one is never pruned, and ratios are counted over these.
+CONVOLUTIONS = ("features.3", "features.7", "features.10", "features.14", "features.17")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything."""
+
+    depth_multiplier: float
+    train: int
+    held_out: int
+    test: int
+    epochs: int
+    retrain: int
+    candidates: int
+    batch_size: int = 128
+    lr: float = 1e-3
+    precision: str = "float32"
+
+
+SCALES = {
+    "cpu": Scale(0.25, 4000, 1000, 2000, 12, 2, 16, batch_size=64, lr=2e-3),
+    "paper": Scale(1.0, 40_000, 10_000, 10_000, 60, 20, 200, precision="bfloat16"),
+}
+
+
+class Experiment:
+    """A trained network, the data, and what is done with both.
+
+    Args:
+        scale: one of `SCALES`.
+        base: file with the trained network; it is trained and written if it is not there.
+    """
+
+    def __init__(self, scale: Scale, base: Path | None) -> None:
+        self.scale = scale
+        whole = ow.data.load("cifar10")
+        held = ow.prune.hold_out(whole)
+        self.data = dataclasses.replace(
+            held, train=_first(held.train, scale.train), test=_first(whole.test, scale.test)
+        )
+        held = dataclasses.replace(held, test=_first(held.test, scale.held_out))
+        # Masks are judged on what was held out; errors that are reported are on the test split.
+        self.judge = ow.prune.error_on(held)
+        self.test_error = ow.prune.error_on(self.data)
+        self.network = self._trained(base)
+
+    def _trained(self, base: Path | None) -> nn.Module:
+        if base is not None and base.exists():
+            return ow.load(base)
+        torch.manual_seed(0)
+        model = ow.models.build("cnn_small", depth_multiplier=self.scale.depth_multiplier)
+        ow.train.fit(model, self.data, self._recipe(self.scale.epochs, 0))
+        if base is not None:
+            ow.save(model, base)
+        return model
+
+    def _recipe(self, epochs: int, seed: int) -> ow.train.Recipe:
+        scale = self.scale
+        return ow.train.Recipe(
+            epochs=epochs,
+            batch_size=scale.batch_size,
+            optimizer="adam",
+            lr=scale.lr,
+            flip=True,
+            precision=scale.precision if torch.cuda.is_available() else "float32",
+            seed=seed,
+        )
+
+    def copy(self) -> nn.Module:
+        """The trained network, to be pruned."""
+        return copy.deepcopy(self.network)
+
+    def retrain(self, model: nn.Module, index: int) -> None:
+        """Train `model` on; the same for every cut, and for the network without one."""
+        ow.train.fit(model, self.data, self._recipe(self.scale.retrain, 1 + index), progress=False)
+
+    def search(
+        self, model: nn.Module, stage: Stage, index: int, log: Path | None = None
+    ) -> ow.Plan:
+        """The best of N masks, as the paper chooses them."""
+        return ow.prune.search(
+            model,
+            self.judge,
+            granularity=stage.granularity,
+            ratio=stage.ratio,
+            candidates=self.scale.candidates,
+            layers=CONVOLUTIONS,
+            log=log,
+            progress=False,
+        )
+
+    def batches(self, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The first `count` training batches, where the network is."""
+        device = next(self.network.parameters()).device
+        batches = ow.data.Batches(
+            self.data.train,
+            self.scale.batch_size,
+            self.data.mean,
+            self.data.std,
+            device=device,
+            shuffle=True,
+            seed=0,
+        )
+        pairs = ((images, labels) for images, labels, _ in batches.epoch(0))
+        return [pair for pair, _ in zip(pairs, range(count), strict=False)]
+
+
+def conv_sparsity(model: nn.Module) -> float:
+    """Share of the weights of convolutions 2 to 6 that is gone."""
+    layers = sparse_layers(model)
+    live = total = 0
+    for name in CONVOLUTIONS:
+        weight = model.get_submodule(name).weight
+        assert isinstance(weight, nn.Parameter)
+        live += weight.numel()
+        total += int(layers[name].pattern.taps.size) if name in layers else weight.numel()
+    return 1 - live / total
+
+
+def arguments(description: str | None) -> argparse.Namespace:
+    """`--scale` and `--base` from the command line."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--scale", choices=tuple(SCALES), default="cpu")
+    parser.add_argument("--base", type=Path, help="keeps the trained network between studies")
+    return parser.parse_args()
+
+
+def conditions(scale: Scale, seconds: float) -> dict[str, Any]:
+    """What a reader must know to judge a result."""
+    return {
+        "scale": dataclasses.asdict(scale),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
+        f"CUDA {torch.cuda.is_available()}",
+        "versions": {"openwork": ow.__version__, "torch": torch.__version__},
+        "seconds": round(seconds),
+    }
+
+
+def _first(split: ow.data.Split, count: int) -> ow.data.Split:
+    return ow.data.Split(split.images[:count], split.labels[:count])

@@ -1,0 +1,66 @@
+"""`openwork prune`, run as a person runs it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import openwork as ow
+from openwork.cli.app import app
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A trained network for grey squares, dark and light."""
+    draw = np.random.default_rng(0)
+    for label, shade in (("dark", 20), ("light", 180)):
+        folder = tmp_path / "images" / label
+        folder.mkdir(parents=True)
+        for index in range(15):
+            pixels = shade + draw.integers(0, 60, (8, 8))
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index:02}.png")
+    command = ["train", "--model", "mnist_3conv", "--depth-multiplier", "0.25", "--epochs", "1"]
+    command += ["--data", f"folder:{tmp_path / 'images'}", "--out", str(tmp_path / "a")]
+    CliRunner().invoke(app, [*command, "--optimizer", "adam"], catch_exceptions=False)
+    return tmp_path / "a"
+
+
+def _prune(run: Path, *more: str) -> str:
+    command = ["prune", str(run), "--out", str(run.parent / "b"), "--held-out", "0.5", *more]
+    return CliRunner().invoke(app, command, catch_exceptions=False).stdout
+
+
+def test_two_cuts_leave_a_run_that_other_commands_read(run: Path) -> None:
+    cuts = ["--granularity", "feature_map", "--ratio", "0.5", "--then", "kernel", "--ratio", "0.5"]
+    options = [*cuts, "--retrain", "1", "--candidates", "4"]
+    first = _prune(run, *options)
+    assert "test accuracy" in first
+    out = run.parent / "b"
+    model = ow.load(out / "model.safetensors")
+    patterns = ow.Plan.of(model).layers.values()
+    assert sum(p.live for p in patterns) < 0.3 * sum(p.taps.size for p in patterns)
+    assert ow.Plan.from_yaml(out / "plan.yaml") == ow.Plan.of(model)
+    assert {path.name for path in out.iterdir()} >= {
+        "search-1.jsonl",
+        "search-2.jsonl",
+        "stage-1.safetensors",
+        "stage-2.safetensors",
+    }
+    result = CliRunner().invoke(app, ["eval", str(out)], catch_exceptions=False)
+    assert "6 test images" in result.stdout
+    assert _prune(run, *options) == first
+
+
+@pytest.mark.parametrize("criterion", ["l1", "taylor"])
+def test_a_criterion_takes_the_place_of_the_search(run: Path, criterion: str) -> None:
+    _prune(run, "--ratio", "0.5", "--criterion", criterion, "--retrain", "0")
+    assert not list(run.parent.glob("b/search*"))
+    model = ow.load(run.parent / "b" / "model.safetensors")
+    assert {round(p.density, 2) for p in ow.Plan.of(model).layers.values()} == {0.5}
+
+
+def test_each_cut_needs_a_ratio(run: Path) -> None:
+    with pytest.raises(ow.ArgumentError, match=r"once for each of the cuts kernel, block"):
+        _prune(run, "--ratio", "0.5", "--then", "block")

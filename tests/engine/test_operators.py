@@ -1,0 +1,48 @@
+"""Which operators a file may name."""
+
+import math
+
+import pytest
+import torch
+
+from openwork.engine.operators import name_of, operator_named
+from openwork.engine.plain import Unplain
+
+aten = torch.ops.aten
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        aten.gelu.default,
+        aten.softmax.int,
+        aten.sym_size.int,
+        aten.upsample_nearest2d.vec,
+        math.ceil,
+    ],
+    ids=str,
+)
+def test_a_name_leads_back(target: object) -> None:
+    assert operator_named(name_of(target)) is target
+
+
+def test_in_place_becomes_a_new_tensor() -> None:
+    assert name_of(aten.leaky_relu_.default) == "aten.leaky_relu.default"
+    assert name_of(aten.add_.Tensor) == "aten.add.Tensor"
+
+
+@pytest.mark.parametrize(
+    "target", [aten.rand.default, aten.set_.source_Tensor, aten.from_file.default, print], ids=str
+)
+def test_what_does_more_than_compute_has_no_name(target: object) -> None:
+    with pytest.raises(Unplain, match=r"the operator aten\.|the function"):
+        name_of(target)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "aten", "aten.no_such", "aten.gelu.no", "aten.__init__.default", "prim.device.default"],
+)
+def test_other_names_lead_nowhere(name: str) -> None:
+    with pytest.raises(Unplain, match="the operator"):
+        operator_named(name)

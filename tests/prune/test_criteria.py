@@ -1,0 +1,143 @@
+"""What each criterion finds least important, on weights where it is plain to see."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import openwork as ow
+from openwork import prune
+
+Build = Callable[[str], nn.Module]
+
+
+@pytest.fixture
+def model() -> nn.Sequential:
+    """Maps 0..5 of the middle layer are what is cut."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3),
+        nn.ReLU(),
+        nn.Conv2d(6, 6, 3, bias=False),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Conv2d(6, 4, 1),
+    ).eval()
+
+
+def _gone(model: nn.Module, example: torch.Tensor, criterion: str, **more: object) -> list[int]:
+    plan = prune.by_criterion(
+        model,
+        criterion,
+        granularity="feature_map",
+        ratio=0.5,
+        layers="2",
+        example=example,
+        progress=False,
+        **more,  # type: ignore[arg-type]
+    )
+    return np.flatnonzero(plan.resolve(model)["2"].fan_in == 0).tolist()
+
+
+def _middle(model: nn.Sequential) -> torch.Tensor:
+    weight = model[2].weight
+    assert isinstance(weight, torch.Tensor)
+    return weight.detach()
+
+
+def test_l1_and_l2_disagree_where_one_weight_is_large(
+    model: nn.Sequential, example: torch.Tensor
+) -> None:
+    weight = _middle(model)
+    weight.fill_(0.1)
+    weight[:3] = 0.05
+    weight[:3, 0, 0, 0] = 2.0
+    assert _gone(model, example, "l1") == [0, 1, 2]
+    assert _gone(model, example, "l2") == [3, 4, 5]
+
+
+def test_bn_gamma_looks_at_the_scale(model: nn.Sequential, example: torch.Tensor) -> None:
+    with torch.no_grad():
+        norm = model[3].weight
+        assert isinstance(norm, torch.Tensor)
+        norm.copy_(torch.tensor([1.0, -0.1, 0.9, 0.2, -1.0, 0.0]))
+    assert _gone(model, example, "bn_gamma") == [1, 3, 5]
+
+
+def test_bn_gamma_needs_a_normalisation(network: Build, example: torch.Tensor) -> None:
+    with pytest.raises(ow.ArgumentError, match="normalisation with a scale behind layer 'last'"):
+        prune.by_criterion(
+            network("plain"),
+            "bn_gamma",
+            granularity="feature_map",
+            ratio=0.5,
+            layers=["a", "last"],
+            example=example,
+            progress=False,
+        )
+
+
+def test_fpgm_takes_filters_that_others_can_stand_for(
+    model: nn.Sequential, example: torch.Tensor
+) -> None:
+    weight = _middle(model)
+    weight[:] = 0.0
+    # Three filters in one place, three far from it and from each other.
+    for index in (1, 3, 5):
+        weight[index, index] = 10.0
+    assert _gone(model, example, "fpgm") == [0, 2, 4]
+
+
+def test_taylor_is_the_squared_change_of_the_loss_to_first_order(
+    model: nn.Sequential, example: torch.Tensor
+) -> None:
+    def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(outputs.mean((2, 3)), targets)
+
+    batches = [(example + 0.1 * n, torch.tensor([n, 1])) for n in range(3)]
+    expected = torch.zeros(6)
+    for inputs, targets in batches:
+        model.zero_grad()
+        loss(model(inputs), targets).backward()
+        gradient = model[2].weight.grad
+        assert isinstance(gradient, torch.Tensor)
+        expected += (_middle(model) * gradient).sum((1, 2, 3)).square()
+    model.zero_grad()
+    lowest = sorted(expected.argsort()[:3].tolist())
+    assert _gone(model, example, "taylor", batches=batches, loss=loss) == lowest
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_taylor_says_what_it_needs(model: nn.Sequential, example: torch.Tensor) -> None:
+    with pytest.raises(ow.ArgumentError, match="`batches`=None"):
+        _gone(model, example, "taylor")
+    with pytest.raises(ow.ArgumentError, match="`batches` is empty"):
+        _gone(model, example, "taylor", batches=[], loss=F.cross_entropy)
+    model[2].requires_grad_(False)
+    with pytest.raises(ow.ArgumentError, match="weights of 2 are frozen"):
+        _gone(model, example, "taylor", batches=[(example, None)], loss=F.cross_entropy)
+
+
+def test_random_depends_on_the_seed_alone(model: nn.Sequential, example: torch.Tensor) -> None:
+    assert _gone(model, example, "random", seed=4) == _gone(model, example, "random", seed=4)
+    drawn = {tuple(_gone(model, example, "random", seed=seed)) for seed in range(8)}
+    assert len(drawn) > 4
+
+
+def test_scores_of_maps_are_refused_for_kernels(network: Build) -> None:
+    with pytest.raises(ow.ArgumentError, match="scores feature maps, not `granularity`='kernel'"):
+        prune.by_criterion(network("plain"), "fpgm", ratio=0.5)
+    with pytest.raises(ow.ArgumentError, match="`criterion`='l3' must be one of 'l1'"):
+        prune.by_criterion(network("plain"), "l3", ratio=0.5)
+
+
+def test_weights_that_are_no_numbers_are_refused(network: Build) -> None:
+    model = network("plain")
+    weight = model.get_submodule("a").weight
+    assert isinstance(weight, torch.Tensor)
+    weight.detach()[0, 0] = torch.nan
+    with pytest.raises(ow.ArgumentError, match="NaN or infinity"):
+        prune.by_criterion(model, ratio=0.5, progress=False)

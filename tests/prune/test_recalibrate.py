@@ -1,0 +1,43 @@
+"""Batch normalisation after a cut: its statistics are those of the network that is left."""
+
+import pytest
+import torch
+from torch import nn
+
+import openwork as ow
+from openwork import prune
+
+
+def test_statistics_are_those_of_the_batches() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3)).eval()
+    batches = [(torch.randn(20, 2, 4, 4), None) for _ in range(3)]
+    assert prune.recalibrate_(model, batches) is model
+    maps = torch.stack([model[0](images) for images, _ in batches]).transpose(0, 2).flatten(1)
+    norm = model[1]
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    torch.testing.assert_close(norm.running_mean, maps.mean(1))
+    # The mean over batches of each one's own variance.
+    torch.testing.assert_close(norm.running_var, maps.var(1), rtol=0.05, atol=0)
+    assert norm.momentum == 0.1
+
+
+def test_modes_are_put_back() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
+    model[1].eval()
+    prune.recalibrate_(model, [torch.randn(4, 2, 3, 3)])
+    assert model.training
+    assert not model[1].training
+
+
+def test_no_batches_are_refused_before_anything_is_lost() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
+    norm = model[1]
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    norm.running_mean.fill_(7)
+    with pytest.raises(ow.ArgumentError, match="`batches` is empty"):
+        prune.recalibrate_(model, [])
+    assert (norm.running_mean == 7).all()

@@ -1,0 +1,47 @@
+"""How much is cut by when."""
+
+import itertools
+
+import pytest
+
+import openwork as ow
+from openwork import prune
+from openwork.prune import Stage
+
+
+def test_one_shot_is_there_at_once() -> None:
+    assert [prune.one_shot(p) for p in (0, 0.5, 1)] == [1, 1, 1]
+
+
+def test_iterative_goes_in_equal_steps() -> None:
+    assert [prune.iterative(p, 4) for p in (0, 0.24, 0.25, 0.6, 1)] == [0, 0, 0.25, 0.5, 1]
+    assert [prune.iterative(n / 10, 10) for n in range(11)] == [n / 10 for n in range(11)]
+
+
+def test_gradual_is_cubic() -> None:
+    assert [prune.gradual(p) for p in (0, 0.5, 1)] == [0, 0.875, 1]
+    steps = [prune.gradual(p / 10) for p in range(11)]
+    gains = [b - a for a, b in itertools.pairwise(steps)]
+    assert gains == sorted(gains, reverse=True)
+
+
+@pytest.mark.parametrize("progress", [-0.1, 1.1, float("nan")])
+def test_progress_is_a_share(progress: float) -> None:
+    for schedule in (prune.one_shot, prune.iterative, prune.gradual):
+        with pytest.raises(ow.ArgumentError, match="`progress`="):
+            schedule(progress)
+
+
+def test_stages_come_to_the_ratio_of_the_dense_layers() -> None:
+    stages = prune.in_steps("kernel", 0.8, steps=2)
+    assert stages == (Stage("kernel", 0.8 * 0.875, "all"), Stage("kernel", 0.8, "all"))
+    assert prune.in_steps("block", 0.8, schedule="one_shot") == (Stage("block", 0.8, "all"),)
+    ratios = [stage.ratio for stage in prune.in_steps("kernel", 0.5, schedule="iterative")]
+    assert ratios == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+def test_unknown_schedules_are_refused() -> None:
+    with pytest.raises(ow.ArgumentError, match="`schedule`='sudden'"):
+        prune.in_steps("kernel", 0.5, schedule="sudden")
+    with pytest.raises(ow.ArgumentError, match="`steps`=0"):
+        prune.in_steps("kernel", 0.5, steps=0)
