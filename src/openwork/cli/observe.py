@@ -5,12 +5,11 @@ from typing import Annotated
 
 import typer
 
-from openwork import data as datasets
 from openwork import io
 from openwork.channels import observe as observe_channels
 from openwork.cli import options
+from openwork.cli.trained import trained
 from openwork.data import Batches
-from openwork.errors import ArgumentError
 
 
 def observe(
@@ -27,19 +26,11 @@ def observe(
     device: options.Device = "cpu",
 ) -> None:
     """How many channels training has left dead, seen over the training images."""
-    path = run / "model.safetensors" if run.is_dir() else run
-    info = io.info(path)
-    name = data or info.metrics.get("data")
-    if name is None or info.source is None:
-        raise ArgumentError(
-            f"`run`={str(run)!r} does not say what it was trained on; pass --data, and for a model "
-            "that openwork did not build use openwork.observe from Python"
-        )
-    size = info.source.image_size if name.startswith("folder:") else None
-    held = datasets.load(name, data_root, image_size=size)
+    found = trained(run, data, data_root)
+    held = found.dataset
     batches = Batches(held.train, 500, held.mean, held.std, device=device, shuffle=False, seed=0)
     report = observe_channels(
-        io.load(path, device=device),
+        io.load(found.path, device=device),
         batches.epoch(0),
         gamma_below=gamma_below,
         activation_below=activation_below,
