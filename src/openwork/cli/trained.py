@@ -33,7 +33,7 @@ def trained(run: Path, data: str | None, data_root: Path | None) -> Trained:
     if name is None or info.source is None:
         raise ArgumentError(
             f"`run`={str(run)!r} does not say what it was trained on; pass --data, and for a model "
-            "that openwork did not build use openwork from Python, which loads it by openwork.load"
+            "that openwork did not build, load it with openwork.load and use openwork from Python"
         )
     size = info.source.image_size if name.startswith("folder:") else None
     return Trained(path, info.source, datasets.load(name, data_root, image_size=size))

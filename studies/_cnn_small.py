@@ -7,15 +7,13 @@ rates. The "cpu" scale is a quarter as wide, with a tenth of the images and few 
 that the machinery works and which way things go, not the paper's figures.
 """
 
-import argparse
 import copy
 import dataclasses
-import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from _study import Options, history
 from torch import nn
 
 import openwork as ow
@@ -39,12 +37,11 @@ class Scale:
     candidates: int
     batch_size: int = 128
     lr: float = 1e-3
-    precision: str = "float32"
 
 
 SCALES = {
     "cpu": Scale(0.25, 4000, 1000, 2000, 12, 2, 16, batch_size=64, lr=2e-3),
-    "paper": Scale(1.0, 40_000, 10_000, 10_000, 60, 20, 200, precision="bfloat16"),
+    "paper": Scale(1.0, 40_000, 10_000, 10_000, 60, 20, 200),
 }
 
 
@@ -52,13 +49,12 @@ class Experiment:
     """A trained network, the data, and what is done with both.
 
     Args:
-        scale: one of `SCALES`.
-        base: file with the trained network; it is trained and written if it is not there.
+        asked: the options of the study.
     """
 
-    def __init__(self, scale: Scale, base: Path | None) -> None:
-        self.scale = scale
-        whole = ow.data.load("cifar10")
+    def __init__(self, asked: Options) -> None:
+        self.scale = scale = SCALES[asked.scale]
+        whole = asked.data("cifar10")
         held = ow.prune.hold_out(whole)
         self.data = dataclasses.replace(
             held, train=_first(held.train, scale.train), test=_first(whole.test, scale.test)
@@ -67,17 +63,9 @@ class Experiment:
         # Masks are judged on what was held out; errors that are reported are on the test split.
         self.judge = ow.prune.error_on(held)
         self.test_error = ow.prune.error_on(self.data)
-        self.network = self._trained(base)
-
-    def _trained(self, base: Path | None) -> nn.Module:
-        if base is not None and base.exists():
-            return ow.load(base)
         torch.manual_seed(0)
-        model = ow.models.build("cnn_small", depth_multiplier=self.scale.depth_multiplier)
-        ow.train.fit(model, self.data, self._recipe(self.scale.epochs, 0))
-        if base is not None:
-            ow.save(model, base)
-        return model
+        self.network = ow.models.build("cnn_small", depth_multiplier=scale.depth_multiplier)
+        history(self.network, self.data, self._recipe(scale.epochs, 0))
 
     def _recipe(self, epochs: int, seed: int) -> ow.train.Recipe:
         scale = self.scale
@@ -87,7 +75,6 @@ class Experiment:
             optimizer="adam",
             lr=scale.lr,
             flip=True,
-            precision=scale.precision if torch.cuda.is_available() else "float32",
             seed=seed,
         )
 
@@ -97,7 +84,7 @@ class Experiment:
 
     def retrain(self, model: nn.Module, index: int) -> None:
         """Train `model` on; the same for every cut, and for the network without one."""
-        ow.train.fit(model, self.data, self._recipe(self.scale.retrain, 1 + index), progress=False)
+        history(model, self.data, self._recipe(self.scale.retrain, 1 + index))
 
     def search(
         self, model: nn.Module, stage: Stage, index: int, log: Path | None = None
@@ -140,25 +127,6 @@ def conv_sparsity(model: nn.Module) -> float:
         live += weight.numel()
         total += int(layers[name].pattern.taps.size) if name in layers else weight.numel()
     return 1 - live / total
-
-
-def arguments(description: str | None) -> argparse.Namespace:
-    """`--scale` and `--base` from the command line."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--scale", choices=tuple(SCALES), default="cpu")
-    parser.add_argument("--base", type=Path, help="keeps the trained network between studies")
-    return parser.parse_args()
-
-
-def conditions(scale: Scale, seconds: float) -> dict[str, Any]:
-    """What a reader must know to judge a result."""
-    return {
-        "scale": dataclasses.asdict(scale),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
-        f"CUDA {torch.cuda.is_available()}",
-        "versions": {"openwork": ow.__version__, "torch": torch.__version__},
-        "seconds": round(seconds),
-    }
 
 
 def _first(split: ow.data.Split, count: int) -> ow.data.Split:
