@@ -1,35 +1,46 @@
 """Do timm's and torchvision's CNNs compile, and to the same outputs?
 
-    python benchmarks/zoo.py [--limit 20] [--only resnet] [--image 64] [--tune] [--seconds 300]
+    python benchmarks/zoo.py [--out zoo.json] [--limit 20] [--only resnet] [--image 64] [--tune]
+                             [--seconds 300] [--gigabytes 12]
 
 Each network has random weights and random batch-norm statistics, and is captured once. It is then
 compiled dense, and again with 70 % of all kernels zeroed, with the kernels of each family in turn
-rather than those that measuring would choose; with `--tune` also as a user would, timed against
-torch. Every network runs in a process of its own, so that a crash is a row like any other.
+rather than those that measuring would choose; with `--tune` also as a user would, and both are
+timed against torch in turns: "slow" are those that take more than 3 % longer. Every network runs in
+a process of its own with limits of time and memory, so that a crash is a row like any other. With
+`--out` rows are kept after each network, and a second run goes on from there.
 
 Printed per network: whether any batch size may be given, the largest difference from the original
 relative to its largest output, torch's own float32 error (its difference from float64: some random
-networks amplify every rounding), and how many operators were left to torch, with the reasons.
+networks amplify every rounding), speed-ups dense/sparse, and how many operators were left to torch,
+with the reasons. Each sparse network is also saved and loaded, and must compute the same.
 """
 
 import argparse
 import copy
+import json
 import multiprocessing
 import platform
+import resource
 import statistics
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils import _pytree
 
 import openwork as ow
+from openwork._files import write_text
 from openwork.capture import Captured, capture, difference
-from openwork.engine import compile
+from openwork.engine import CompiledModel, compile
 from openwork.engine.compile import assemble
 from openwork.engine.graph import Conv
+from openwork.engine.saved import describe, restore
 from openwork.engine.tune import Choice, given
 from openwork.engine.verify import verify
 from openwork.kernels.native import extension as _C
@@ -71,8 +82,8 @@ DENSE_PLANS = (("torch",), _FIRST)
 SPARSE_PLANS = (_FIRST, ("*winograd2*", "*-direct-*", "*-taps-*"), ("*-taps-*",))
 
 
-# Live weights; packing more (the heads of VGG and AlexNet) takes a minute.
-_MANY = 1 << 22
+# Live weights; packing more (the heads of VGG and AlexNet, dense wide ResNets) takes a minute.
+_MANY = 1 << 21
 
 
 @dataclass
@@ -86,12 +97,24 @@ class Row:
     sparse: float = float("nan")
     rounding: float = 0.0
     islands: list[str] = field(default_factory=list)
-    ratio: float | None = None
+    unsaved: str = ""
+    dense_ratio: float | None = None
+    sparse_ratio: float | None = None
 
     @property
     def wrong(self) -> bool:
         """Whether the difference is more than what float32 explains."""
         return not max(self.dense, self.sparse) <= max(1e-3, 5 * self.rounding)
+
+    @property
+    def slow(self) -> bool:
+        """Whether a compiled network takes more than 3 % longer than torch."""
+        return any(ratio is not None and ratio < 0.97 for ratio in self.ratios)
+
+    @property
+    def ratios(self) -> tuple[float | None, float | None]:
+        """Torch's time over the compiled network's: dense, and with kernels zeroed."""
+        return self.dense_ratio, self.sparse_ratio
 
 
 def main() -> None:
@@ -101,19 +124,30 @@ def main() -> None:
     parser.add_argument("--image", type=int, default=64, help="height and width")
     parser.add_argument("--tune", action="store_true", help="measure kernels too: minutes each")
     parser.add_argument("--seconds", type=float, default=300, help="for one network, at most")
+    parser.add_argument("--gigabytes", type=float, default=12, help="for one network, at most")
+    parser.add_argument("--out", type=Path, help="keeps rows, and goes on from those in it")
     options = parser.parse_args()
     torch.set_num_threads(1)
     names = [name for name in _names() if options.only in name][: options.limit]
     print(f"{len(names)} networks, {_versions()}, {platform.machine()}, {_C.chosen_isa()}")
     print(
         f"{'network':44} {'batch':>5} {'dense':>9} {'sparse':>9} {'rounding':>9} "
-        f"{'ratio':>6} islands"
+        f"{'ratios':>11} islands"
     )
-    rows = []
+    kept = _kept(options.out)
     for name in names:
-        rows.append(_apart(name, options.image, options.tune, options.seconds))
-        _print(rows[-1])
-    _totals(rows)
+        if name not in kept:
+            kept[name] = _apart(name, options)
+            if options.out is not None:
+                write_text(options.out, json.dumps([asdict(r) for r in kept.values()], indent=1))
+        _print(kept[name])
+    _totals([kept[name] for name in names])
+
+
+def _kept(path: Path | None) -> dict[str, Row]:
+    if path is None or not path.exists():
+        return {}
+    return {row["name"]: Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))}
 
 
 def _names() -> list[str]:
@@ -126,15 +160,15 @@ def _names() -> list[str]:
     return found
 
 
-def _apart(name: str, image: int, tune: bool, seconds: float) -> Row:
+def _apart(name: str, options: argparse.Namespace) -> Row:
     """`examine` in a process of its own."""
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)
-    process = fork.Process(target=_send, args=(theirs, name, image, tune))
+    process = fork.Process(target=_send, args=(theirs, name, options))
     process.start()
     theirs.close()
-    row = Row(name, error=f"took more than {seconds:g} s")
-    if ours.poll(seconds):
+    row = Row(name, error=f"took more than {options.seconds:g} s")
+    if ours.poll(options.seconds):
         try:
             row = ours.recv()
         except EOFError:
@@ -144,10 +178,12 @@ def _apart(name: str, image: int, tune: bool, seconds: float) -> Row:
     return row
 
 
-def _send(pipe: Connection, name: str, image: int, tune: bool) -> None:
+def _send(pipe: Connection, name: str, options: argparse.Namespace) -> None:
+    limit = int(options.gigabytes * 1e9)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     row = Row(name)
     try:
-        examine(row, image, tune)
+        examine(row, options.image, options.tune)
     except Exception as error:
         row.error = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     pipe.send(row)
@@ -160,11 +196,13 @@ def examine(row: Row, image: int, tune: bool) -> None:
     row.any_batch = captured.batch is None
     row.dense = max(_difference(row, model, captured, example, plan) for plan in DENSE_PLANS)
     row.rounding = rounding(model, example)
+    if tune:
+        row.dense_ratio = _ratio(model, example)
     _zero_kernels(model)
     row.rounding = max(row.rounding, rounding(model, example))
     row.sparse = max(_difference(row, model, captured, example, plan) for plan in SPARSE_PLANS)
     if tune:
-        row.ratio = _ratio(model, example)
+        row.sparse_ratio = _ratio(model, example)
 
 
 def _captured(name: str, image: int) -> tuple[nn.Module, Captured, torch.Tensor]:
@@ -215,13 +253,30 @@ def _difference(
     isa = _C.chosen_isa()
 
     def choose(conv: Conv) -> Choice:
-        if conv.positions.size > _MANY:
+        if conv.positions.size > _MANY or kernels == ("torch",):
             return Choice("torch")
         return given(conv, {"*": (*kernels, "torch")}, isa) or Choice("torch")
 
     compiled = assemble(captured, choose, isa)
-    row.islands = list(compiled.layers.notes)
+    row.islands = [note for note in compiled.layers.notes if note.startswith("left to torch")]
+    if kernels == SPARSE_PLANS[-1]:
+        row.unsaved = _unsaved(compiled, example)
     return verify(model, compiled, (example,), captured.batch is None, float("inf"))
+
+
+def _unsaved(compiled: CompiledModel, example: torch.Tensor) -> str:
+    """Why a network cannot be saved and loaded; empty if it can."""
+    try:
+        loaded = restore(*describe(compiled))
+    except ow.OpenworkError as error:
+        return str(error)
+    pairs = zip(*(_tensors(model(example)) for model in (compiled, loaded)), strict=True)
+    same = all(torch.equal(a, b) or a.isnan().any() for a, b in pairs)
+    return "" if same else "what was loaded computes something else"
+
+
+def _tensors(result: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
 
 
 @torch.no_grad()
@@ -237,11 +292,11 @@ def rounding(model: nn.Module, example: torch.Tensor) -> float:
 
 
 def _ratio(model: nn.Module, example: torch.Tensor) -> float:
-    """How many times faster the compiled network is than torch eager."""
+    """How many times faster the compiled network is than torch, the median of paired calls."""
     compiled = compile(model, example)
     ratios = []
     with torch.no_grad():
-        for _ in range(15):
+        for _ in range(31):
             ratios.append(_seconds(model, example) / _seconds(compiled, example))
     return statistics.median(ratios)
 
@@ -257,10 +312,10 @@ def _print(row: Row) -> None:
         print(f"{row.name:44} {row.error}", flush=True)
         return
     batch = "any" if row.any_batch else "fixed"
-    ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+    ratio = "/".join("" if ratio is None else f"{ratio:.2f}" for ratio in row.ratios)
     print(
         f"{row.name:44} {batch:>5} {row.dense:9.1e} {row.sparse:9.1e} {row.rounding:9.1e} "
-        f"{ratio:>6} " + "; ".join(note.removeprefix("left to torch, ") for note in row.islands),
+        f"{ratio:>11} " + "; ".join(note.removeprefix("left to torch, ") for note in row.islands),
         flush=True,
     )
 
@@ -274,9 +329,11 @@ def _totals(rows: list[Row]) -> None:
     print(f"differ by more than 1e-3 and five times torch's rounding: {len(wrong)} {wrong}")
     print(f"any batch size: {sum(row.any_batch for row in done)}")
     print(f"without islands: {sum(not row.islands for row in done)}")
-    slower = [row.name for row in done if row.ratio is not None and row.ratio < 0.97]
-    if any(row.ratio is not None for row in done):
+    slower = [row.name for row in done if row.slow]
+    if any(row.dense_ratio is not None for row in done):
         print(f"more than 3 % slower than torch: {len(slower)} {slower}")
+    unsaved = [f"{row.name} ({row.unsaved})" for row in done if row.unsaved]
+    print(f"cannot be saved and loaded: {len(unsaved)} {unsaved}")
     reasons = Counter(note.partition(": ")[2] for row in done for note in row.islands)
     print("why operators were left to torch, by networks:")
     for reason, count in reasons.most_common():

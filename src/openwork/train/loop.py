@@ -80,51 +80,21 @@ def fit(
     history: list[EpochMetrics] = []
     if out is not None:
         folder = RunFolder(Path(out), identity_of(model, data, recipe), plan)
-        if resume and folder.has_state():
-            history = folder.resume(model, optimizer)
-            if fabric.is_global_zero:
-                folder.export(model, history)
-        elif fabric.is_global_zero:
-            folder.begin()
-        fabric.barrier()
-    events = None
-    if folder is not None and fabric.is_global_zero:
-        events = EventLog(folder.path / EVENTS, history)
-    train, test = _batches(data, recipe, fabric)
+        history = _begin(folder, fabric, model, optimizer, resume)
+    batches = _batches(data, recipe, fabric)
     title = type(model).__name__ if out is None else Path(out).name
     with contextlib.ExitStack() as stack:
         stack.enter_context(synced_batchnorm(model, fabric.world_size))
-        if events is not None:
-            stack.callback(events.close)
+        events = None
+        if folder is not None and fabric.is_global_zero:
+            log = EventLog(folder.path / EVENTS, history)
+            events = stack.enter_context(contextlib.closing(log))
         shown = progress and fabric.is_global_zero
-        bar = ProgressBar(title, recipe.epochs, len(train), len(history), shown)
+        bar = ProgressBar(title, recipe.epochs, len(batches[0]), len(history), shown)
         stack.enter_context(bar)
         trainee = Trainee(fabric, model, optimizer, recipe.growth)
         for epoch in range(len(history), recipe.epochs):
-            began = time.perf_counter()
-            _seed(recipe.seed, epoch, fabric.global_rank)
-            sums = _train_epoch(fabric, trainee, train, recipe, epoch, bar)
-            loss, accuracy = _means(fabric, sums)
-            # Not the wrapped model, whose ranks wait for each other in every call: the last batch
-            # may leave some without samples.
-            with fabric.autocast():
-                test_sums = evaluate_batches(model, test)
-            test_loss, test_accuracy = _means(fabric, test_sums)
-            # After the sums over ranks, so that all of them stop; before anything is kept.
-            if not math.isfinite(loss + test_loss):
-                raise OpenworkError(
-                    f"the loss is not a number any more in epoch {epoch + 1}; lower `lr` "
-                    f"({recipe.peak_lr}) or add `warmup`"
-                )
-            row = EpochMetrics(
-                epoch=epoch + 1,
-                lr=optimizer.param_groups[0]["lr"],
-                train_loss=loss,
-                train_accuracy=accuracy,
-                test_loss=test_loss,
-                test_accuracy=test_accuracy,
-                seconds=time.perf_counter() - began,
-            )
+            row = _epoch(fabric, model, trainee, batches, recipe, epoch, bar)
             history.append(row)
             if folder is not None and events is not None:
                 folder.finish_epoch(model, optimizer, history)
@@ -132,6 +102,61 @@ def fit(
             bar.epoch(row)
     model.eval()
     return history
+
+
+def _begin(
+    folder: RunFolder,
+    fabric: Fabric,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    resume: bool,
+) -> list[EpochMetrics]:
+    """Start or resume the run in `folder`; its rows so far."""
+    history: list[EpochMetrics] = []
+    if resume and folder.has_state():
+        history = folder.resume(model, optimizer)
+        if fabric.is_global_zero:
+            folder.export(model, history)
+    elif fabric.is_global_zero:
+        folder.begin()
+    fabric.barrier()
+    return history
+
+
+def _epoch(
+    fabric: Fabric,
+    model: nn.Module,
+    trainee: Trainee,
+    batches: tuple[Batches, Batches],
+    recipe: Recipe,
+    epoch: int,
+    bar: ProgressBar,
+) -> EpochMetrics:
+    """Train for one epoch and test; `model` is the trainee's, not wrapped."""
+    began = time.perf_counter()
+    train, test = batches
+    _seed(recipe.seed, epoch, fabric.global_rank)
+    loss, accuracy = _means(fabric, _train_epoch(fabric, trainee, train, recipe, epoch, bar))
+    # Not the wrapped model, whose ranks wait for each other in every call: the last batch may
+    # leave some without samples.
+    with fabric.autocast():
+        test_sums = evaluate_batches(model, test)
+    test_loss, test_accuracy = _means(fabric, test_sums)
+    # After the sums over ranks, so that all of them stop; before anything is kept.
+    if not math.isfinite(loss + test_loss):
+        raise OpenworkError(
+            f"the loss is not a number any more in epoch {epoch + 1}; lower `lr` "
+            f"({recipe.peak_lr}) or add `warmup`"
+        )
+    return EpochMetrics(
+        epoch=epoch + 1,
+        lr=trainee.optimizer.param_groups[0]["lr"],
+        train_loss=loss,
+        train_accuracy=accuracy,
+        test_loss=test_loss,
+        test_accuracy=test_accuracy,
+        seconds=time.perf_counter() - began,
+    )
 
 
 def _fabric(recipe: Recipe, device: str) -> Fabric:
