@@ -12,8 +12,8 @@ above 0.1, sparse clearly better below; on MNIST sparse wins by parameters and l
 because the first layer dominates the cost. The network's widths are our reading.
 
 Result at the scale "cpu" (sparse_vs_depth_multiplier_cpu.json; 5,000 images, 5 epochs, 3 seeds, one
-thread of a busy AMD EPYC, 18 minutes, openwork 0.1.0, torch 2.13.0): it showed. Sparse minus depth
-multiplier in points of accuracy, with 95 % intervals:
+thread of a busy AMD EPYC, 18 minutes, openwork 0.1.0, torch 2.13.0): it showed. Sparse minus
+depth multiplier in points of accuracy, with 95 % intervals:
 
     alpha       0.01          0.03          0.1          0.3
     MNIST        8.7 +- 3.6    5.3 +- 2.5    1.2 +- 2.2   -0.1 +- 1.3
