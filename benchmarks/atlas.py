@@ -1,15 +1,18 @@
 """The break-even atlas: for each layer shape and density, sparse against torch's dense convolution.
 
-    python benchmarks/atlas.py [--threads 1] [--batch 1]
+    python benchmarks/atlas.py [--threads 1] [--batch 1] [--layers 19] [--out benchmarks]
 
 Random channel-wise patterns, float32. Shows also where sparse loses (below 1). Writes
-atlas-<threads>t-b<batch>.json and .png beside this file.
+atlas-<threads>t-b<batch>.json and .png.
 """
 
 import argparse
 import json
-import platform
+import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +20,7 @@ from matplotlib.figure import Figure
 from record import machine
 
 import openwork as ow
+from openwork._machine import processor_name
 from openwork.engine.graph import Conv, Value
 from openwork.engine.race import TORCH, Race
 from openwork.engine.tune import problem_of
@@ -64,62 +68,88 @@ def name(shape: tuple[int, int, int, int, int]) -> str:
     return f"{kernel}x{kernel}{f' /{stride}' if stride > 1 else ''} {inputs}->{outputs} @{side}"
 
 
-def draw(path: Path, ratios: np.ndarray, title: str) -> None:
-    figure = Figure(figsize=(8.5, 0.8 + 0.33 * len(SHAPES)), layout="constrained")
+def measure(
+    shape: tuple[int, int, int, int, int], density: float, options: argparse.Namespace, isa: str
+) -> dict[str, Any]:
+    """The best sparse kernel of one cell, and torch's time for the dense layer."""
+    conv = layer(shape, density)
+    race = Race(conv, problem_of(conv), options.batch, options.threads)
+    race.enter_families(candidates_by_family(problem_of(conv), isa, options.batch).values())
+    race.finish()
+    times = race.standing
+    torch_seconds = times.pop(TORCH)
+    best = min(times, key=lambda kernel: times[kernel])
+    return {
+        "layer": name(shape),
+        "density": density,
+        "kernel": best,
+        "seconds": times[best],
+        "torch_seconds": torch_seconds,
+    }
+
+
+def draw(path: Path, shapes: Sequence[Any], ratios: np.ndarray, title: str, note: str) -> None:
+    """Speed-ups as a coloured table: red where sparse loses, blue where it wins, to the power."""
+    figure = Figure(figsize=(8.5, 2.2 + 0.34 * len(shapes)), layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(np.log2(ratios), cmap="RdBu", vmin=-3.3, vmax=3.3, aspect="auto")
-    axes.set_xticks(range(len(DENSITIES)), [f"{d:g}" for d in DENSITIES])
-    axes.set_yticks(range(len(SHAPES)), [name(shape) for shape in SHAPES])
-    axes.set_xlabel("density")
+    image = axes.imshow(np.log2(ratios), cmap="RdBu", vmin=-4, vmax=4, aspect="auto")
+    axes.set_xticks(range(len(DENSITIES)), [f"{density:.0%}" for density in DENSITIES])
+    axes.set_yticks(range(len(shapes)), [name(shape) for shape in shapes], family="monospace")
+    axes.set_xlabel("live kernels")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    # White lines between the cells.
+    axes.set_xticks(np.arange(len(DENSITIES) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(shapes) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="minor", length=0)
     for y, row in enumerate(ratios):
         for x, ratio in enumerate(row):
-            axes.text(x, y, f"{ratio:.1f}", ha="center", va="center", fontsize=8)
-    axes.set_title(title)
-    figure.savefig(path, dpi=110)
+            dark = abs(np.log2(ratio)) > 2.3
+            weight = "bold" if ratio < 1 else "normal"
+            text = f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:.0f}"
+            style = {"color": "white" if dark else "black", "fontweight": weight, "fontsize": 9}
+            axes.text(x, y, text, ha="center", va="center", **style)
+    bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.6, aspect=40)
+    bar.set_ticks([-2, -1, 0, 1, 2, 3, 4], labels=["¼", "½", "as fast", "2×", "4×", "8×", "16×"])
+    bar.outline.set_visible(False)
+    axes.set_title(title, loc="left", fontweight="bold")
+    figure.supxlabel(note, fontsize=7, color="#555555")
+    figure.savefig(path, dpi=130)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--layers", type=int, default=len(SHAPES), help="only so many of them")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     isa = extension.chosen_isa()
-    rows, ratios, record = [], [], []
-    for shape in SHAPES:
-        line = []
-        for density in DENSITIES:
-            conv = layer(shape, density)
-            problem = problem_of(conv)
-            race = Race(conv, problem, options.batch, options.threads)
-            race.enter_families(candidates_by_family(problem, isa, options.batch).values())
-            race.finish()
-            times = race.standing
-            torch_seconds = times.pop(TORCH)
-            best = min(times, key=lambda kernel: times[kernel])
-            line.append(torch_seconds / times[best])
-            record.append(
-                {
-                    "layer": name(shape),
-                    "density": density,
-                    "kernel": best,
-                    "seconds": times[best],
-                    "torch_seconds": torch_seconds,
-                }
-            )
-        ratios.append(line)
-        rows.append((name(shape), *(f"{ratio:.2f}" for ratio in line)))
+    # From all along the list.
+    shapes = SHAPES[:: -(-len(SHAPES) // max(1, options.layers))]
+    cells, ratios = [], []
+    for shape in shapes:
+        began = time.perf_counter()
+        row = [measure(shape, density, options, isa) for density in DENSITIES]
+        cells += row
+        ratios.append([cell["torch_seconds"] / cell["seconds"] for cell in row])
+        print(f"{name(shape)}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     note = (
         f"best sparse kernel over dense torch; {options.threads} threads, batch {options.batch}; "
-        f"{platform.platform()}, torch {torch.__version__}"
+        f"{processor_name()}, {isa}, torch {torch.__version__}"
     )
+    rows = [
+        (name(shape), *(f"{ratio:.2f}" for ratio in row))
+        for shape, row in zip(shapes, ratios, strict=True)
+    ]
     LayerTable(("layer", *(f"{d:g}" for d in DENSITIES)), tuple(rows), notes=(note,)).print()
-    stem = Path(__file__).with_name(f"atlas-{options.threads}t-b{options.batch}")
-    stem.with_suffix(".json").write_text(
-        json.dumps({"machine": machine(), "layers": record}) + "\n"
-    )
-    title = f"speed-up over dense torch, {options.threads} threads, batch {options.batch}"
-    draw(stem.with_suffix(".png"), np.array(ratios), title)
+    stem = options.out / f"atlas-{options.threads}t-b{options.batch}"
+    record = {"machine": machine(), "layers": cells}
+    stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    title = "Where sparse convolutions pay: speed-up over dense torch"
+    draw(stem.with_suffix(".png"), shapes, np.array(ratios), title, note)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
 CONTENDERS = ("dense", "memory", "speed")
@@ -69,19 +71,10 @@ def measure(contender: str, path: Path, threads: int) -> dict[str, float]:
     """Megabytes of one contender in this process: file, imports, loaded, peak, beyond imports."""
     import torch
 
-    if contender == "dense":
-        from safetensors.torch import load_file
-    else:
-        import openwork as ow
-
+    load = dense_loader() if contender == "dense" else compiled_loader()
     torch.set_num_threads(threads)
     imported = resident("VmRSS")
-    if contender == "dense":
-        with torch.device("meta"):
-            model = vgg16()
-        model.load_state_dict(load_file(path), assign=True)
-    else:
-        model = ow.load(path)
+    model = load(path)
     model.eval()
     loaded = resident("VmRSS")
     with torch.inference_mode():
@@ -95,6 +88,27 @@ def measure(contender: str, path: Path, threads: int) -> dict[str, float]:
         "peak": peak,
         "beyond imports": peak - imported,
     }
+
+
+def dense_loader() -> "Callable[[Path], nn.Module]":
+    """What loads the dense network, all that it needs imported."""
+    import torch
+    from safetensors.torch import load_file
+
+    def load(path: Path) -> "nn.Module":
+        with torch.device("meta"):
+            model = vgg16()
+        model.load_state_dict(load_file(path), assign=True)
+        return model
+
+    return load
+
+
+def compiled_loader() -> "Callable[[Path], nn.Module]":
+    """What loads a compiled network, likewise."""
+    import openwork as ow
+
+    return ow.load
 
 
 def vgg16() -> "nn.Module":

@@ -1,36 +1,39 @@
 """Whole networks: compiled sparse against the same network dense, in one run.
 
     python benchmarks/networks.py [--networks vgg16 resnet50 resnet32 inception] [--densities ...]
-                                  [--threads 1] [--batch 1] [--seconds 10]
+                                  [--threads 1] [--batch 1] [--seconds 10] [--torch-compile]
 
 Random channel-wise patterns, every convolution but the first, float32. Dense baselines: ONNX
-Runtime (the strongest at hand: it folds batch normalisation and fuses activations), torch as it is,
-and where installed OpenVINO in float32 and in its own choice of precision. All contenders of one
-row take turns, so that whatever else the machine does falls on all of them alike; a time is the
-first quintile of its turns, a ratio is of such times. Writes networks-<threads>t-b<batch>.json.
+Runtime (the strongest at hand in float32: it folds batch normalisation and fuses activations),
+torch as it is, torch.compile if asked for, and where installed OpenVINO in float32 and in its own
+choice of precision, which is bfloat16 on processors that have it. All contenders of one row take
+turns, so that whatever else the machine does falls on all of them alike; a time is the first
+quintile of its turns, a ratio is of such times.
+
+Rates: "live" counts the multiply-adds of live weights, "as dense" those of the dense network in the
+same time; the share is of the best rate that torch's matrix product reaches here, taken before.
+Winograd needs fewer multiply-adds than it counts, so dense and live rates may exceed it. Writes
+networks-<threads>t-b<batch>.json.
 """
 
 import argparse
-import importlib.util
-import io
 import json
 import platform
 import statistics
 import time
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from baselines import Call, contenders
 from record import machine
 from torch import nn
 
 import openwork as ow
 from openwork.models.zoo import import_zoo
 from openwork.nn import LayerTable, count_macs
+from openwork.report.rate import best_rate
 
 SIZES = {"vgg16": 224, "resnet50": 224, "resnet32": 32, "inception": 299}
-Call = Callable[[], object]
 
 
 def build(name: str) -> nn.Module:
@@ -62,48 +65,7 @@ def plan_for(model: nn.Module, density: float) -> ow.Plan:
     return ow.Plan({"conv:*": {"pattern": "random", "density": density}, first: "dense"})
 
 
-def onnx_bytes(model: nn.Module, example: torch.Tensor) -> bytes:
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(model, (example,), buffer, dynamo=False)  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
-def onnxruntime_call(graph: bytes, example: torch.Tensor, threads: int) -> Call:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    feed = {session.get_inputs()[0].name: example.numpy()}
-    return lambda: session.run(None, feed)
-
-
-def openvino_call(graph: bytes, example: torch.Tensor, threads: int, precision: str | None) -> Call:
-    import openvino  # type: ignore[import-not-found]
-
-    core = openvino.Core()
-    settings: dict[str, object] = {"INFERENCE_NUM_THREADS": threads}
-    if precision:
-        settings["INFERENCE_PRECISION_HINT"] = precision
-    request = core.compile_model(core.read_model(io.BytesIO(graph)), "CPU", settings)
-    array = example.numpy()
-    return lambda: request(array)
-
-
-def contenders(dense: nn.Module, example: torch.Tensor, threads: int) -> dict[str, Call]:
-    graph = onnx_bytes(dense, example)
-    calls: dict[str, Call] = {
-        "onnxruntime": onnxruntime_call(graph, example, threads),
-        "torch": lambda: dense(example),
-    }
-    if importlib.util.find_spec("openvino"):
-        calls["openvino f32"] = openvino_call(graph, example, threads, "f32")
-        calls["openvino"] = openvino_call(graph, example, threads, None)
-    return calls
-
-
+@torch.inference_mode()
 def race(calls: dict[str, Call], seconds: float) -> dict[str, float]:
     """Seconds of each call: the first quintile of its turns."""
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -118,26 +80,57 @@ def race(calls: dict[str, Call], seconds: float) -> dict[str, float]:
     return {name: statistics.quantiles(own, n=5)[0] for name, own in times.items()}
 
 
-@torch.inference_mode()
-def measure(name: str, densities: list[float], batch: int, threads: int, seconds: float) -> dict:
+def measure(name: str, options: argparse.Namespace, peak: float) -> dict:
+    """One network: seconds of each contender, and what follows from them."""
     dense = build(name)
-    example = torch.randn(batch, 3, SIZES[name], SIZES[name])
-    calls = contenders(dense, example, threads)
-    compiled = {}
-    for density in densities:
-        with torch.inference_mode(False):
-            model = ow.sparsify_(build(name), plan_for(dense, density)) if density < 1 else dense
-            fast = ow.compile(model, example.clone())
-        compiled[density] = fast
+    example = torch.randn(options.batch, 3, SIZES[name], SIZES[name])
+    calls = contenders(dense, example, options.threads, options.torch_compile)
+    macs = {"dense": sum(count_macs(dense, example[:1]).values()) * options.batch}
+    differences = {}
+    for density in options.densities:
+        model = ow.sparsify_(build(name), plan_for(dense, density)) if density < 1 else dense
+        fast = ow.compile(model, example)
+        macs[f"{density}"] = sum(count_macs(model, example[:1]).values()) * options.batch
+        differences[f"{density}"] = fast.difference
         calls[f"openwork {density}"] = lambda fast=fast: fast(example)
-    times = race(calls, seconds)
+    times = race(calls, options.seconds)
     return {
         "seconds": times,
-        "ratio": {d: times["onnxruntime"] / times[f"openwork {d}"] for d in densities},
-        "ratio_torch": {d: times["torch"] / times[f"openwork {d}"] for d in densities},
-        "difference": {d: compiled[d].difference for d in densities},
-        "macs": sum(count_macs(dense, example[:1]).values()) * batch,
+        "macs": macs,
+        "difference": differences,
+        "rates": {
+            str(d): _rates(macs, str(d), times[f"openwork {d}"], peak) for d in options.densities
+        },
     }
+
+
+def _rates(macs: dict[str, int], density: str, seconds: float, peak: float) -> dict[str, float]:
+    live = macs[density] / seconds
+    return {"live": live, "as dense": macs["dense"] / seconds, "share": live / peak}
+
+
+def tables(results: dict[str, dict], peak: float, note: str) -> list[LayerTable]:
+    """Milliseconds of the baselines, speed-ups over ONNX Runtime, and rates."""
+    baselines = [c for c in next(iter(results.values()))["seconds"] if "openwork" not in c]
+    densities = list(next(iter(results.values()))["rates"])
+    rows, rates = [], []
+    for name, result in results.items():
+        times = result["seconds"]
+        fast = (times["onnxruntime"] / times[f"openwork {d}"] for d in densities)
+        row = (f"{1e3 * times[c]:.2f}" if c in times else "-" for c in baselines)
+        rows.append((name, *row, *(f"{ratio:.2f}x" for ratio in fast)))
+        for density, rate in result["rates"].items():
+            numbers = (2e-9 * rate["live"], 2e-9 * rate["as dense"], 100 * rate["share"])
+            rates.append((name, density, *(f"{number:.0f}" for number in numbers)))
+    columns = ("network", *(f"{c} ms" for c in baselines), *(f"at {d}" for d in densities))
+    return [
+        LayerTable(columns, tuple(rows), notes=(f"speed-up over ONNX Runtime; {note}",)),
+        LayerTable(
+            ("network", "density", "live GFLOP/s", "as dense GFLOP/s", "% of best"),
+            tuple(rates),
+            notes=(f"best: torch's matrix product, {2e-9 * peak:.0f} GFLOP/s",),
+        ),
+    ]
 
 
 def main() -> None:
@@ -147,28 +140,23 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--torch-compile", action="store_true", help="minutes to compile")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    results = {
-        name: measure(name, options.densities, options.batch, options.threads, options.seconds)
-        for name in options.networks
-    }
-    rows = []
-    for name, result in results.items():
-        times = result["seconds"]
-        row = [name, *(1e3 * times[c] for c in ("torch", "onnxruntime"))]
-        rows.append((*row, *(f"{result['ratio'][d]:.2f}x" for d in options.densities)))
-    columns = ("network", "torch ms", "ORT ms", *(f"at {d}" for d in options.densities))
+    peak = best_rate()
+    results = {name: measure(name, options, peak) for name in options.networks}
     note = (
-        f"speed-up over dense in ONNX Runtime; {options.threads} threads, batch {options.batch}; "
+        f"{options.threads} threads, batch {options.batch}; "
         f"{platform.platform()}, torch {torch.__version__}"
     )
-    LayerTable(columns, tuple(rows), notes=(note,)).print()
+    for table in tables(results, peak, note):
+        table.print()
     path = Path(__file__).with_name(f"networks-{options.threads}t-b{options.batch}.json")
     record = {
         "machine": machine(),
         "threads": options.threads,
         "batch": options.batch,
+        "best_rate": peak,
         "results": results,
     }
     path.write_text(json.dumps(record, indent=1) + "\n")

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -124,12 +125,33 @@ def test_bench_prints_tables_a_reason_and_a_picture(tmp_path: Path) -> None:
     model = ow.models.build("mnist_3conv", in_channels=1, image_size=8, depth_multiplier=0.25)
     ow.sparsify_(model, ow.Plan({"features.3": {"pattern": "random", "density": 0.5}}))
     ow.save(model, tmp_path / "model.safetensors")
-    command = ["bench", str(tmp_path), "--threads", "1", "--passes", "3"]
+    saved = tmp_path / "fast"
+    command = ["bench", str(tmp_path), "--threads", "1", "--passes", "3", "--out", str(saved)]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0
+    assert isinstance(ow.load(saved), ow.CompiledModel)
     assert "as it is, compiled" in result.stdout
     assert "One call takes" in result.stdout
     assert (tmp_path / "bench.png").stat().st_size > 1000
+
+
+def test_compile_writes_a_network_that_loads(tmp_path: Path) -> None:
+    pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
+    model = ow.models.build("mnist_3conv", in_channels=1, image_size=8, depth_multiplier=0.25)
+    ow.save(model, tmp_path / "model.safetensors", metrics={"data": "mnist"})
+    command = ["compile", str(tmp_path), "--threads", "1", "--optimize", "memory"]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "compiled.safetensors" in result.stdout
+    loaded = ow.load(tmp_path / "compiled.safetensors")
+    image = torch.randn(2, 1, 8, 8)
+    with torch.no_grad():
+        expected = model.eval()(image)
+    torch.testing.assert_close(loaded(image), expected, rtol=1e-4, atol=1e-4)
+    assert ow.info(tmp_path / "compiled.safetensors").metrics == {"data": "mnist"}
+    command = ["compile", str(tmp_path / "compiled.safetensors")]
+    with pytest.raises(ow.ArgumentError, match=r"`run`=.* openwork cannot build by name"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
 
 
 def test_a_growing_network_goes_on_where_it_was(tmp_path: Path, images: str, plan: str) -> None:

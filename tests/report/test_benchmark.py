@@ -1,6 +1,7 @@
 """The benchmark measures what it says and explains itself."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from openwork.nn import LayerTable, Plan, sparsify_
 from openwork.report import Benchmark, Latency, benchmark
+from openwork.report.rate import best_rate
 
 pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
 
@@ -27,6 +29,8 @@ def test_a_network_is_measured_by_layer_and_whole(tmp_path: Path) -> None:
     rows = result.table().rows
     assert [row[0] for row in rows] == ["dense, torch", "dense, compiled", "as it is, compiled"]
     assert rows[0][4] == 1
+    assert result.macs < result.dense_macs
+    assert result.model.layers is result.layers
     assert rows[2][4] == pytest.approx(result.dense.median / result.compiled.median)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     result.picture(tmp_path / "bench.png")
@@ -34,11 +38,29 @@ def test_a_network_is_measured_by_layer_and_whole(tmp_path: Path) -> None:
         assert picture.format == "PNG"
 
 
+# Nothing here asks for it.
+_MODEL: Any = None
+
+
 def _made(rows: tuple[tuple, ...], milliseconds: float) -> Benchmark:
     columns = ("layer", "weight", "map", "density", "kernel", "ms", "torch ms", "ratio")
     latency = Latency(milliseconds / 1e3, 0.001, 0.002, 5)
     dense = Latency(0.01, 0.01, 0.01, 5)
-    return Benchmark(LayerTable(columns, rows), dense, dense, latency, 1, 1, 0.0)
+    return Benchmark(
+        LayerTable(columns, rows), dense, dense, latency, 1, 1, 0.0, 10**6, 10**7, 1e9, _MODEL
+    )
+
+
+def test_rates_count_live_weights_and_dense_ones() -> None:
+    # A million live multiply-adds in 2 ms, of 10 million dense ones, where a billion is best.
+    rows = _made((), 2.0).table().rows
+    assert rows[2][5:] == pytest.approx((1.0, 10.0, 50.0))
+    # The dense network takes 10 ms.
+    assert rows[0][5:] == pytest.approx((2.0, 2.0, 100.0))
+
+
+def test_the_best_rate_is_that_of_a_matrix_product() -> None:
+    assert best_rate(size=64, turns=2) > 1e6
 
 
 def test_it_says_what_takes_the_time() -> None:

@@ -77,6 +77,7 @@ class Atoms:
     def new(self, value: np.ndarray, map: np.ndarray | int = 0) -> np.ndarray:
         """Add atoms with these values `(n,)` and maps; their ids (n,)."""
         value = np.asarray(value, dtype=np.float64).reshape(-1)
+        value = np.where(np.isfinite(value), value, np.nan)
         maps = np.where(np.nan_to_num(value) == 0, 0, np.broadcast_to(map, value.shape))
         self._values.append(value)
         self._maps.append(maps)

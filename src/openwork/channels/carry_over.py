@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from openwork.channels.surgery import Cuts
+from openwork.channels.surgery import Cuts, Take
 from openwork.errors import ArgumentError
 
 Optimizer = torch.optim.Optimizer
@@ -32,7 +32,7 @@ def carry_over_(optimizer: Optimizer, model: nn.Module, small: nn.Module, cuts: 
     Momentum and the like of numbers that stay are kept; those of new ones begin at zero. A bias
     that was made joins the group of its layer's weight. Learning rates and schedules stay.
     """
-    names = _names(model)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
     new = dict(small.named_parameters())
     biases = {name.rpartition(".")[0]: new[name] for name in cuts.added}
     state: dict[torch.Tensor, Any] = {}
@@ -40,6 +40,9 @@ def carry_over_(optimizer: Optimizer, model: nn.Module, small: nn.Module, cuts: 
         kept: list[nn.Parameter] = []
         for old in group["params"]:
             name = names[id(old)]
+            if name not in new:
+                # A mask was on it, or its branch is gone.
+                name = name.removesuffix("_orig")
             if name not in new:
                 continue
             kept.append(new[name])
@@ -54,17 +57,10 @@ def carry_over_(optimizer: Optimizer, model: nn.Module, small: nn.Module, cuts: 
     optimizer.state.update(state)
 
 
-def _names(model: nn.Module) -> dict[int, str]:
-    """Of each parameter its name in the compacted model, where masks are applied for good."""
-    return {id(p): name.removesuffix("_orig") for name, p in model.named_parameters()}
-
-
-def _cut(held: Any, old: torch.Tensor, taken: torch.Tensor | None) -> Any:
-    """What is remembered of each number of `old`, for the numbers `taken` of it; a copy."""
+def _cut(held: Any, old: torch.Tensor, take: Take | None) -> Any:
+    """What is remembered of `old`, for what `take` leaves of it; a copy."""
     if not isinstance(held, torch.Tensor):
         return held
-    if taken is None or held.shape != old.shape:
+    if take is None or held.shape != old.shape:
         return held.clone()
-    places = taken.to(held.device)
-    found = held.reshape(-1)[places.clamp(min=0)]
-    return found.masked_fill(places < 0, 0)
+    return take(held.cpu()).to(held.device)

@@ -5,13 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from matplotlib.figure import Figure
 
 from openwork._files import atomic_path
 from openwork.channels.advice import advice
+from openwork.channels.tally import histogram
 from openwork.nn import LayerTable
-
-_HISTOGRAM = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,36 +117,14 @@ class ChannelReport:
 
     def picture(self, path: str | os.PathLike[str]) -> None:
         """Write a picture (PNG) to `path`: dead shares by layer, and how universal channels are."""
-        figure = Figure(figsize=(max(6, 0.3 * len(self.layers) + 3), 6), layout="constrained")
-        shares, spread = figure.subplots(2, 1, sharex=True)
-        places = range(len(self.layers))
-        active = [layer.by_activation.float().mean().item() for layer in self.layers]
-        shares.bar([p + 0.2 for p in places], active, 0.4, label="by activation")
-        scaled = [
-            (p - 0.2, layer.by_scale.float().mean().item())
-            for p, layer in enumerate(self.layers)
-            if layer.by_scale is not None
-        ]
-        shares.bar([p for p, _ in scaled], [share for _, share in scaled], 0.4, label="by scale")
-        shares.set(ylabel="dead channels", ylim=(0, 1))
-        shares.legend()
-        counts = torch.stack([_histogram(x.universality) for x in self.layers]).numpy()
-        spread.imshow(
-            counts.T, origin="lower", aspect="auto", extent=(-0.5, len(active) - 0.5, 0, 1)
-        )
-        spread.set(ylabel="universality")
-        spread.set_xticks(list(places), [layer.name for layer in self.layers], rotation=90, size=6)
+
+        from openwork.channels._picture import draw
+
         with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=110)
-
-
-def _histogram(universality: torch.Tensor) -> torch.Tensor:
-    """(10,) the share of channels in each tenth of [0, 1]."""
-    places = (universality * _HISTOGRAM).long().clamp(max=_HISTOGRAM - 1)
-    return torch.bincount(places, minlength=_HISTOGRAM) / len(universality)
+            draw(self.layers).savefig(temporary, format="png", dpi=110)
 
 
 def _sketch(universality: torch.Tensor) -> str:
     """The histogram in ten characters."""
     bars = " ▁▂▃▄▅▆▇█"
-    return "".join(bars[-(-int(share * 800) // 100)] for share in _histogram(universality).tolist())
+    return "".join(bars[-(-int(share * 800) // 100)] for share in histogram(universality).tolist())

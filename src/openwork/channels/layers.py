@@ -99,14 +99,14 @@ def _mix(
 
 def _weight(walk: Walk, name: str, dense: torch.Tensor, groups: int, transposed: bool) -> Weight:
     """The weight `name`, as (out, in / groups, ...), with atoms for its axes."""
-    taps = dense.double().reshape(groups, dense.shape[0] // groups, dense.shape[1], -1)
+    taps = dense.reshape(groups, dense.shape[0] // groups, dense.shape[1], -1)
     weight = Weight(
         name,
         walk.atoms.new(np.full(dense.shape[0], np.nan)),
         walk.atoms.new(np.full(dense.shape[1] * groups, np.nan)),
         groups,
         (taps != 0).any(3).numpy(),
-        taps.sum(3).numpy(),
+        taps.sum(3, dtype=torch.float64).numpy() if taps.shape[3] > 1 else taps[..., 0].numpy(),
         transposed,
     )
     if weight.depthwise:

@@ -19,7 +19,7 @@ class Weight:
         out, inside: atoms (out_channels,) and (in_channels,), of all groups together.
         groups: of the convolution.
         reads: (groups, out / groups, in / groups) bool: which connections are not zero.
-        sums: likewise, float64: the sum of each kernel's taps.
+        sums: likewise, the sum of each kernel's taps, in float64 if there are several.
         transposed: whether the parameter is `(in, out / groups, ...)`.
     """
 
@@ -103,6 +103,8 @@ class Mix(Step):
         self.weight, self.geometry, self.fold, self.steady = weight, geometry, fold, steady
         self._atoms = atoms
         channels = input.along(geometry.axis)
+        # Where channels lie along other axes too, all of them are read, and stay.
+        self._blind = channels is None
         if channels is None:
             atoms.freeze(input.ids)
             channels = np.full(input.shape[geometry.axis], UNKNOWN)
@@ -137,9 +139,14 @@ class Mix(Step):
     def added(self, inputs: np.ndarray) -> np.ndarray:
         """What the constants among `inputs` (in_channels,) bool add to each output, float64."""
         value = np.where(inputs, np.nan_to_num(self._atoms.value[self.ids]), 0.0)
-        return (self.weight.sums * value.reshape(self.weight.groups, 1, -1)).sum(2).reshape(-1)
+        by_group = value.reshape(self.weight.groups, -1)
+        # Few are: heads of 100 million weights are not multiplied out.
+        some = np.flatnonzero(by_group.any(0))
+        return np.einsum("goi,gi->go", self.weight.sums[:, :, some], by_group[:, some]).reshape(-1)
 
     def spread(self, atoms: Atoms, live: np.ndarray) -> None:
+        if self._blind:
+            live[self.inputs[0].ids] = True
         needed = live[self.out] & ~atoms.known(self.out)
         live[self.ids[self._read_by(needed)]] = True
 
@@ -224,7 +231,7 @@ class Mix(Step):
                 group.
         """
         channels = input.along(self.geometry.axis)
-        if not self.ids.any():
+        if self._blind:
             channels = np.full(input.shape[self.geometry.axis], UNKNOWN)
         staying = np.flatnonzero(~gone[self.ids])
         if channels is None or len(channels) != len(staying) or not len(channels):

@@ -20,6 +20,14 @@ def _same(walk: Walk, node: Node) -> Move:
     return walk.move(node, node.args[:1], lambda layouts: layouts)
 
 
+def _cast(walk: Walk, node: Node) -> Move:
+    """Another dtype, unless it rounds."""
+    held = node.meta["val"]
+    if held.dtype not in (torch.float32, torch.float64):
+        raise Unknown
+    return _same(walk, node)
+
+
 def _dropout(walk: Walk, node: Node) -> Move:
     if node.args[2]:
         raise Unknown
@@ -163,6 +171,7 @@ MOVES: dict[Any, Callable[[Walk, Node], Move]] = {
         ),
         _same,
     ),
+    **dict.fromkeys((aten.to.dtype, aten.to.dtype_layout, aten._to_copy.default), _cast),
     **dict.fromkeys(
         (aten.dropout.default, aten.dropout_.default, aten.feature_dropout.default), _dropout
     ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from openwork.capture import capture
+from openwork.capture import Captured, capture
 from openwork.channels.analysis import Analysis, analyse
 from openwork.channels.blame import Blame
 from openwork.channels.branches import dead_branches
@@ -53,6 +53,7 @@ def rewrite(
     more: Sequence[Inputs],
     round_to: int,
     tolerance: float,
+    captured: Captured | None = None,
 ) -> Rewrite:
     """The smaller network; see `compact`.
 
@@ -61,8 +62,9 @@ def rewrite(
         given, more: inputs of calls.
         round_to: counts of channels are multiples of it where they can be.
         tolerance: largest relative difference.
+        captured: `reference`, if it has been captured already.
     """
-    analysis = analyse(capture(reference, given), reference)
+    analysis = analyse(captured or capture(reference, given), reference)
     branches = dead_branches(analysis, reference)
     if branches:
         base = copy.deepcopy(reference)

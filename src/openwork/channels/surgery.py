@@ -1,5 +1,6 @@
 """Cutting channels out of a model's own layers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,18 +15,20 @@ from openwork.nn import SparseLayer
 from openwork.nn._resize import mark_resized, set_pattern_
 from openwork.patterns import Pattern
 
+Take = Callable[[torch.Tensor], torch.Tensor]
+
 
 @dataclass
 class Cuts:
     """What was cut out of a model.
 
     Attributes:
-        taken: qualified name of a parameter or buffer -> for each of its new numbers the flat place
-            of the old one, -1 for a number that is new.
+        taken: qualified name of a parameter or buffer -> from a tensor of its old shape, such as
+            the momentum of it, what belongs to the new one; zero for numbers that are new.
         added: names of biases that were made.
     """
 
-    taken: dict[str, torch.Tensor] = field(default_factory=dict)
+    taken: dict[str, Take] = field(default_factory=dict)
     added: list[str] = field(default_factory=list)
 
 
@@ -46,11 +49,13 @@ def cut_(model: nn.Module, analysis: Analysis, selection: Selection) -> Cuts:
         if mix.weight.name in cuts.taken:
             # Cut already, at another use of it.
             continue
-        module = _owner(model, mix.weight.name)
-        connections, groups = _connections(mix.weight, selection.columns[mix.weight.name], gone)
+        columns = selection.columns[mix.weight.name]
         bearers = mix.carriers(gone)
-        if connections.size < mix.weight.reads.size or (bearers >= 0).any():
-            _cut_weight(model, mix, connections, groups, bearers, cuts)
+        whole = not gone[mix.weight.out].any() and len(columns) == len(mix.weight.inside)
+        if not whole or (bearers >= 0).any():
+            take, groups = _taking(mix.weight, columns, gone)
+            _cut_weight(model, mix, take, groups, bearers, cuts)
+            module = _owner(model, mix.weight.name)
             resized[module] = groups if mix.weight.groups > 1 else None
     for name, layout in analysis.vectors.items():
         staying = np.flatnonzero(~gone[layout.ids.reshape(-1)])
@@ -89,42 +94,38 @@ def _fold(model: nn.Module, mix: Mix, gone: np.ndarray, cuts: Cuts) -> None:
         held.copy_(held.double() + constant)
 
 
-def _connections(weight: Weight, columns: np.ndarray, gone: np.ndarray) -> tuple[np.ndarray, int]:
-    """What stays of a weight, as flat places of its first two axes, and its new groups."""
+def _taking(weight: Weight, columns: np.ndarray, gone: np.ndarray) -> tuple[Take, int]:
+    """How to take what stays from a tensor of the weight's shape, and how many groups stay."""
     out, _ = weight.by_group()
-    width = len(weight.inside) // weight.groups
     stays = ~gone[out]
+    if weight.groups == 1:
+        rows = np.flatnonzero(stays[0])
+        axes = (columns, rows) if weight.transposed else (rows, columns)
+        first, second = map(torch.from_numpy, axes)
+        return lambda t: t.index_select(0, first).index_select(1, second), 1
+    width = len(weight.inside) // weight.groups
     kept = np.flatnonzero(stays.any(1))
     inside = columns.reshape(len(kept), -1)
     filters = out.shape[1] * kept[:, None] + np.nonzero(stays[kept])[1].reshape(len(kept), -1)
     if weight.transposed:
-        places = inside[:, :, None] * out.shape[1] + (filters % out.shape[1])[:, None, :]
+        flat = inside[:, :, None] * out.shape[1] + (filters % out.shape[1])[:, None, :]
     else:
-        places = filters[:, :, None] * width + (inside % width)[:, None, :]
-    return places.reshape(-1, places.shape[2]), len(kept)
+        flat = filters[:, :, None] * width + (inside % width)[:, None, :]
+    places = torch.from_numpy(flat.reshape(-1, flat.shape[2]))
+    return lambda t: t.reshape(-1, *t.shape[2:])[places], len(kept)
 
 
 def _cut_weight(
-    model: nn.Module,
-    mix: Mix,
-    connections: np.ndarray,
-    groups: int,
-    bearers: np.ndarray,
-    cuts: Cuts,
+    model: nn.Module, mix: Mix, take: Take, groups: int, bearers: np.ndarray, cuts: Cuts
 ) -> None:
     module, name = _owner(model, mix.weight.name), mix.weight.name
-    places = torch.from_numpy(connections)
     if isinstance(module, SparseLayer):
-        cuts.taken[name] = _cut_sparse(module, mix, places, groups, bearers)
+        cuts.taken[name] = _cut_sparse(module, mix, take, groups, bearers)
         return
     held = _tensor(model, name)
-    if held is None:
-        return
-    kernel = held.shape[2:]
-    carried = _with_carriers(held, mix, bearers, mix.constants)
-    old = torch.arange(held.numel()).reshape(-1, *kernel)
-    cuts.taken[name] = old[places]
-    held.data = carried.reshape(-1, *kernel)[places].to(held.dtype)
+    if held is not None:
+        cuts.taken[name] = take
+        held.data = take(_with_carriers(held, mix, bearers, mix.constants)).to(held.dtype)
 
 
 def _with_carriers(
@@ -147,30 +148,27 @@ def _with_carriers(
     return double
 
 
-def _cut_sparse(
-    layer: SparseLayer, mix: Mix, places: torch.Tensor, groups: int, bearers: np.ndarray
-) -> torch.Tensor:
-    """Cut live weights; for each new one the place of the old one, -1 where there was none."""
-    kernel = layer.shape[2:]
-    dense = _with_carriers(layer.dense_weight(), mix, bearers, mix.constants).reshape(-1, *kernel)[
-        places
-    ]
-    numbers = torch.arange(1, layer.weight.shape[0] + 1, dtype=torch.float64)
-    old = expand(numbers, layer.gaps, layer.shape)
+def _cut_sparse(layer: SparseLayer, mix: Mix, take: Take, groups: int, bearers: np.ndarray) -> Take:
+    """Cut live weights; how to cut what belongs to them."""
+    gaps, shape = layer.gaps, layer.shape
+    dense = take(_with_carriers(layer.dense_weight(), mix, bearers, mix.constants))
+    live = expand(torch.ones(layer.weight.shape[0]), gaps, shape)
     # A bearer gets the taps of all that it bears.
-    bears = _with_carriers((old > 0).double(), mix, bearers, np.ones(len(bearers)))
-    live = bears.reshape(-1, *kernel)[places] != 0
-    pattern = Pattern(live.numpy(), groups)
-    gaps = torch.from_numpy(pattern.gaps.copy())
-    kept = old.long().reshape(-1, *kernel)[places]
-    set_pattern_(layer, pattern, collect(dense, gaps, pattern.live))
-    return collect(kept, gaps, pattern.live) - 1
+    borne = take(_with_carriers(live, mix, bearers, np.ones(len(bearers))))
+    pattern = Pattern((borne != 0).numpy(), groups)
+    new = torch.from_numpy(pattern.gaps.copy())
+    set_pattern_(layer, pattern, collect(dense, new, pattern.live))
+    return lambda held: collect(take(expand(held, gaps, shape)), new, pattern.live)
 
 
 def _cut_vector(model: nn.Module, name: str, staying: np.ndarray, cuts: Cuts) -> None:
     held = _tensor(model, name)
     if held is None:
         return
-    shape = [len(staying) if n > 1 else 1 for n in held.shape]
-    cuts.taken[name] = torch.from_numpy(staying).reshape(shape)
-    held.data = held.reshape(-1)[cuts.taken[name]].clone()
+    places = torch.from_numpy(staying)
+
+    def take(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.reshape(-1)[places].reshape([-1 if n > 1 else 1 for n in tensor.shape])
+
+    cuts.taken[name] = take
+    held.data = take(held)

@@ -4,6 +4,7 @@ import torch
 
 # Eighths of octaves from 2**-48 to 2**16.
 _STEPS, _LOWEST, _BINS = 8, -48, 64 * 8
+_TENTHS = 10
 
 
 class Tally:
@@ -38,3 +39,9 @@ class Tally:
         above = torch.arange(_BINS + 1, device=place.device) >= place[:, None]
         share = (self._counts * above).sum(1) / max(self.images, 1)
         return torch.where(self.largest > dead, share, 0.0)
+
+
+def histogram(universality: torch.Tensor) -> torch.Tensor:
+    """(10,) the share of channels in each tenth of [0, 1]."""
+    places = (universality * _TENTHS).long().clamp(max=_TENTHS - 1)
+    return torch.bincount(places, minlength=_TENTHS) / len(universality)

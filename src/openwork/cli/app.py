@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from openwork.cli.bench import bench
 from openwork.cli.compact import compact
+from openwork.cli.compile import compile
 from openwork.cli.demo import demo
 from openwork.cli.env import env
 from openwork.cli.evaluate import evaluate
@@ -30,6 +31,7 @@ app.command()(prune)
 app.command()(observe)
 app.command()(compact)
 app.command()(bench)
+app.command()(compile)
 app.command()(env)
 app.command()(demo)
 

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from openwork import io
-from openwork.errors import ArgumentError
+from openwork.cli.run import example_for, model_path
 from openwork.report import benchmark
 
 
@@ -20,19 +20,13 @@ def bench(
     picture: Annotated[
         Path | None, typer.Option(help="Where the picture goes; default bench.png in the run.")
     ] = None,
+    out: Annotated[Path | None, typer.Option(help="Save the compiled network here.")] = None,
 ) -> None:
     """How fast a network runs compiled, by layer and whole, against its dense self."""
-    path = run / "model.safetensors" if run.is_dir() else run
-    source = io.info(path).source
-    if source is None:
-        raise ArgumentError(
-            f"`run`={str(run)!r} holds a model that openwork cannot build by name; use "
-            "openwork.report.benchmark from Python"
-        )
+    path = model_path(run)
     if threads is not None:
         torch.set_num_threads(threads)
-    example = torch.randn(batch, source.in_channels, source.image_size, source.image_size)
-    result = benchmark(io.load(path), example, passes=passes)
+    result = benchmark(io.load(path), example_for(path, batch), passes=passes)
     result.layers.print()
     result.table().print()
     target = picture or path.with_name("bench.png")
@@ -40,3 +34,6 @@ def bench(
     console = Console()
     console.print(result.why())
     console.print(f"picture: {target}", soft_wrap=True)
+    if out is not None:
+        io.save(result.model, out)
+        console.print(f"compiled: {out}", soft_wrap=True)

@@ -10,6 +10,7 @@ from rich.console import Console
 from openwork import io
 from openwork._files import writable_folder
 from openwork.channels import compact as compact_model
+from openwork.cli.run import model_path
 from openwork.errors import ArgumentError
 
 
@@ -24,7 +25,7 @@ def compact(
     ] = None,
 ) -> None:
     """A smaller network that computes the same, without dead channels."""
-    path = run / "model.safetensors" if run.is_dir() else run
+    path = model_path(run)
     info = io.info(path)
     if info.source is None:
         raise ArgumentError(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from openwork import data as datasets
 from openwork import io
+from openwork.cli.run import model_path
 from openwork.data import DataSet
 from openwork.errors import ArgumentError
 from openwork.models import ModelSource
@@ -26,7 +27,7 @@ def trained(run: Path, data: str | None, data_root: Path | None) -> Trained:
         ArgumentError: the checkpoint does not say what it was trained on.
         CheckpointError: there is no checkpoint.
     """
-    path = run / "model.safetensors" if run.is_dir() else run
+    path = model_path(run)
     info = io.info(path)
     name = data or info.metrics.get("data")
     if name is None or info.source is None:

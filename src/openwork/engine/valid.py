@@ -124,6 +124,8 @@ def _pool(pool: Pool) -> None:
     # The rest is csrc/program/steps.cpp's to check.
     numbers = (*pool.kernel, *pool.stride, *pool.padding)
     _require(min(numbers) >= 0 and max(numbers) <= _LARGEST, "a size beyond any")
+    if pool.shift is not None:
+        _require(_vector(pool.shift, np.float32, after[0]), "a shift of another shape")
 
 
 def _mean(mean: Mean) -> None:

@@ -71,6 +71,8 @@ def restore_resized_(model: nn.Module, resized: Mapping[str, Any]) -> None:
 def set_pattern_(layer: SparseLayer, pattern: Pattern, weight: torch.Tensor) -> None:
     """Give `layer` another pattern, of any shape, and the live weights `weight` (live,)."""
     layer.shape, layer.groups, layer._whole = pattern.shape, pattern.groups, pattern.whole
+    # It was drawn for another shape, and cannot be drawn on with.
+    layer.origin = None
     layer.gaps = torch.from_numpy(pattern.gaps.copy()).to(layer.gaps.device)
     layer.weight.data = weight.to(layer.weight)
     out, inside = pattern.out_channels, pattern.in_channels

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from openwork._files import atomic_path
-from openwork.engine import compile
-from openwork.nn import LayerTable, densify_
+from openwork.engine import CompiledModel, compile
+from openwork.nn import LayerTable, count_macs, densify_
 from openwork.report.latency import Latency, measure_latency
+from openwork.report.rate import best_rate
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Benchmark:
         compiled: the network as it is, compiled.
         batch, threads: of every call.
         difference: of the compiled outputs from the original's, relative to the largest.
+        macs, dense_macs: multiply-adds of a call that live weights need, and the dense network.
+        best_rate: multiply-adds a second of torch's matrix product on this machine.
+        model: the network compiled, to be saved.
     """
 
     layers: LayerTable
@@ -34,23 +38,40 @@ class Benchmark:
     batch: int
     threads: int
     difference: float
+    macs: int
+    dense_macs: int
+    best_rate: float
+    model: CompiledModel
 
     def table(self) -> LayerTable:
-        """The whole network: milliseconds, spread, and speed-up over dense in torch."""
+        """The whole network: milliseconds, spread, speed-up over dense in torch, and rates.
+
+        "GFLOP/s" counts two operations for each multiply-add of a live weight, "as dense" those of
+        the dense network in the same time, "% of best" is the first beside the best matrix product.
+        """
         rows = [
-            (name, 1e3 * t.median, 1e3 * t.low, 1e3 * t.high, self.dense.median / t.median)
-            for name, t in (
-                ("dense, torch", self.dense),
-                ("dense, compiled", self.dense_compiled),
-                ("as it is, compiled", self.compiled),
+            (name, *self._times(t), *self._rates(macs, t.median))
+            for name, t, macs in (
+                ("dense, torch", self.dense, self.dense_macs),
+                ("dense, compiled", self.dense_compiled, self.dense_macs),
+                ("as it is, compiled", self.compiled, self.macs),
             )
         ]
-        note = (
+        notes = (
             f"batch {self.batch}, {self.threads} threads, median and deciles of "
-            f"{self.compiled.passes} passes in turns; outputs differ by {self.difference:.1e}"
+            f"{self.compiled.passes} passes in turns; outputs differ by {self.difference:.1e}",
+            f"best: torch's matrix product, {2e-9 * self.best_rate:.0f} GFLOP/s; Winograd kernels "
+            "need fewer operations than are counted",
         )
-        columns = ("network", "ms", "low", "high", "speed-up")
-        return LayerTable(columns, tuple(rows), notes=(note,))
+        columns = ("network", "ms", "low", "high", "speed-up", "GFLOP/s", "as dense", "% of best")
+        return LayerTable(columns, tuple(rows), notes=notes)
+
+    def _times(self, t: Latency) -> tuple[float, float, float, float]:
+        return 1e3 * t.median, 1e3 * t.low, 1e3 * t.high, self.dense.median / t.median
+
+    def _rates(self, macs: int, seconds: float) -> tuple[float, float, float]:
+        live, dense = macs / seconds, self.dense_macs / seconds
+        return 2e-9 * live, 2e-9 * dense, 100 * live / self.best_rate
 
     def why(self) -> str:
         """One paragraph: where the time goes, and what would help."""
@@ -125,4 +146,8 @@ def benchmark(model: nn.Module, example: torch.Tensor, *, passes: int = 50) -> B
         batch=len(example),
         threads=torch.get_num_threads(),
         difference=compiled.difference,
+        macs=len(example) * sum(count_macs(model, example[:1]).values()),
+        dense_macs=len(example) * sum(count_macs(dense, example[:1]).values()),
+        best_rate=best_rate(),
+        model=compiled,
     )
