@@ -9,7 +9,18 @@ error is the baseline. Ratios are shares of the weights of convolutions 2 to 6.
 
 Source: "Compact Deep CNNs With Coarse Pruning" (Anwar, Sung, arXiv 1610.09639).
 
-Result: coarse_pruning_cifar10_cpu.json and .png beside this file.
+Result at the scale "cpu" (coarse_pruning_cifar10_cpu.json; a quarter of the width, 4,000 images, 12
+epochs, 2 of retraining, 16 masks, one seed, one thread of a busy AMD EPYC, 20 minutes and training
+the network): none of the three came within one point. Test error in %, whole network 34.8:
+
+    feature maps       34 %: 37.4    54 %: 40.3    72 %: 43.2
+    kernels            50 %: 41.2    70 %: 43.9    85 %: 48.3
+    maps, then kernels 49 %: 37.2    75 %: 42.8    85 %: 47.8    92 %: 50.8
+
+At equal shares feature maps do less harm than kernels, and both together less than either, but
+beyond 80 % hardly so: the paper has kernels ahead of feature maps alone. A thin network after
+two epochs of retraining has little to spare, and 2,000 test images leave 1.5 points of noise. The
+paper's scale has not been run.
 """
 
 import copy
@@ -91,7 +102,7 @@ def draw(record: Record) -> "Figure":
         ax.set_ylim(0.9 * min(*errors, 100 * baseline), 1.05 * max(errors))
     panels[0].set_title("after the cut, normalisation measured anew")
     panels[1].set_title("after retraining")
-    panels[0].legend(fontsize=8)
+    panels[0].legend(fontsize=8, loc="lower right")
     return picture
 
 

@@ -84,6 +84,7 @@ BODIES: dict[str, tuple[Body, tuple[float, ...]]] = {
         lambda x: x.view(-1, 2, 2, 6, 6).transpose(1, 2).reshape(-1, 4, 6, 6),
         (NAN, 0.5, 0, -0.5),
     ),
+    "shuffle by torch": (lambda x: F.channel_shuffle(x, 2), (NAN, 0.5, 0, -0.5)),
     "there and back": (lambda x: x.permute(0, 2, 3, 1).flatten(1, 2).transpose(1, 2), VALUES),
     "softmax over channels": (lambda x: F.softmax(x, 1), (NAN,) * 4),
     "unknown": (lambda x: torch.cumsum(x, 1), (NAN,) * 4),

@@ -333,6 +333,19 @@ def test_what_only_training_reads_is_kept() -> None:
     assert "training mode differ" in proof.training
 
 
+@pytest.mark.parametrize("dead", [[0, 1, 4, 6], [0, 1, 2, 4]])
+def test_groups_of_a_shuffle_stay_equal(dead: list[int]) -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.ChannelShuffle(2), nn.Conv2d(8, 4, 3)
+    )
+    _kill(model[1], dead)
+    small, _ = compact(model, EXAMPLE)
+    # Of both halves as many go as of the one of which fewer are dead.
+    fewest = min(sum(c < 4 for c in dead), sum(c >= 4 for c in dead))
+    assert small[0].out_channels == 8 - 2 * fewest
+    assert _same(model, small)
+
+
 class Branching(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x if x.sum() > 0 else -x

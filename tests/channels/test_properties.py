@@ -5,7 +5,7 @@ import copy
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import KINDS, network
+from networks import KINDS, Unit, network
 from torch import nn
 
 from openwork.capture import capture, difference
@@ -16,8 +16,10 @@ from openwork.channels.surgery import cut_
 
 NOTHING = torch.empty(0, dtype=torch.int64).numpy()
 QUICK = settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
+# Never all, since then nothing reads what comes before.
+some = st.sets(st.integers(0, 7), max_size=7)
 parts = st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=4)
 
 
@@ -33,6 +35,7 @@ def _cut(model: nn.Module, example: torch.Tensor) -> tuple[nn.Module, Selection]
 @QUICK
 @given(kinds=parts, seed=st.integers(0, 10**6))
 def test_outputs_stay_at_any_size(kinds: list[str], seed: int) -> None:
+    torch.manual_seed(seed)
     model = network(kinds, seed)
     small, _ = _cut(model, torch.randn(2, 3, 24, 24))
     with torch.no_grad():
@@ -44,8 +47,28 @@ def test_outputs_stay_at_any_size(kinds: list[str], seed: int) -> None:
 
 
 @QUICK
+@given(seed=st.integers(0, 10**6), dead=st.lists(some, min_size=3, max_size=3))
+def test_all_that_is_known_to_be_dead_goes(seed: int, dead: list[set[int]]) -> None:
+    torch.manual_seed(seed)
+    draw = torch.Generator().manual_seed(seed)
+    units = [Unit(3, 8, draw), Unit(8, 8, draw), Unit(8, 8, draw)]
+    for unit, channels in zip(units, dead, strict=True):
+        unit.act = nn.SiLU()
+        # All scales but those of the dead are off zero.
+        nn.init.uniform_(unit.norm.bias, 0.1, 0.5)
+        for tensor in (unit.norm.weight, unit.norm.bias):
+            tensor.data[sorted(channels)] = 0
+    model = nn.Sequential(*units, nn.Conv2d(8, 2, 1)).eval()
+    small, _ = _cut(model, torch.randn(1, 3, 24, 24))
+    for unit, channels in zip(small, dead, strict=False):
+        assert isinstance(unit, Unit)
+        assert unit.conv.out_channels == unit.norm.num_features == 8 - len(channels)
+
+
+@QUICK
 @given(kinds=parts, seed=st.integers(0, 10**6))
 def test_compacting_twice_changes_nothing(kinds: list[str], seed: int) -> None:
+    torch.manual_seed(seed)
     model = network(kinds, seed)
     small, _ = compact(model, torch.randn(1, 3, 24, 24))
     again, _ = compact(small, torch.randn(1, 3, 24, 24))

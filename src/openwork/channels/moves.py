@@ -131,6 +131,15 @@ def _chunk(walk: Walk, node: Node) -> Move:
     return move
 
 
+def _channel_shuffle(walk: Walk, node: Node) -> Move:
+    """Groups of channels, which must stay equal, dealt out in turns."""
+    channels = walk.input(node.args[0]).along(1)
+    move = _by_operator(walk, node)
+    if channels is not None:
+        move.rows = channels.reshape(int(concrete(node.args[1])), -1)
+    return move
+
+
 def _parts(walk: Walk, node: Node) -> Move:
     """Parts at fixed places: what is cut into them stays as it is."""
     layout = walk.input(node.args[0])
@@ -203,6 +212,7 @@ MOVES: dict[Any, Callable[[Walk, Node], Move]] = {
         _parts,
     ),
     **dict.fromkeys((aten.expand.default, aten.expand_as.default), _expand),
+    aten.channel_shuffle.default: _channel_shuffle,
     aten.chunk.default: _chunk,
     aten.cat.default: _cat,
     aten.stack.default: _stack,

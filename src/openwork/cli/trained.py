@@ -32,8 +32,8 @@ def trained(run: Path, data: str | None, data_root: Path | None) -> Trained:
     name = data or info.metrics.get("data")
     if name is None or info.source is None:
         raise ArgumentError(
-            f"`run`={str(run)!r} does not say what it was trained on; pass --data, and for a model "
-            "that openwork did not build, load it with openwork.load and use openwork from Python"
+            f"`run`={str(run)!r} does not say what it was trained on; pass --data. A model that "
+            "openwork did not build is loaded from Python, with openwork.load"
         )
     size = info.source.image_size if name.startswith("folder:") else None
     return Trained(path, info.source, datasets.load(name, data_root, image_size=size))
