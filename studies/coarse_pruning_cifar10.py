@@ -59,14 +59,16 @@ def cut(experiment: Experiment, network: nn.Module, stage: Stage) -> tuple[nn.Mo
         batches=experiment.batches(10),
         progress=False,
     )
-    return model, {"conv_sparsity": conv_sparsity(model), **dataclasses.asdict(result)}
+    row = {"conv_sparsity": conv_sparsity(model), "accuracy": 1 - result.retrained}
+    return model, row | dataclasses.asdict(result)
 
 
 def measure(experiment: Experiment, record: Record) -> None:
     whole = experiment.copy()
     trained = experiment.test_error(whole, 1.0)
     experiment.retrain(whole, 0)
-    record.add(series=WHOLE, trained=trained, retrained=experiment.test_error(whole, 1.0))
+    error = experiment.test_error(whole, 1.0)
+    record.add(series=WHOLE, accuracy=1 - error, trained=trained, retrained=error)
     half, first = cut(experiment, experiment.network, HALF)
     for name, stages in (("feature maps", MAPS), ("kernels", KERNELS)):
         for stage in stages:

@@ -97,7 +97,7 @@ def run(experiment: Experiment, method: str, ratio: float) -> dict[str, Any]:
         batches=experiment.batches(10),
         progress=False,
     )
-    row = dataclasses.asdict(result)
+    row = {"accuracy": 1 - result.retrained, **dataclasses.asdict(result)}
     if choose.first_rung:
         errors = choose.first_rung
         row["candidates_first_rung"] = {
@@ -130,7 +130,8 @@ def main() -> None:
     asked = options(__doc__)
     experiment = Experiment(asked)
     record = Record(__file__, asked, scale=dataclasses.asdict(experiment.scale))
-    record.add(method="none", trained=experiment.test_error(experiment.network, 1.0))
+    trained = experiment.test_error(experiment.network, 1.0)
+    record.add(method="none", accuracy=1 - trained, trained=trained)
     for method in METHODS:
         for ratio in RATIOS:
             record.add(method=method, **run(experiment, method, ratio))
