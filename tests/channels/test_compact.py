@@ -105,6 +105,25 @@ def test_a_constant_without_bias_or_norm_after_it_makes_a_bias() -> None:
     }
 
 
+def test_a_constant_before_a_batch_norm_moves_its_mean() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 4, 3, bias=False),
+        nn.BatchNorm2d(4),
+    )
+    _kill(model[1], [0, 1, 2], shift=0.8)
+    small, _ = compact(model, EXAMPLE)
+    assert small[0].out_channels == 5
+    assert small[3].bias is None
+    assert not torch.equal(small[4].running_mean, model[4].running_mean)
+    assert _same(model, small)
+    # In training the batch's own mean takes the constant away, in both.
+    torch.testing.assert_close(small.train()(EXAMPLE), model.train()(EXAMPLE), rtol=0, atol=1e-5)
+
+
 def test_no_layer_loses_its_last_channel() -> None:
     model = _plain()
     for norm in (model[1], model[4]):
