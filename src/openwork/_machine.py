@@ -1,6 +1,29 @@
-"""What this machine is called."""
+"""What this machine is called, and which of its devices a name means."""
 
 import platform
+
+import torch
+
+from openwork.errors import ArgumentError
+
+_DEVICES = ("auto", "cpu", "cuda")
+
+
+def device_named(name: str) -> str:
+    """ "cpu" or "cuda"; "auto" means the GPU if torch can use one.
+
+    Raises:
+        ArgumentError: another name, or "cuda" where torch can use none.
+    """
+    if name not in _DEVICES:
+        raise ArgumentError(f"`device`={name!r} must be one of {', '.join(map(repr, _DEVICES))}")
+    usable = torch.cuda.is_available()
+    if name == "auto":
+        # Not whatever accelerator there is: Apple's has no float64 to sum in.
+        return "cuda" if usable else "cpu"
+    if name == "cuda" and not usable:
+        raise ArgumentError("`device`='cuda', but torch can use no CUDA device here; use 'cpu'")
+    return name
 
 
 def processor_name() -> str:

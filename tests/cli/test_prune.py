@@ -48,7 +48,7 @@ def test_two_cuts_leave_a_run_that_other_commands_read(run: Path) -> None:
         "stage-1.safetensors",
         "stage-2.safetensors",
     }
-    result = CliRunner().invoke(app, ["eval", str(out)], catch_exceptions=False)
+    result = CliRunner().invoke(app, ["eval", str(out), "--device", "auto"], catch_exceptions=False)
     assert "6 test images" in result.stdout
     assert _prune(run, *options) == first
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from openwork._machine import device_named
+
 Model = Annotated[
     str, typer.Option(help="A network by name, such as vgg16-cifar, mlp:784-100-10, timm:resnet18.")
 ]
@@ -20,4 +22,4 @@ ImageSize = Annotated[
 ]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help="YAML: layer globs to patterns.")]
 Depth = Annotated[float, typer.Option(help="Make every hidden layer so much thinner.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", callback=device_named)]

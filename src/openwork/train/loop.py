@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import nn
 
+from openwork._machine import device_named
 from openwork.data import Augment, Batches, DataSet
 from openwork.errors import ArgumentError, OpenworkError
 from openwork.nn import Plan
-from openwork.patterns._checks import check_choice
 from openwork.train._sync_batchnorm import synced_batchnorm
 from openwork.train._trainee import Trainee
 from openwork.train.evaluate import evaluate_batches
@@ -66,7 +66,7 @@ def fit(
         One row an epoch, those before a resumption included.
 
     Raises:
-        ArgumentError: `resume` without `out`, or an unknown `device`.
+        ArgumentError: `resume` without `out`, or a `device` that is unknown or not there.
         CheckpointError: `out` holds a run already, or resuming meets another model, data set,
             recipe or plan.
         OpenworkError: `out` cannot be written to, or the loss is no number any more.
@@ -162,12 +162,8 @@ def _epoch(
 def _fabric(recipe: Recipe, device: str) -> Fabric:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    check_choice("device", device, ("auto", "cpu", "cuda"))
-    if device == "auto":
-        # Fabric's own choice would take Apple's GPU, which has no float64 to sum in.
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     return Fabric(
-        accelerator=device,
+        accelerator=device_named(device),
         devices=local,
         num_nodes=max(1, world // local),
         strategy="ddp" if world > 1 else "auto",
