@@ -54,6 +54,19 @@ def test_what_was_written_is_read(file: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
+def test_large_tensors_are_read_piece_by_piece(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_container, "_PIECE", 2)
+    tensors, _ = _container.read(file)
+    assert all(_same(tensors[name], tensor) for name, tensor in _tensors().items())
+
+
+def test_a_later_change_of_the_file_does_not_reach_what_was_read(file: Path) -> None:
+    tensors, _ = _container.read(file)
+    with file.open("r+b") as opened:
+        opened.write(bytes(file.stat().st_size))
+    assert all(_same(tensors[name], tensor) for name, tensor in _tensors().items())
+
+
 def test_the_file_is_plain_safetensors(file: Path) -> None:
     from safetensors.torch import load_file
 
