@@ -8,9 +8,10 @@ import torch
 from torch import nn
 from torch.fx import Node
 
+from openwork.capture.nodes import arguments
 from openwork.channels.mix import Fold, Geometry, Mix, Weight
 from openwork.channels.steps import Join, Layouts, Step
-from openwork.channels.walk import Unknown, Walk, arguments, concrete, shapes
+from openwork.channels.walk import Unknown, Walk, concrete, shapes
 from openwork.kernels._expand import expand
 from openwork.nn import SparseLayer
 

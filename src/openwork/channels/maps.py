@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch.fx import Node
 
+from openwork.capture.nodes import arguments
 from openwork.channels.steps import Join, Layouts, Step
-from openwork.channels.walk import Unknown, Walk, arguments, concrete, shapes
+from openwork.channels.walk import Unknown, Walk, concrete, shapes
 
 aten = torch.ops.aten
 

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch.fx import Node
 
+from openwork.capture.nodes import arguments
 from openwork.channels.atoms import Layout
 from openwork.channels.reshape import reshaped, split_rows
 from openwork.channels.steps import Layouts, Move
-from openwork.channels.walk import Unknown, Walk, arguments, concrete, shapes
+from openwork.channels.walk import Unknown, Walk, concrete, shapes
 
 aten = torch.ops.aten
 

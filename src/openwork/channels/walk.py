@@ -11,6 +11,7 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 
 from openwork.capture import Captured
+from openwork.capture.nodes import leaves
 from openwork.channels.atoms import Atoms, Layout
 from openwork.channels.mix import Weight
 from openwork.channels.steps import Apply, Layouts, Move, Source, Step
@@ -164,7 +165,7 @@ class Walk:
 
     def barrier(self, node: Node) -> Barrier:
         """The step for an operator that is not understood."""
-        arguments = [a for a in _leaves((node.args, node.kwargs)) if self._is_tensor(a)]
+        arguments = [a for a in leaves((node.args, node.kwargs)) if self._is_tensor(a)]
         inputs = [self.input(a) for a in arguments]
         outputs = [Layout.unknown(shape) for shape in shapes(node)]
         return Barrier(self.atoms, node, self.sources(arguments), inputs, outputs)
@@ -208,18 +209,3 @@ def concrete(arguments: Any) -> Any:
         return held
 
     return map_arg(arguments, size)
-
-
-def arguments(node: Node, *defaults: Any) -> list[Any]:
-    """Positional arguments, filled up from keywords and `defaults` by the operator's schema."""
-    names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
-    values = list(node.args)
-    for index in range(len(values), len(defaults)):
-        values.append(node.kwargs.get(names[index], defaults[index]))
-    return values
-
-
-def _leaves(tree: Any) -> list[Node]:
-    found: list[Node] = []
-    map_arg(tree, found.append)
-    return found

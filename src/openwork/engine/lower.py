@@ -9,10 +9,11 @@ from torch.fx import Node as FxNode
 from torch.fx.node import map_arg
 
 from openwork.capture import Captured
+from openwork.capture.nodes import leaves
 from openwork.engine.graph import Graph, Island, Node, Value
 from openwork.engine.lower_layers import LAYERS
 from openwork.engine.lower_maps import MAPS
-from openwork.engine.lowering import Lowering, Unknown, leaves
+from openwork.engine.lowering import Lowering, Unknown
 
 _HANDLERS = {**LAYERS, **MAPS}
 

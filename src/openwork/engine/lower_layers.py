@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch.fx import Node as FxNode
 
+from openwork.capture.nodes import arguments
 from openwork.engine.graph import Affine, Conv, Node, Value
-from openwork.engine.lowering import Lowering, Unknown, arguments, map_size, pair
+from openwork.engine.lowering import Lowering, Unknown, map_size, pair
 from openwork.patterns import Pattern
 
 aten = torch.ops.aten

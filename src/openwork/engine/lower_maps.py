@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.fx import Node as FxNode
 
+from openwork.capture.nodes import arguments
 from openwork.engine.graph import (
     Add,
     Affine,
@@ -21,7 +22,7 @@ from openwork.engine.graph import (
     Slice,
     Value,
 )
-from openwork.engine.lowering import Lowering, Unknown, arguments, map_size, pair
+from openwork.engine.lowering import Lowering, Unknown, map_size, pair
 from openwork.kernels.problem import Activation
 
 aten = torch.ops.aten

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch.fx import Node as FxNode
-from torch.fx.node import map_arg
 
 from openwork.capture import Captured
 from openwork.engine.graph import Value
@@ -89,22 +88,6 @@ class Lowering:
         """The qualified name of the layer whose weight `argument` is."""
         name = self._parameters.get(argument.name, argument.name)
         return name.rpartition(".")[0] or name
-
-
-def leaves(tree: Any) -> list[FxNode]:
-    """All exported nodes within nested arguments."""
-    found: list[FxNode] = []
-    map_arg(tree, found.append)
-    return found
-
-
-def arguments(fx: FxNode, *defaults: Any) -> list[Any]:
-    """Positional arguments, filled up from keywords and `defaults` by the operator's schema."""
-    names = [argument.name for argument in fx.target._schema.arguments]  # type: ignore[union-attr]
-    values = list(fx.args)
-    for index in range(len(values), len(defaults)):
-        values.append(fx.kwargs.get(names[index], defaults[index]))
-    return values
 
 
 def pair(value: Any) -> tuple[int, int]:
