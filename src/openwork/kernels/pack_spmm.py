@@ -25,5 +25,5 @@ def spmm_rows(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if is_plain(problem.geometry):
         return np.arange(problem.geometry.in_channels), out, pair
     # A matrix has a column at least, live or not.
-    live = np.unique(pair) if pair.size else np.zeros(1, np.int64)
+    live = np.flatnonzero(np.bincount(pair)) if pair.size else np.zeros(1, np.int64)
     return live, out, np.searchsorted(live, pair)
