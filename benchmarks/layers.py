@@ -1,7 +1,7 @@
 """Layer times against torch's dense convolution: the two target tables.
 
     python benchmarks/layers.py [--threads 1] [--batch 1] [--densities 0.5 0.25 0.15 0.1]
-                                [--ops 3x3 1x1] [--json results/layers.json]
+                                [--ops 3x3 1x1] [--json layers.json]
 
 Random channel-wise patterns, float32. Each candidate is timed shortly, the best few are then timed
 in turn with torch in the same loop, each after one untimed call of its own (warm caches, for torch
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="print every candidate's time")
     parser.add_argument("--screen", type=float, default=0.02, help="seconds per candidate")
     parser.add_argument("--measure", type=float, default=0.6, help="seconds per final comparison")
-    parser.add_argument("--json", type=Path, default=Path("results/layers.json"))
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     about = machine() | {"threads": options.threads, "batch": options.batch}
