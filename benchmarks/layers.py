@@ -194,8 +194,8 @@ def main() -> None:
             aim = f" (target {target}x)" if target else ""
             print(f"{op} median at {density}: {median:.2f}x{aim}", flush=True)
             results += rows
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({"machine": about, "layers": results}, indent=1))
+    if options.json:
+        options.json.write_text(json.dumps({"machine": about, "layers": results}, indent=1))
 
 
 if __name__ == "__main__":
