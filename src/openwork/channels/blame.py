@@ -1,5 +1,6 @@
 """Which channels a rewritten network fails over: those of the code that takes counts for fixed."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,7 +36,8 @@ class Blame:
         self._mixes = _called_once(analysis)
         self._expected: dict[str, torch.Tensor] = {}
         self._feeds: dict[str, list[str]] = {}
-        self._record(model)
+        # In training mode batch normalisation notes down what it sees.
+        self._record(copy.deepcopy(model) if train else model)
 
     def atoms(self, small: nn.Module, selection: Selection) -> np.ndarray:
         """Atoms that should rather stay, at least one of them gone now."""
