@@ -19,12 +19,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-from _study import Options, Record, figure, history, options
+from _basicnet import build, data_set, watch
+from _study import Record, figure, history, options
 
 import openwork as ow
-from openwork.channels import ChannelReport
-from openwork.data import Batches, DataSet, Split
+from openwork.data import DataSet
 from openwork.train.optimizers import DEFAULT_LR
 
 if TYPE_CHECKING:
@@ -90,34 +89,8 @@ RUNS = (
 )
 
 
-def data_set(asked: Options) -> DataSet:
-    """CIFAR-10; at the scale "cpu" the means of 2x2 pixels of its first images."""
-    data = asked.data("cifar10", 4000, 2000)
-    if asked.paper:
-        return data
-    return dataclasses.replace(data, train=_halved(data.train), test=_halved(data.test))
-
-
-def _halved(split: Split) -> Split:
-    count, channels, height, width = split.images.shape
-    blocks = split.images.reshape(count, channels, height // 2, 2, width // 2, 2)
-    return Split(blocks.mean((3, 5)).round().astype(split.images.dtype), split.labels)
-
-
-def watch(model: torch.nn.Module, data: DataSet) -> ChannelReport:
-    """What `openwork.observe` sees in the convolutions, over all training images."""
-    device = next(model.parameters()).device
-    batches = Batches(data.train, 500, data.mean, data.std, shuffle=False, seed=0, device=device)
-    report = ow.observe(model, batches.epoch(0))
-    layers = tuple(layer for layer in report.layers if layer.name.startswith("features"))
-    return dataclasses.replace(report, layers=layers)
-
-
 def measure(run: Run, seed: int, data: DataSet, scale: Scale) -> dict[str, object]:
-    torch.manual_seed(seed)
-    model = ow.models.build(
-        "basicnet", image_size=data.image_size[0], depth_multiplier=scale.depth_multiplier
-    )
+    model = build(data, scale.depth_multiplier, seed)
     last = history(model, data, run.recipe(scale.epochs, seed))[-1]
     report = watch(model, data)
     return {
