@@ -16,6 +16,13 @@ class Branching(nn.Module):
         return x if x.sum() > 0 else -x
 
 
+class Typed(nn.Module):
+    """Branches on its numbers, and on what a placeholder is not."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if isinstance(x, torch.Tensor) and x.sum() > 0 else -x
+
+
 class Counting(nn.Module):
     """Changes a buffer at each call."""
 
@@ -48,6 +55,14 @@ def test_a_network_made_for_one_batch_size_keeps_it() -> None:
 def test_what_torch_cannot_capture_is_refused_with_its_reason() -> None:
     with pytest.raises(CaptureError, match="cannot capture Branching: "):
         capture(Branching(), (torch.rand(2, 4),))
+
+
+def test_what_only_torch_fx_traces_is_refused_for_it_would_be_wrong() -> None:
+    model, example = Typed(), torch.rand(2, 4)
+    traced = torch.fx.symbolic_trace(model)
+    assert torch.equal(traced(example), -model(example))
+    with pytest.raises(CaptureError, match="there is no other way in"):
+        capture(model, (example,))
 
 
 def test_a_network_that_changes_its_buffers_is_refused() -> None:

@@ -220,6 +220,25 @@ def test_small_scales_go_on_request_and_the_change_is_told() -> None:
     assert model[1].weight[0] == torch.tensor(1e-4)
 
 
+def test_the_users_own_measure_is_taken_of_both() -> None:
+    model = _plain()
+    with torch.no_grad():
+        model[1].weight[:3], model[1].bias[:3] = 1e-2, 0
+
+    def score(network: nn.Module) -> float:
+        assert not any(module.training for module in network.modules())
+        with torch.no_grad():
+            return network(EXAMPLE).double().square().sum().item()
+
+    small, proof = compact(model, EXAMPLE, gamma_below=0.1, evaluate=score)
+    assert small.training
+    assert model.training
+    assert proof.scores == (score(model.eval()), score(small.eval()))
+    assert proof.scores[0] != proof.scores[1]
+    assert "evaluated: " in str(proof)
+    assert compact(model, EXAMPLE, gamma_below=0.1)[1].scores is None
+
+
 @pytest.mark.parametrize("constant", [0.0, 0.4])
 def test_patterns_of_sparse_layers_shrink(constant: float) -> None:
     model = _plain()

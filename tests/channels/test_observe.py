@@ -144,4 +144,25 @@ def test_history_follows_the_epochs(tmp_path: Path) -> None:
     assert history.table().rows == (("bn1", 0.5, 1.0), ("bn2", 1.0, 1.0))
     assert history.table().total == ("all", 0.75, 1.0)
     history.to_csv(tmp_path / "h.csv")
-    assert (tmp_path / "h.csv").read_text() == "epoch,bn1,bn2\n1,2,4\n2,4,4\n"
+    assert (tmp_path / "h.csv").read_text() == (
+        "epoch,layer,dead,channels\n1,bn1,2,4\n1,bn2,4,4\n2,bn1,4,4\n2,bn2,4,4\n"
+    )
+
+
+def test_history_goes_on_from_its_file(tmp_path: Path) -> None:
+    model, path = _model(), tmp_path / "sparsity.csv"
+    first = SparsityHistory(path=path)
+    for epoch in (1, 2, 3):
+        first(model, epoch)
+    with torch.no_grad():
+        model.bn1.weight.zero_()
+    again = SparsityHistory(path=path)
+    assert again.epochs == first.epochs
+    assert again.table() == first.table()
+    # The second epoch was not kept, and is trained anew.
+    again(model, 2)
+    assert [(row.epoch, row.dead["bn1"]) for row in again.epochs] == [(1, 2), (2, 4)]
+    assert SparsityHistory(path=path).epochs == again.epochs
+    path.write_text("epoch,loss\n1,2\n")
+    with pytest.raises(ArgumentError, match="is no history of sparsity"):
+        SparsityHistory(path=path)

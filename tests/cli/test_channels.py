@@ -54,6 +54,16 @@ def test_compact_saves_a_smaller_network_that_loads(run: Path, tmp_path: Path) -
     assert ow.info(out / "model.safetensors").metrics == ow.info(run / "model.safetensors").metrics
 
 
+def test_compact_with_small_scales_tells_the_accuracy(run: Path, tmp_path: Path) -> None:
+    command = ["compact", str(run), "--out", str(tmp_path / "small"), "--gamma-below", "0.001"]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    # All small scales are zero, so both find the same classes.
+    data = ow.data.load(f"folder:{tmp_path / 'images'}", image_size=16)
+    accuracy = ow.train.evaluate(ow.load(run / "model.safetensors"), data).accuracy
+    assert f"evaluated: {accuracy:.6g} -> {accuracy:.6g} (+0)" in result.stdout
+
+
 def test_a_model_of_ones_own_is_sent_to_python(tmp_path: Path) -> None:
     ow.save(nn.Sequential(nn.Conv2d(1, 1, 1)), tmp_path / "model.safetensors")
     for command in (["observe", str(tmp_path)], ["compact", str(tmp_path), "--out", str(tmp_path)]):

@@ -56,6 +56,7 @@ def test_train_eval_and_resume(tmp_path: Path, images: str, plan: str) -> None:
         "metrics.csv",
         "model.safetensors",
         "plan.yaml",
+        "sparsity.csv",
         "state.safetensors",
     }
     assert ow.Plan.from_yaml(out / "plan.yaml") == ow.Plan.from_yaml(plan)

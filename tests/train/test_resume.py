@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from openwork.channels import SparsityHistory
 from openwork.data import DataSet, Split
 from openwork.errors import CheckpointError
 from openwork.io import _container, info
@@ -105,6 +106,38 @@ def test_the_folder_does_not_change_what_is_learnt(
     _fit(kept, toy, out=tmp_path)
     _fit(free, toy)
     assert _equal(kept, free)
+
+
+@pytest.mark.parametrize("calls", [2, 10, 13])
+def test_the_history_of_sparsity_resumes_with_the_run(
+    make: Make, toy: DataSet, tmp_path: Path, calls: int
+) -> None:
+    def watched(folder: str, model: nn.Module, **options) -> SparsityHistory:
+        # Scales start at 1 and move by about the rate, so that each epoch has its own count.
+        seen = SparsityHistory(gamma_below=1.0, path=tmp_path / folder / "sparsity.csv")
+        _fit(model, toy, out=tmp_path / folder, on_epoch=seen, **options)
+        return seen
+
+    expected = watched("whole", make()).epochs
+    assert [row.epoch for row in expected] == [1, 2, 3, 4]
+    assert 0 < expected[-1].dead["1"] < 8
+    with pytest.raises(KeyboardInterrupt):
+        watched("parts", _stop(make(), calls))
+    assert watched("parts", make(), resume=True).epochs == expected
+    texts = [(tmp_path / folder / "sparsity.csv").read_text() for folder in ("whole", "parts")]
+    assert texts[0] == texts[1]
+
+
+def test_an_epoch_is_reported_before_it_is_kept(make: Make, toy: DataSet, tmp_path: Path) -> None:
+    def stop(model: nn.Module, epoch: int) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _fit(make(), toy, out=tmp_path, on_epoch=stop)
+    seen: list[int] = []
+    _fit(make(), toy, out=tmp_path, resume=True, on_epoch=lambda model, epoch: seen.append(epoch))
+    assert seen == [2, 3, 4]
 
 
 def test_resuming_in_an_empty_folder_starts(make: Make, toy: DataSet, tmp_path: Path) -> None:

@@ -15,6 +15,13 @@ from openwork.capture.mutation import mutations_are_harmless
 from openwork.errors import ArgumentError, CaptureError
 from openwork.nn._mode import evaluation
 
+# torch.fx follows what a placeholder makes Python do: tests of types and of values that it cannot
+# trace come out otherwise, without a word, so it is no second way in.
+_WAY_OUT = (
+    "Write the place that torch names without branching on the values of tensors (torch.where, "
+    "torch.cond), or pass the part of the network that has none; there is no other way in."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Captured:
@@ -61,7 +68,7 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor]) -> Captured:
                 program = _exported(model, tuple(t.clone() for t in example), None)
             except Exception as error:
                 raise CaptureError(
-                    f"torch.export cannot capture {type(model).__name__}: {error}"
+                    f"torch.export cannot capture {type(model).__name__}: {error}\n{_WAY_OUT}"
                 ) from error
     _refuse_changing_buffers(model, program)
     return Captured(program, batch, _constants(program), images, why)

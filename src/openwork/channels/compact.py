@@ -1,7 +1,7 @@
 """`compact`: a physically smaller network that computes the same."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import nn
@@ -10,10 +10,11 @@ from torch.optim.swa_utils import AveragedModel
 from openwork.channels.carry_over import carry_over_, check_optimizer
 from openwork.channels.masks import make_masks_permanent_, replica, zero_small_scales_
 from openwork.channels.proof import Inputs, apart, compare, outputs
-from openwork.channels.report import Proof, prove
+from openwork.channels.report import Proof, prove, with_scores
 from openwork.channels.rewrite import Rewrite, rewrite
 from openwork.channels.surgery import cut_
 from openwork.errors import ArgumentError
+from openwork.nn._mode import evaluation
 from openwork.patterns._checks import check_count
 
 Example = torch.Tensor | Sequence[torch.Tensor]
@@ -28,6 +29,7 @@ def compact(
     ema: nn.Module | None = None,
     round_to: int | None = None,
     gamma_below: float | None = None,
+    evaluate: Callable[[nn.Module], float] | None = None,
     tolerance: float = 1e-4,
 ) -> tuple[nn.Module, Proof]:
     """A copy of `model` without its dead channels, its outputs checked against the original's.
@@ -49,6 +51,8 @@ def compact(
         round_to: keep some dead channels so that counts are multiples of it; default None.
         gamma_below: also take channels for constant whose batch norm has a scale smaller than
             this in size. That changes outputs, and `proof.change` says how far. Default None.
+        evaluate: gives a number for a model in evaluation mode, such as its accuracy; called with
+            `model` and with the copy, and `proof.scores` holds both. Default None.
         tolerance: largest difference allowed, relative to the largest output, default 1e-4.
 
     Returns:
@@ -77,6 +81,9 @@ def compact(
         average = _cut_average_(ema, found, given)
     proof = prove(reference, found, given, change, average)
     small = _as_before(found.small, model)
+    if evaluate is not None:
+        with evaluation(model, small):
+            proof = with_scores(proof, float(evaluate(model)), float(evaluate(small)))
     if optimizer is not None:
         carry_over_(optimizer, model, small, found.cuts)
     return small, proof

@@ -4,11 +4,15 @@ import csv
 import io
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import nn
 
 from openwork._files import write_text
+from openwork.errors import ArgumentError
 from openwork.nn import LayerTable
+
+_COLUMNS = ["epoch", "layer", "dead", "channels"]
 
 
 @dataclass(frozen=True)
@@ -18,59 +22,90 @@ class EpochSparsity:
     Attributes:
         epoch: number of the epoch.
         dead: qualified name of each batch norm -> how many of its scales are below the threshold.
+        channels: the same -> how many it has.
     """
 
     epoch: int
     dead: dict[str, int]
+    channels: dict[str, int]
 
 
 class SparsityHistory:
     """Call it with the model after every epoch: `history(model, epoch)`.
 
-    It reads the scales of batch norms only, so it costs next to nothing.
+    In a loop of one's own, or as `on_epoch` of `openwork.train.fit`. It reads the scales of batch
+    norms only, so it costs next to nothing.
 
     Args:
         gamma_below: a channel is dead if |scale| of its batch norm is below; default 1e-3, as in
             "On Implicit Filter Level Sparsity in Convolutional Neural Networks" (2019).
+        path: CSV file that is written anew after every epoch, such as `sparsity.csv` in the run's
+            folder. What an earlier part of the run wrote there is read first, and an epoch that
+            comes again takes the place of itself and of all after it. None (default) keeps no file.
 
     Attributes:
         epochs: what was seen so far.
+
+    Raises:
+        ArgumentError: `path` holds something else.
     """
 
-    def __init__(self, gamma_below: float = 1e-3) -> None:
+    def __init__(
+        self, gamma_below: float = 1e-3, path: str | os.PathLike[str] | None = None
+    ) -> None:
         self.gamma_below = gamma_below
+        self._path = None if path is None else Path(path)
         self.epochs: list[EpochSparsity] = []
-        self._channels: dict[str, int] = {}
+        if self._path is not None and self._path.exists():
+            self.epochs = _read(self._path)
 
     def __call__(self, model: nn.Module, epoch: int | None = None) -> EpochSparsity:
         """Note down the dead channels of `model`; `epoch` is by default one more than the last."""
-        dead = {}
+        last = self.epochs[-1].epoch if self.epochs else 0
+        row = EpochSparsity(last + 1 if epoch is None else epoch, {}, {})
         for name, module in model.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.weight is not None:
                 scales = module.weight.detach()
-                dead[name] = int((scales.abs() < self.gamma_below).sum())
-                self._channels[name] = len(scales)
-        last = self.epochs[-1].epoch if self.epochs else 0
-        row = EpochSparsity(last + 1 if epoch is None else epoch, dead)
-        self.epochs.append(row)
+                row.dead[name] = int((scales.abs() < self.gamma_below).sum())
+                row.channels[name] = len(scales)
+        self.epochs = [*(seen for seen in self.epochs if seen.epoch < row.epoch), row]
+        if self._path is not None:
+            self.to_csv(self._path)
         return row
 
     def table(self) -> LayerTable:
         """One row a layer: the share of dead channels after each epoch."""
-        names = list(self._channels)
+        names = dict.fromkeys(name for row in self.epochs for name in row.channels)
         rows = tuple(
-            (name, *(row.dead.get(name, 0) / self._channels[name] for row in self.epochs))
+            (name, *(row.dead.get(name, 0) / row.channels.get(name, 1) for row in self.epochs))
             for name in names
         )
-        every = max(sum(self._channels.values()), 1)
-        total = ("all", *(sum(row.dead.values()) / every for row in self.epochs))
-        return LayerTable(("layer", *(str(row.epoch) for row in self.epochs)), rows, total)
+        shares = [sum(r.dead.values()) / max(sum(r.channels.values()), 1) for r in self.epochs]
+        return LayerTable(
+            ("layer", *(str(row.epoch) for row in self.epochs)), rows, ("all", *shares)
+        )
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one row an epoch, one column a layer: counts of dead channels."""
+        """Write one row an epoch and layer: how many channels are dead, of how many."""
         text = io.StringIO()
         writer = csv.writer(text)
-        writer.writerow(["epoch", *self._channels])
+        writer.writerow(_COLUMNS)
         for row in self.epochs:
-            writer.writerow([row.epoch, *(row.dead.get(name, 0) for name in self._channels)])
+            for name, dead in row.dead.items():
+                writer.writerow([row.epoch, name, dead, row.channels[name]])
         write_text(path, text.getvalue())
+
+
+def _read(path: Path) -> list[EpochSparsity]:
+    epochs: dict[int, EpochSparsity] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for line in csv.DictReader(file):
+                number, layer, dead, channels = (line[column] for column in _COLUMNS)
+                row = epochs.setdefault(int(number), EpochSparsity(int(number), {}, {}))
+                row.dead[layer], row.channels[layer] = int(dead), int(channels)
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        raise ArgumentError(
+            f"`path`={str(path)!r} is no history of sparsity ({error}); choose another file"
+        ) from error
+    return list(epochs.values())

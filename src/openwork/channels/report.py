@@ -27,6 +27,7 @@ class Proof:
         change: with `gamma_below`, how far outputs are from the original's, relative to the
             largest; None without.
         ema: the same for the averaged model; None without.
+        scores: with `evaluate`, what it gave for the original and for the copy; None without.
     """
 
     cases: tuple[Case, ...]
@@ -38,6 +39,7 @@ class Proof:
     branches: tuple[str, ...] = ()
     change: float | None = None
     ema: float | None = None
+    scores: tuple[float, float] | None = None
 
     @property
     def absolute(self) -> float:
@@ -78,6 +80,13 @@ def prove(
     proof = Proof(found.cases, _table(found), parameters, macs, found.training, kept,
         found.branches, change, ema)  # fmt: skip
     return replace(proof, layers=replace(proof.layers, notes=tuple(_notes(proof))))
+
+
+def with_scores(proof: Proof, before: float, after: float) -> Proof:
+    """`proof`, with what the user's measure gives for the original and for the copy."""
+    note = f"evaluated: {before:.6g} -> {after:.6g} ({after - before:+.3g})"
+    layers = replace(proof.layers, notes=(*proof.layers.notes, note))
+    return replace(proof, layers=layers, scores=(before, after))
 
 
 def _count(model: nn.Module) -> int:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from openwork import data as datasets
+from openwork.channels import SparsityHistory
 from openwork.cli import options
 from openwork.cli.build import build_for
 from openwork.nn import Plan, sparsify_
@@ -83,7 +84,16 @@ def train(
     network = build_for(dataset, model, depth_multiplier)
     if layers is not None:
         sparsify_(network, layers, init=init)
-    history = fit(network, dataset, chosen, out=out, resume=resume, plan=layers, device=device)
+    history = fit(
+        network,
+        dataset,
+        chosen,
+        out=out,
+        resume=resume,
+        plan=layers,
+        device=device,
+        on_epoch=SparsityHistory(path=out / "sparsity.csv"),
+    )
     if os.environ.get("RANK", "0") == "0":
         Console().print(
             f"test accuracy {history[-1].test_accuracy:.2%} after {len(history)} epochs; "

@@ -5,6 +5,7 @@ import hashlib
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +45,7 @@ def fit(
     plan: Plan | None = None,
     device: str = "auto",
     progress: bool = True,
+    on_epoch: Callable[[nn.Module, int], object] | None = None,
 ) -> list[EpochMetrics]:
     """Train `model` in place on `data` as `recipe` says.
 
@@ -61,6 +63,9 @@ def fit(
         plan: the plan that `model` was made sparse with, to be noted down in `out`.
         device: "auto" (default), "cpu" or "cuda".
         progress: show bars and a line for each epoch on standard error, default True.
+        on_epoch: called by the first process with `model` and the number of the epoch, from 1,
+            after each epoch and before it is kept: after a kill the same epoch may come again.
+            It must leave the model as it is. `openwork.channels.SparsityHistory` is one.
 
     Returns:
         One row an epoch, those before a resumption included.
@@ -96,6 +101,8 @@ def fit(
         for epoch in range(len(history), recipe.epochs):
             row = _epoch(fabric, model, trainee, batches, recipe, epoch, bar)
             history.append(row)
+            if on_epoch is not None and fabric.is_global_zero:
+                on_epoch(model, row.epoch)
             if folder is not None and events is not None:
                 folder.finish_epoch(model, optimizer, history)
                 events.add(row)

@@ -1,0 +1,47 @@
+"""What the studies of dead channels share: BasicNet, its images, and what is seen in it.
+
+Source: "On Implicit Filter Level Sparsity in Convolutional Neural Networks" (2019). The "cpu" scale
+has narrow networks, a few thousand images of 16x16 pixels and few epochs: it shows which way
+things go, not the paper's figures.
+"""
+
+import dataclasses
+
+import torch
+from _study import Options
+from torch import nn
+
+import openwork as ow
+from openwork.channels import ChannelReport
+from openwork.data import Batches, DataSet, Split
+
+
+def data_set(asked: Options) -> DataSet:
+    """CIFAR-10; at the scale "cpu" the means of 2x2 pixels of its first images."""
+    data = asked.data("cifar10", 4000, 2000)
+    if asked.paper:
+        return data
+    return dataclasses.replace(data, train=_halved(data.train), test=_halved(data.test))
+
+
+def _halved(split: Split) -> Split:
+    count, channels, height, width = split.images.shape
+    blocks = split.images.reshape(count, channels, height // 2, 2, width // 2, 2)
+    return Split(blocks.mean((3, 5)).round().astype(split.images.dtype), split.labels)
+
+
+def build(data: DataSet, depth_multiplier: float, seed: int) -> nn.Module:
+    """BasicNet with random weights."""
+    torch.manual_seed(seed)
+    return ow.models.build(
+        "basicnet", image_size=data.image_size[0], depth_multiplier=depth_multiplier
+    )
+
+
+def watch(model: nn.Module, data: DataSet) -> ChannelReport:
+    """What `openwork.observe` sees in the convolutions, over all training images."""
+    device = next(model.parameters()).device
+    batches = Batches(data.train, 500, data.mean, data.std, shuffle=False, seed=0, device=device)
+    report = ow.observe(model, batches.epoch(0))
+    layers = tuple(layer for layer in report.layers if layer.name.startswith("features"))
+    return dataclasses.replace(report, layers=layers)

@@ -1,0 +1,201 @@
+"""Question: is the sparsity that Adam with L2 leaves behind worth as much as pruning on purpose?
+
+    python studies/harvest.py [--scale paper] [--data-root FOLDER]
+
+Needs CIFAR-10 (`OPENWORK_DATA` or the hub). Three ways to a small BasicNet: *harvest* trains with
+Adam and L2 and takes away what is dead (|gamma| < 1e-3), with no training after; *slimming* trains
+with SGD and an L1 penalty on gamma, *l1* with SGD alone, then both lose as many filters, by gamma
+and by the sum of absolute weights, as leaves them the parameters of the harvest, and are trained
+on. Accuracy, parameters, multiply-adds and latency before and after, by torch and compiled.
+
+Source: "On Implicit Filter Level Sparsity in Convolutional Neural Networks" (2019) finds implicit
+sparsity at or better than Network Slimming (Liu et al. 2017); its figures are not recovered. L1
+pruning: "Pruning Filters for Efficient ConvNets" (Li et al. 2017). Our reading: BasicNet as
+`openwork.models` builds it, all recipes, filters ranked over all convolutions together.
+"""
+
+import copy
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from _basicnet import build, data_set, watch
+from _study import Record, figure, history, options
+from torch import nn
+from torch.utils.benchmark import Timer
+
+import openwork as ow
+from openwork import prune
+from openwork.data import DataSet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything."""
+
+    depth_multiplier: float
+    epochs: int
+    retrain: int
+    seeds: int
+
+
+SCALES = {"cpu": Scale(0.25, 30, 8, 1), "paper": Scale(1.0, 325, 40, 3)}
+# A penalty at which the accuracy of the paper's networks is best, and Network Slimming's own.
+L2, L1_ON_GAMMA, SGD_L2 = 1e-3, 1e-4, 1e-4
+CRITERIA = {"slimming": "bn_gamma", "l1": "l1"}
+
+
+def recipe(method: str, epochs: int, seed: int) -> ow.train.Recipe:
+    common = {"epochs": epochs, "batch_size": 40, "schedule": "step", "flip": True, "seed": seed}
+    if method == "harvest":
+        return ow.train.Recipe(optimizer="adam", lr=1e-3, l2=L2, milestones=(250 / 325,), **common)
+    return ow.train.Recipe(optimizer="sgd", lr=0.05, l2=SGD_L2, **common)
+
+
+def penalise_gamma_(model: nn.Module) -> None:
+    """Add the gradient of an L1 penalty to that of every batch norm's scale, from now on."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.weight.register_hook(
+                lambda gradient, gamma=module.weight: gradient + L1_ON_GAMMA * gamma.sign()
+            )
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def pruned(model: nn.Module, criterion: str, size: int, example: torch.Tensor) -> nn.Module:
+    """A copy of `model` without so many filters that about `size` parameters are left."""
+    low, high = 0.0, 0.95
+    small = model
+    for _ in range(7):
+        ratio = (low + high) / 2
+        small = copy.deepcopy(model)
+        plan = prune.by_criterion(
+            small,
+            criterion,
+            granularity="feature_map",
+            ratio=ratio,
+            scope="global",
+            layers="features.*",
+            example=example,
+            progress=False,
+        )
+        small = ow.densify_(ow.compact(prune.apply_(small, plan), example)[0])
+        low, high = (ratio, high) if parameters(small) > size else (low, ratio)
+    return small
+
+
+def harvested(
+    model: nn.Module, data: DataSet, example: torch.Tensor
+) -> tuple[nn.Module, dict[str, Any]]:
+    """`model` without its dead channels, and what was seen of them."""
+    report = watch(model, data)
+    exact, _ = ow.compact(model, example)
+    small, proof = ow.compact(
+        model,
+        example,
+        gamma_below=1e-3,
+        evaluate=lambda network: ow.train.evaluate(network, data).accuracy,
+    )
+    return small, {
+        "dead_by_scale": report.dead_by_scale(),
+        "dead_by_activation": report.dead_by_activation(),
+        "parameters_exact": parameters(exact),
+        "output_change": proof.change,
+        "proof": proof.relative,
+    }
+
+
+def milliseconds(run: Any, image: torch.Tensor) -> float:
+    """Median time of a call."""
+    with torch.no_grad():
+        timer = Timer("run(image)", globals={"run": run, "image": image})
+        return 1e3 * timer.blocked_autorange(min_run_time=0.5).median
+
+
+def size_and_speed(model: nn.Module, data: DataSet, example: torch.Tensor) -> dict[str, Any]:
+    model = copy.deepcopy(model).cpu().eval()
+    image = example[:1]
+    return {
+        "accuracy": ow.train.evaluate(model, data).accuracy,
+        "parameters": parameters(model),
+        "macs": sum(ow.nn.count_macs(model, image).values()),
+        "torch_ms": milliseconds(model, image),
+        "compiled_ms": milliseconds(ow.compile(model, image), image),
+    }
+
+
+def study(record: Record, scale: Scale, seed: int, data: DataSet, example: torch.Tensor) -> None:
+    size = 0
+    for method in ("harvest", *CRITERIA):
+        model = build(data, scale.depth_multiplier, seed)
+        if method == "slimming":
+            penalise_gamma_(model)
+        history(model, data, recipe(method, scale.epochs, seed))
+        record.add(method=method, when="before", seed=seed, **size_and_speed(model, data, example))
+        model.cpu()
+        seen: dict[str, Any] = {}
+        if method == "harvest":
+            model, seen = harvested(model, data, example)
+            size = parameters(model)
+        else:
+            # A fresh copy has no hooks: the penalty ends here.
+            plain = build(data, scale.depth_multiplier, seed)
+            plain.load_state_dict(model.state_dict())
+            model = pruned(plain, CRITERIA[method], size, example)
+            seen = {"accuracy_cut": ow.train.evaluate(model, data).accuracy}
+            fine = dataclasses.replace(recipe(method, scale.retrain, seed), lr=0.01)
+            history(model, data, fine)
+        row = size_and_speed(model, data, example)
+        record.add(method=method, when="after", seed=seed, **row, **seen)
+
+
+def means(record: Record, key: str, method: str, when: str) -> float:
+    values = record.values(key, method=method, when=when)
+    return sum(values) / len(values)
+
+
+KEYS = ("accuracy", "parameters", "macs", "torch_ms", "compiled_ms")
+
+
+def draw(record: Record) -> "Figure":
+    picture, panels = figure(3, "Small BasicNets, CIFAR-10: dead channels taken away, or pruned")
+    titles = {"accuracy": "test accuracy, %", "parameters": "parameters", "compiled_ms": "ms"}
+    for ax, (key, title) in zip(panels, titles.items(), strict=True):
+        factor = 100 if key == "accuracy" else 1
+        for offset, when in ((-0.2, "before"), (0.2, "after")):
+            heights = [factor * means(record, key, m, when) for m in ("harvest", *CRITERIA)]
+            ax.bar([n + offset for n in range(3)], heights, 0.4, label=when)
+        ax.set(xticks=range(3), xticklabels=("harvest", *CRITERIA), ylabel=title)
+    panels[1].set_yscale("log")
+    panels[2].set_title("compiled, one image")
+    panels[0].legend()
+    return picture
+
+
+def main() -> None:
+    asked = options(__doc__)
+    scale, data = SCALES[asked.scale], data_set(asked)
+    side = data.image_size[0]
+    example = torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(0))
+    record = Record(__file__, asked, scale=dataclasses.asdict(scale), train=len(data.train))
+    for seed in range(scale.seeds):
+        study(record, scale, seed, data, example)
+    record.save(
+        draw(record),
+        means={
+            f"{method}, {when}": {key: means(record, key, method, when) for key in KEYS}
+            for method in ("harvest", *CRITERIA)
+            for when in ("before", "after")
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
