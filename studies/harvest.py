@@ -1,17 +1,23 @@
-"""Question: is the sparsity that Adam with L2 leaves behind worth as much as pruning on purpose?
+"""Question: is the sparsity that training leaves behind worth as much as pruning on purpose?
 
     python studies/harvest.py [--scale paper] [--data-root FOLDER]
 
-Needs CIFAR-10 (`OPENWORK_DATA` or the hub). Three ways to a small BasicNet: *harvest* trains with
-Adam and L2 and takes away what is dead (|gamma| < 1e-3), with no training after; *slimming* trains
-with SGD and an L1 penalty on gamma, *l1* with SGD alone, then both lose as many filters, by gamma
-and by the sum of absolute weights, as leaves them the parameters of the harvest, and are trained
-on. Accuracy, parameters, multiply-adds and latency before and after, by torch and compiled.
+The paper scale needs CIFAR-10 (`OPENWORK_DATA` or the hub). Three ways to a small BasicNet:
+*harvest* trains with an adaptive optimiser and L2 and takes away what is dead (|gamma| < 1e-3),
+with no training after; *slimming* trains with SGD and an L1 penalty on gamma, *l1* with SGD alone,
+then both lose as many filters, by gamma and by the sum of absolute weights, as leaves them the
+parameters of the harvest, and are trained on. Accuracy, parameters, multiply-adds and latency
+before and after, by torch and compiled.
 
 Source: "On Implicit Filter Level Sparsity in Convolutional Neural Networks" (2019) finds implicit
 sparsity at or better than Network Slimming (Liu et al. 2017); its figures are not recovered. L1
 pruning: "Pruning Filters for Efficient ConvNets" (Li et al. 2017). Our reading: BasicNet as
 `openwork.models` builds it, all recipes, filters ranked over all convolutions together.
+
+Not run to the end yet at any scale, so there is no comparison. The first part alone at the scale
+"cpu" (an eighth of the width, 4,000 digits of 16x16 pixels, RMSProp with L2 of 1e-2, 15 epochs,
+one seed): 39.7 % of the filters dead by |gamma|; without them parameters 75,554 -> 24,350,
+multiply-adds 684,352 -> 424,352, accuracy 96.75 % before and after.
 """
 
 import copy
@@ -35,25 +41,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of everything."""
+    """How much of everything; `optimizer`, `l2` and `lr` are of the harvest."""
 
     depth_multiplier: float
     epochs: int
     retrain: int
     seeds: int
+    optimizer: str
+    l2: float
+    lr: float
+    flip: bool
 
 
-SCALES = {"cpu": Scale(0.25, 30, 8, 1), "paper": Scale(1.0, 325, 40, 3)}
-# A penalty at which the accuracy of the paper's networks is best, and Network Slimming's own.
-L2, L1_ON_GAMMA, SGD_L2 = 1e-3, 1e-4, 1e-4
+SCALES = {
+    "cpu": Scale(0.125, 15, 4, 1, "rmsprop", 1e-2, 3e-3, False),
+    "paper": Scale(1.0, 325, 40, 3, "adam", 1e-3, 1e-3, True),
+}
+# Network Slimming's own penalty, and a usual one beside it.
+L1_ON_GAMMA, SGD_L2 = 1e-4, 1e-4
 CRITERIA = {"slimming": "bn_gamma", "l1": "l1"}
 
 
-def recipe(method: str, epochs: int, seed: int) -> ow.train.Recipe:
-    common = {"epochs": epochs, "batch_size": 40, "schedule": "step", "flip": True, "seed": seed}
+def recipe(method: str, scale: Scale, seed: int) -> ow.train.Recipe:
+    own: dict[str, Any] = {"optimizer": "sgd", "lr": 0.05, "l2": SGD_L2}
     if method == "harvest":
-        return ow.train.Recipe(optimizer="adam", lr=1e-3, l2=L2, milestones=(250 / 325,), **common)
-    return ow.train.Recipe(optimizer="sgd", lr=0.05, l2=SGD_L2, **common)
+        own = {
+            "optimizer": scale.optimizer,
+            "momentum": 0.0,
+            "lr": scale.lr,
+            "l2": scale.l2,
+            "milestones": (250 / 325,),
+        }
+    return ow.train.Recipe(
+        epochs=scale.epochs, batch_size=40, schedule="step", flip=scale.flip, seed=seed, **own
+    )
 
 
 def penalise_gamma_(model: nn.Module) -> None:
@@ -137,7 +158,7 @@ def study(record: Record, scale: Scale, seed: int, data: DataSet, example: torch
         model = build(data, scale.depth_multiplier, seed)
         if method == "slimming":
             penalise_gamma_(model)
-        history(model, data, recipe(method, scale.epochs, seed))
+        history(model, data, recipe(method, scale, seed))
         record.add(method=method, when="before", seed=seed, **size_and_speed(model, data, example))
         model.cpu()
         seen: dict[str, Any] = {}
@@ -150,7 +171,7 @@ def study(record: Record, scale: Scale, seed: int, data: DataSet, example: torch
             plain.load_state_dict(model.state_dict())
             model = pruned(plain, CRITERIA[method], size, example)
             seen = {"accuracy_cut": ow.train.evaluate(model, data).accuracy}
-            fine = dataclasses.replace(recipe(method, scale.retrain, seed), lr=0.01)
+            fine = dataclasses.replace(recipe(method, scale, seed), epochs=scale.retrain, lr=0.01)
             history(model, data, fine)
         row = size_and_speed(model, data, example)
         record.add(method=method, when="after", seed=seed, **row, **seen)
@@ -164,8 +185,10 @@ def means(record: Record, key: str, method: str, when: str) -> float:
 KEYS = ("accuracy", "parameters", "macs", "torch_ms", "compiled_ms")
 
 
-def draw(record: Record) -> "Figure":
-    picture, panels = figure(3, "Small BasicNets, CIFAR-10: dead channels taken away, or pruned")
+def draw(record: Record, data_name: str) -> "Figure":
+    picture, panels = figure(
+        3, f"Small BasicNets, {data_name}: dead channels taken away, or pruned"
+    )
     titles = {"accuracy": "test accuracy, %", "parameters": "parameters", "compiled_ms": "ms"}
     for ax, (key, title) in zip(panels, titles.items(), strict=True):
         factor = 100 if key == "accuracy" else 1
@@ -183,12 +206,12 @@ def main() -> None:
     asked = options(__doc__)
     scale, data = SCALES[asked.scale], data_set(asked)
     side = data.image_size[0]
-    example = torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(0))
+    example = torch.randn(4, data.channels, side, side, generator=torch.Generator().manual_seed(0))
     record = Record(__file__, asked, scale=dataclasses.asdict(scale), train=len(data.train))
     for seed in range(scale.seeds):
         study(record, scale, seed, data, example)
     record.save(
-        draw(record),
+        draw(record, data.name),
         means={
             f"{method}, {when}": {key: means(record, key, method, when) for key in KEYS}
             for method in ("harvest", *CRITERIA)
