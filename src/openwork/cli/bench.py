@@ -8,12 +8,13 @@ import typer
 from rich.console import Console
 
 from openwork import io
+from openwork.cli import options
 from openwork.cli.run import example_for, model_path
 from openwork.report import benchmark
 
 
 def bench(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint.")],
+    run: options.Run,
     batch: Annotated[int, typer.Option(help="Images in a call.")] = 1,
     threads: Annotated[int | None, typer.Option(help="Of torch's pool; default all.")] = None,
     passes: Annotated[int, typer.Option(help="Timed forward passes.")] = 50,

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
 from torch import nn
@@ -13,14 +12,13 @@ from openwork import io
 from openwork._files import writable_folder
 from openwork.channels import compact as compact_model
 from openwork.cli import options
-from openwork.cli.run import model_path
+from openwork.cli.run import example_for, model_path
 from openwork.cli.trained import trained
-from openwork.errors import ArgumentError
 from openwork.train import evaluate
 
 
 def compact(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint.")],
+    run: options.Run,
     out: Annotated[Path, typer.Option(help="Folder for the smaller network.")],
     gamma_below: Annotated[
         float | None,
@@ -39,14 +37,7 @@ def compact(
 ) -> None:
     """A smaller network that computes the same, without dead channels."""
     path = model_path(run)
-    info = io.info(path)
-    if info.source is None:
-        raise ArgumentError(
-            f"`run`={str(run)!r} holds a model that openwork cannot build by name; use "
-            "openwork.compact from Python"
-        )
-    source = info.source
-    example = torch.randn(2, source.in_channels, source.image_size, source.image_size)
+    info, example = io.info(path), example_for(path, 2)
     accuracy = None if gamma_below is None else _accuracy(run, data, data_root)
     small, proof = compact_model(
         io.load(path), example, gamma_below=gamma_below, round_to=round_to, evaluate=accuracy

@@ -8,11 +8,12 @@ import typer
 from rich.console import Console
 
 from openwork import engine, io
+from openwork.cli import options
 from openwork.cli.run import example_for, model_path
 
 
 def compile(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint.")],
+    run: options.Run,
     out: Annotated[
         Path | None,
         typer.Option(help="Where the compiled network goes; default compiled.safetensors beside."),

@@ -1,9 +1,5 @@
 """`openwork eval`."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
 from rich.console import Console
 
 from openwork import io
@@ -14,10 +10,8 @@ from openwork.train import evaluate as evaluate_model
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint.")],
-    data: Annotated[
-        str | None, typer.Option(help="Another data set than the one it was trained on.")
-    ] = None,
+    run: options.Run,
+    data: options.OtherData = None,
     data_root: options.DataRoot = None,
     device: options.Device = "cpu",
 ) -> None:

@@ -13,10 +13,8 @@ from openwork.data import Batches
 
 
 def observe(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint.")],
-    data: Annotated[
-        str | None, typer.Option(help="Another data set than the one it was trained on.")
-    ] = None,
+    run: options.Run,
+    data: options.OtherData = None,
     data_root: options.DataRoot = None,
     gamma_below: Annotated[float, typer.Option(help="Scales below this are dead.")] = 1e-3,
     activation_below: Annotated[

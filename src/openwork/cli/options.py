@@ -7,6 +7,10 @@ import typer
 
 from openwork._machine import device_named
 
+Run = Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint.")]
+OtherData = Annotated[
+    str | None, typer.Option(help="Another data set than the one it was trained on.")
+]
 Model = Annotated[
     str, typer.Option(help="A network by name, such as vgg16-cifar, mlp:784-100-10, timm:resnet18.")
 ]

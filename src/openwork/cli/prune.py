@@ -27,7 +27,7 @@ RECIPE = Recipe(optimizer="adam", lr=1e-3)
 
 
 def prune(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint.")],
+    run: options.Run,
     out: Annotated[Path, typer.Option(help="Folder for the pruned network and what leads to it.")],
     ratio: Annotated[list[float], typer.Option(help="Share that goes; once for each cut.")],
     granularity: Annotated[
@@ -51,9 +51,7 @@ def prune(
         Path | None, typer.Option(help="YAML recipe of the retraining; default Adam at 1e-3.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    data: Annotated[
-        str | None, typer.Option(help="Another data set than the one it was trained on.")
-    ] = None,
+    data: options.OtherData = None,
     data_root: options.DataRoot = None,
     device: options.Device = "cpu",
 ) -> None:

@@ -22,7 +22,7 @@ def example_for(path: Path, batch: int) -> torch.Tensor:
     source = io.info(path).source
     if source is None:
         raise ArgumentError(
-            f"`run`={str(path)!r} holds a model that openwork cannot build by name; use "
-            "openwork.compile or openwork.report.benchmark from Python"
+            f"`run`={str(path)!r} holds a model that openwork cannot build by name; load it with "
+            "openwork.load and use openwork from Python"
         )
     return torch.randn(batch, source.in_channels, source.image_size, source.image_size)
