@@ -17,6 +17,7 @@ ROOMS = [
     "_files",
     "_yaml",
     "_machine",
+    "_processes",
     "patterns",
     "kernels",
     "nn",

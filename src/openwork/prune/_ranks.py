@@ -1,12 +1,12 @@
 """The processes of a `torchrun` job as far as a search needs them: who am I, and exchange."""
 
-import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 import torch.distributed as dist
 
+from openwork._processes import join_processes
 from openwork.errors import OpenworkError
 
 
@@ -20,16 +20,11 @@ class Ranks:
 
     def __init__(self) -> None:
         self.rank, self.world = 0, 1
-        self._own = False
         self._group: Any = None
 
     def __enter__(self) -> Self:
-        if not dist.is_available():
-            return self
-        if not dist.is_initialized() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            dist.init_process_group("gloo")
-            self._own = True
-        if dist.is_initialized():
+        join_processes()
+        if dist.is_available() and dist.is_initialized():
             self.rank, self.world = dist.get_rank(), dist.get_world_size()
             # Scores are Python numbers: a group of accelerators cannot pass them on by itself.
             self._group = dist.new_group(backend="gloo") if self.world > 1 else None
@@ -43,8 +38,6 @@ class Ranks:
     ) -> None:
         if self._group is not None:
             dist.destroy_process_group(self._group)
-        if self._own:
-            dist.destroy_process_group()
 
     def first(self, work: Callable[[], Any]) -> Any:
         """What `work` gives on the first process, on all of them; so with what it raises."""

@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from openwork._machine import device_named
+from openwork._processes import join_processes
 from openwork.data import Augment, Batches, DataSet
 from openwork.errors import ArgumentError, OpenworkError
 from openwork.nn import Plan
@@ -78,6 +79,7 @@ def fit(
     """
     if resume and out is None:
         raise ArgumentError("`resume`=True needs `out`, the folder of the run to go on with")
+    join_processes()
     fabric = _fabric(recipe, device)
     fabric.launch()
     optimizer = make_optimizer(model.parameters(), recipe)
