@@ -101,3 +101,13 @@ def test_a_parameter_without_gradient_does_not_decay() -> None:
     optimizer.step()
     assert torch.equal(unused.detach(), torch.ones(2))
     assert not torch.equal(used.detach(), torch.ones(2))
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_beta2_is_torchs(name: str) -> None:
+    kind = OPTIMIZERS[name]
+    expected = _run(
+        lambda parameters: kind(parameters, lr=0.05, betas=(0.9, 0.5), weight_decay=0.0)
+    )
+    assert _equal(_ours(Recipe(optimizer=name, lr=0.05, beta2=0.5)), expected)
+    assert not _equal(_ours(Recipe(optimizer=name, lr=0.05)), expected)

@@ -16,6 +16,7 @@ FULL = Recipe(
     optimizer="rmsprop",
     lr=0.02,
     momentum=0.5,
+    beta2=0.9,
     l2=1e-4,
     weight_decay=0.1,
     schedule="step",
@@ -84,7 +85,7 @@ def _cases() -> list[tuple[str, Any, str]]:
         cases += [(name, v, "a number above 0.0") for v in (0, -1.0, nan, inf, True, "0.1")]
     for name in ("l2", "weight_decay"):
         cases += [(name, v, "a number at least 0.0") for v in (-1e-9, nan, inf, "0", None)]
-    for name in ("momentum", "warmup", "label_smoothing"):
+    for name in ("momentum", "beta2", "warmup", "label_smoothing"):
         cases += [(name, v, "at least 0.0 and below 1.0") for v in (-0.1, 1, 1.0, nan, None, False)]
     cases += [("milestones", v, "must be a list of numbers") for v in (0.5, None, "0.5", {0.5: 1})]
     cases += [("growth", v, "must give start and every") for v in (0.1, {"start": 0.1}, {"x": 1})]

@@ -33,6 +33,8 @@ def make_optimizer(parameters: Iterable[nn.Parameter], recipe: "Recipe") -> torc
     settings: dict[str, Any] = {"lr": recipe.peak_lr, "weight_decay": recipe.l2}
     if recipe.optimizer in ("sgd", "rmsprop"):
         settings["momentum"] = recipe.momentum
+    if recipe.optimizer in ("adam", "adamw"):
+        settings["betas"] = (0.9, recipe.beta2)
     if recipe.optimizer == "adamw":
         settings["weight_decay"] = recipe.weight_decay
     optimizer = kind([p for p in parameters if p.requires_grad], **settings)

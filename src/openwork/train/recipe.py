@@ -15,6 +15,8 @@ from openwork.train.optimizers import DEFAULT_LR, OPTIMIZERS
 from openwork.train.schedules import SCHEDULES
 
 PRECISIONS = ("float32", "bfloat16")
+# Fields that came after version 0.1.0, and their defaults.
+_LATER: dict[str, object] = {"growth": None, "beta2": 0.999}
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Recipe:
         optimizer: "sgd" (default), "adam", "adamw", "adagrad", "adadelta" or "rmsprop".
         lr: peak learning rate; None (default) takes 0.1, 1e-3, 1e-3, 1e-2, 1.0, 1e-3.
         momentum: of sgd and rmsprop, default 0.9.
+        beta2: of adam and adamw, the share of the mean of squared gradients that a step keeps, in
+            [0, 1), default 0.999.
         l2: added to the gradient as `l2 * weight` before the update rule, default 0.
         weight_decay: decoupled; the update also multiplies each weight by
             `1 - lr * weight_decay`, default 0. With adaptive optimisers the two differ much.
@@ -53,6 +57,7 @@ class Recipe:
     optimizer: str = "sgd"
     lr: float | None = None
     momentum: float = 0.9
+    beta2: float = 0.999
     l2: float = 0.0
     weight_decay: float = 0.0
     schedule: str = "cosine"
@@ -79,7 +84,7 @@ class Recipe:
         _check_range("drop", self.drop, above=0.0)
         for name in ("l2", "weight_decay"):
             _check_range(name, getattr(self, name), least=0.0)
-        for name in ("momentum", "warmup", "label_smoothing"):
+        for name in ("momentum", "beta2", "warmup", "label_smoothing"):
             _check_range(name, getattr(self, name), least=0.0, below=1.0)
         if not isinstance(self.milestones, list | tuple):
             raise ArgumentError(f"`milestones`={self.milestones!r} must be a list of numbers")
@@ -103,12 +108,12 @@ class Recipe:
         return self.lr if self.lr is not None else DEFAULT_LR[self.optimizer]
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as plain data; without `growth` where there is none."""
+        """The recipe as plain data; without what came after version 0.1.0, where it is left alone.
+
+        So that runs that were begun by that version, whose recipes had no such keys, go on.
+        """
         data = asdict(self) | {"milestones": list(self.milestones)}
-        if self.growth is None:
-            # So that runs begun by version 0.1.0, whose recipes had no such key, go on.
-            del data["growth"]
-        return data
+        return {key: value for key, value in data.items() if _LATER.get(key, self) != value}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
