@@ -43,6 +43,8 @@ def finish(problem: Problem, total: np.ndarray, residual: np.ndarray | None) -> 
         "relu6": lambda: np.clip(total, 0, 6),
         "silu": lambda: total / (1 + np.exp(-total)),
         "hardswish": lambda: total * clip / 6,
+        "sigmoid": lambda: 1 / (1 + np.exp(-total)),
+        "hardsigmoid": lambda: clip / 6,
     }[problem.activation]()
 
 

@@ -10,7 +10,7 @@ import kernel_run as run
 import numpy as np
 import torch
 
-from openwork.kernels.dispatch import candidates
+from openwork.kernels.dispatch import ACTIVATIONS, candidates
 from openwork.kernels.native import extension as _C
 from openwork.kernels.packed import Packed
 
@@ -46,14 +46,14 @@ def test_threads_give_the_same(case: cases.Case, isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(
     "case",
     [
         cases.Case(5, 6, (9, 17), *shape, pattern=pattern, activation=activation)
         for shape in (cases.SHAPES[0], cases.SHAPES[1], cases.SHAPES[7])
         for pattern in ("random", "blocks")
-        for activation in ("none", "relu", "relu6")
+        for activation in ACTIVATIONS
     ],
     ids=str,
 )
@@ -61,7 +61,7 @@ def test_nan_and_infinity_reach_what_reads_them(case: cases.Case, value: float, 
     problem = case.problem()
     x, _ = inputs_of(case)
     x.reshape(-1)[case.random().integers(x.size, size=3)] = value
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         total, _ = reference.convolve(problem, x)
         wanted = reference.finish(problem, total, None)
     for candidate in run.with_small_chunks(problem, isa):
