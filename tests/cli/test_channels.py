@@ -62,6 +62,8 @@ def test_compact_with_small_scales_tells_the_accuracy(run: Path, tmp_path: Path)
     data = ow.data.load(f"folder:{tmp_path / 'images'}", image_size=16)
     accuracy = ow.train.evaluate(ow.load(run / "model.safetensors"), data).accuracy
     assert f"evaluated: {accuracy:.6g} -> {accuracy:.6g} (+0)" in result.stdout
+    metrics = ow.info(tmp_path / "small" / "model.safetensors").metrics
+    assert metrics == {"data": f"folder:{tmp_path / 'images'}", "test_accuracy": accuracy}
 
 
 def test_a_model_of_ones_own_is_sent_to_python(tmp_path: Path) -> None:

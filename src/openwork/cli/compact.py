@@ -14,6 +14,7 @@ from openwork.channels import compact as compact_model
 from openwork.cli import options
 from openwork.cli.run import example_for, model_path
 from openwork.cli.trained import trained
+from openwork.data import DataSet
 from openwork.train import evaluate
 
 
@@ -38,17 +39,20 @@ def compact(
     """A smaller network that computes the same, without dead channels."""
     path = model_path(run)
     info, example = io.info(path), example_for(path, 2)
-    accuracy = None if gamma_below is None else _accuracy(run, data, data_root)
+    held = None if gamma_below is None else trained(run, data, data_root).dataset
+    accuracy = None if held is None else _accuracy(held)
     small, proof = compact_model(
         io.load(path), example, gamma_below=gamma_below, round_to=round_to, evaluate=accuracy
     )
     target = writable_folder(out, "out") / "model.safetensors"
-    io.save(small, target, plan=info.plan, metrics=info.metrics)
+    metrics = info.metrics
+    if held is not None and proof.scores is not None:
+        # What the original was worth says nothing of other outputs.
+        metrics = {"data": held.name, "test_accuracy": proof.scores[1]}
+    io.save(small, target, plan=info.plan, metrics=metrics)
     proof.print()
     Console().print(f"saved: {target}", soft_wrap=True)
 
 
-def _accuracy(run: Path, data: str | None, data_root: Path | None) -> Callable[[nn.Module], float]:
-    """Test accuracy of a model, on what the network in `run` was trained for."""
-    held = trained(run, data, data_root).dataset
+def _accuracy(held: DataSet) -> Callable[[nn.Module], float]:
     return lambda model: evaluate(model, held).accuracy
