@@ -417,3 +417,30 @@ def test_bad_arguments_are_refused() -> None:
         compact(model, EXAMPLE, optimizer=torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1))
     with pytest.raises(ArgumentError, match="`ema` is a Linear"):
         compact(model, EXAMPLE, ema=nn.Linear(2, 2))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("dead", [[0, 1], list(range(6))], ids=["some", "branch"])
+def test_the_smaller_network_can_be_scripted_and_exported(dead: list[int]) -> None:
+    model = _Branched().eval()
+    _kill(model.norm, dead)
+    small, proof = compact(model, EXAMPLE)
+    assert proof.parameters[1] < proof.parameters[0]
+    with torch.no_grad():
+        expected = model(EXAMPLE)
+        for other in (torch.jit.script(small), torch.export.export(small, (EXAMPLE,)).module()):
+            assert torch.allclose(other(EXAMPLE), expected, rtol=0, atol=1e-5)
+
+
+class _Branched(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.one = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 6, 3, padding=1)
+        self.norm, self.two = nn.BatchNorm2d(6), nn.Conv2d(6, 8, 1, bias=False)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        x = x + self.two(F.relu(self.norm(self.one(x))))
+        return self.head(x.mean((2, 3)))
