@@ -37,10 +37,10 @@ import numpy as np
 import torch
 from record import machine
 from torch import nn
-from zoo import TIMM, TRANSFORMERS, rounding
+from zoo import TIMM, TRANSFORMERS
 
 import openwork as ow
-from openwork.capture import capture, difference
+from openwork.capture import capture, difference, rounding
 from openwork.channels.rewrite import Rewrite, rewrite
 from openwork.models.zoo import import_zoo
 
@@ -166,7 +166,7 @@ def examine(rows: list[Row], image: int, peers: bool) -> None:
         row.gone = _count(_those(found, killed, found.selection.gone))
         row.same, row.other, row.parameters = _compared(model, found.small, example)
         if max(row.same, row.other) > 1e-4:
-            row.rounding = rounding(model, example)
+            row.rounding = rounding(model, (example,))
         if peers:
             for peer, run in PEERS.items():
                 row.peers[peer] = _of_peer(run, model, example, removable)

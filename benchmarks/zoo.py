@@ -17,7 +17,6 @@ with the reasons. Each sparse network is also saved and loaded, and must compute
 """
 
 import argparse
-import copy
 import json
 import multiprocessing
 import platform
@@ -36,7 +35,7 @@ from torch.utils import _pytree
 
 import openwork as ow
 from openwork._files import write_text
-from openwork.capture import Captured, capture, difference
+from openwork.capture import Captured, capture, rounding
 from openwork.engine import CompiledModel, compile
 from openwork.engine.compile import assemble
 from openwork.engine.graph import Conv
@@ -195,14 +194,14 @@ def examine(row: Row, image: int, tune: bool) -> None:
     model, captured, example = _captured(row.name, image)
     row.any_batch = captured.batch is None
     row.dense = max(_difference(row, model, captured, example, plan) for plan in DENSE_PLANS)
-    row.rounding = rounding(model, example)
+    row.rounding = rounding(model, (example,))
     if tune:
-        row.dense_ratio = _ratio(model, example)
+        row.dense_ratio = _ratio(row, model, example)
     _zero_kernels(model)
-    row.rounding = max(row.rounding, rounding(model, example))
+    row.rounding = max(row.rounding, rounding(model, (example,)))
     row.sparse = max(_difference(row, model, captured, example, plan) for plan in SPARSE_PLANS)
     if tune:
-        row.sparse_ratio = _ratio(model, example)
+        row.sparse_ratio = _ratio(row, model, example)
 
 
 def _captured(name: str, image: int) -> tuple[nn.Module, Captured, torch.Tensor]:
@@ -279,21 +278,9 @@ def _tensors(result: Any) -> list[torch.Tensor]:
     return [leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
 
 
-@torch.no_grad()
-def rounding(model: nn.Module, example: torch.Tensor) -> float:
-    """The float32 error of torch itself, relative to the largest output."""
-    single = model(example)
-    try:
-        double = copy.deepcopy(model).double()(example.double())
-    except RuntimeError:
-        # Some networks convert to float32 themselves.
-        return 0.0
-    return difference(double.float(), single)
-
-
-def _ratio(model: nn.Module, example: torch.Tensor) -> float:
+def _ratio(row: Row, model: nn.Module, example: torch.Tensor) -> float:
     """How many times faster the compiled network is than torch, the median of paired calls."""
-    compiled = compile(model, example)
+    compiled = compile(model, example, tolerance=max(1e-3, 5 * row.rounding))
     ratios = []
     with torch.no_grad():
         for _ in range(31):

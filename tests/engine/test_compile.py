@@ -243,8 +243,16 @@ def test_a_wrong_kernel_is_found_out(
 ) -> None:
     monkeypatch.setitem(program_module.ACTIVATIONS, "relu", 0)
     model = nn.Sequential(nn.MaxPool2d(2), nn.ReLU())
-    with pytest.raises(VerificationError, match=r"differs from the original by .*"):
+    with pytest.raises(VerificationError, match=r"differs from the original by .*") as refused:
         build(model, torch.randn(2, 3, 8, 8))
+    assert "own outputs" not in str(refused.value)
+
+
+def test_what_rounding_explains_is_said(build: Callable[..., CompiledModel]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(16, 64, 3), nn.BatchNorm2d(64), nn.Conv2d(64, 8, 5))
+    with pytest.raises(VerificationError, match=r"own outputs are off by \d\.\d+e-0[5-8]"):
+        build(model, torch.randn(1, 16, 16, 16), tolerance=0.0)
 
 
 def test_a_network_that_gives_nan_equals_itself(build: Callable[..., CompiledModel]) -> None:

@@ -3,5 +3,6 @@
 from openwork.capture.capture import Captured as Captured
 from openwork.capture.capture import capture as capture
 from openwork.capture.difference import difference as difference
+from openwork.capture.difference import rounding as rounding
 
-__all__ = ["Captured", "capture", "difference"]
+__all__ = ["Captured", "capture", "difference", "rounding"]
