@@ -24,18 +24,17 @@ Results are kept after each network, and a second run goes on from there.
 import argparse
 import copy
 import importlib
-import json
 import multiprocessing
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from record import machine
+from record import keep_rows, kept_rows
 from torch import nn
 from zoo import TIMM, TRANSFORMERS
 
@@ -86,8 +85,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300, help="for one network, at most")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    kept = json.loads(options.out.read_text())["rows"] if options.out.exists() else []
-    rows = [Row(**row) for row in kept]
+    rows = [Row(**row) for row in kept_rows(options.out)]
     done = {(row.name, row.kind) for row in rows}
     print(
         f"{'network':44} {'kind':8} {'error':>9} {'other':>9} {'gone':>11} {'params':>6} {'s':>5}"
@@ -99,7 +97,7 @@ def main() -> None:
             for row in _apart(name, options):
                 rows.append(row)
                 _print(row)
-            _keep(options.out, rows)
+            keep_rows(options.out, rows)
     _totals(rows)
 
 
@@ -109,11 +107,6 @@ def _names() -> list[str]:
     classifiers = models.list_models(module=models)
     names += [f"torchvision:{name}" for name in classifiers if not name.startswith(TRANSFORMERS)]
     return names + [f"segmentation:{n}" for n in models.list_models(module=models.segmentation)]
-
-
-def _keep(path: Path, rows: list[Row]) -> None:
-    text = {"machine": machine(), "rows": [asdict(row) for row in rows]}
-    path.write_text(json.dumps(text, indent=1) + "\n")
 
 
 def _apart(name: str, options: argparse.Namespace) -> list[Row]:

@@ -17,24 +17,23 @@ with the reasons. Each sparse network is also saved and loaded, and must compute
 """
 
 import argparse
-import json
 import multiprocessing
 import platform
 import resource
 import statistics
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
+from record import keep_rows, kept_rows
 from torch import nn
 from torch.utils import _pytree
 
 import openwork as ow
-from openwork._files import write_text
 from openwork.capture import Captured, capture, rounding
 from openwork.engine import CompiledModel, compile
 from openwork.engine.compile import assemble
@@ -133,20 +132,13 @@ def main() -> None:
         f"{'network':44} {'batch':>5} {'dense':>9} {'sparse':>9} {'rounding':>9} "
         f"{'ratios':>11} islands"
     )
-    kept = _kept(options.out)
+    kept = {row["name"]: Row(**row) for row in kept_rows(options.out)}
     for name in names:
         if name not in kept:
             kept[name] = _apart(name, options)
-            if options.out is not None:
-                write_text(options.out, json.dumps([asdict(r) for r in kept.values()], indent=1))
+            keep_rows(options.out, list(kept.values()))
         _print(kept[name])
     _totals([kept[name] for name in names])
-
-
-def _kept(path: Path | None) -> dict[str, Row]:
-    if path is None or not path.exists():
-        return {}
-    return {row["name"]: Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))}
 
 
 def _names() -> list[str]:

@@ -50,10 +50,11 @@ class Experiment:
 
     Args:
         asked: the options of the study.
+        changes: to the scale.
     """
 
-    def __init__(self, asked: Options) -> None:
-        self.scale = scale = SCALES[asked.scale]
+    def __init__(self, asked: Options, **changes: int) -> None:
+        self.scale = scale = dataclasses.replace(SCALES[asked.scale], **changes)
         whole = asked.data("cifar10")
         held = ow.prune.hold_out(whole)
         self.data = dataclasses.replace(
