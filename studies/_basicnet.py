@@ -49,7 +49,7 @@ def build(data: DataSet, depth_multiplier: float, seed: int) -> nn.Module:
 def watch(model: nn.Module, data: DataSet) -> ChannelReport:
     """What `openwork.observe` sees in the convolutions, over all training images."""
     device = next(model.parameters()).device
-    batches = Batches(data.train, 500, data.mean, data.std, shuffle=False, seed=0, device=device)
+    batches = Batches.in_order(data.train, data.mean, data.std, device=device)
     report = ow.observe(model, batches.epoch(0))
     layers = tuple(layer for layer in report.layers if layer.name.startswith("features"))
     return dataclasses.replace(report, layers=layers)

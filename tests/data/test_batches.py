@@ -46,6 +46,18 @@ def test_without_shuffle_the_order_is_the_split():
     assert order(batches(make(), shuffle=False), 3) == list(range(23))
 
 
+@pytest.mark.parametrize("world", [1, 3])
+def test_in_order_gives_the_split_as_it_lies_in_batches_for_a_cpu(world):
+    split = make(320)
+    ranks = [Batches.in_order(split, MEAN, STD, rank=rank, world=world) for rank in range(world)]
+    sizes = [batch.global_count for batch in ranks[0].epoch(0)]
+    assert sizes == ([50] * 6 + [20] if world == 1 else [150, 150, 20])
+    seen = [order(loader, 0) for loader in ranks]
+    assert seen == [list(range(rank, 320, world)) for rank in range(world)]
+    small = Batches.in_order(split, MEAN, STD, batch_size=200)
+    assert [len(batch.labels) for batch in small.epoch(0)] == [200, 120]
+
+
 def test_order_depends_on_seed_and_epoch_alone():
     split = make(50)
     first = order(batches(split, augment=AUGMENT), 4)

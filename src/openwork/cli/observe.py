@@ -26,7 +26,7 @@ def observe(
     """How many channels training has left dead, seen over the training images."""
     found = trained(run, data, data_root)
     held = found.dataset
-    batches = Batches(held.train, 500, held.mean, held.std, device=device, shuffle=False, seed=0)
+    batches = Batches.in_order(held.train, held.mean, held.std, device=device)
     report = observe_channels(
         io.load(found.path, device=device),
         batches.epoch(0),

@@ -14,6 +14,11 @@ from openwork.errors import ArgumentError
 # Splits up to this size are kept on an accelerator; larger ones are gathered on the host.
 _RESIDENT_BYTES = 2 * 2**30
 _UPLOAD_ROWS = 4096
+# Samples a rank judges at a time. On a CPU the maps of 500 images leave the caches and are mapped
+# in and out of the process at each layer: 50 took 0.61 to 0.69 of the time of 500 (ResNet-32,
+# BasicNet, CNN_small; 2 threads).
+_JUDGED_ON_CPU = 50
+_JUDGED_ELSEWHERE = 500
 
 
 class Batch(NamedTuple):
@@ -103,6 +108,48 @@ class Batches:
         self._resident: torch.Tensor | None = None
         if self._device.type != "cpu" and split.images.nbytes < _RESIDENT_BYTES:
             self._resident = _upload(split.images, self._device)
+
+    @classmethod
+    def in_order(
+        cls,
+        split: Split,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        batch_size: int | None = None,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        world: int = 1,
+    ) -> "Batches":
+        """The batches of a split as it lies, to judge a model by.
+
+        Args:
+            split: the images and labels.
+            mean: per channel, in units of 0..1.
+            std: per channel, in units of 0..1, above 0.
+            batch_size: samples in a global batch. Default: what suits the device, 50 a rank on a
+                CPU and 500 a rank elsewhere.
+            device: where the batches go.
+            rank: number of this process, 0..world-1.
+            world: number of processes.
+
+        Raises:
+            ArgumentError: an argument breaks its rule.
+        """
+        if batch_size is None:
+            on_cpu = torch.device(device).type == "cpu"
+            batch_size = world * (_JUDGED_ON_CPU if on_cpu else _JUDGED_ELSEWHERE)
+        return cls(
+            split,
+            batch_size,
+            mean,
+            std,
+            device=device,
+            shuffle=False,
+            seed=0,
+            rank=rank,
+            world=world,
+        )
 
     def __len__(self) -> int:
         """Batches in an epoch, the same on every rank."""

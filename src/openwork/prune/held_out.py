@@ -45,14 +45,14 @@ def hold_out(data: DataSet, share: float = 0.2, *, seed: int = 0) -> DataSet:
 def error_on(
     data: DataSet,
     *,
-    batch_size: int = 500,
+    batch_size: int | None = None,
     device: torch.device | str | None = None,
 ) -> Callable[[nn.Module, float], float]:
     """An `evaluate` for `search`: the share of images of `data.test` whose class is not found.
 
     Args:
         data: from `hold_out`, so that `data.test` is what was held out of training.
-        batch_size: images at a time, default 500.
+        batch_size: images at a time. Default: what suits the device (`Batches.in_order`).
         device: where the images go, by default where the model's parameters are.
 
     Returns:
@@ -65,9 +65,7 @@ def error_on(
         where = device or next((p.device for p in model.parameters()), torch.device("cpu"))
         count = math.ceil(share * len(data.test))
         split = Split(data.test.images[:count], data.test.labels[:count])
-        batches = Batches(
-            split, batch_size, data.mean, data.std, device=where, shuffle=False, seed=0
-        )
+        batches = Batches.in_order(split, data.mean, data.std, batch_size=batch_size, device=where)
         wrong = 0
         with evaluation(model):
             for images, labels, _ in batches.epoch(0):

@@ -25,7 +25,7 @@ def evaluate(
     data: DataSet,
     *,
     split: str = "test",
-    batch_size: int = 500,
+    batch_size: int | None = None,
     device: torch.device | str | None = None,
 ) -> Evaluation:
     """Cross entropy and accuracy of `model` in evaluation mode; the mode of each layer is put back.
@@ -34,7 +34,7 @@ def evaluate(
         model: gives logits `(N, classes)`.
         data: the data set; its images are normalised by its own statistics.
         split: "test" (default) or "train".
-        batch_size: images at a time, default 500.
+        batch_size: images at a time. Default: what suits the device (`Batches.in_order`).
         device: where the batches go, by default where the model's parameters are.
 
     Raises:
@@ -44,7 +44,7 @@ def evaluate(
     if device is None:
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
     chosen = data.train if split == "train" else data.test
-    batches = Batches(chosen, batch_size, data.mean, data.std, device=device, shuffle=False, seed=0)
+    batches = Batches.in_order(chosen, data.mean, data.std, batch_size=batch_size, device=device)
     sums = evaluate_batches(model, batches)
     loss, correct, count = sums.tolist()
     return Evaluation(loss / count, correct / count, int(count))

@@ -195,8 +195,7 @@ def _batches(data: DataSet, recipe: Recipe, fabric: Fabric) -> tuple[Batches, Ba
         augment=augment,
         **share,
     )
-    test_size = max(500, recipe.batch_size)
-    test = Batches(data.test, test_size, data.mean, data.std, shuffle=False, seed=0, **share)
+    test = Batches.in_order(data.test, data.mean, data.std, **share)
     return train, test
 
 
