@@ -1,14 +1,15 @@
 """Whole networks: compiled sparse against the same network dense, in one run.
 
     python benchmarks/networks.py [--networks vgg16 resnet50 resnet32 inception] [--densities ...]
-                                  [--threads 1] [--batch 1] [--seconds 10] [--torch-compile]
+                                  [--threads 1] [--batch 1] [--seconds 20] [--torch-compile]
 
 Random channel-wise patterns, every convolution but the first, float32. Dense baselines: ONNX
 Runtime (the strongest at hand in float32: it folds batch normalisation and fuses activations),
 torch as it is, torch.compile if asked for, and where installed OpenVINO in float32 and in its own
 choice of precision, which is bfloat16 on processors that have it. All contenders of one row take
-turns, so that whatever else the machine does falls on all of them alike; a time is the first
-quintile of its turns, a ratio is of such times.
+turns, so that whatever else the machine does falls on all of them alike; a turn is a call that is
+not timed and one that is, since the threads of the contender before still spin for a while; a time
+is the first quintile of its turns, a ratio is of such times.
 
 Rates: "live" counts the multiply-adds of live weights, "as dense" those of the dense network in the
 same time; the share is of the best rate that torch's matrix product reaches here, taken before.
@@ -74,6 +75,7 @@ def race(calls: dict[str, Call], seconds: float) -> dict[str, float]:
     stop = time.perf_counter() + seconds
     while time.perf_counter() < stop or min(map(len, times.values())) < 7:
         for name, call in calls.items():
+            call()
             began = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - began)
@@ -139,7 +141,7 @@ def main() -> None:
     parser.add_argument("--densities", nargs="+", type=float, default=[1, 0.5, 0.25, 0.15, 0.1])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--torch-compile", action="store_true", help="minutes to compile")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -29,12 +29,10 @@ struct PixelTile {
   }
 };
 
-// Lanes of one vector that lie evenly spaced in the input.
+// Lanes of one vector that lie evenly spaced in the input, with gaps or without.
 struct Piece {
-  int64_t from;              // what lane 0 would read, in channel 0; may lie outside the input
-  uint8_t first, last;       // lanes
-  uint8_t low, low_last;     // stride 2: floats of the first and of the second vector from `from` on
-  uint8_t high, high_last;
+  int64_t from;        // what lane 0 would read, in channel 0; may lie outside the input
+  uint32_t low, high;  // bits: lanes; at stride 2, floats of the first and second vector at `from`
 };
 
 // Where the taps of one tile lie. What no piece covers is padding.
@@ -55,7 +53,11 @@ class Gather {
   }
 
   void find(int64_t begin, int64_t end) {
-    for (int i = 0; i < g.kernel_y * g.kernel_x * vectors; ++i) count[i] = 0;
+    for (int i = 0; i < g.kernel_y * g.kernel_x * vectors; ++i) {
+      count[i] = 1;
+      piece[static_cast<int64_t>(i) * most_] = {};
+    }
+    single = true;
     const int64_t rows = g.out_height;
     for (int64_t at = begin; at < end;) {
       const int64_t row = at / g.out_width;
@@ -73,22 +75,45 @@ class Gather {
     }
   }
 
-  // V vectors of what tap `tap` reads in the channel at `channel`.
+  // V vectors each of what `inputs` pairs of channel and tap read.
   template <int V>
-  OPENWORK_INLINE_MEMBER void read(const float* channel, int tap, float* to) const {
-    const int32_t* counts = count + tap * V;
-    const Piece* pieces = piece + static_cast<int64_t>(tap) * V * most_;
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v, pieces += most_) {
-      vec value{};
-      if (counts[v] > 0) value = take(channel, pieces[0]);
-      for (int i = 1; i < counts[v]; ++i)
-        value = (vec)((ivec)value | (ivec)take(channel, pieces[i]));
-      store(to + v * lanes, value);
-    }
+  OPENWORK_INLINE_MEMBER void read(const float* input, const int32_t* channel, const uint16_t* tap,
+                                   int inputs, float* to) const {
+    if (g.stride_x == 1) return read_strided<V, 1>(input, channel, tap, inputs, to);
+    if (g.stride_x == 2) return read_strided<V, 2>(input, channel, tap, inputs, to);
+    read_strided<V, 0>(input, channel, tap, inputs, to);
   }
 
  private:
+  template <int V, int Stride>
+  OPENWORK_INLINE_MEMBER void read_strided(const float* input, const int32_t* channel,
+                                           const uint16_t* tap, int inputs, float* to) const {
+    const int64_t map = static_cast<int64_t>(g.height) * g.width;
+    if (single && g.kernel_y * g.kernel_x == 1) {
+      Piece all[V];
+      for (int v = 0; v < V; ++v) all[v] = piece[v * most_];
+      for (int i = 0; i < inputs; ++i, to += V * lanes) {
+        const float* from = input + channel[i] * map;
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) store(to + v * lanes, take<Stride>(from, all[v]));
+      }
+      return;
+    }
+    for (int i = 0; i < inputs; ++i, to += V * lanes) {
+      const float* from = input + channel[i] * map;
+      const Piece* pieces = piece + static_cast<int64_t>(tap[i]) * V * most_;
+      const int32_t* counts = count + tap[i] * V;
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v, pieces += most_) {
+        vec value = take<Stride>(from, pieces[0]);
+        if (!single)
+          for (int more = 1; more < counts[v]; ++more)
+            value = (vec)((ivec)value | (ivec)take<Stride>(from, pieces[more]));
+        store(to + v * lanes, value);
+      }
+    }
+  }
+
   // Rows of outputs that one vector may touch.
   static int most(const Geometry& g) {
     return smaller(lanes, (lanes + g.out_width - 2) / g.out_width + 1);
@@ -109,31 +134,30 @@ class Gather {
 
   void add(int place, int64_t from, int first, int last) {
     Piece* all = piece + static_cast<int64_t>(place) * most_;
-    int& held = count[place];
-    if (held > 0 && all[held - 1].from == from && all[held - 1].last == first)
-      first = all[--held].first;
-    const int ends = 2 * last - 1;
-    all[held++] = {from,
-                   static_cast<uint8_t>(first),
-                   static_cast<uint8_t>(last),
-                   static_cast<uint8_t>(smaller(lanes, 2 * first)),
-                   static_cast<uint8_t>(smaller(lanes, ends)),
-                   static_cast<uint8_t>(larger(0, 2 * first - lanes)),
-                   static_cast<uint8_t>(larger(0, ends - lanes))};
+    int32_t& held = count[place];
+    Piece* into = all + held - 1;
+    const bool empty = (into->low | into->high) == 0;
+    if (!empty && into->from != from) {
+      ++into, ++held;
+      single = false;
+      *into = {};
+    }
+    into->from = from;
+    for (int lane = first; lane < last; ++lane) {
+      const int at = g.stride_x == 2 ? 2 * lane : lane;
+      (at < lanes ? into->low : into->high) |= 1u << at % lanes;
+    }
   }
 
+  template <int Stride>
   OPENWORK_INLINE_MEMBER vec take(const float* channel, const Piece& p) const {
     const float* from = channel + p.from;
-    if (g.stride_x == 1) return load_lanes(from, p.first, p.last);
-    if (g.stride_x == 2) {
-      vec low{}, high{};
-      if (p.low < p.low_last) low = load_lanes(from, p.low, p.low_last);
-      if (p.high < p.high_last) high = load_lanes(from + lanes, p.high, p.high_last);
-      return every_second(low, high, Lanes{}, 0);
-    }
+    if constexpr (Stride == 1) return load_masked(from, p.low);
+    if constexpr (Stride == 2)
+      return every_second(load_masked(from, p.low), load_masked(from + lanes, p.high), Lanes{}, 0);
     vec value{};
-    for (int lane = p.first; lane < p.last; ++lane)
-      value[lane] = from[static_cast<int64_t>(lane) * g.stride_x];
+    for (int lane = 0; lane < lanes; ++lane)
+      if (p.low >> lane & 1) value[lane] = from[static_cast<int64_t>(lane) * g.stride_x];
     return value;
   }
 
@@ -141,6 +165,7 @@ class Gather {
   int64_t in_image;
   int vectors;
   int most_;  // pieces that one vector may have
+  bool single = true;  // one piece for each vector
   int32_t* count;
   Piece* piece;
 };

@@ -90,9 +90,7 @@ void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, 
       x = first;
       stride = in_map;
     } else {
-      for (int i = from; i < to; ++i)
-        gather.read<V>(run.input + plan.channel[i] * in_map, plan.tap[i],
-                       packed + (i - from) * stride);
+      gather.read<V>(run.input, plan.channel + from, plan.tap + from, to - from, packed);
     }
     const Ahead ahead = plan.plain && tile.runs == 1 && more
                             ? Ahead{first + V * lanes, in_map, V * lanes, to - from,

@@ -58,19 +58,27 @@ OPENWORK_INLINE __m256i lanes_below(int last) {
 }
 #endif
 
-// Lanes [first, last) from memory, zero elsewhere; touches no byte outside them.
-OPENWORK_INLINE vec load_part(const float* from, int first, int last) {
+// The lanes whose bits are set from memory, zero elsewhere; touches no byte outside them.
+OPENWORK_INLINE vec load_masked(const float* from, uint32_t bits) {
 #if defined(__AVX512F__)
-  const unsigned bits = ((1u << last) - 1) & (0xffffu << first);
   return (vec)_mm512_maskz_loadu_ps(static_cast<__mmask16>(bits), from);
 #elif defined(__AVX2__)
-  const __m256i mask = _mm256_andnot_si256(lanes_below(first), lanes_below(last));
-  return (vec)_mm256_maskload_ps(from, mask);
+  const __m256i own = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), own);
+  return (vec)_mm256_maskload_ps(from, _mm256_cmpeq_epi32(set, own));
 #else
   vec value{};
-  for (int lane = first; lane < last; ++lane) value[lane] = from[lane];
+  for (int lane = 0; lane < lanes; ++lane)
+    if (bits >> lane & 1) value[lane] = from[lane];
   return value;
 #endif
+}
+
+OPENWORK_INLINE uint32_t lane_bits(int first, int last) { return (1u << last) - (1u << first); }
+
+// Lanes [first, last) from memory, zero elsewhere.
+OPENWORK_INLINE vec load_part(const float* from, int first, int last) {
+  return load_masked(from, lane_bits(first, last));
 }
 
 OPENWORK_INLINE vec load_lanes(const float* from, int first, int last) {
