@@ -1,6 +1,7 @@
 """`compact`: outputs stay, dead channels go, and what cannot go is left alone."""
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -252,6 +253,14 @@ def test_patterns_of_sparse_layers_shrink(constant: float) -> None:
     assert _same(model, small)
 
 
+@pytest.fixture
+def unwritten_memory_is_nan() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True)  # torch fills what it allocates in this mode
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("unwritten_memory_is_nan")
 def test_a_compacted_model_is_saved_and_built_again(tmp_path: Path) -> None:
     model = _plain()
     sparsify_(model, Plan({"3": {"pattern": "random", "density": 0.5}}))

@@ -102,12 +102,13 @@ def _groups_attribute(module: nn.Module) -> str:
 def _reshape(module: nn.Module, name: str, shape: list[int]) -> None:
     held = module._parameters.get(name, module._buffers.get(name))
     if held is not None:
-        held.data = held.new_empty(shape)
+        # Zeros, because a layer is checked for NaN before it becomes sparse.
+        held.data = held.new_zeros(shape)
         return
     if name not in module._parameters:
         raise ArgumentError(f"a {type(module).__name__} of the model has no {name!r}")
     other = next(module.parameters(recurse=False))
-    module.register_parameter(name, nn.Parameter(other.new_empty(shape)))
+    module.register_parameter(name, nn.Parameter(other.new_zeros(shape)))
 
 
 def _count(module: nn.Module) -> None:
