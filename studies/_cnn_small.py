@@ -40,7 +40,7 @@ class Scale:
 
 
 SCALES = {
-    "cpu": Scale(0.25, 4000, 1000, 2000, 12, 2, 16, batch_size=64, lr=2e-3),
+    "cpu": Scale(0.25, 4000, 1000, 4000, 12, 2, 100, batch_size=64, lr=2e-3),
     "paper": Scale(1.0, 40_000, 10_000, 10_000, 60, 20, 200),
 }
 
@@ -50,10 +50,12 @@ class Experiment:
 
     Args:
         asked: the options of the study.
+        seed: of the network, of its batches and of the masks.
         changes: to the scale.
     """
 
-    def __init__(self, asked: Options, **changes: int) -> None:
+    def __init__(self, asked: Options, *, seed: int = 0, **changes: int) -> None:
+        self.seed = seed
         self.scale = scale = dataclasses.replace(SCALES[asked.scale], **changes)
         whole = asked.data("cifar10")
         held = ow.prune.hold_out(whole)
@@ -64,7 +66,7 @@ class Experiment:
         # Masks are judged on what was held out; errors that are reported are on the test split.
         self.judge = ow.prune.error_on(held)
         self.test_error = ow.prune.error_on(self.data)
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         self.network = ow.models.build("cnn_small", depth_multiplier=scale.depth_multiplier)
         history(self.network, self.data, self._recipe(scale.epochs, 0))
 
@@ -76,7 +78,7 @@ class Experiment:
             optimizer="adam",
             lr=scale.lr,
             flip=True,
-            seed=seed,
+            seed=1000 * self.seed + seed,
         )
 
     def copy(self) -> nn.Module:
@@ -98,6 +100,7 @@ class Experiment:
             ratio=stage.ratio,
             candidates=self.scale.candidates,
             layers=CONVOLUTIONS,
+            seed=self.seed,
             log=log,
             progress=False,
         )
