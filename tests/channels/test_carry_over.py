@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from openwork.channels import compact
-from openwork.errors import VerificationError
+from openwork.errors import ArgumentError, VerificationError
 from openwork.nn import Plan, sparsify_
 
 EXAMPLE = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -109,3 +109,50 @@ def test_an_average_is_cut_along(wrapped: bool) -> None:
     }
     if wrapped:
         average.update_parameters(small)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_an_average_that_would_cut_the_model_is_refused(wrapped: bool) -> None:
+    model = _model(sparse=False)
+    ema = model
+    if wrapped:
+        ema = copy.deepcopy(model)
+        ema[1] = model[1]
+    with pytest.raises(ArgumentError, match="`ema` shares tensors"):
+        compact(model, EXAMPLE, ema=ema)
+    assert model[0].out_channels == 8
+
+
+def test_a_failure_leaves_the_average_alone() -> None:
+    def evaluate(_: nn.Module) -> float:
+        raise KeyError("labels")
+
+    model = _model(sparse=False)
+    ema = copy.deepcopy(model)
+    with pytest.raises(KeyError, match="labels"):
+        compact(model, EXAMPLE, ema=ema, evaluate=evaluate)
+    assert ema[0].weight.shape == model[0].weight.shape
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (torch.optim.LBFGS, "LBFGS, which holds the parameters a second time, in `_params`"),
+        (torch.optim.Adafactor, "Adafactor, whose 'row_var' has not the shape"),
+    ],
+)
+def test_an_optimiser_that_cannot_be_cut_is_refused(kind: type, message: str) -> None:
+    model = _model(sparse=False)
+    optimizer = kind(model.parameters(), lr=0.01)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(EXAMPLE), torch.tensor([0, 1, 2, 3]))
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    held = list(model.parameters())
+    with pytest.raises(ArgumentError, match=message):
+        compact(model, EXAMPLE, optimizer=optimizer)
+    assert [p for group in optimizer.param_groups for p in group["params"]] == held

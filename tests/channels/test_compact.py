@@ -416,16 +416,62 @@ def test_what_cannot_be_proven_is_refused() -> None:
         compact(Restless(), EXAMPLE)
 
 
-def test_bad_arguments_are_refused() -> None:
-    model = _plain()
-    with pytest.raises(ArgumentError, match="`round_to`=0"):
-        compact(model, EXAMPLE, round_to=0)
-    with pytest.raises(ArgumentError, match="`gamma_below`=0"):
-        compact(model, EXAMPLE, gamma_below=0)
-    with pytest.raises(ArgumentError, match="`optimizer` holds 2 parameters"):
-        compact(model, EXAMPLE, optimizer=torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1))
-    with pytest.raises(ArgumentError, match="`ema` is a Linear"):
-        compact(model, EXAMPLE, ema=nn.Linear(2, 2))
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"round_to": 0}, "`round_to`=0"),
+        ({"gamma_below": 0}, "`gamma_below`=0"),
+        ({"gamma_below": "a"}, "`gamma_below`='a'"),
+        ({"tolerance": float("nan")}, "`tolerance`=nan"),
+        ({"tolerance": -1}, "`tolerance`=-1"),
+        ({"tolerance": "a"}, "`tolerance`='a'"),
+        ({"model": None}, "`model` is a NoneType"),
+        ({"model": F.relu}, "`model` is a function"),
+        ({"example": None}, "`example` is a NoneType"),
+        ({"example": 3}, "`example` is a int"),
+        ({"inputs": None}, "`inputs` is a NoneType"),
+        ({"inputs": EXAMPLE}, "`inputs` is a Tensor.* list"),
+        ({"inputs": [EXAMPLE, 1]}, r"`inputs\[1\]` is a int"),
+        ({"inputs": ["a"]}, r"`inputs\[0\]` holds a str"),
+        ({"inputs": [EXAMPLE, (EXAMPLE, torch.ones(2))]}, r"`inputs\[1\]` .*TypeError"),
+        ({"inputs": [EXAMPLE.double()]}, r"`inputs\[0\]` .*float64.*RuntimeError"),
+        ({"optimizer": "adam"}, "`optimizer`='adam'"),
+        ({"optimizer": torch.optim.SGD(nn.Linear(2, 2).parameters())}, "holds 2 parameters"),
+        ({"ema": 1}, "`ema` is a int"),
+        ({"ema": nn.Linear(2, 2)}, "`ema` is a Linear"),
+        ({"evaluate": lambda model: None}, "`evaluate` gives None"),
+    ],
+)
+def test_bad_arguments_are_refused(changed: dict, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        compact(**{"model": _plain(), "example": EXAMPLE, **changed})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_model_of_another_precision_is_told_to_convert(dtype: torch.dtype) -> None:
+    with pytest.raises(CaptureError, match=f"parameters are {dtype}.*float\\(\\)"):
+        compact(_plain().to(dtype), EXAMPLE)
+
+
+def test_the_default_precision_changes_no_comparison() -> None:
+    model = _plain()[:7]
+    expected = [case.what for case in compact(model, EXAMPLE)[1].cases]
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = [case.what for case in compact(model, EXAMPLE)[1].cases]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found == expected
+
+
+def test_channels_stay_last_in_memory() -> None:
+    model = _plain().to(memory_format=torch.channels_last)
+    _kill(model[1], [0, 1, 2], shift=0.5)
+    _kill(model[4], [0])
+    small, _ = compact(model, EXAMPLE)
+    assert small[3].weight.shape == (5, 6, 3, 3)
+    for layer in (small[0], small[3], small[6]):
+        assert layer.weight.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")

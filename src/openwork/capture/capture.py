@@ -68,10 +68,19 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor]) -> Captured:
                 program = _exported(model, tuple(t.clone() for t in example), None)
             except Exception as error:
                 raise CaptureError(
-                    f"torch.export cannot capture {type(model).__name__}: {error}\n{_WAY_OUT}"
+                    f"torch.export cannot capture {type(model).__name__}: {error}\n"
+                    f"{_way_out(model)}"
                 ) from error
     _refuse_changing_buffers(model, program)
     return Captured(program, batch, _constants(program), images, why)
+
+
+def _way_out(model: nn.Module) -> str:
+    floats = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    others = ", ".join(sorted(str(dtype) for dtype in floats - {torch.float32}))
+    if others:
+        return f"Its parameters are {others}, the example float32: convert it with .float()."
+    return _WAY_OUT
 
 
 def _first_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils import _pytree
 
 from openwork.channels.surgery import Cuts, Take
 from openwork.errors import ArgumentError
@@ -12,11 +13,17 @@ Optimizer = torch.optim.Optimizer
 
 
 def check_optimizer(model: nn.Module, optimizer: Optimizer) -> None:
-    """Refuse an optimiser that holds parameters of something else.
+    """Refuse an optimiser that cannot be made to train a smaller network.
 
     Raises:
-        ArgumentError: it does.
+        ArgumentError: it holds parameters of something else, keeps them elsewhere than in its
+            groups (LBFGS), or remembers tensors of other shapes (Adafactor).
     """
+    if not isinstance(optimizer, Optimizer):
+        raise ArgumentError(
+            f"`optimizer`={optimizer!r} must be a torch.optim.Optimizer, the one that "
+            "trains `model`"
+        )
     own = {id(parameter) for parameter in model.parameters()}
     foreign = sum(id(p) not in own for group in optimizer.param_groups for p in group["params"])
     if foreign:
@@ -24,6 +31,21 @@ def check_optimizer(model: nn.Module, optimizer: Optimizer) -> None:
             f"`optimizer` holds {foreign} parameters that are not of `model`; pass the optimiser "
             "that trains it"
         )
+    kind = type(optimizer).__name__
+    way_out = "compact without `optimizer`, then build a new one for the copy"
+    for name, value in vars(optimizer).items():
+        if name not in ("param_groups", "state") and _holds(value, own):
+            raise ArgumentError(
+                f"`optimizer` is {kind}, which holds the parameters a second time, in `{name}`, "
+                f"and would go on training `model`; {way_out}"
+            )
+    for parameter, held in optimizer.state.items():
+        for name, value in held.items():
+            if not _can_be_cut(value, parameter):
+                raise ArgumentError(
+                    f"`optimizer` is {kind}, whose {name!r} has not the shape of the parameter "
+                    f"{tuple(parameter.shape)} it belongs to and cannot be cut; {way_out}"
+                )
 
 
 def carry_over_(optimizer: Optimizer, model: nn.Module, small: nn.Module, cuts: Cuts) -> None:
@@ -55,6 +77,16 @@ def carry_over_(optimizer: Optimizer, model: nn.Module, small: nn.Module, cuts: 
         group["params"] = kept
     optimizer.state.clear()
     optimizer.state.update(state)
+
+
+def _holds(value: Any, own: set[int]) -> bool:
+    return any(id(leaf) in own for leaf in _pytree.tree_leaves(value))
+
+
+def _can_be_cut(held: Any, parameter: torch.Tensor) -> bool:
+    if isinstance(held, torch.Tensor):
+        return held.numel() == 1 or held.shape == parameter.shape
+    return not any(isinstance(leaf, torch.Tensor) for leaf in _pytree.tree_leaves(held))
 
 
 def _cut(held: Any, old: torch.Tensor, take: Take | None) -> Any:

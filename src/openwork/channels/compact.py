@@ -2,13 +2,16 @@
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from openwork.channels._checks import check_model, check_threshold
 from openwork.channels.carry_over import carry_over_, check_optimizer
-from openwork.channels.masks import make_masks_permanent_, replica, zero_small_scales_
+from openwork.channels.copies import park_watchers_, replica, unpark_watchers_
+from openwork.channels.masks import make_masks_permanent_, zero_small_scales_
 from openwork.channels.proof import Inputs, apart, compare, outputs
 from openwork.channels.report import Proof, prove, with_scores
 from openwork.channels.rewrite import Rewrite, rewrite
@@ -38,6 +41,8 @@ def compact(
     norm's scale is zero, its weights are. Constants go into the next bias, or, where zero padding
     would show, into one constant channel that stays, so the copy is exact at any input size.
     Operators that are not understood keep what they read. Activations are taken to be finite.
+    Forward hooks of `model` that change what it computes are captured with it. Those that only
+    look on run once, on `example`; they are left out of the proof, and the copy has them again.
 
     Args:
         model: any module that torch.export captures, float32; it is not changed. Masks of
@@ -46,8 +51,8 @@ def compact(
         inputs: more of them, over which outputs are compared too.
         optimizer: of `model`. In the end it holds the copy's parameters, with what it remembers
             of numbers that stay.
-        ema: a model of the same kind with averaged weights, cut like the copy, in place;
-            `proof.ema` says how far that changes its outputs.
+        ema: a model of the same kind with averaged weights, cut like the copy, in place, once
+            all else has worked; `proof.ema` says how far that changes its outputs.
         round_to: keep some dead channels so that counts are multiples of it; default None.
         gamma_below: also take channels for constant whose batch norm has a scale smaller than
             this in size. That changes outputs, and `proof.change` says how far. Default None.
@@ -62,13 +67,17 @@ def compact(
     Raises:
         CaptureError: torch cannot capture the network.
         VerificationError: the network gives other outputs once channels are taken out.
-        ArgumentError: an example that is no float32 batch on the CPU, a bad `round_to` or
-            `gamma_below`, or an optimiser or average of another model.
+        ArgumentError: an example that is no float32 batch on the CPU, `inputs` that `model` does
+            not take, a bad `round_to`, `gamma_below` or `tolerance`, a model that cannot be
+            copied, an optimiser of another model or one that cannot be cut (LBFGS, Adafactor), an
+            average of another model or one that shares tensors with it.
     """
-    given = _tensors(example)
-    more = [_tensors(other) for other in inputs]
-    _check(model, optimizer, ema, round_to, gamma_below)
-    original = make_masks_permanent_(replica(model).cpu()).eval()
+    given = _tensors(example, "example")
+    more = _more(inputs)
+    _check(model, round_to, gamma_below, tolerance)
+    _check_companions(model, optimizer, ema)
+    original = _working_copy(model, given)
+    _check_runs(original, more)
     reference = original
     if gamma_below is not None:
         reference = zero_small_scales_(copy.deepcopy(original), gamma_below)
@@ -78,41 +87,114 @@ def compact(
         cases = compare(original, found.small, given, more, float("inf"))
         change = max(case.relative for case in cases)
     if ema is not None:
-        average = _cut_average_(ema, found, given)
+        average = _change_of_average(_averaged(ema), found, given)
     proof = prove(reference, found, given, change, average)
     small = _as_before(found.small, model)
     if evaluate is not None:
         with evaluation(model, small):
-            proof = with_scores(proof, float(evaluate(model)), float(evaluate(small)))
+            proof = with_scores(proof, _score(evaluate, model), _score(evaluate, small))
+    # In place, so after all that can fail.
+    if ema is not None:
+        _cut_average_(make_masks_permanent_(_averaged(ema)), found)
     if optimizer is not None:
         carry_over_(optimizer, model, small, found.cuts)
     return small, proof
 
 
-def _tensors(example: Example) -> Inputs:
-    return (example,) if isinstance(example, torch.Tensor) else tuple(example)
+def _tensors(example: Any, argument: str) -> Inputs:
+    tensors = (example,) if isinstance(example, torch.Tensor) else example
+    if not isinstance(tensors, Sequence):
+        raise ArgumentError(
+            f"`{argument}` is a {type(example).__name__}, but must be a tensor or a sequence of "
+            "tensors"
+        )
+    for index, tensor in enumerate(tensors):
+        if not isinstance(tensor, torch.Tensor):
+            raise ArgumentError(
+                f"`{argument}` holds a {type(tensor).__name__} at place {index}, but must be a "
+                "tensor or a sequence of tensors"
+            )
+    return tuple(tensors)
+
+
+def _more(inputs: Any) -> list[Inputs]:
+    if isinstance(inputs, torch.Tensor) or not isinstance(inputs, Iterable):
+        raise ArgumentError(
+            f"`inputs` is a {type(inputs).__name__}, but must hold batches such as `example`; put "
+            "a single one into a list"
+        )
+    return [_tensors(other, f"inputs[{index}]") for index, other in enumerate(inputs)]
 
 
 def _check(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer | None,
-    ema: nn.Module | None,
-    round_to: int | None,
-    gamma_below: float | None,
+    model: nn.Module, round_to: int | None, gamma_below: float | None, tolerance: float
 ) -> None:
+    check_model(model)
     if round_to is not None:
         check_count("round_to", round_to)
-    if gamma_below is not None and not 0 < gamma_below < float("inf"):
-        raise ArgumentError(f"`gamma_below`={gamma_below!r} must be a number above 0, such as 1e-3")
+    if gamma_below is not None:
+        check_threshold("gamma_below", gamma_below)
+        if gamma_below == 0:
+            raise ArgumentError(f"`gamma_below`={gamma_below!r} must be above 0, such as 1e-3")
+    if tolerance != float("inf"):
+        check_threshold("tolerance", tolerance)
+
+
+def _check_companions(
+    model: nn.Module, optimizer: torch.optim.Optimizer | None, ema: nn.Module | None
+) -> None:
     if optimizer is not None:
         check_optimizer(model, optimizer)
-    if ema is not None:
-        own, other = _shapes(model), _shapes(_averaged(ema))
-        if own != other:
+    if ema is None:
+        return
+    check_model(ema, "ema")
+    average = _averaged(ema)
+    if _shapes(model) != _shapes(average):
+        raise ArgumentError(
+            f"`ema` is a {type(ema).__name__} with other parameters than `model`; pass an "
+            "average of this model"
+        )
+    if average is model or _memory(model) & _memory(average):
+        raise ArgumentError(
+            "`ema` shares tensors with `model`, and cutting it in place would cut `model`; pass "
+            "a model with copies of its own (copy.deepcopy)"
+        )
+
+
+def _check_runs(model: nn.Module, more: Sequence[Inputs]) -> None:
+    for index, inputs in enumerate(more):
+        try:
+            with evaluation(model), torch.no_grad():
+                model(*(tensor.clone() for tensor in inputs))
+        except Exception as error:
+            # Any kind: it is the model's own code that raises.
+            shapes = ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in inputs)
             raise ArgumentError(
-                f"`ema` is a {type(ema).__name__} with other parameters than `model`; pass an "
-                "average of this model"
-            )
+                f"`inputs[{index}]` ({shapes}) is not what `model` takes "
+                f"({type(error).__name__}: {error}); give batches such as `example`"
+            ) from error
+
+
+def _memory(model: nn.Module) -> set[int]:
+    held = [*model.parameters(), *model.buffers()]
+    return {t.untyped_storage().data_ptr() for t in held if t.numel()}
+
+
+def _working_copy(model: nn.Module, given: Inputs) -> nn.Module:
+    """A copy on the CPU, in evaluation mode, without masks and hooks that only look on."""
+    working = make_masks_permanent_(replica(model).cpu()).eval()
+    park_watchers_(working, given)
+    return working
+
+
+def _score(evaluate: Callable[[nn.Module], float], model: nn.Module) -> float:
+    score = evaluate(model)
+    try:
+        return float(score)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentError(
+            f"`evaluate` gives {score!r}, but must give a number for a model"
+        ) from error
 
 
 def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -123,17 +205,20 @@ def _averaged(ema: nn.Module) -> nn.Module:
     return ema.module if isinstance(ema, AveragedModel) else ema
 
 
-def _cut_average_(ema: nn.Module, found: Rewrite, given: Inputs) -> float:
-    """Cut the averaged model in place; how far its outputs change, relative to the largest."""
-    average = make_masks_permanent_(_averaged(ema))
+def _change_of_average(average: nn.Module, found: Rewrite, given: Inputs) -> float:
+    """How far the averaged model's outputs will change, relative to the largest."""
+    trial = _working_copy(average, given)
+    before = outputs(trial, given)
+    _cut_average_(trial, found)
+    return apart(before or [], outputs(trial, given))[1]
+
+
+def _cut_average_(average: nn.Module, found: Rewrite) -> None:
     device = _device(average)
     average.cpu()
-    before = outputs(average, given)
     found.put_zeros_(average)
     cut_(average, found.analysis, found.selection)
-    change = apart(before or [], outputs(average, given))[1]
     average.to(device)
-    return change
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -142,7 +227,8 @@ def _device(model: nn.Module) -> torch.device:
 
 
 def _as_before(small: nn.Module, model: nn.Module) -> nn.Module:
-    """On the device of `model`, each module in its mode."""
+    """On the device of `model`, each module in its mode and with all its hooks."""
+    unpark_watchers_(small)
     modes = {name: module.training for name, module in model.named_modules()}
     for name, module in small.named_modules():
         module.training = modes.get(name, model.training)

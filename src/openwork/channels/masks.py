@@ -1,17 +1,7 @@
 """Channels that others marked as dead: pruning masks, and batch norms with tiny scales."""
 
-import copy
-
-import torch
 from torch import nn
 from torch.nn.utils import prune
-
-
-def replica(model: nn.Module) -> nn.Module:
-    """A deep copy, of models too that hold masked weights, which torch refuses to copy."""
-    held = [value for module in model.modules() for value in module.__dict__.values()]
-    computed = [t for t in held if isinstance(t, torch.Tensor) and not t.is_leaf]
-    return copy.deepcopy(model, {id(tensor): tensor.detach().clone() for tensor in computed})
 
 
 def make_masks_permanent_(model: nn.Module) -> nn.Module:

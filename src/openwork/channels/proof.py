@@ -73,13 +73,18 @@ def _cases(example: Inputs, others: Iterable[Inputs]) -> Iterator[tuple[str, Inp
     yield "given", example
     for inputs in others:
         yield "given", inputs
-    yield "random", tuple(torch.randn(t.shape, generator=draw) for t in example)
+    yield "random", tuple(torch.randn(t.shape, generator=draw, dtype=t.dtype) for t in example)
     yield "another batch size", tuple(torch.cat([t.flip(0), t[:1]]) for t in example)
     if all(tensor.dim() == 4 for tensor in example):
         for more in ((32, 32), (-16, 0), (0, 64)):
             sizes = [(*t.shape[:2], t.shape[2] + more[0], t.shape[3] + more[1]) for t in example]
             if all(min(size) > 0 for size in sizes):
-                yield "another size", tuple(torch.randn(size, generator=draw) for size in sizes)
+                yield (
+                    "another size",
+                    tuple(
+                        torch.randn(size, generator=draw, dtype=example[0].dtype) for size in sizes
+                    ),
+                )
 
 
 @torch.no_grad()

@@ -102,7 +102,7 @@ def _taking(weight: Weight, columns: np.ndarray, gone: np.ndarray) -> tuple[Take
         rows = np.flatnonzero(stays[0])
         axes = (columns, rows) if weight.transposed else (rows, columns)
         first, second = map(torch.from_numpy, axes)
-        return lambda t: t.index_select(0, first).index_select(1, second), 1
+        return lambda t: _laid_out_like(t, t.index_select(0, first).index_select(1, second)), 1
     width = len(weight.inside) // weight.groups
     kept = np.flatnonzero(stays.any(1))
     inside = columns.reshape(len(kept), -1)
@@ -112,7 +112,15 @@ def _taking(weight: Weight, columns: np.ndarray, gone: np.ndarray) -> tuple[Take
     else:
         flat = filters[:, :, None] * width + (inside % width)[:, None, :]
     places = torch.from_numpy(flat.reshape(-1, flat.shape[2]))
-    return lambda t: t.reshape(-1, *t.shape[2:])[places], len(kept)
+    return lambda t: _laid_out_like(t, t.reshape(-1, *t.shape[2:])[places]), len(kept)
+
+
+def _laid_out_like(whole: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
+    """`part`, with channels last in memory where `whole` has them so."""
+    form = {4: torch.channels_last, 5: torch.channels_last_3d}.get(whole.dim())
+    if form is None or whole.is_contiguous() or not whole.is_contiguous(memory_format=form):
+        return part
+    return part.contiguous(memory_format=form)
 
 
 def _cut_weight(

@@ -1,0 +1,21 @@
+"""The rules that arguments of more than one function of this room obey."""
+
+import math
+from typing import Any
+
+from torch import nn
+
+from openwork.errors import ArgumentError
+
+
+def check_model(model: Any, argument: str = "model") -> None:
+    if not isinstance(model, nn.Module):
+        raise ArgumentError(
+            f"`{argument}` is a {type(model).__name__}, but must be a torch.nn.Module"
+        )
+
+
+def check_threshold(argument: str, value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0:
+        raise ArgumentError(f"`{argument}`={value!r} must be a number of at least 0, such as 1e-3")
