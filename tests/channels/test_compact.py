@@ -464,6 +464,15 @@ def test_the_default_precision_changes_no_comparison() -> None:
     assert found == expected
 
 
+def test_layers_that_are_not_understood_are_named() -> None:
+    model = nn.Sequential(nn.Conv1d(3, 8, 3), nn.BatchNorm1d(8), nn.ReLU(), nn.Conv1d(8, 4, 1))
+    nn.init.zeros_(model[1].weight[:3])
+    _, proof = compact(model, torch.rand(2, 3, 9))
+    assert "Conv1d stay as they are" in str(proof)
+    assert "0 -> 0, counted in Conv2d and Linear only" in str(proof)
+    assert "stay as they are" not in str(compact(_plain(), EXAMPLE)[1])
+
+
 def test_channels_stay_last_in_memory() -> None:
     model = _plain().to(memory_format=torch.channels_last)
     _kill(model[1], [0, 1, 2], shift=0.5)

@@ -19,7 +19,8 @@ class Proof:
         cases: every comparison of outputs.
         layers: one row a layer: channels before and after, and how many went for what reason.
         parameters: before and after.
-        macs: multiply-adds of one image, before and after; None for networks of several inputs.
+        macs: multiply-adds of one image in two-dimensional convolutions and linear layers, before
+            and after; None for networks of several inputs.
         training: how a forward pass in training mode went, in words.
         kept: dead channels that stay, because code takes their number for fixed or a count would
             not divide.
@@ -79,7 +80,8 @@ def prove(
     )
     proof = Proof(found.cases, _table(found), parameters, macs, found.training, kept,
         found.branches, change, ema)  # fmt: skip
-    return replace(proof, layers=replace(proof.layers, notes=tuple(_notes(proof))))
+    notes = (*_notes(proof), *_left(found))
+    return replace(proof, layers=replace(proof.layers, notes=notes))
 
 
 def with_scores(proof: Proof, before: float, after: float) -> Proof:
@@ -126,7 +128,8 @@ def _notes(proof: Proof) -> Iterator[str]:
     yield f"parameters: {before:,} -> {after:,} ({after / max(before, 1):.1%})"
     if proof.macs is not None:
         before, after = proof.macs
-        yield f"multiply-adds of one image: {before:,} -> {after:,} ({after / max(before, 1):.1%})"
+        share = f" ({after / before:.1%})" if before else ", counted in Conv2d and Linear only"
+        yield f"multiply-adds of one image: {before:,} -> {after:,}{share}"
     if proof.branches:
         yield f"wholly dead, plain zeros now: {', '.join(proof.branches)}"
     if proof.kept:
@@ -143,3 +146,16 @@ def _notes(proof: Proof) -> Iterator[str]:
         yield f"scales taken for zero change outputs by {proof.change:.1e} of the largest"
     if proof.ema is not None:
         yield f"outputs of the averaged model change by {proof.ema:.1e} of the largest"
+
+
+def _left(found: Rewrite) -> Iterator[str]:
+    """Of kinds of convolutions none of which is understood."""
+    convolutions = {
+        f"{name}.weight" if name else "weight": type(module).__name__
+        for name, module in found.small.named_modules()
+        if isinstance(module, nn.modules.conv._ConvNd)
+    }
+    known = {kind for name, kind in convolutions.items() if name in found.analysis.weights}
+    left = sorted(set(convolutions.values()) - known)
+    if left:
+        yield f"{', '.join(left)} stay as they are: their channels are not followed"
