@@ -41,6 +41,22 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str], argument: str) -> Iterator[None]:
+    """Say of an `OSError` in the body that `path` could not be written.
+
+    Raises:
+        OpenworkError: there was one; `argument` is named.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OpenworkError(
+            f"`{argument}`={str(path)!r} could not be written ({error.strerror or error}); an "
+            "earlier file there is unharmed. Free some space or choose another file"
+        ) from error
+
+
 def writable_folder(path: str | os.PathLike[str], argument: str) -> Path:
     """Make the folder `path` if need be, and prove that files can be written there.
 

@@ -1,6 +1,8 @@
 """`observe`: dead and selective channels, however activations are applied."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +12,9 @@ from torch import nn
 from openwork.channels import SparsityHistory, observe
 from openwork.channels.advice import advice
 from openwork.channels.tally import Tally
-from openwork.errors import ArgumentError
+from openwork.channels.watch import Watch
+from openwork.errors import ArgumentError, OpenworkError
+from openwork.nn import Plan, sparsify_
 
 
 class Mixed(nn.Module):
@@ -104,18 +108,131 @@ def test_the_report_is_printed_and_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "o.png").read_bytes().startswith(b"\x89PNG")
 
 
+IMAGES = torch.rand(3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
 @pytest.mark.parametrize(
-    ("batches", "model", "message"),
+    ("batches", "message"),
     [
-        ([], _model(), "`batches` is empty"),
-        ([torch.rand(1, 2, 4, 4)], nn.Conv2d(2, 2, 1), "nothing to observe"),
-        ([{"x": 1}], _model(), "holds a dict"),
+        ([], "`batches` is empty"),
+        ([IMAGES[:0]], "`batches` is empty: it holds no images"),
+        (None, "`batches` is a NoneType"),
+        (IMAGES, r"`batches` is one tensor \(3, 2, 4, 4\).*\[images\]"),
+        ([{"x": 1}], "holds a dict"),
+        ([torch.tensor(1.0)], "holds a Tensor"),
+        ([IMAGES, IMAGES * float("nan")], "'bn1' gives NaN or infinite"),
+        ([IMAGES, IMAGES * float("inf")], "'bn1' gives NaN or infinite"),
+        (list(IMAGES), "'conv1' is given one image without a batch axis"),
     ],
-    ids=["empty", "no layers", "no tensors"],
 )
-def test_bad_batches_are_refused(batches: list, model: nn.Module, message: str) -> None:
+def test_bad_batches_are_refused(batches: Any, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
-        observe(model, batches)
+        observe(_model(), batches)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"model": None}, "`model` is a NoneType"),
+        ({"model": nn.Conv2d(2, 2, 1)}, r"`model` \(Conv2d\) has neither .*nothing to observe"),
+        ({"gamma_below": float("nan")}, "`gamma_below`=nan"),
+        ({"activation_below": "a"}, "`activation_below`='a'"),
+        ({"selective_below": -1}, "`selective_below`=-1"),
+        ({"optimizer": "adam"}, "`optimizer`='adam'"),
+        ({"batch_size": 0}, "`batch_size`=0"),
+    ],
+)
+def test_bad_arguments_are_refused(changed: dict, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        observe(**{"model": _model(), "batches": [IMAGES], **changed})
+
+
+def test_batches_of_no_images_are_passed_over() -> None:
+    assert observe(_model(), [IMAGES, IMAGES[:0]]).images == 3
+
+
+class Applied(nn.Module):
+    """A layer whose first channel gives nothing, and what is done to it."""
+
+    def __init__(self, layer: nn.Module, after: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.layer, self.after = layer, after
+        nn.init.constant_(layer.weight, 0.5)
+        nn.init.zeros_(layer.weight[:1])
+        nn.init.zeros_(layer.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.after(self.layer(x))
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        *(F.selu, F.celu, F.hardshrink, F.softsign, torch.tanh, nn.Threshold(0, 0)),
+        lambda x: x.clamp(min=0),
+        lambda x: torch.clamp_min(x, 0),
+        lambda x: x.clip_(0, 6),
+        lambda x: torch.maximum(x, torch.zeros(1)),
+        lambda x: torch.max(torch.zeros(()), x),
+        lambda x: torch.relu(input=x),
+        nn.Sequential(nn.MaxPool2d(2), nn.ReLU()),
+        nn.Sequential(nn.Dropout(), nn.AdaptiveAvgPool2d(1), nn.Dropout2d(), nn.ReLU(inplace=True)),
+    ],
+)
+def test_activations_are_known_behind_pooling_too(after: Any) -> None:
+    (layer,) = observe(Applied(nn.Conv2d(2, 3, 1), after), [IMAGES]).layers
+    assert layer.by_activation.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "after", [lambda x: torch.maximum(x, x.flip(1)), lambda x: F.glu(x, 1), lambda x: x.amax(1)]
+)
+def test_what_mixes_channels_is_no_activation(after: Any) -> None:
+    with pytest.raises(ArgumentError, match="nothing to observe"):
+        observe(Applied(nn.Conv2d(2, 4, 1), after), [IMAGES])
+
+
+def test_a_layer_counts_once_whatever_its_pooled_output_meets() -> None:
+    model = Applied(nn.Conv2d(2, 3, 1), lambda x: F.relu(F.max_pool2d(x, 2)).sum() + F.relu(x))
+    seen = []
+    with torch.no_grad(), Watch(model, lambda name, _: seen.append(name)) as watch:
+        model(IMAGES)
+        watch.flush()
+    assert seen == ["layer"]
+
+
+@pytest.mark.parametrize("lengths", [(7,), (5, 9)])
+def test_channels_of_linear_layers_come_last(lengths: tuple[int, ...]) -> None:
+    model = Applied(nn.Linear(6, 10), nn.GELU())
+    (layer,) = observe(model, [torch.rand(4, 5, n, 6) for n in lengths]).layers
+    assert layer.by_activation.tolist() == [True, *[False] * 9]
+
+
+def test_sparse_layers_are_layers() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3), nn.ReLU())
+    sparsify_(model, Plan({"*": {"pattern": "random", "density": 0.5}}))
+    assert [layer.name for layer in observe(model, [IMAGES]).layers] == ["0", "3"]
+
+
+class Unusual(nn.Module):
+    """A batch norm called twice, once by keyword, and a layer that gives a pair."""
+
+    class Pair(nn.Conv2d):
+        def forward(self, input: torch.Tensor) -> Any:
+            return super().forward(input), 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair, self.norm = self.Pair(2, 2, 1), nn.BatchNorm2d(2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.norm(input=F.relu(self.norm(self.pair(x)[0]))))
+
+
+def test_calls_are_not_images() -> None:
+    report = observe(Unusual(), [IMAGES])
+    assert report.images == 3
+    assert [layer.name for layer in report.layers] == ["norm"]
 
 
 @pytest.mark.parametrize(
@@ -166,3 +283,15 @@ def test_history_goes_on_from_its_file(tmp_path: Path) -> None:
     path.write_text("epoch,loss\n1,2\n")
     with pytest.raises(ArgumentError, match="is no history of sparsity"):
         SparsityHistory(path=path)
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "h"
+    with pytest.raises(OpenworkError, match=r"`path`=.*could not be written"):
+        SparsityHistory(path=path)(_model())
+    with pytest.raises(OpenworkError, match=r"`path`=.*could not be written"):
+        observe(_model(), [IMAGES]).picture(path)
+    with pytest.raises(ArgumentError, match="is no history of sparsity"):
+        SparsityHistory(path=tmp_path)
+    with pytest.raises(ArgumentError, match="`gamma_below`='a'"):
+        SparsityHistory("a")  # type: ignore[arg-type]

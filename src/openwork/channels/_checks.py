@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import torch
 from torch import nn
 
 from openwork.errors import ArgumentError
@@ -19,3 +20,11 @@ def check_threshold(argument: str, value: Any) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value < 0:
         raise ArgumentError(f"`{argument}`={value!r} must be a number of at least 0, such as 1e-3")
+
+
+def check_optimizer_kind(optimizer: Any) -> None:
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise ArgumentError(
+            f"`optimizer`={optimizer!r} must be a torch.optim.Optimizer, the one that trains or "
+            "trained `model`"
+        )

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree
 
+from openwork.channels._checks import check_optimizer_kind
 from openwork.channels.surgery import Cuts, Take
 from openwork.errors import ArgumentError
 
@@ -19,11 +20,7 @@ def check_optimizer(model: nn.Module, optimizer: Optimizer) -> None:
         ArgumentError: it holds parameters of something else, keeps them elsewhere than in its
             groups (LBFGS), or remembers tensors of other shapes (Adafactor).
     """
-    if not isinstance(optimizer, Optimizer):
-        raise ArgumentError(
-            f"`optimizer`={optimizer!r} must be a torch.optim.Optimizer, the one that "
-            "trains `model`"
-        )
+    check_optimizer_kind(optimizer)
     own = {id(parameter) for parameter in model.parameters()}
     foreign = sum(id(p) not in own for group in optimizer.param_groups for p in group["params"])
     if foreign:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from openwork._files import atomic_path
+from openwork._files import atomic_path, writing
 from openwork.channels.advice import advice
 from openwork.channels.tally import histogram
 from openwork.nn import LayerTable
@@ -116,11 +116,15 @@ class ChannelReport:
         return str(self.table())
 
     def picture(self, path: str | os.PathLike[str]) -> None:
-        """Write a picture (PNG) to `path`: dead shares by layer, and how universal channels are."""
+        """Write a picture (PNG) to `path`: dead shares by layer, and how universal channels are.
+
+        Raises:
+            OpenworkError: `path` cannot be written; an earlier file there is unharmed.
+        """
 
         from openwork.channels._picture import draw
 
-        with atomic_path(path) as temporary:
+        with writing(path, "path"), atomic_path(path) as temporary:
             draw(self.layers).savefig(temporary, format="png", dpi=110)
 
 

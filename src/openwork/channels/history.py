@@ -8,7 +8,8 @@ from pathlib import Path
 
 from torch import nn
 
-from openwork._files import write_text
+from openwork._files import write_text, writing
+from openwork.channels._checks import check_threshold
 from openwork.errors import ArgumentError
 from openwork.nn import LayerTable
 
@@ -47,12 +48,13 @@ class SparsityHistory:
         epochs: what was seen so far.
 
     Raises:
-        ArgumentError: `path` holds something else.
+        ArgumentError: `path` holds something else; `gamma_below` is no number of at least 0.
     """
 
     def __init__(
         self, gamma_below: float = 1e-3, path: str | os.PathLike[str] | None = None
     ) -> None:
+        check_threshold("gamma_below", gamma_below)
         self.gamma_below = gamma_below
         self._path = None if path is None else Path(path)
         self.epochs: list[EpochSparsity] = []
@@ -86,14 +88,19 @@ class SparsityHistory:
         )
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one row an epoch and layer: how many channels are dead, of how many."""
+        """Write one row an epoch and layer: how many channels are dead, of how many.
+
+        Raises:
+            OpenworkError: `path` cannot be written; an earlier file there is unharmed.
+        """
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(_COLUMNS)
         for row in self.epochs:
             for name, dead in row.dead.items():
                 writer.writerow([row.epoch, name, dead, row.channels[name]])
-        write_text(path, text.getvalue())
+        with writing(path, "path"):
+            write_text(path, text.getvalue())
 
 
 def _read(path: Path) -> list[EpochSparsity]:
@@ -104,7 +111,7 @@ def _read(path: Path) -> list[EpochSparsity]:
                 number, layer, dead, channels = (line[column] for column in _COLUMNS)
                 row = epochs.setdefault(int(number), EpochSparsity(int(number), {}, {}))
                 row.dead[layer], row.channels[layer] = int(dead), int(channels)
-    except (KeyError, ValueError, TypeError, csv.Error) as error:
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise ArgumentError(
             f"`path`={str(path)!r} is no history of sparsity ({error}); choose another file"
         ) from error

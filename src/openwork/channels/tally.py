@@ -21,11 +21,16 @@ class Tally:
         self._counts = torch.zeros(channels, _BINS + 1, dtype=torch.int64, device=device)
 
     def add(self, largest: torch.Tensor) -> None:
-        """Add images: (N, channels) of the largest |number| in each."""
+        """Add images: (N, channels) of the largest |number| in each, at least one image.
+
+        Where one is NaN, so is `self.largest`.
+        """
         self.images += len(largest)
         self.largest = torch.maximum(self.largest, largest.amax(0))
         # Bin 0 holds what is smaller than all others, zero above all.
-        places = (torch.log2(largest) - _LOWEST).mul(_STEPS).floor().clamp(-1, _BINS - 1) + 1
+        places = (torch.log2(largest.nan_to_num()) - _LOWEST).mul(_STEPS).floor().clamp(
+            -1, _BINS - 1
+        ) + 1
         self._counts.scatter_add_(1, places.t().long(), torch.ones_like(places.t()).long())
 
     def universality(self, threshold: float, dead: float) -> torch.Tensor:
