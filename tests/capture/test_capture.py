@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from openwork.capture import capture
+from openwork.capture import Batches, capture
 from openwork.errors import ArgumentError, CaptureError
 from openwork.nn._mode import evaluation
 
@@ -45,11 +45,11 @@ class FixedBatch(nn.Module):
 def test_the_batch_size_stays_free() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
     for batch in (1, 5):
-        assert capture(model, (torch.rand(batch, 3, 6, 6),)).batch is None
+        assert capture(model, (torch.rand(batch, 3, 6, 6),)).batches == Batches()
 
 
 def test_a_network_made_for_one_batch_size_keeps_it() -> None:
-    assert capture(FixedBatch(), (torch.rand(2, 4),)).batch == 2
+    assert capture(FixedBatch(), (torch.rand(2, 4),)).batches.only == 2
 
 
 def test_what_torch_cannot_capture_is_refused_with_its_reason() -> None:

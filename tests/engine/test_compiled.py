@@ -141,7 +141,7 @@ def test_several_inputs(build: Build) -> None:
     _same(model, compiled, torch.randn(4, 3, 6, 8), torch.randn(4, 3, 6, 8), torch.randn(4, 7))
     with pytest.raises(ArgumentError, match="takes 3 tensors, 1 were given"):
         compiled(torch.randn(2, 3, 6, 8))
-    with pytest.raises(ArgumentError, match=r"has shape \(3, 3, 6, 8\)"):
+    with pytest.raises(ArgumentError, match="`inputs_1` holds 3 images, but `inputs_0` holds 2"):
         compiled(torch.randn(2, 3, 6, 8), torch.randn(3, 3, 6, 8), torch.randn(2, 7))
 
 
@@ -153,13 +153,60 @@ def test_a_network_for_one_batch_size_refuses_others(build: Build) -> None:
         compiled(torch.randn(3, 3, 6, 8))
 
 
+USES_OF_THE_BATCH = {
+    "up to 5": lambda conv, x: conv(x) if x.shape[0] <= 5 else -conv(x),
+    "one apart": lambda conv, x: conv(x) if x.shape[0] == 1 else -conv(x),
+    "centred if several": lambda conv, x: x - x.mean(0) if x.shape[0] > 1 else x,
+    "squeezed": lambda conv, x: conv(x).mean((2, 3), keepdim=True).squeeze() * 2,
+    "even": lambda conv, x: conv(x) if x.shape[0] % 2 == 0 else -conv(x),
+    "pairs": lambda conv, x: conv(x).view(x.shape[0] // 2, 2, 4, 6, 8)[:, 0],
+    "all but six": lambda conv, x: conv(x) if x.shape[0] != 6 else -conv(x),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "images"),
+    # A single image cannot be half of a pair.
+    [
+        (name, images)
+        for name in USES_OF_THE_BATCH
+        for images in (1, 4)
+        if (name, images) != ("pairs", 1)
+    ],
+)
+def test_a_batch_gives_what_the_original_gives_or_is_refused(
+    name: str, images: int, build: Build
+) -> None:
+    model = Network(USES_OF_THE_BATCH[name])
+    compiled = build(model, torch.randn(images, 3, 6, 8))
+    taken = [batch for batch in (1, 2, 4, 5, 6, 7) if batch in compiled.batches]
+    assert images in taken
+    assert compiled.layers.notes
+    for batch in (1, 2, 4, 5, 6, 7):
+        input = torch.randn(batch, 3, 6, 8)
+        if batch in taken:
+            _same(model, compiled, input)
+        else:
+            with pytest.raises(ArgumentError, match="compile it with an example of this size"):
+                compiled(input)
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"), [("up to 5", "1 to 5"), ("one apart", "2 or more"), ("even", "any batch")]
+)
+def test_the_batches_that_it_takes_are_known(name: str, taken: str, build: Build) -> None:
+    compiled = build(Network(USES_OF_THE_BATCH[name]), torch.randn(4, 3, 6, 8))
+    assert str(compiled.batches) == taken
+    assert compiled.batch is None
+
+
 @pytest.mark.parametrize(
     ("input", "message"),
     [
         (torch.randn(2, 3, 8, 7), r"has shape \(2, 3, 8, 7\), but .* \(any batch, 3, 8, 6\)"),
         (torch.randn(3, 8, 6), "has shape"),
         (torch.tensor(1.0), "has shape"),
-        (torch.randn(0, 3, 8, 6), "has shape"),
+        (torch.randn(0, 3, 8, 6), "holds no images"),
         (torch.randn(2, 3, 8, 6).double(), "is torch.float64 on cpu"),
         (torch.randn(2, 3, 8, 6, device="meta"), "is torch.float32 on meta"),
         ([[1.0]], "is a list, not a tensor"),

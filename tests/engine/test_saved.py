@@ -14,7 +14,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import openwork as ow
+from openwork.capture import Batches
 from openwork.engine import CompiledModel, saved
+from openwork.engine.plain import Encoder
 from openwork.engine.tune import Tuner
 from openwork.errors import ArgumentError, CheckpointError
 from openwork.io import _container
@@ -64,6 +66,28 @@ def _same(one: CompiledModel, two: CompiledModel, *inputs: torch.Tensor) -> None
 @pytest.fixture
 def mixed(build: Build) -> CompiledModel:
     return build(_randomised(Mixed()), torch.randn(2, 3, 8, 8), KERNELS, 1e-4)
+
+
+class Even(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 1 if x.shape[0] % 2 == 0 and x.shape[0] <= 6 else x
+
+
+def test_the_batches_that_it_takes_are_kept(build: Build) -> None:
+    compiled = build(Even(), torch.randn(2, 3))
+    tensors, header = saved.describe(compiled)
+    assert saved.restore(tensors, header).batches == compiled.batches != Batches()
+    # Files of before there were bounds.
+    del header["batches"]
+    assert saved.restore(tensors, header).batches == Batches()
+    assert saved.restore(tensors, header | {"batch": 2}).batches == Batches.of(2)
+
+
+@pytest.mark.parametrize("batches", [(0, 1, ()), (2, 1, ()), (1, None, ("len(batch)",))], ids=str)
+def test_batches_of_no_sense_are_refused(batches: Any, build: Build) -> None:
+    tensors, header = saved.describe(build(Even(), torch.randn(2, 3)))
+    with pytest.raises(CheckpointError, match="damaged"):
+        saved.restore(tensors, header | {"batches": Encoder().encode(batches)})
 
 
 @pytest.mark.parametrize("kernels", [KERNELS, ("*-taps-*",), ("torch",)], ids="-".join)
@@ -324,7 +348,7 @@ def test_flipped_bytes_are_found(mixed: CompiledModel, tmp_path: Path) -> None:
 
 def test_a_file_without_its_network_is_refused(mixed: CompiledModel, tmp_path: Path) -> None:
     tensors, header = saved.describe(mixed)
-    for name in header:
+    for name in header.keys() - {"batches"}:
         rest = {key: item for key, item in header.items() if key != name}
         _container.write(tmp_path / "file", tensors, {"kind": "compiled", **rest})
         with pytest.raises(CheckpointError, match=name):

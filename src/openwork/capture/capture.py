@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 
+from openwork.capture.batches import Batches, batches_of
 from openwork.capture.mutation import mutations_are_harmless
 from openwork.errors import ArgumentError, CaptureError
 from openwork.nn._mode import evaluation
@@ -29,21 +30,28 @@ class Captured:
 
     Attributes:
         program: what torch exported, in evaluation mode.
-        batch: the only batch size that may be given; None for any.
+        batches: sizes that may be given. Whether one image may, torch does not say: if this
+            allows it and the example has more, it must be tried.
         constants: name of an exported node -> the parameter, buffer or constant that it stands for.
         images: batch size of the example.
-        fixed_because: torch's reason for a fixed batch size; empty if any may be given.
+        fixed_because: why there is one batch size only, or empty.
     """
 
     program: ExportedProgram
-    batch: int | None
+    batches: Batches
     constants: dict[str, Any]
     images: int
     fixed_because: str = ""
 
 
-def capture(model: nn.Module, example: Sequence[torch.Tensor]) -> Captured:
+def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: str = "") -> Captured:
     """Export `model` in evaluation mode, with a free batch size if the network allows it.
+
+    Args:
+        model: any module; it is not changed.
+        example: float32 tensors on the CPU, batches of one size.
+        fixed_because: why the batch size shall stay that of `example`; empty (default) if it
+            need not.
 
     Raises:
         CaptureError: torch cannot capture the network (its reason is in the message), or the
@@ -51,28 +59,42 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor]) -> Captured:
         ArgumentError: `example` is not made of float32 batches of one size on the CPU.
     """
     _check(example)
-    # torch takes a batch of one for a constant, and leaves marks on the tensors that it is given.
-    several = tuple(t.clone() if len(t) > 1 else torch.cat([t, t]) for t in example)
-    # By tensor, so that it does not matter how the network's arguments are named and nested.
-    shapes = ShapesCollection()
-    for tensor in several:
-        shapes[tensor] = {0: Dim.DYNAMIC}
-    images, batch, why = len(example[0]), None, ""
+    images = len(example[0])
     with evaluation(model), torch.no_grad(), _quiet():
-        try:
-            program = _exported(model, several, shapes)
-        except Exception as reason:
-            # torch raises many kinds here; all mean that this way in is closed.
-            batch, why = images, _first_line(reason)
+        if not fixed_because:
             try:
+                program, batches = _free(model, example)
+                if images not in batches:
+                    fixed_because = f"{images} images take another way through it than more do"
+            except Exception as reason:
+                # torch raises many kinds here; all mean that this way in is closed.
+                fixed_because = _first_line(reason)
+        if fixed_because:
+            try:
+                # torch leaves marks on the tensors that it is given.
                 program = _exported(model, tuple(t.clone() for t in example), None)
+                batches = Batches.of(images)
             except Exception as error:
                 raise CaptureError(
                     f"torch.export cannot capture {type(model).__name__}: {error}\n"
                     f"{_way_out(model)}"
                 ) from error
     _refuse_changing_buffers(model, program)
-    return Captured(program, batch, _constants(program), images, why)
+    return Captured(program, batches, _constants(program), images, fixed_because)
+
+
+def _free(model: nn.Module, example: Sequence[torch.Tensor]) -> tuple[ExportedProgram, Batches]:
+    """The program with a free batch size, and the sizes for which it is the network."""
+    # torch takes a batch of one for a constant.
+    several = tuple(t.clone() if len(t) > 1 else torch.cat([t, t]) for t in example)
+    # By tensor, so that it does not matter how the network's arguments are named and nested.
+    shapes = ShapesCollection()
+    for tensor in several:
+        shapes[tensor] = {0: Dim.DYNAMIC}
+    program = _exported(model, several, shapes)
+    inputs = set(program.graph_signature.user_inputs)
+    given = [node.meta["val"] for node in program.graph.nodes if node.name in inputs]
+    return program, batches_of(program, [tensor.shape[0] for tensor in given])
 
 
 def _way_out(model: nn.Module) -> str:

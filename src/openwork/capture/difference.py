@@ -20,6 +20,8 @@ def difference(expected: Any, found: Any) -> float:
     """
     if not isinstance(expected, torch.Tensor):
         return 0.0 if type(expected) is type(found) and expected == found else float("inf")
+    if not isinstance(found, torch.Tensor):
+        return float("inf")
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return float("inf")
     if not expected.numel():

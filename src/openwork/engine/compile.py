@@ -14,7 +14,7 @@ from openwork.engine.record import Origin, record
 from openwork.engine.segments import runner, segments
 from openwork.engine.table import island_notes, layer_row, layer_table
 from openwork.engine.tune import Choice, Tuner, choices_path, given
-from openwork.engine.verify import verify
+from openwork.engine.verify import OtherBatches, verify
 from openwork.kernels.native import extension as _C
 from openwork.patterns._checks import check_choice
 
@@ -56,16 +56,22 @@ def compile(
     """
     check_choice("optimize", optimize, ("speed", "memory"))
     inputs = (example,) if isinstance(example, torch.Tensor) else tuple(example)
-    captured = capture(model, inputs)
-    isa = _C.chosen_isa()
-    tuner = Tuner(len(inputs[0]), torch.get_num_threads(), optimize, isa, choices_path())
+    with torch.autocast("cpu", enabled=False):
+        captured = capture(model, inputs)
+        isa = _C.chosen_isa()
+        tuner = Tuner(len(inputs[0]), torch.get_num_threads(), optimize, isa, choices_path())
 
-    def choose(conv: Conv) -> Choice:
-        return given(conv, kernels or {}, isa) or tuner.choose(conv)
+        def choose(conv: Conv) -> Choice:
+            return given(conv, kernels or {}, isa) or tuner.choose(conv)
 
-    compiled = assemble(captured, choose, isa, optimize)
-    tuner.keep()
-    compiled.difference = verify(model, compiled, inputs, captured.batch is None, tolerance)
+        compiled = assemble(captured, choose, isa, optimize)
+        tuner.keep()
+        try:
+            verify(model, compiled, inputs, tolerance)
+        except OtherBatches as reason:
+            captured = capture(model, inputs, fixed_because=str(reason))
+            compiled = assemble(captured, choose, isa, optimize)
+            verify(model, compiled, inputs, tolerance)
     return compiled.eval()
 
 
@@ -88,13 +94,14 @@ def assemble(
     runners = {id(conv): runner(conv, choices[id(conv)].name, isa) for conv in convs}
     spec = captured.program.call_spec.out_spec
     notes = island_notes(graph)
-    if captured.batch is not None:
-        notes.append(f"takes batches of {captured.batch} only: {captured.fixed_because}")
+    if captured.batches.limits:
+        why = f" only: {captured.fixed_because}" if captured.fixed_because else ""
+        notes.append(captured.batches.limits + why)
     return CompiledModel(
         graph,
         segments(graph, runners, isa),
         spec,
-        captured.batch,
+        captured.batches,
         layer_table([layer_row(conv, choices[id(conv)]) for conv in convs], notes),
         record(graph, choices, runners, spec, Origin.here(isa, optimize, captured.images)),
     )

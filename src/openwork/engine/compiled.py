@@ -1,13 +1,15 @@
 """`CompiledModel`: a network that runs on the fast kernels."""
 
 from collections.abc import Sequence
-from typing import Any, final
+from dataclasses import replace
+from typing import Any, NoReturn, final
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils import _pytree
 
+from openwork.capture import Batches
 from openwork.engine.graph import Alias, Graph, Value, root
 from openwork.engine.program import Environment, Segment
 from openwork.engine.record import Record
@@ -32,7 +34,7 @@ class CompiledModel(nn.Module):
         graph: Graph,
         segments: Sequence[Segment],
         out_spec: Any,
-        batch: int | None,
+        batches: Batches,
         layers: LayerTable,
         record: Record,
     ) -> None:
@@ -41,7 +43,7 @@ class CompiledModel(nn.Module):
         self._results = graph.results
         self._steps = _with_last_reads(segments, graph.outputs)
         self._out_spec = out_spec
-        self._batch = batch
+        self._batches = batches
         self._record = record
         self.layers = layers
         self.difference = float("nan")
@@ -89,7 +91,17 @@ class CompiledModel(nn.Module):
     @property
     def batch(self) -> int | None:
         """The only batch size that may be given; None for any."""
-        return self._batch
+        return self._batches.only
+
+    @property
+    def batches(self) -> Batches:
+        """The batch sizes that may be given."""
+        return self._batches
+
+    def limit(self, batches: Batches, why: str) -> None:
+        """Take no other than `batches` any more, and note why."""
+        self._batches = batches
+        self.layers = replace(self.layers, notes=(*self.layers.notes, why))
 
     @property
     def record(self) -> Record:
@@ -104,21 +116,41 @@ class CompiledModel(nn.Module):
         for tensor, value in zip(inputs, self._inputs, strict=True):
             if not isinstance(tensor, torch.Tensor):
                 raise ArgumentError(f"`{value.name}` is a {type(tensor).__name__}, not a tensor")
-        batch = inputs[0].shape[0] if inputs[0].dim() else 0
-        for tensor, value in zip(inputs, self._inputs, strict=True):
-            wanted = (self._batch or batch, *value.shape)
-            if tuple(tensor.shape) != wanted or batch < 1:
-                shape = ", ".join(map(str, value.shape))
-                raise ArgumentError(
-                    f"`{value.name}` has shape {tuple(tensor.shape)}, but the network was compiled "
-                    f"for ({self._batch or 'any batch'}, {shape}); compile it for this size"
-                )
+            if not tensor.dim() or tuple(tensor.shape[1:]) != value.shape:
+                raise ArgumentError(f"{self._other(tensor, value)}; compile it for this size")
             if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
                 raise ArgumentError(
                     f"`{value.name}` is {tensor.dtype} on {tensor.device}, but a compiled network "
                     "takes float32 on the CPU"
                 )
+        batch = len(inputs[0]) if inputs else 0
+        for tensor, value in zip(inputs, self._inputs, strict=True):
+            if len(tensor) != batch:
+                raise ArgumentError(
+                    f"`{value.name}` holds {len(tensor)} images, but `{self._inputs[0].name}` "
+                    f"holds {batch}; the inputs of one call are batches of one size"
+                )
+        if batch not in self._batches:
+            self._refuse(inputs[0], batch)
         return batch
+
+    def _refuse(self, input: torch.Tensor, batch: int) -> NoReturn:
+        """Say why there cannot be `batch` images."""
+        if batch < 1:
+            raise ArgumentError(f"`{self._inputs[0].name}` holds no images; give at least one")
+        unmet = self._batches.unmet(batch)
+        why = "" if unmet is None else f" where {unmet}"
+        raise ArgumentError(
+            f"{self._other(input, self._inputs[0])}{why}: other batches may take another way "
+            "through it; give such a batch, or compile it with an example of this size"
+        )
+
+    def _other(self, tensor: torch.Tensor, value: Value) -> str:
+        shape = ", ".join([str(self._batches), *map(str, value.shape)])
+        return (
+            f"`{value.name}` has shape {tuple(tensor.shape)}, but the network was compiled for "
+            f"({shape})"
+        )
 
 
 def _with_last_reads(

@@ -13,6 +13,7 @@ import torch
 from torch.utils import _pytree
 
 from openwork._machine import processor_name
+from openwork.capture import Batches
 from openwork.engine.compiled import CompiledModel
 from openwork.engine.graph import Conv, Graph, Node, Value
 from openwork.engine.nodes import decode_node, fits
@@ -51,6 +52,7 @@ def describe(model: CompiledModel) -> tuple[dict[str, torch.Tensor], dict[str, A
         "network": held.network,
         "origin": dataclasses.asdict(held.origin),
         "batch": model.batch,
+        "batches": Encoder().encode(dataclasses.astuple(model.batches)),
         "rows": Encoder().encode(model.layers.rows),
         "notes": list(model.layers.notes),
         "difference": model.difference,
@@ -98,8 +100,7 @@ class _Loader:
         inputs = self._decoded(self._network["inputs"], list[Value], "inputs")
         results = self._decoded(self._network["results"], list, "results")
         spec = self._nesting(len(results))
-        batch = self._decoded(self._header["batch"], int | None, "batch")
-        _require(batch is None or batch >= 1, "`batch`")
+        batches = self._batches()
         difference = self._decoded(self._header["difference"], float, "difference")
         graph = Graph(inputs, results, [self._node(node) for node in self._network["nodes"]])
         _require(len(self._runners) == len(self._rows) == len(self._kernels), "rows")
@@ -111,9 +112,18 @@ class _Loader:
             self._tuner.keep()
             origin = Origin.here(self._isa, origin.optimize, origin.images)
         held = Record(origin, self._network | {"kernels": self._kernels}, self._tensors)
-        model = CompiledModel(graph, parts, spec, batch, table, held)
+        model = CompiledModel(graph, parts, spec, batches, table, held)
         model.difference = difference
         return model.eval()
+
+    def _batches(self) -> Batches:
+        only = self._decoded(self._header["batch"], int | None, "batch")
+        # Files of before there were others hold `batch` alone.
+        known = self._header.get("batches", {"tuple": [only or 1, only, {"tuple": []}]})
+        hint = tuple[int, int | None, tuple[str, ...]]
+        batches = Batches(*self._decoded(known, hint, "batches"))
+        _require(1 <= batches.least <= (batches.most or batches.least), "`batches`")
+        return batches
 
     def _decoded(self, item: Any, hint: Any, name: str) -> Any:
         found = self._decoder.decode(item)

@@ -1,54 +1,118 @@
 """The compiled network's outputs beside the original's."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
 from torch.utils import _pytree
 
 from openwork.capture import difference, rounding
+from openwork.engine.compiled import CompiledModel
 from openwork.errors import VerificationError
 from openwork.nn._mode import evaluation
 
 
+class OtherBatches(Exception):
+    """Only for the example's batch size are both networks the same; the text says why."""
+
+
+_ANOTHER_WAY = "one image takes another way through the network than several"
+
+
 @torch.no_grad()
 def verify(
-    model: nn.Module,
-    compiled: Callable[..., Any],
-    inputs: Sequence[torch.Tensor],
-    dynamic: bool,
-    tolerance: float,
-) -> float:
-    """Largest difference over the example, and over another batch size if any may be given.
+    model: nn.Module, compiled: CompiledModel, inputs: Sequence[torch.Tensor], tolerance: float
+) -> None:
+    """Compare over the example, over another batch size and over one image, where it takes them.
+
+    The largest difference becomes `compiled.difference`. Where one image gives something else, as
+    it does wherever an axis of length one is dropped, `compiled` takes two or more from then on.
 
     Args:
         model: the original, run in evaluation mode.
         compiled: takes and returns the same.
         inputs: the example, one batch size in all.
-        dynamic: whether `compiled` takes any batch size.
         tolerance: largest difference allowed, relative to the largest output.
 
     Raises:
         VerificationError: the results differ by more, or in their kind or shape.
+        OtherBatches: a network captured for the example's batch size alone may be the same.
     """
-    cases = [tuple(inputs)]
-    if dynamic:
-        cases.append(tuple(torch.cat([tensor.flip(0), tensor[:1]]) for tensor in inputs))
-    worst = 0.0
-    for case in cases:
-        with evaluation(model):
-            # Copies, for networks that write to their input.
-            expected = _pytree.tree_leaves(model(*(tensor.clone() for tensor in case)))
-        found = _pytree.tree_leaves(compiled(*case))
-        worst = max([worst, *(difference(a, b) for a, b in zip(expected, found, strict=True))])
+    images, fixed = len(inputs[0]), compiled.batches.only is not None
+    # torch captures one image as if there were several.
+    as_several = images == 1 and not fixed
+    try:
+        worst = _apart(model, compiled, inputs)
+    except Exception as error:
+        if not as_several:
+            raise
+        raise OtherBatches(_ANOTHER_WAY) from error
     if worst > tolerance:
-        raise VerificationError(
-            f"the compiled network differs from the original by {worst:.2e} of its largest output, "
-            f"more than `tolerance`={tolerance}; {_rounding(model, inputs, tolerance)}the original "
-            "is unchanged"
+        if as_several:
+            raise OtherBatches(_ANOTHER_WAY)
+        raise VerificationError(_message(model, inputs, worst, tolerance))
+    others = [*range(images + 1, 2 * images + 8), *range(images - 1, 1, -1)]
+    other = next((size for size in others if size in compiled.batches), None)
+    if other is not None:
+        try:
+            apart = _apart(model, compiled, _batch(inputs, other))
+        except Exception as error:
+            # The original may raise anything.
+            raise OtherBatches(f"{other} images give {type(error).__name__}: {error}") from error
+        if apart > tolerance:
+            raise OtherBatches(f"{other} images take another way through the network")
+        worst = max(worst, apart)
+    if images > 1 and 1 in compiled.batches:
+        worst = max(worst, _one_image(model, compiled, inputs, tolerance))
+    compiled.difference = worst
+
+
+def _one_image(
+    model: nn.Module, compiled: CompiledModel, inputs: Sequence[torch.Tensor], tolerance: float
+) -> float:
+    """Largest difference for one image, if that may be given, as is found out here."""
+    try:
+        apart = _apart(model, compiled, _batch(inputs, 1))
+    except Exception:
+        # The original, or what was captured, may not take one.
+        apart = float("inf")
+    if apart <= tolerance:
+        return apart
+    batches = replace(compiled.batches, least=2)
+    compiled.limit(batches, f"takes batches of {batches}: {_ANOTHER_WAY}")
+    return 0.0
+
+
+def _batch(inputs: Sequence[torch.Tensor], size: int) -> list[torch.Tensor]:
+    """Other batches made of the images of the example."""
+    turns = torch.arange(size) % len(inputs[0])
+    return [tensor.flip(0)[turns] for tensor in inputs]
+
+
+def _apart(model: nn.Module, compiled: CompiledModel, inputs: Sequence[torch.Tensor]) -> float:
+    with evaluation(model):
+        # Copies, for networks that write to their input.
+        expected = _pytree.tree_leaves(model(*(tensor.clone() for tensor in inputs)))
+    found = _pytree.tree_leaves(compiled(*inputs))
+    if len(found) != len(expected):
+        return float("inf")
+    return max((difference(a, b) for a, b in zip(expected, found, strict=True)), default=0.0)
+
+
+def _message(
+    model: nn.Module, inputs: Sequence[torch.Tensor], worst: float, tolerance: float
+) -> str:
+    if worst == float("inf"):
+        return (
+            "the compiled network's results are of another shape or dtype than the original's, or "
+            "have infinities or NaNs in other places; the original is unchanged"
         )
-    return worst
+    return (
+        f"the compiled network differs from the original by {worst:.2e} of its largest output, "
+        f"more than `tolerance`={tolerance}; {_rounding(model, inputs, tolerance)}the original is "
+        "unchanged"
+    )
 
 
 def _rounding(model: nn.Module, inputs: Sequence[torch.Tensor], tolerance: float) -> str:
