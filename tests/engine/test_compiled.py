@@ -123,6 +123,7 @@ BODIES = {
     "only islands": lambda conv, x: F.softplus(x).cumsum(2),
     "whole numbers": lambda conv, x: conv(x).argmax(1),
     "truths": lambda conv, x: conv(x) > 0,
+    "windows": lambda conv, x: conv(x).permute(0, 2, 3, 1).contiguous().view(x.shape[0] * 2, -1),
     "fewer images": lambda conv, x: conv(x).sum(),
 }
 
@@ -258,6 +259,35 @@ def test_calls_do_not_share_their_outputs(build: Build) -> None:
     kept = first.clone()
     compiled(torch.ones(1, 3, 8, 6))
     assert torch.equal(first, kept)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda conv, x: (x.clone(), conv(x)),
+        lambda conv, x: (x.clone().flatten(1), conv(x)),
+        lambda conv, x: (y := conv(x), y.clone()),
+        lambda conv, x: ((y := conv(x)).clone(), F.dropout(y.clone(), training=False)),
+        lambda conv, x: (y := conv(x), F.adaptive_avg_pool2d(y, y.shape[2:])),
+        lambda conv, x: (conv(x), torch.arange(4.0)[None] * 8),
+        lambda conv, x: (conv.weight, conv(x)),
+    ],
+)
+def test_what_is_written_to_a_result_stays_there(body: Callable[..., object], build: Build) -> None:
+    compiled = build(Network(body), torch.randn(2, 3, 8, 6))
+    input = torch.randn(2, 3, 8, 6)
+    before = input.clone()
+    expected = [result.clone() for result in compiled(input)]
+    for written in range(2):
+        results = compiled(input)
+        results[written].detach().fill_(7)
+        assert torch.equal(results[1 - written], expected[1 - written])
+        assert torch.equal(input, before)
+
+
+def test_a_copy_that_nobody_can_tell_is_left_out(build: Build) -> None:
+    compiled = build(Network(lambda conv, x: conv(x).clone()), torch.randn(2, 3, 8, 6))
+    assert compiled.layers.notes == ()
 
 
 def test_every_step_of_a_call_is_timed(build: Build) -> None:

@@ -38,7 +38,7 @@ def mutations_are_harmless(graph: Graph) -> bool:
         if not _is_in_place(node):
             continue
         # A later change of the set grows it by nodes that come after this one, no others.
-        for target in _written(node):
+        for target in written(node):
             for member in memory[target] - {node}:
                 if member.op != "call_function":
                     return False
@@ -50,7 +50,7 @@ def mutations_are_harmless(graph: Graph) -> bool:
 def _shared(node: Node) -> list[Node]:
     """Inputs whose memory the result may share."""
     if _is_in_place(node):
-        return _written(node)
+        return written(node)
     target = node.target
     if isinstance(target, OpOverload):
         name = target._schema.name.rpartition("::")[2]
@@ -63,7 +63,7 @@ def _is_in_place(node: Node) -> bool:
     return isinstance(node.target, OpOverload) and node.target._schema.is_mutable
 
 
-def _written(node: Node) -> list[Node]:
+def written(node: Node) -> list[Node]:
     """The arguments that the schema marks as written to."""
     schema = node.target._schema  # type: ignore[union-attr]
     found: list[Node] = []

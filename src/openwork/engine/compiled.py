@@ -168,6 +168,7 @@ def _with_last_reads(
 
 def _shaped(held: Environment, result: Any, batch: int) -> Any:
     if not isinstance(result, Value):
-        return result
+        # Whoever is given a constant may write to it.
+        return result.clone() if isinstance(result, torch.Tensor) else result
     tensor = held[root(result)]
     return tensor.reshape(batch, *result.shape) if isinstance(result, Alias) else tensor

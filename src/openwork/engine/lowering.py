@@ -21,12 +21,14 @@ class Lowering:
         values: exported node -> the value it gives.
         constants: name of an exported node -> what it always gives.
         native: exported nodes that became nodes of the engine.
+        copies: exported nodes that stand for the same numbers as others, but are copies in torch.
     """
 
     def __init__(self, captured: Captured) -> None:
         self.values: dict[FxNode, Value] = {}
         self.constants: dict[str, Any] = dict(captured.constants)
         self.native: set[FxNode] = set()
+        self.copies: set[FxNode] = set()
         self._parameters = captured.program.graph_signature.inputs_to_parameters
         # As text: comparing symbolic sizes themselves would have torch decide that they are equal.
         self._batches: set[str] = set()

@@ -51,9 +51,6 @@ _ON_NUMBERS: dict[str, Callable[..., Any]] = {
 def name_of(target: Callable[..., Any]) -> str:
     """The name of an operator as a file holds it.
 
-    An operator in place is named as the one that gives a new tensor: the engine takes in-place
-    operators only where both do the same (mutation.py).
-
     Raises:
         Unplain: it is none that a file may name.
     """
@@ -63,8 +60,6 @@ def name_of(target: Callable[..., Any]) -> str:
     if not isinstance(target, OpOverload):
         raise Unplain(f"the function {target}, which is no operator of torch")
     space, _, name = target._schema.name.partition("::")
-    if target._schema.is_mutable:
-        name = name.removesuffix("_")
     return _allowed(f"{space}.{name}.{target._overloadname}")[0]
 
 

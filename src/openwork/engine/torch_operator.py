@@ -5,8 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
-from torch._ops import OpOverload
 
 from openwork.engine.graph import Alias, Island, Value, root
 from openwork.engine.program import Environment, step_of
@@ -21,7 +19,6 @@ class TorchOperator:
         self._output = root(island.output)
         self.reads = [root(value) for value in island.inputs]
         self.steps = [step_of(island)]
-        self._writes = isinstance(self._target, OpOverload) and self._target._schema.is_mutable
 
     def run(
         self, held: Environment, batch: int, threads: int, seconds: np.ndarray | None = None
@@ -32,10 +29,7 @@ class TorchOperator:
         def fetch(leaf: Any) -> Any:
             if isinstance(leaf, Alias):
                 return held[leaf.of].contiguous().view(batch, *leaf.shape)
-            if isinstance(leaf, Value):
-                return held[leaf]
-            # An operator that writes to a constant must not find it changed the next time.
-            return leaf.clone() if self._writes and isinstance(leaf, torch.Tensor) else leaf
+            return held[leaf] if isinstance(leaf, Value) else leaf
 
         args, kwargs = plain(self._arguments, fetch)
         held[self._output] = self._target(*args, **kwargs)
