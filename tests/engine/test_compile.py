@@ -255,6 +255,12 @@ def test_what_rounding_explains_is_said(build: Callable[..., CompiledModel]) -> 
         build(model, torch.randn(1, 16, 16, 16), tolerance=0.0)
 
 
+def test_compiling_under_autocast_gives_float32() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        compiled = compile(nn.Conv2d(3, 4, 3), torch.randn(2, 3, 8, 8), kernels={"*": "torch"})
+    assert compiled(torch.randn(2, 3, 8, 8)).dtype == torch.float32
+
+
 def test_a_network_that_gives_nan_equals_itself(build: Callable[..., CompiledModel]) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
     model[1].running_mean[2] = float("nan")

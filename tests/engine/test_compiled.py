@@ -1,5 +1,6 @@
 """A compiled network when it is called: inputs, outputs, batches, threads."""
 
+import copy
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from openwork.capture import Batches
 from openwork.engine import CompiledModel
 from openwork.errors import ArgumentError
 
@@ -288,6 +290,27 @@ def test_what_is_written_to_a_result_stays_there(body: Callable[..., object], bu
 def test_a_copy_that_nobody_can_tell_is_left_out(build: Build) -> None:
     compiled = build(Network(lambda conv, x: conv(x).clone()), torch.randn(2, 3, 8, 6))
     assert compiled.layers.notes == ()
+
+
+def test_torch_compile_leaves_it_alone(build: Build) -> None:
+    compiled = build(_plain(), torch.randn(2, 3, 8, 6))
+    input = torch.randn(2, 3, 8, 6)
+    around = torch.compile(lambda x: compiled(2 * x) + 1, backend="eager")
+    assert torch.equal(around(input), compiled(2 * input) + 1)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_runs_and_is_limited_on_its_own(
+    copied: Callable[[CompiledModel], CompiledModel], build: Build
+) -> None:
+    compiled = build(nn.Sequential(_plain(), nn.GELU()), torch.randn(2, 3, 8, 6))
+    twin = copied(compiled)
+    twin.register_forward_hook(lambda module, inputs, output: output + 1)
+    twin.limit(Batches.of(2), "why")
+    input = torch.randn(2, 3, 8, 6)
+    assert torch.equal(twin(input), compiled(input) + 1)
+    assert compiled.layers != twin.layers
+    assert compiled.batches == Batches()
 
 
 def test_every_step_of_a_call_is_timed(build: Build) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pickle
 import random
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
@@ -66,6 +67,13 @@ def _same(one: CompiledModel, two: CompiledModel, *inputs: torch.Tensor) -> None
 @pytest.fixture
 def mixed(build: Build) -> CompiledModel:
     return build(_randomised(Mixed()), torch.randn(2, 3, 8, 8), KERNELS, 1e-4)
+
+
+def test_pickling_is_saving_in_memory(mixed: CompiledModel, tmp_path: Path) -> None:
+    input = torch.randn(3, 3, 8, 8)
+    torch.save(mixed, tmp_path / "file")
+    _same(mixed, torch.load(tmp_path / "file", weights_only=False), input)
+    _same(mixed, pickle.loads(pickle.dumps(mixed)), input)
 
 
 class Even(nn.Module):

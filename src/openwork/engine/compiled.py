@@ -1,5 +1,6 @@
 """`CompiledModel`: a network that runs on the fast kernels."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, final
@@ -49,7 +50,20 @@ class CompiledModel(nn.Module):
         self.difference = float("nan")
 
     def forward(self, *inputs: torch.Tensor) -> Any:
+        if torch.compiler.is_dynamo_compiling():
+            # As a decorator it would cost every import of this file 1.5 s.
+            return torch.compiler.disable(self._run)(inputs)
         return self._run(inputs)
+
+    def __copy__(self) -> "CompiledModel":
+        return self.__deepcopy__({})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CompiledModel":
+        # What runs is never written to, and several networks may run it at once.
+        shared = {id(held): held for name, held in vars(self).items() if name in _SHARED}
+        twin = memo[id(self)] = object.__new__(CompiledModel)
+        twin.__dict__.update(copy.deepcopy(vars(self), {**shared, **memo}))
+        return twin
 
     def step_times(self, *inputs: torch.Tensor) -> list[tuple[str, str, float]]:
         """What each step of one call takes, in order: (layer or operator, kernel, seconds).
@@ -151,6 +165,9 @@ class CompiledModel(nn.Module):
             f"`{value.name}` has shape {tuple(tensor.shape)}, but the network was compiled for "
             f"({shape})"
         )
+
+
+_SHARED = {"_inputs", "_results", "_steps", "_out_spec", "_record"}
 
 
 def _with_last_reads(

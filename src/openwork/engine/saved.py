@@ -5,6 +5,7 @@ packed again: 0.2 s for the 13 sparse layers of a VGG-16 at density 0.15 (Winogr
 less than reading them, and the file serves every CPU and is a quarter of the packed arrays' size.
 """
 
+import copyreg
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, get_type_hints
@@ -32,8 +33,9 @@ from openwork.kernels.native import extension as _C
 
 
 def register() -> None:
-    """Let `openwork.save` and `openwork.load` know compiled networks."""
+    """Let `openwork.save`, `openwork.load` and pickle know compiled networks."""
     kinds.register(kinds.Kind("compiled", CompiledModel, describe, restore))
+    copyreg.pickle(CompiledModel, lambda model: (restore, describe(model)))  # type: ignore[arg-type]
 
 
 def describe(model: CompiledModel) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
