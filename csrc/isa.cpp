@@ -66,7 +66,7 @@ std::vector<std::string> usable_isas() {
 
 std::string chosen_isa() {
   const char* wanted = std::getenv("OPENWORK_ISA");
-  if (!wanted) return usable_isas().back();
+  if (!wanted || !*wanted) return usable_isas().back();
   for (const Choice& choice : choices())
     if (choice.usable && wanted == std::string(choice.name)) return wanted;
   throw std::invalid_argument("`OPENWORK_ISA`='" + std::string(wanted) +

@@ -10,7 +10,7 @@ namespace openwork {
 // Usable here, worst first.
 std::vector<std::string> usable_isas();
 
-// The environment variable OPENWORK_ISA if set, else the best usable one.
+// The environment variable OPENWORK_ISA if set and not empty, else the best usable one.
 // Throws std::invalid_argument when the variable names one that cannot run here.
 std::string chosen_isa();
 

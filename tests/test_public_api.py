@@ -84,7 +84,7 @@ EXPORTS = {
         "sparsify_",
         "ssc_plan",
     ],
-    "openwork.capture": ["Captured", "capture", "difference", "rounding"],
+    "openwork.capture": ["Batches", "Captured", "capture", "difference", "rounding"],
     "openwork.channels": [
         "Case",
         "ChannelReport",

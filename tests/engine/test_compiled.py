@@ -221,6 +221,12 @@ def test_bad_inputs_are_refused(input: object, message: str, build: Build) -> No
         compiled(input)
 
 
+def test_more_images_than_the_kernels_take_are_refused(build: Build) -> None:
+    compiled = build(nn.ReLU(), torch.randn(2, 1))
+    with pytest.raises(ArgumentError, match=r"1048577 images .* at most 1048576 at a time"):
+        compiled(torch.zeros(1, 1).expand((1 << 20) + 1, 1))
+
+
 def test_several_threads_call_one_network(build: Build) -> None:
     model = nn.Sequential(_plain(), nn.GELU(), nn.Linear(8 * 12, 6), nn.ReLU()).eval()
     compiled = build(model, torch.randn(2, 3, 8, 6))

@@ -203,7 +203,11 @@ def test_variable_is_honoured(isa: str) -> None:
     assert chosen(isa).stdout.strip() == isa
 
 
-@pytest.mark.parametrize("value", ["", "mmx", "AVX512"])
+def test_an_empty_variable_is_none() -> None:
+    assert chosen("").stdout.strip() == _C.usable_isas()[-1]
+
+
+@pytest.mark.parametrize("value", ["mmx", "AVX512"])
 def test_variable_that_cannot_be_honoured_raises(value: str) -> None:
     result = chosen(value)
     assert result.returncode != 0

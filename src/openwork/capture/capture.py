@@ -43,6 +43,11 @@ class Captured:
     images: int
     fixed_because: str = ""
 
+    @property
+    def batch(self) -> int | None:
+        """The only batch size that may be given; None if there are more."""
+        return self.batches.only
+
 
 def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: str = "") -> Captured:
     """Export `model` in evaluation mode, with a free batch size if the network allows it.
@@ -59,28 +64,26 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: st
         ArgumentError: `example` is not made of float32 batches of one size on the CPU.
     """
     _check(example)
-    images = len(example[0])
+    images, why = len(example[0]), fixed_because
     with evaluation(model), torch.no_grad(), _quiet():
-        if not fixed_because:
+        if not why:
             try:
                 program, batches = _free(model, example)
-                if images not in batches:
-                    fixed_because = f"{images} images take another way through it than more do"
             except Exception as reason:
                 # torch raises many kinds here; all mean that this way in is closed.
-                fixed_because = _first_line(reason)
-        if fixed_because:
-            try:
-                # torch leaves marks on the tensors that it is given.
-                program = _exported(model, tuple(t.clone() for t in example), None)
-                batches = Batches.of(images)
-            except Exception as error:
-                raise CaptureError(
-                    f"torch.export cannot capture {type(model).__name__}: {error}\n"
-                    f"{_way_out(model)}"
-                ) from error
-    _refuse_changing_buffers(model, program)
-    return Captured(program, batches, _constants(program), images, fixed_because)
+                why = _first_line(reason)
+            else:
+                if images in batches:
+                    return Captured(program, batches, _constants(model, program), images)
+                why = f"batches of {images} take another way through it than larger ones"
+        try:
+            # torch leaves marks on the tensors that it is given.
+            program = _exported(model, tuple(t.clone() for t in example), None)
+        except Exception as error:
+            raise CaptureError(
+                f"torch.export cannot capture {type(model).__name__}: {error}\n{_way_out(model)}"
+            ) from error
+    return Captured(program, Batches.of(images), _constants(model, program), images, why)
 
 
 def _free(model: nn.Module, example: Sequence[torch.Tensor]) -> tuple[ExportedProgram, Batches]:
@@ -146,7 +149,9 @@ def _refuse_changing_buffers(model: nn.Module, program: ExportedProgram) -> None
         )
 
 
-def _constants(program: ExportedProgram) -> dict[str, Any]:
+def _constants(model: nn.Module, program: ExportedProgram) -> dict[str, Any]:
+    """What each constant of the program is, if the program changes none."""
+    _refuse_changing_buffers(model, program)
     signature = program.graph_signature
     held = {**program.state_dict, **program.constants}
     names = {

@@ -6,6 +6,12 @@ import torch
 from torch import nn
 
 from openwork.capture import Captured, capture
+from openwork.engine.arguments import (
+    check_example,
+    check_kernels,
+    check_layers_named,
+    check_tolerance,
+)
 from openwork.engine.compiled import CompiledModel
 from openwork.engine.fuse import fuse
 from openwork.engine.graph import Conv, Graph, Node, root
@@ -46,32 +52,39 @@ def compile(
             run the layer. `{"*": "f32-conv-taps-*"}` measures nothing.
 
     Returns:
-        The compiled network; `.layers` is the table of what was chosen.
+        The compiled network; `.layers` is the table of what was chosen, and `.batches` holds the
+        batch sizes for which it is the original; others are refused.
 
     Raises:
         CaptureError: torch cannot capture the network.
         VerificationError: the outputs differ by more than `tolerance`.
-        ArgumentError: unknown `optimize`, `kernels` that cannot run a layer, or an example that is
-            no float32 batch on the CPU.
+        ArgumentError: unknown `optimize`, a `tolerance` below 0, `kernels` that cannot run a layer
+            or name none, or an example that is no float32 batch on the CPU.
     """
     check_choice("optimize", optimize, ("speed", "memory"))
-    inputs = (example,) if isinstance(example, torch.Tensor) else tuple(example)
+    check_tolerance(tolerance)
+    kernels = {} if kernels is None else kernels
+    check_kernels(kernels)
+    inputs = check_example(example)
     with torch.autocast("cpu", enabled=False):
         captured = capture(model, inputs)
         isa = _C.chosen_isa()
         tuner = Tuner(len(inputs[0]), torch.get_num_threads(), optimize, isa, choices_path())
 
         def choose(conv: Conv) -> Choice:
-            return given(conv, kernels or {}, isa) or tuner.choose(conv)
+            return given(conv, kernels, isa) or tuner.choose(conv)
 
         compiled = assemble(captured, choose, isa, optimize)
         tuner.keep()
+        check_layers_named(kernels, compiled.layers.column("layer"))
+        dynamic = captured.batch is None
         try:
-            verify(model, compiled, inputs, tolerance)
+            worst = verify(model, compiled, inputs, dynamic, tolerance)
         except OtherBatches as reason:
             captured = capture(model, inputs, fixed_because=str(reason))
             compiled = assemble(captured, choose, isa, optimize)
-            verify(model, compiled, inputs, tolerance)
+            worst = verify(model, compiled, inputs, False, tolerance)
+    compiled.difference = worst
     return compiled.eval()
 
 

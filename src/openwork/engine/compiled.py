@@ -24,6 +24,7 @@ class CompiledModel(nn.Module):
 
     Several threads may call one compiled model at once. It has no parameters and does not train.
     `openwork.save` keeps it with the kernels chosen; a loaded one measures nothing on the same CPU.
+    A copy shares what runs; pickle keeps what a file would.
 
     Attributes:
         layers: what runs each layer and how long it took when it was chosen.
@@ -52,7 +53,8 @@ class CompiledModel(nn.Module):
     def forward(self, *inputs: torch.Tensor) -> Any:
         if torch.compiler.is_dynamo_compiling():
             # As a decorator it would cost every import of this file 1.5 s.
-            return torch.compiler.disable(self._run)(inputs)
+            run: Any = torch.compiler.disable(self._run)
+            return run(inputs)
         return self._run(inputs)
 
     def __copy__(self) -> "CompiledModel":

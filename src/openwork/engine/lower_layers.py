@@ -57,7 +57,7 @@ def _conv(
     return Conv(
         [value],
         known.output(fx),
-        known.layer_name(weight),
+        known.layer_name(fx, weight),
         map_size(value) if geometry else (1, 1),
         (out, inside, height, width),
         *(geometry or _POINT),

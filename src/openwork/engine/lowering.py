@@ -86,9 +86,13 @@ class Lowering:
         held = self.constants[source.name]
         return held.detach().clone() if isinstance(held, torch.Tensor) else held
 
-    def layer_name(self, argument: FxNode) -> str:
-        """The qualified name of the layer whose weight `argument` is."""
-        name = self._parameters.get(argument.name, argument.name)
+    def layer_name(self, fx: FxNode, weight: FxNode) -> str:
+        """The qualified name of the layer that calls `fx` with `weight`."""
+        name = self._parameters.get(weight.name)
+        if name is None:
+            # Computed, as normalised weights are: then only the module that asks for it has a name.
+            stack = list(fx.meta.get("nn_module_stack", {}).values())
+            return (stack[-1][0] if stack else "") or weight.name
         return name.rpartition(".")[0] or name
 
 

@@ -24,6 +24,7 @@ from openwork.engine.graph import (
     root,
 )
 from openwork.engine.storage import Part, Storage, pixels, places
+from openwork.errors import ArgumentError
 from openwork.kernels.dispatch import ACTIVATIONS
 from openwork.kernels.native import extension as _C
 
@@ -173,11 +174,11 @@ class Native:
         """Compute all outputs from what is held."""
         # As numpy arrays: handing over torch tensors costs ten times as much, 4 us for each.
         inputs = [held[value].detach().contiguous().numpy() for value in self.reads]
+        arena = self._arena(batch, threads)
         outputs = [
             torch.empty(batch, *value.shape, dtype=torch.float32, device="cpu")
             for value in self._outputs
         ]
-        arena = self._arena(batch, threads)
         targets = [output.numpy() for output in outputs]
         own = None if seconds is None else np.zeros(len(self._owners))
         self._program.run(inputs, targets, arena, batch, threads, own)
@@ -187,6 +188,11 @@ class Native:
         held.update(zip(self._outputs, outputs, strict=True))
 
     def _arena(self, batch: int, threads: int) -> np.ndarray:
+        if batch > _MOST_IMAGES:
+            raise ArgumentError(
+                f"a batch of {batch} images is larger than the kernels take; give at most "
+                f"{_MOST_IMAGES} at a time"
+            )
         floats = self._program.arena(batch, threads)
         try:
             # Taking is atomic, looking first would not be.
@@ -263,6 +269,8 @@ class Native:
             self._program.copy(source, self.slot(node.output))
 
 
+# csrc/program/program.h.
+_MOST_IMAGES = 1 << 20
 _STEPS: dict[type[Node], Callable[[Native, Any], None]] = {
     Conv: Native.conv,
     Pool: Native.pool,

@@ -22,26 +22,31 @@ _ANOTHER_WAY = "one image takes another way through the network than several"
 
 @torch.no_grad()
 def verify(
-    model: nn.Module, compiled: CompiledModel, inputs: Sequence[torch.Tensor], tolerance: float
-) -> None:
-    """Compare over the example, over another batch size and over one image, where it takes them.
+    model: nn.Module,
+    compiled: CompiledModel,
+    inputs: Sequence[torch.Tensor],
+    dynamic: bool,
+    tolerance: float,
+) -> float:
+    """Largest difference over the example, over another batch size and over one image.
 
-    The largest difference becomes `compiled.difference`. Where one image gives something else, as
-    it does wherever an axis of length one is dropped, `compiled` takes two or more from then on.
+    Where one image gives something else, as it does wherever an axis of length one is dropped,
+    `compiled` takes two or more from then on.
 
     Args:
         model: the original, run in evaluation mode.
         compiled: takes and returns the same.
         inputs: the example, one batch size in all.
+        dynamic: whether `compiled` takes other batch sizes.
         tolerance: largest difference allowed, relative to the largest output.
 
     Raises:
         VerificationError: the results differ by more, or in their kind or shape.
         OtherBatches: a network captured for the example's batch size alone may be the same.
     """
-    images, fixed = len(inputs[0]), compiled.batches.only is not None
+    images = len(inputs[0])
     # torch captures one image as if there were several.
-    as_several = images == 1 and not fixed
+    as_several = images == 1 and dynamic
     try:
         worst = _apart(model, compiled, inputs)
     except Exception as error:
@@ -65,7 +70,7 @@ def verify(
         worst = max(worst, apart)
     if images > 1 and 1 in compiled.batches:
         worst = max(worst, _one_image(model, compiled, inputs, tolerance))
-    compiled.difference = worst
+    return worst
 
 
 def _one_image(

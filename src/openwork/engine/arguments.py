@@ -1,0 +1,64 @@
+"""Arguments of `compile` that have rules of their own."""
+
+import difflib
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from openwork.errors import ArgumentError
+
+
+def check_example(example: Any) -> tuple[Any, ...]:
+    """The tensors of an example batch; what they hold is checked when they are captured."""
+    if isinstance(example, torch.Tensor):
+        return (example,)
+    if not isinstance(example, Sequence):
+        raise ArgumentError(
+            f"`example` is a {type(example).__name__}, but must be a tensor or a sequence of "
+            "tensors, such as torch.randn(1, 3, 224, 224)"
+        )
+    return tuple(example)
+
+
+def check_tolerance(tolerance: Any) -> None:
+    """It is a number of at least 0, and not NaN, which nothing is larger than."""
+    numeric = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+    if not numeric or not tolerance >= 0:
+        raise ArgumentError(
+            f"`tolerance`={tolerance!r} must be a number of at least 0: the largest difference "
+            "allowed, relative to the largest output"
+        )
+
+
+def check_kernels(kernels: Any) -> None:
+    """They are globs over layer names, each with one or more globs over kernel names."""
+    if not isinstance(kernels, Mapping):
+        raise ArgumentError(
+            f"`kernels`={kernels!r} must map globs over layer names to globs over kernel names, "
+            "such as {'*': 'torch'}"
+        )
+    for layers, wanted in kernels.items():
+        globs = [wanted] if isinstance(wanted, str) else wanted
+        texts = isinstance(globs, Sequence) and all(isinstance(glob, str) for glob in globs)
+        if not isinstance(layers, str) or not texts or not globs:
+            raise ArgumentError(
+                f"`kernels` holds {layers!r}: {wanted!r}, but must map a glob over layer names to "
+                "a glob over kernel names, or to several"
+            )
+
+
+def check_layers_named(kernels: Mapping[str, Any], layers: Iterable[str]) -> None:
+    """Each glob but "*" fits a layer."""
+    names = list(dict.fromkeys(layers))
+    for glob in kernels:
+        if glob == "*" or any(fnmatch.fnmatchcase(name, glob) for name in names):
+            continue
+        close = difflib.get_close_matches(glob, names, n=3, cutoff=0.3) or names[:3]
+        near = (
+            f"closest are {', '.join(map(repr, close))} of {len(names)}" if names else "it has none"
+        )
+        raise ArgumentError(
+            f"`kernels` names {glob!r}, which fits no layer of the compiled network; {near}"
+        )
