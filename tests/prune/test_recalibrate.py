@@ -41,3 +41,13 @@ def test_no_batches_are_refused_before_anything_is_lost() -> None:
     with pytest.raises(ow.ArgumentError, match="`batches` is empty"):
         prune.recalibrate_(model, [])
     assert (norm.running_mean == 7).all()
+
+
+def test_what_fails_half_way_leaves_the_statistics_as_they_were() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(RuntimeError):
+        prune.recalibrate_(model, [torch.randn(4, 2, 3, 3), torch.randn(4, 5, 3, 3)])
+    assert getattr(model[1], "momentum") == 0.1  # noqa: B009
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 from openwork.errors import ArgumentError
@@ -25,11 +26,21 @@ def recalibrate_(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
         `model` itself.
 
     Raises:
-        ArgumentError: `batches` is empty, and the statistics would be lost.
+        ArgumentError: `batches` is empty, and the statistics would be lost. Whatever the model
+            raises passes through, and leaves its statistics as they were.
     """
     held = list(batches)
     if not held:
         raise ArgumentError("`batches` is empty; recalibration needs at least one batch")
-    with evaluation(model):
-        update_bn(held, model)
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    momenta = [(norm, norm.momentum) for norm in model.modules() if isinstance(norm, _BatchNorm)]
+    try:
+        with evaluation(model):
+            update_bn(held, model)
+    except BaseException:
+        for buffer, before in buffers:
+            buffer.copy_(before)
+        for norm, momentum in momenta:
+            norm.momentum = momentum
+        raise
     return model
