@@ -1,6 +1,7 @@
 """Data to judge masks by is no data to train on."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,8 +42,21 @@ def test_what_is_held_out_is_in_random_order_and_fixed_by_the_seed(numbered: Dat
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 0.001, 0.999])
 def test_neither_part_may_be_empty(numbered: DataSet, share: float) -> None:
-    with pytest.raises(ow.ArgumentError, match=f"`share`={share} of 50 training images"):
+    with pytest.raises(ow.ArgumentError, match=f"`share`={share} "):
         prune.hold_out(numbered, share)
+
+
+def test_bad_arguments_are_refused(numbered: DataSet) -> None:
+    with pytest.raises(ow.ArgumentError, match=r"`share`='a' must be a number in \(0, 1\)"):
+        prune.hold_out(numbered, "a")  # type: ignore[arg-type]
+    with pytest.raises(ow.ArgumentError, match="`seed`=-1"):
+        prune.hold_out(numbered, seed=-1)
+
+
+@pytest.mark.parametrize("share", [0, 1.5, float("nan"), "a"])
+def test_the_error_is_of_a_share(numbered: DataSet, share: Any) -> None:
+    with pytest.raises(ow.ArgumentError, match=rf"`share`={share!r} must be a number in \(0, 1\]"):
+        prune.error_on(numbered)(nn.Flatten(), share)
 
 
 def test_the_error_is_counted_on_the_first_share(numbered: DataSet) -> None:

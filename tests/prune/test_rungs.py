@@ -22,3 +22,4 @@ def test_some_come_through_and_the_last_see_all_data(candidates: int) -> None:
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] >= 1
     assert stages[-1][0] == 1
+    assert all(type(share) is float for share, _ in stages)

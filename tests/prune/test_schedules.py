@@ -1,6 +1,7 @@
 """How much is cut by when."""
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -25,8 +26,8 @@ def test_gradual_is_cubic() -> None:
     assert gains == sorted(gains, reverse=True)
 
 
-@pytest.mark.parametrize("progress", [-0.1, 1.1, float("nan")])
-def test_progress_is_a_share(progress: float) -> None:
+@pytest.mark.parametrize("progress", [-0.1, 1.1, float("nan"), "half"])
+def test_progress_is_a_share(progress: Any) -> None:
     for schedule in (prune.one_shot, prune.iterative, prune.gradual):
         with pytest.raises(ow.ArgumentError, match="`progress`="):
             schedule(progress)
@@ -38,6 +39,12 @@ def test_stages_come_to_the_ratio_of_the_dense_layers() -> None:
     assert prune.in_steps("block", 0.8, schedule="one_shot") == (Stage("block", 0.8, "all"),)
     ratios = [stage.ratio for stage in prune.in_steps("kernel", 0.5, schedule="iterative")]
     assert ratios == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+@pytest.mark.parametrize("ratio", [1.5, float("nan"), "0.5"])
+def test_the_ratio_is_a_share(ratio: Any) -> None:
+    with pytest.raises(ow.ArgumentError, match=f"`ratio`={ratio!r} must be"):
+        prune.in_steps("kernel", ratio)
 
 
 def test_unknown_schedules_are_refused() -> None:

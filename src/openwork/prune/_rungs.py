@@ -11,4 +11,4 @@ def rungs(candidates: int, halving: bool) -> list[tuple[float, int]]:
     if not halving:
         return [(1.0, candidates)]
     steps = range(_RUNGS)
-    return [(_KEEP ** (k - _RUNGS + 1), -(-candidates // _KEEP**k)) for k in steps]
+    return [(float(_KEEP) ** (k - _RUNGS + 1), -(-candidates // _KEEP**k)) for k in steps]

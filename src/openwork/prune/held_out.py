@@ -12,6 +12,8 @@ from openwork.data import Batches, DataSet, Split
 from openwork.errors import ArgumentError
 from openwork.nn._mode import evaluation
 from openwork.patterns import _keys
+from openwork.patterns._checks import check_seed
+from openwork.prune._numbers import check_number
 
 
 def hold_out(data: DataSet, share: float = 0.2, *, seed: int = 0) -> DataSet:
@@ -27,19 +29,32 @@ def hold_out(data: DataSet, share: float = 0.2, *, seed: int = 0) -> DataSet:
         that is random, so that any first part of it stands for the whole.
 
     Raises:
-        ArgumentError: `share` would leave one of the two without an image.
+        ArgumentError: `share` would leave one of the two without an image, or a bad `seed`.
     """
+    check_seed(seed)
     total = len(data.train)
-    count = math.floor(share * total + 0.5) if 0 < share < 1 else 0
-    if not 0 < count < total:
-        raise ArgumentError(
-            f"`share`={share!r} of {total} training images must leave at least one on either side"
-        )
+    count = held_count(total, share)
     order = _keys.shuffled(total, _keys.stream(seed, "hold out"))
     rest = np.sort(order[count:])
     return dataclasses.replace(
         data, train=_rows(data.train, rest), test=_rows(data.train, order[:count])
     )
+
+
+def held_count(total: int, share: float, argument: str = "share") -> int:
+    """How many of `total` training images the `share` is; messages call it `argument`.
+
+    Raises:
+        ArgumentError: none, or all of them.
+    """
+    check_number(argument, share, "in (0, 1)", lambda value: 0 < value < 1)
+    count = math.floor(share * total + 0.5)
+    if not 0 < count < total:
+        raise ArgumentError(
+            f"`{argument}`={share!r} of {total} training images must leave at least one on either "
+            "side"
+        )
+    return count
 
 
 def error_on(
@@ -58,10 +73,12 @@ def error_on(
     Returns:
         A function of a model that gives logits `(N, classes)` and of the share, in (0, 1], of the
         images to look at; they are the first ones, so that a larger share holds a smaller one.
+        Another share is an `ArgumentError`.
     """
 
     @torch.no_grad()
     def evaluate(model: nn.Module, share: float = 1.0) -> float:
+        check_number("share", share, "in (0, 1]", lambda value: 0 < value <= 1)
         where = device or next((p.device for p in model.parameters()), torch.device("cpu"))
         count = math.ceil(share * len(data.test))
         split = Split(data.test.images[:count], data.test.labels[:count])

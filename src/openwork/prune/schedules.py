@@ -5,11 +5,12 @@ gradual(progress), of="all")` and `apply_`, with a new optimiser after it; `in_s
 for `in_stages_` of the same.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 
-from openwork.errors import ArgumentError
 from openwork.patterns._checks import check_choice, check_count
+from openwork.prune._numbers import check_number
 from openwork.prune.stage import Stage
 
 
@@ -43,21 +44,23 @@ def in_steps(
 
     Args:
         granularity: of every cut.
-        ratio: share of the dense layers that is gone after the last one.
+        ratio: share of the dense layers that is gone after the last one, in [0, 1).
         schedule: "gradual" (default), "iterative", or "one_shot", which is one stage.
         steps: cuts, default 5.
 
     Raises:
-        ArgumentError: an unknown schedule, or `steps` below 1.
+        ArgumentError: an unknown granularity or schedule, `ratio` out of [0, 1), or `steps` below
+            1.
     """
     check_choice("schedule", schedule, tuple(SCHEDULES))
     check_count("steps", steps)
+    last = Stage(granularity, ratio, of="all")
     shares = [SCHEDULES[schedule]((step + 1) / steps, steps) for step in range(steps)]
     # A stage that cuts nothing more than the one before would only retrain.
     rising = [
         share for before, share in zip([0.0, *shares], shares, strict=False) if share > before
     ]
-    return tuple(Stage(granularity, ratio * share, of="all") for share in rising)
+    return tuple(dataclasses.replace(last, ratio=last.ratio * share) for share in rising)
 
 
 SCHEDULES: dict[str, Callable[[float, int], float]] = {
@@ -68,6 +71,5 @@ SCHEDULES: dict[str, Callable[[float, int], float]] = {
 
 
 def _checked(progress: float) -> float:
-    if not 0 <= progress <= 1:
-        raise ArgumentError(f"`progress`={progress!r} must lie in [0, 1], the share of the way")
-    return progress
+    rule = "in [0, 1], the share of the way"
+    return check_number("progress", progress, rule, lambda share: 0 <= share <= 1)

@@ -7,10 +7,14 @@ from typing import Any
 from torch import nn
 
 from openwork.nn import Plan
+from openwork.patterns._checks import check_choice
+from openwork.prune._error_of import Evaluate, error_of
+from openwork.prune._granularity import GRANULARITIES
+from openwork.prune._numbers import check_number
+from openwork.prune._units import SHARES
 from openwork.prune.apply import apply_
 from openwork.prune.recalibrate import recalibrate_
 
-Evaluate = Callable[[nn.Module, float], float]
 Retrain = Callable[[nn.Module, int], Any]
 
 
@@ -22,11 +26,20 @@ class Stage:
         granularity: as in `by_criterion`.
         ratio: share that goes, in [0, 1).
         of: "live" (default) or "all", as in `by_criterion`.
+
+    Raises:
+        ArgumentError: a value that is none of these.
     """
 
     granularity: str
     ratio: float
     of: str = "live"
+
+    def __post_init__(self) -> None:
+        check_choice("granularity", self.granularity, GRANULARITIES)
+        ratio = check_number("ratio", self.ratio, "in [0, 1)", lambda ratio: 0 <= ratio < 1)
+        object.__setattr__(self, "ratio", ratio)
+        check_choice("of", self.of, SHARES)
 
 
 @dataclass(frozen=True)
@@ -58,12 +71,17 @@ def run_stage_(
     index: int,
     batches: Iterable[Any] | None,
 ) -> StageResult:
-    """Cut `model` as `plan` says, recalibrate it if `batches` are given, and retrain it."""
+    """Cut `model` as `plan` says, recalibrate it if `batches` are given, and retrain it.
+
+    Raises:
+        OpenworkError: `evaluate` gives no finite number.
+    """
     apply_(model, plan)
-    cut = float(evaluate(model, 1.0))
+    cut = error_of(model, evaluate, what="the cut network")
     recalibrated = None
     if batches is not None:
-        recalibrated = float(evaluate(recalibrate_(model, batches), 1.0))
+        recalibrate_(model, batches)
+        recalibrated = error_of(model, evaluate, what="the recalibrated network")
     retrain(model, index)
     return StageResult(
         granularity=stage.granularity,
@@ -71,5 +89,5 @@ def run_stage_(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         cut=cut,
         recalibrated=recalibrated,
-        retrained=float(evaluate(model, 1.0)),
+        retrained=error_of(model, evaluate, what="the retrained network"),
     )
