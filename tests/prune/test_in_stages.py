@@ -1,5 +1,7 @@
 """Cut, retrain, cut again: what is left at the end, and going on after a stop."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -117,10 +119,56 @@ def test_a_stopped_run_goes_on_from_its_last_stage(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     _run(toy_network(), Retrain(), out=tmp_path / "run")
-    with pytest.raises(ow.CheckpointError, match=r"stage-1.safetensors of another run"):
-        _run(toy_network(), Retrain(), out=tmp_path / "run", stages=STAGES[:1])
-    with pytest.raises(ow.ArgumentError, match="`stages` is empty"):
-        _run(toy_network(), Retrain(), stages=())
+    with pytest.raises(
+        ow.CheckpointError, match=r"stage-1.safetensors of another run: stage 1 differs: ratio is"
+    ):
+        _run(toy_network(), Retrain(), out=tmp_path / "run", stages=[Stage("feature_map", 0.25)])
+    other = toy_network()
+    with torch.no_grad():
+        other.get_parameter("3.bias").add_(1)
+    with pytest.raises(ow.CheckpointError, match="the network's weights differ"):
+        _run(other, Retrain(), out=tmp_path / "run")
+
+
+def test_other_settings_make_another_run(tmp_path: Path) -> None:
+    settings = {"criterion": "l1", "layers": ("1", "2")}
+    first = _run(toy_network(), Retrain(), out=tmp_path, identity=settings)
+    assert _run(toy_network(), Retrain(), out=tmp_path, identity=settings) == first
+    for other in (settings | {"criterion": "l2"}, None):
+        with pytest.raises(ow.CheckpointError, match="criterion is 'l1' there"):
+            _run(toy_network(), Retrain(), out=tmp_path, identity=other)
+
+
+def test_a_later_stage_may_be_another_one_than_before(tmp_path: Path) -> None:
+    first, *_ = _run(toy_network(), Retrain(), out=tmp_path, stages=STAGES[:1])
+    _as_version_0_1_0(tmp_path / "stage-1.safetensors", STAGES)
+    model, retrain = toy_network(), Retrain()
+    results = _run(model, retrain, out=tmp_path, stages=[STAGES[0], Stage("kernel", 0.25)])
+    assert retrain.calls == [1]
+    assert results[0] == first
+    assert results[1].retrained == pytest.approx(toy_error(model, 1.0))
+
+
+def _as_version_0_1_0(path: Path, stages: Sequence[Stage]) -> None:
+    """Let the file name all stages of its run."""
+    metrics = ow.info(path).metrics
+    metrics["run"]["stages"] = [asdict(stage) for stage in stages]
+    ow.save(ow.load(path, build=toy_network), path, metrics=metrics)
+
+
+@pytest.mark.parametrize("stages", [(), ["kernel"], [("kernel", 0.5)]])
+def test_stages_are_stages(stages: Sequence[object]) -> None:
+    with pytest.raises(ow.ArgumentError, match=r"`stages`=.*must hold stages, at least one"):
+        _run(toy_network(), Retrain(), stages=stages)
+
+
+def test_a_run_that_cuts_nothing_is_resumed_too(tmp_path: Path) -> None:
+    whole, again = toy_network(), toy_network()
+    stages = [Stage("kernel", 0.0)]
+    results = _run(whole, Retrain(), stages=stages, out=tmp_path)
+    assert _run(again, Retrain(), stages=stages, out=tmp_path) == results
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)
 
 
 def test_the_errors_of_each_stage_are_told(capsys: pytest.CaptureFixture[str]) -> None:

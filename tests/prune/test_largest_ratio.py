@@ -26,7 +26,8 @@ def share_gone(model: nn.Module, share: float) -> float:
 def _find(**more: object) -> prune.LargestRatio:
     settings = {"tolerance": 0.4, "highest": 0.96, "trials": 5, "progress": False, **more}
     retrain = settings.pop("retrain", lambda model, index: None)
-    return prune.largest_ratio(toy_network(), choose, retrain, share_gone, **settings)  # type: ignore[arg-type]
+    chosen = settings.pop("choose", choose)
+    return prune.largest_ratio(toy_network(), chosen, retrain, share_gone, **settings)  # type: ignore[arg-type]
 
 
 def test_the_interval_is_halved_each_time() -> None:
@@ -63,10 +64,44 @@ def test_a_bisection_that_was_stopped_goes_on(tmp_path: Path) -> None:
     assert share_gone(found.model, 1.0) == found.error
 
 
+def test_a_bisection_with_other_settings_is_another_one(tmp_path: Path) -> None:
+    _find(out=tmp_path, trials=1, identity={"criterion": "l1"})
+    with pytest.raises(ow.CheckpointError, match="criterion is 'l1' there, 'l2' here"):
+        _find(out=tmp_path, trials=1, identity={"criterion": "l2"})
+
+
+def test_a_ratio_that_cannot_be_is_too_high(capsys: pytest.CaptureFixture[str]) -> None:
+    def few(model: nn.Module, stage: Stage, index: int) -> ow.Plan:
+        if stage.ratio > 0.8:
+            raise ow.ArgumentError("`ratio` must lie in [0, 0.8]")
+        return choose(model, stage, index)
+
+    found = _find(choose=few, tolerance=1.0, trials=4, progress=True)
+    assert [trial.ratio for trial in found.trials] == pytest.approx([0.48, 0.72, 0.78])
+    assert found.ratio == pytest.approx(0.78)
+    assert "a ratio of 0.84 counts as too high: `ratio` must lie in [0, 0.8]" in (
+        " ".join(capsys.readouterr().err.split())
+    )
+
+
+def test_what_no_ratio_repairs_is_an_error() -> None:
+    def never(model: nn.Module, stage: Stage, index: int) -> ow.Plan:
+        raise ow.ArgumentError("no such criterion")
+
+    with pytest.raises(ow.ArgumentError, match="no such criterion"):
+        _find(choose=never)
+
+
 def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(ow.ArgumentError, match=r"`highest`=1.0 must lie in \(0, 1\)"):
+    with pytest.raises(ow.ArgumentError, match=r"`highest`=1.0 must be a number in \(0, 1\)"):
         _find(highest=1.0)
-    with pytest.raises(ow.ArgumentError, match="`tolerance`=-1 be at least 0"):
+    with pytest.raises(ow.ArgumentError, match="`highest`='1' must be a number"):
+        _find(highest="1")
+    with pytest.raises(ow.ArgumentError, match="`tolerance`=-1 must be a number of at least 0"):
         _find(tolerance=-1)
+    with pytest.raises(ow.ArgumentError, match="`tolerance`='1' must be a number"):
+        _find(tolerance="1")
+    with pytest.raises(ow.ArgumentError, match="`granularity`='kernle'"):
+        _find(granularity="kernle")
     with pytest.raises(ow.ArgumentError, match="`trials`=0"):
         _find(trials=0)

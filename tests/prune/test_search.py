@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from toy_search import toy_error, toy_network
 import openwork as ow
 from openwork import prune
 from openwork.prune.stage import Evaluate
+
+Full = Callable[[int], AbstractContextManager[None]]
 
 
 def _search(model: nn.Module, evaluate: Evaluate = toy_error, **more: object) -> ow.Plan:
@@ -126,7 +129,11 @@ def test_a_search_that_was_stopped_goes_on_from_its_log(tmp_path: Path, halving:
 
 @pytest.mark.parametrize(
     ("outcome", "text"),
-    [(math.nan, "returned nan for candidate 2"), (math.inf, "returned inf"), (None, "TypeError")],
+    [
+        (math.nan, "returned nan for candidate 2 on 0.0625 of the data"),
+        (math.inf, "returned inf"),
+        (None, "returned None"),
+    ],
     ids=["nan", "inf", "nothing"],
 )
 def test_an_error_that_is_no_number_ends_the_search_and_keeps_the_log(
@@ -162,11 +169,11 @@ def test_the_log_of_another_search_is_refused(tmp_path: Path) -> None:
     other = toy_network()
     with torch.no_grad():
         other.get_parameter("3.bias").add_(1)
-    with pytest.raises(ow.CheckpointError, match="model is"):
+    with pytest.raises(ow.CheckpointError, match="the network's weights differ"):
         _search(other, log=log)
 
 
-@pytest.mark.parametrize("text", ["", "{}\n", "no json\n", '{"kind": "search"}\n{"a": 1}\n'])
+@pytest.mark.parametrize("text", ["", "{}\n", "no json\n", "[1]\n"])
 def test_a_file_that_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
     log = tmp_path / "log"
     log.write_text(text)
@@ -176,9 +183,46 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
         prune.read_log(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"a": 1}',
+        '{"candidate": 0, "share": 1.0, "error": null}',
+        '{"candidate": 0, "share": 1.0, "error": "low"}',
+        '{"candidate": 0, "share": 1.0, "error": NaN}',
+        '{"candidate": [0], "share": 1.0, "error": 0.5}',
+        '{"candidate": 0, "share": "all", "error": 0.5}',
+        "",
+    ],
+)
+def test_a_line_that_is_no_score_is_named(tmp_path: Path, line: str) -> None:
+    log = tmp_path / "log"
+    _search(toy_network(), candidates=4, log=log)
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join([*lines[:2], line, *lines[3:], ""]))
+    with pytest.raises(ow.CheckpointError, match=r"line 3 of `log`.*Delete that line"):
+        _search(toy_network(), candidates=4, log=log)
+    log.write_text("\n".join([*lines[:2], *lines[3:], ""]))
+    assert _search(toy_network(), candidates=4, log=log) == _search(toy_network(), candidates=4)
+
+
+def test_other_data_make_another_search(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    _search(toy_network(), candidates=2, log=log, identity={"images": 5})
+    with pytest.raises(ow.CheckpointError, match="images is 5 there, 6 here"):
+        _search(toy_network(), candidates=2, log=log, identity={"images": 6})
+
+
 def test_a_log_that_cannot_be_written_is_an_error(unwritable_folder: Path) -> None:
     with pytest.raises(ow.CheckpointError, match="could not be written"):
         _search(toy_network(), log=unwritable_folder / "log")
+
+
+def test_what_helps_is_told(tmp_path: Path, full_disk: Full) -> None:
+    with pytest.raises(ow.CheckpointError, match="Choose a file in a folder"):
+        _search(toy_network(), log=tmp_path / "missing" / "log")
+    with full_disk(600), pytest.raises(ow.CheckpointError, match="Free some space"):
+        _search(toy_network(), log=tmp_path / "log")
 
 
 def test_feature_maps_are_searched_too() -> None:
@@ -224,6 +268,8 @@ def test_bad_counts_are_refused() -> None:
         _search(toy_network(), candidates=0)
     with pytest.raises(ow.ArgumentError, match="`seed`=-1"):
         _search(toy_network(), seed=-1)
+    with pytest.raises(ow.ArgumentError, match="`halving`='no'"):
+        _search(toy_network(), halving="no")
     with pytest.raises(ow.ArgumentError, match=r"`ratio`=1.0 must lie in"):
         _search(toy_network(), ratio=1.0)
     with pytest.raises(ow.PlanError, match="matches no layer"):
@@ -261,3 +307,10 @@ def test_a_failure_on_one_process_ends_all(tmp_path: Path, finish: Callable[...,
     assert all("ValueError: no such data" in text for text in texts.values())
     assert "1 scores are kept" in texts[0]
     assert len(prune.read_log(tmp_path / "search.jsonl")) == 1
+
+
+@pytest.mark.slow
+def test_a_full_disk_of_one_process_ends_all(tmp_path: Path, finish: Callable[..., str]) -> None:
+    finish("search.py", tmp_path, "--full", processes=2)
+    for rank in (0, 1):
+        assert "Free some space" in (tmp_path / f"error-{rank}.txt").read_text()

@@ -1,9 +1,7 @@
 """Networks between stages, kept in a folder so that a stopped run goes on from the last one."""
 
-import copy
-import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,8 @@ from openwork import io
 from openwork._files import writable_folder
 from openwork.errors import CheckpointError
 from openwork.nn import densify_
-from openwork.prune.stage import StageResult
+from openwork.prune._identity import difference, digest_of, plain
+from openwork.prune.stage import Stage, StageResult
 
 
 class Checkpoints:
@@ -23,15 +22,28 @@ class Checkpoints:
 
     Args:
         out: made if need be; None keeps nothing.
-        identity: what must be equal for a run to go on.
+        model: the network that the run begins with.
+        identity: what else must be equal for a run to go on.
+        stages: what is cut. Those up to the one of a file must be equal, so that a run goes on
+            from what it has even if a later stage is another one than before.
 
     Raises:
         OpenworkError: the folder cannot be written to.
+        ArgumentError: `identity` is not plain data.
     """
 
-    def __init__(self, out: str | os.PathLike[str] | None, identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        out: str | os.PathLike[str] | None,
+        model: nn.Module,
+        identity: Mapping[str, Any],
+        stages: Sequence[Stage] = (),
+    ) -> None:
         self._folder = writable_folder(out, "out") if out is not None else None
-        self._identity = dict(identity)
+        self._stages = [asdict(stage) for stage in stages]
+        # Not asked for without a folder: a digest reads all of the network.
+        known = {} if out is None else {"model": digest_of(model), **identity}
+        self._identity = plain(known)
 
     def path(self, index: int) -> Path | None:
         """The file of stage `index`, from 0."""
@@ -47,12 +59,16 @@ class Checkpoints:
         if path is None or not path.exists():
             return None
         metrics = io.info(path).metrics
-        stored = metrics.get("run")
-        if stored != self._identity:
+        stored = dict(metrics.get("run") or {})
+        if "stages" in stored:
+            # Files of version 0.1.0 name the later stages too.
+            stored["stages"] = stored["stages"][: index + 1]
+        why = difference(stored, self._identity_at(index))
+        if why:
+            why = why if stored else "no pruning wrote it"
             raise CheckpointError(
-                f"`out`={str(self._folder)!r} holds {path.name} of another run ({stored}, not "
-                f"{self._identity}). Go on with the network and arguments it was begun with, or "
-                "choose another folder"
+                f"`out`={str(self._folder)!r} holds {path.name} of another run: {why}. Go on with "
+                "the network and arguments it was begun with, or choose another folder"
             )
         return StageResult(**metrics["result"])
 
@@ -61,22 +77,22 @@ class Checkpoints:
         path = self.path(index)
         # Under torchrun all processes hold the same network.
         if path is not None and os.environ.get("RANK", "0") == "0":
-            io.save(model, path, metrics={"run": self._identity, "result": asdict(result)})
+            metrics = {"run": self._identity_at(index), "result": asdict(result)}
+            io.save(model, path, metrics=metrics)
 
-    def load(self, index: int, model: nn.Module) -> nn.Module:
-        """The network after stage `index`; `model` is the one that the run began with."""
+    def restore_(self, index: int, model: nn.Module) -> nn.Module:
+        """Make the network after stage `index` of `model`, the one that the run began with."""
         path = self.path(index)
         if path is None:
             raise CheckpointError(f"stage {index + 1} was not kept; give `out`")
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        return io.load(path, build=lambda: densify_(copy.deepcopy(model)), device=device)
+        return io.load(path, build=lambda: densify_(model), device=device)
+
+    def _identity_at(self, index: int) -> dict[str, Any]:
+        stages = {"stages": self._stages[: index + 1]} if self._stages else {}
+        return self._identity | stages
 
 
-def digest_of(model: nn.Module) -> str:
-    """SHA-256 over names and values of everything in the state of `model`, in hexadecimal."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+def with_settings(own: Mapping[str, Any], settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """An identity of one's `own` together with what the caller says decides the result too."""
+    return {**own, "settings": dict(settings)} if settings else dict(own)

@@ -40,13 +40,21 @@ class Ranks:
             dist.destroy_process_group(self._group)
 
     def first(self, work: Callable[[], Any]) -> Any:
-        """What `work` gives on the first process, on all of them; so with what it raises."""
+        """What `work` gives on the first process, on all of them; so with what it raises.
+
+        Raises:
+            OpenworkError: what `work` raised, or one that names it.
+        """
         value, error = None, None
         if self.rank == 0:
             try:
                 value = work()
             except OpenworkError as raised:
                 error = raised
+            except Exception as raised:
+                # Of any kind: the other processes wait, and must hear of it.
+                error = OpenworkError(f"{type(raised).__name__}: {raised}")
+                error.__cause__ = raised
         value, error = self.gather((value, error))[0]
         if error is not None:
             raise error

@@ -1,18 +1,17 @@
 """`in_stages_`: cut, retrain, cut again, retrain, as one call that can be stopped and resumed."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from openwork.errors import ArgumentError
 from openwork.nn import LayerTable, Plan
-from openwork.prune._checkpoints import Checkpoints, digest_of
+from openwork.prune._checkpoints import Checkpoints, with_settings
+from openwork.prune._error_of import Evaluate
 from openwork.prune._report import console
-from openwork.prune.apply import apply_
-from openwork.prune.stage import Evaluate, Retrain, Stage, StageResult, run_stage_
+from openwork.prune.stage import Retrain, Stage, StageResult, run_stage_
 
 # The paper's best recipe: feature maps to about a half, then kernels of the thinner network.
 TWO_STAGES = (Stage("feature_map", 0.5), Stage("kernel", 0.7))
@@ -29,6 +28,7 @@ def in_stages_(
     stages: Sequence[Stage] = TWO_STAGES,
     batches: Iterable[Any] | None = None,
     out: str | os.PathLike[str] | None = None,
+    identity: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> tuple[StageResult, ...]:
     """Cut and retrain `model` stage by stage, in place.
@@ -47,28 +47,33 @@ def in_stages_(
         batches: training batches to measure batch normalisation anew with after each cut, as in
             `recalibrate_`; a list, since each stage reads it. None (default) leaves it.
         out: folder that keeps the network after each stage; a run that was stopped goes on from
-            it. Default none.
+            it, also with other stages than before after those that it finished. Default none.
+        identity: what else decides the result, such as the criterion that `choose` goes by and the
+            recipe of `retrain`, as plain data. It is kept in `out`, and what was begun with another
+            one is refused. Default nothing.
         progress: print the errors of each stage on standard error, default True.
 
     Returns:
         One result a stage.
 
     Raises:
-        ArgumentError: no stages.
+        ArgumentError: no stages, or `identity` is not plain data.
         CheckpointError: `out` holds another run.
+        OpenworkError: `evaluate` gives no finite number.
 
     Source: Section 5 of "Compact Deep CNNs With Coarse Pruning" (Anwar, Sung 2016). The ratio of
     the second stage is our reading; the paper gives the share of both together.
     """
-    if not stages:
-        raise ArgumentError("`stages` is empty; give at least one Stage")
-    identity = {"model": digest_of(model), "stages": [asdict(stage) for stage in stages]}
-    kept = Checkpoints(out, identity)
+    if not stages or not all(isinstance(stage, Stage) for stage in stages):
+        raise ArgumentError(
+            f"`stages`={stages!r} must hold stages, at least one, such as Stage('kernel', 0.5)"
+        )
+    kept = Checkpoints(out, model, with_settings({}, identity), stages)
     results: list[StageResult] = []
     while len(results) < len(stages) and (known := kept.result(len(results))) is not None:
         results.append(known)
     if results:
-        take_over_(model, kept.load(len(results) - 1, model))
+        kept.restore_(len(results) - 1, model)
     for index in range(len(results), len(stages)):
         plan = choose(model, stages[index], index)
         result = run_stage_(model, stages[index], plan, evaluate, retrain, index, batches)
@@ -76,13 +81,6 @@ def in_stages_(
         results.append(result)
     result_table(results).print(console(progress))
     return tuple(results)
-
-
-def take_over_(model: nn.Module, other: nn.Module) -> nn.Module:
-    """Patterns and values of `other`, a network pruned from `model`, in the place of its own."""
-    apply_(model, Plan.of(other))
-    model.load_state_dict(other.state_dict())
-    return model
 
 
 def result_table(results: Sequence[StageResult]) -> LayerTable:

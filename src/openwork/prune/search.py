@@ -1,10 +1,10 @@
 """`search`: draw masks, score each without retraining, and keep the best."""
 
 import itertools
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +13,11 @@ from torch import nn
 from openwork.errors import OpenworkError
 from openwork.nn import Plan
 from openwork.nn._mode import evaluation
-from openwork.patterns._checks import check_count, check_seed
-from openwork.prune._checkpoints import digest_of
+from openwork.patterns._checks import check_count, check_flag, check_seed
+from openwork.prune._checkpoints import with_settings
+from openwork.prune._error_of import Evaluate, error_of
 from openwork.prune._granularity import example_for, units_of
+from openwork.prune._identity import digest_of, plain
 from openwork.prune._layers import Layers, plan_of
 from openwork.prune._masked import Masked
 from openwork.prune._ranks import Ranks
@@ -24,7 +26,6 @@ from openwork.prune._rungs import rungs
 from openwork.prune._units import Units
 from openwork.prune.criteria import drawn
 from openwork.prune.search_log import Score, SearchLog
-from openwork.prune.stage import Evaluate
 
 
 def search(
@@ -41,6 +42,7 @@ def search(
     example: torch.Tensor | None = None,
     seed: int = 0,
     log: str | os.PathLike[str] | None = None,
+    identity: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Plan:
     """The least harmful of `candidates` random masks of a trained network, before retraining.
@@ -65,6 +67,8 @@ def search(
         seed: whole number >= 0, default 0; fixes every candidate, on any number of processes.
         log: file that takes each score as it is found, one line of JSON each; a search that was
             stopped goes on from it, and `prune.read_log` reads it. Default none.
+        identity: what else decides the scores, such as the data of `evaluate`, as plain data; a
+            log that was begun with another one is refused. Default nothing.
         progress: print the feasible range, the scores and the table of the cut on standard error,
             default True.
 
@@ -81,10 +85,11 @@ def search(
     """
     check_count("candidates", candidates)
     check_seed(seed)
+    check_flag("halving", halving)
     example = example_for(model, example)
     units = units_of(model, granularity, layers, block, example)
     units.check_ratio(ratio, "layer", of)
-    identity = {
+    own = {
         "kind": "search",
         "model": digest_of(model),
         "granularity": granularity,
@@ -93,13 +98,13 @@ def search(
         "halving": halving,
         "of": of,
         "layers": list(units.chosen),
-        "block": list(block),
+        "block": [int(side) for side in block],
         "seed": seed,
     }
     with Ranks() as ranks:
         report = Report(model, units, example, progress)
         report.begin(ratio, "layer", of)
-        scores = SearchLog(identity, log if ranks.rank == 0 else None)
+        scores = SearchLog(plain(with_settings(own, identity)), log if ranks.rank == 0 else None)
         scores.known |= ranks.first(scores.open)
         contest = _Contest(model, evaluate, units, ratio, of, seed, ranks, scores)
         winner = contest.run(rungs(candidates, halving), report)
@@ -148,11 +153,13 @@ class _Contest:
         for start in range(0, len(waiting), world):
             mine = waiting[start : start + world][rank : rank + 1]
             outcomes = self.ranks.gather([self._outcome(c, share) for c in mine])
-            failures = []
+            found: list[Score] = []
+            failures: list[str] = []
             for score, failure in itertools.chain.from_iterable(outcomes):
-                if score is not None:
-                    self.log.add(score)
+                found += [score] if score else []
                 failures += [failure] if failure else []
+            self.ranks.first(lambda found=found: self.log.add(found))
+            self.log.known |= {(score.candidate, score.share): score.error for score in found}
             if failures:
                 raise OpenworkError(f"{failures[0]}{self.log.way_out()}") from self.cause
 
@@ -160,11 +167,12 @@ class _Contest:
         """The candidate's score, or why there is none."""
         try:
             with evaluation(self.model), self._masked.trial(self.taps(candidate)):
-                error = float(self.evaluate(self.model, share))
+                error = error_of(self.model, self.evaluate, share, f"candidate {candidate}")
+        except OpenworkError as error:
+            self.cause = error
+            return None, str(error)
         except Exception as error:
             # Of any kind: the other processes wait, and must hear of it.
             self.cause = error
             return None, f"`evaluate` failed with {type(error).__name__}: {error}"
-        if not math.isfinite(error):
-            return None, f"`evaluate` returned {error} for candidate {candidate} on {share:.4g}"
         return Score(candidate, share, error), ""

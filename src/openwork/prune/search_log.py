@@ -1,14 +1,17 @@
 """A search's log: one line of JSON a score, so that a search can go on and a report can tell."""
 
+import errno
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from openwork._files import write_text
 from openwork.errors import CheckpointError
+from openwork.prune._identity import difference
 
 
 @dataclass(frozen=True)
@@ -65,14 +68,18 @@ class SearchLog:
             raise self._unwritable(error) from error
         return self.known
 
-    def add(self, score: Score) -> None:
-        """Note `score` down."""
-        self.known[score.candidate, score.share] = score.error
-        if self._path is None:
+    def add(self, scores: Sequence[Score]) -> None:
+        """Note `scores` down.
+
+        Raises:
+            CheckpointError: the file cannot be written.
+        """
+        self.known |= {(score.candidate, score.share): score.error for score in scores}
+        if self._path is None or not scores:
             return
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(score)) + "\n")
+                file.writelines(json.dumps(asdict(score)) + "\n" for score in scores)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -85,9 +92,11 @@ class SearchLog:
         return f"; repair it and search again: {len(self.known)} scores are kept in {self._path}"
 
     def _unwritable(self, error: OSError) -> CheckpointError:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        way_out = "Free some space" if full else "Choose a file in a folder that you may write to"
         return CheckpointError(
             f"`log`={str(self._path)!r} could not be written ({error}); what it holds is unharmed. "
-            "Free some space or choose another file, then search again"
+            f"{way_out}, then search again"
         )
 
 
@@ -109,22 +118,33 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Score]]:
     lines = text.split("\n")[:-1]
     try:
         identity = json.loads(lines[0])
-        scores = [Score(**json.loads(line)) for line in lines[1:]]
         if identity["kind"] != "search":
             raise ValueError(identity["kind"])
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise CheckpointError(
             f"`log`={str(path)!r} is not the log of a search; choose another file"
         ) from error
-    return identity, scores
+    return identity, [_score(line, number, path) for number, line in enumerate(lines[1:], 2)]
+
+
+def _score(line: str, number: int, path: Path) -> Score:
+    """The score in a line of the log at `path`, all of its values checked."""
+    try:
+        score = Score(**json.loads(line))
+        count = type(score.candidate) is int and score.candidate >= 0
+        if count and 0 < score.share <= 1 and math.isfinite(score.error):
+            return score
+    except (ValueError, TypeError, OverflowError):
+        pass
+    raise CheckpointError(
+        f"line {number} of `log`={str(path)!r} is no score of a candidate: {line[:60]!r}. Delete "
+        "that line, and its candidate is scored again"
+    )
 
 
 def _check_identity(stored: Mapping[str, Any], own: Mapping[str, Any], path: Path) -> None:
-    differ = sorted(key for key in stored.keys() | own.keys() if stored.get(key) != own.get(key))
-    if differ:
-        key = differ[0]
+    if why := difference(stored, own):
         raise CheckpointError(
-            f"`log`={str(path)!r} is of another search: {key} is {stored.get(key)!r} there, "
-            f"{own.get(key)!r} here. Search with the arguments it was begun with, or choose "
-            "another file"
+            f"`log`={str(path)!r} is of another search: {why}. Search with the arguments it was "
+            "begun with, or choose another file"
         )

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -26,8 +27,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--fail", action="store_true")
+    parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
     rank = os.environ.get("RANK", "0")
+    if options.full and rank == "0":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600, resource.RLIM_INFINITY))
     try:
         plan = prune.search(
             toy_network(),
