@@ -1,5 +1,6 @@
 """`openwork observe` and `openwork compact`."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,22 @@ def test_compact_saves_a_smaller_network_that_loads(run: Path, tmp_path: Path) -
     x = torch.rand(2, 1, 16, 16)
     torch.testing.assert_close(after.eval()(x), before(x), rtol=0, atol=1e-5)
     assert sum(p.numel() for p in after.parameters()) < sum(p.numel() for p in before.parameters())
-    assert ow.info(out / "model.safetensors").metrics == ow.info(run / "model.safetensors").metrics
+    metrics = ow.info(out / "model.safetensors").metrics
+    assert metrics.pop("by")["command"] == "compact"
+    assert metrics == ow.info(run / "model.safetensors").metrics
+    # Again it may be made, but nothing else may be written over it.
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+    for command in (["compact", str(out), "--out", str(run)], ["compact", str(run), "--out", "."]):
+        with (
+            contextlib.chdir(run),
+            pytest.raises(ow.ArgumentError, match=r"`out`=.*hoose another folder"),
+        ):
+            CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_a_path_is_printed_as_it_is(run: Path, tmp_path: Path) -> None:
+    command = ["compact", str(run), "--out", str(tmp_path / "r[/sparse]")]
+    assert "r[/sparse]" in CliRunner().invoke(app, command, catch_exceptions=False).stdout
 
 
 def test_compact_with_small_scales_tells_the_accuracy(run: Path, tmp_path: Path) -> None:
@@ -63,6 +79,7 @@ def test_compact_with_small_scales_tells_the_accuracy(run: Path, tmp_path: Path)
     accuracy = ow.train.evaluate(ow.load(run / "model.safetensors"), data).accuracy
     assert f"evaluated: {accuracy:.6g} -> {accuracy:.6g} (+0)" in result.stdout
     metrics = ow.info(tmp_path / "small" / "model.safetensors").metrics
+    del metrics["by"]
     assert metrics == {"data": f"folder:{tmp_path / 'images'}", "test_accuracy": accuracy}
 
 

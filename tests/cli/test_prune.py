@@ -64,3 +64,67 @@ def test_a_criterion_takes_the_place_of_the_search(run: Path, criterion: str) ->
 def test_each_cut_needs_a_ratio(run: Path) -> None:
     with pytest.raises(ow.ArgumentError, match=r"once for each of the cuts kernel, block"):
         _prune(run, "--ratio", "0.5", "--then", "block")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (["--criterion", "random"], "criterion is 'l1' there, 'random' here"),
+        (["--retrain", "1"], "retrain is 0 there, 1 here"),
+        (["--layers", "conv:*"], r"layers is None there, \['conv:\*'\] here"),
+        (["--seed", "1"], "seed is 0 there, 1 here"),
+    ],
+)
+def test_other_options_are_no_old_result(run: Path, change: list[str], text: str) -> None:
+    options = ["--ratio", "0.5", "--criterion", "l1", "--retrain", "0"]
+    _prune(run, *options)
+    with pytest.raises(ow.ArgumentError, match=f"holds another network.*{text}"):
+        _prune(run, *options, *change)
+    (run.parent / "b" / "model.safetensors").unlink()
+    with pytest.raises(ow.CheckpointError, match=f"another run: {text}"):
+        _prune(run, *options, *change)
+
+
+def test_no_other_network_is_written_over(run: Path) -> None:
+    options = ["--ratio", "0.5", "--criterion", "l1", "--retrain", "0"]
+    before = (run / "model.safetensors").read_bytes()
+    with pytest.raises(ow.ArgumentError, match="is the folder of `run`"):
+        _prune(run, *options, "--out", str(run.parent / "x" / ".." / "a"))
+    _prune(run, *options)
+    pruned = (run.parent / "b" / "model.safetensors").read_bytes()
+    with pytest.raises(ow.ArgumentError, match="holds another network"):
+        _prune(run.parent / "b", *options, "--out", str(run))
+    out = ["--out", str(run.parent / "b")]
+    for command in (["prune", str(run), *options, "--seed", "1"], ["compact", str(run)]):
+        with pytest.raises(ow.ArgumentError, match="holds another network"):
+            CliRunner().invoke(app, [*command, *out], catch_exceptions=False)
+    assert (run / "model.safetensors").read_bytes() == before
+    assert (run.parent / "b" / "model.safetensors").read_bytes() == pruned
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--then", "kernle", "--ratio", "0.5"], "`granularity`='kernle'"),
+        (["--then", "kernel", "--ratio", "0.9999"], "`ratio`=0.9999"),
+        (["--retrain", "-1"], "`retrain`=-1"),
+        (["--criterion", "foo"], "`criterion`='foo' must be one of 'search', 'l1'"),
+        (["--held-out", "1"], "`held_out`=1.0"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_done(
+    run: Path, options: list[str], text: str
+) -> None:
+    with pytest.raises(ow.ArgumentError, match=text):
+        _prune(run, "--ratio", "0.5", "--criterion", "l1", *options)
+    assert not (run.parent / "b").exists()
+
+
+def test_a_run_in_which_nothing_is_cut_ends_well(run: Path) -> None:
+    out = run.parent / "c[/sparse]"
+    options = ["--ratio", "0", "--criterion", "l1", "--retrain", "0", "--out", str(out)]
+    first = _prune(run, *options)
+    assert str(out) in first
+    assert not (out / "plan.yaml").exists()
+    assert ow.info(out / "model.safetensors").plan is None
+    assert _prune(run, *options) == first

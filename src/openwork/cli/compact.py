@@ -12,9 +12,11 @@ from openwork import io
 from openwork._files import writable_folder
 from openwork.channels import compact as compact_model
 from openwork.cli import options
+from openwork.cli.result_path import result_path
 from openwork.cli.run import example_for, model_path
 from openwork.cli.trained import trained
 from openwork.data import DataSet
+from openwork.prune._identity import digest_of
 from openwork.train import evaluate
 
 
@@ -40,18 +42,21 @@ def compact(
     path = model_path(run)
     info, example = io.info(path), example_for(path, 2)
     held = None if gamma_below is None else trained(run, data, data_root).dataset
+    model = io.load(path)
+    by = {"command": "compact", "model": digest_of(model)}
+    target = result_path(out, run, by)
+    writable_folder(out, "out")
     accuracy = None if held is None else _accuracy(held)
     small, proof = compact_model(
-        io.load(path), example, gamma_below=gamma_below, round_to=round_to, evaluate=accuracy
+        model, example, gamma_below=gamma_below, round_to=round_to, evaluate=accuracy
     )
-    target = writable_folder(out, "out") / "model.safetensors"
     metrics = info.metrics
     if held is not None and proof.scores is not None:
         # What the original was worth says nothing of other outputs.
         metrics = {"data": held.name, "test_accuracy": proof.scores[1]}
-    io.save(small, target, plan=info.plan, metrics=metrics)
+    io.save(small, target, plan=info.plan, metrics={**metrics, "by": by})
     proof.print()
-    Console().print(f"saved: {target}", soft_wrap=True)
+    Console().print(f"saved: {target}", markup=False, soft_wrap=True)
 
 
 def _accuracy(held: DataSet) -> Callable[[nn.Module], float]:

@@ -3,10 +3,10 @@
 import dataclasses
 import itertools
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import torch.nn.functional as F
 import typer
 from rich.console import Console
 from torch import nn
@@ -15,13 +15,21 @@ from openwork import data as datasets
 from openwork import io
 from openwork import prune as pruning
 from openwork.cli import options
+from openwork.cli.chooser import Chooser
+from openwork.cli.result_path import result_path
 from openwork.cli.trained import trained
 from openwork.data import DataSet
 from openwork.errors import ArgumentError
 from openwork.nn import Plan
+from openwork.nn._layers import sparse_layers
+from openwork.patterns._checks import check_choice, check_seed
 from openwork.prune import Stage
+from openwork.prune._identity import digest_of, plain
+from openwork.prune.criteria import CRITERIA
+from openwork.prune.held_out import held_count
 from openwork.train import Recipe, fit
 from openwork.train import evaluate as evaluate_model
+from openwork.train.run_folder import PLAN, identity_of
 
 RECIPE = Recipe(optimizer="adam", lr=1e-3)
 
@@ -56,56 +64,70 @@ def prune(
     device: options.Device = "cpu",
 ) -> None:
     """Cut a trained network and retrain it, once or in stages. Run again, it goes on."""
-    kinds = [granularity, *(then or [])]
-    if len(kinds) != len(ratio):
-        raise ArgumentError(
-            f"`ratio`={ratio!r} must be given once for each of the cuts {', '.join(kinds)}"
-        )
+    cuts = _cuts([granularity, *(then or [])], ratio)
+    check_choice("criterion", criterion, ("search", *CRITERIA))
+    check_seed(retrain, "retrain")
+    chosen = Recipe.from_yaml(recipe) if recipe else RECIPE
+    chosen = dataclasses.replace(chosen, epochs=retrain or 1, seed=seed)
     found = trained(run, data, data_root)
+    held_count(len(found.dataset.train), held_out, "held_out")
     held = pruning.hold_out(found.dataset, held_out, seed=seed)
-    evaluate = pruning.error_on(held)
     order = datasets.Batches(
         held.train, 128, held.mean, held.std, device=device, shuffle=True, seed=seed
     )
     batches = list(itertools.islice(order.epoch(0), 20))
-
-    def choose(model: nn.Module, stage: Stage, index: int) -> Plan:
-        where = {"granularity": stage.granularity, "ratio": stage.ratio, "layers": layers}
-        if criterion == "search":
-            log = out / f"search-{index + 1}.jsonl"
-            return pruning.search(
-                model, evaluate, candidates=candidates, seed=seed, log=log, **where
-            )
-        return pruning.by_criterion(
-            model, criterion, batches=batches, loss=F.cross_entropy, seed=seed, **where
-        )
-
-    chosen = Recipe.from_yaml(recipe) if recipe else RECIPE
+    model = io.load(found.path, device=device)
+    known = identity_of(model, held, chosen)
+    choose = Chooser(
+        pruning.error_on(held), criterion, candidates, layers, batches, seed, out, known["data"]
+    )
+    settings = plain(choose.settings | {"held_out": held_out, "retrain": retrain})
+    settings |= plain({"recipe": known["recipe"]}) if retrain else {}
+    by = {"command": "prune", "model": digest_of(model), "settings": settings}
+    path = result_path(out, run, by)
+    choose.check(model, cuts[1:])
     training = dataclasses.replace(held, test=found.dataset.test)
 
     def train_on(model: nn.Module, index: int) -> None:
         if retrain:
-            once = dataclasses.replace(chosen, epochs=retrain, seed=seed)
             folder = out / f"stage-{index + 1}"
-            fit(model, training, once, out=folder, resume=True, device=device)
+            fit(model, training, chosen, out=folder, resume=True, device=device)
 
-    model = io.load(found.path, device=device)
-    stages = [Stage(*pair) for pair in zip(kinds, ratio, strict=True)]
-    pruning.in_stages_(model, choose, train_on, evaluate, stages=stages, batches=batches, out=out)
+    pruning.in_stages_(
+        model,
+        choose,
+        train_on,
+        choose.evaluate,
+        stages=cuts,
+        batches=batches,
+        out=out,
+        identity=settings,
+    )
     if os.environ.get("RANK", "0") == "0":
-        _keep(model, found.dataset, out)
+        _keep(model, found.dataset, path, by)
 
 
-def _keep(model: nn.Module, dataset: DataSet, out: Path) -> None:
+def _cuts(kinds: Sequence[str], ratios: Sequence[float]) -> list[Stage]:
+    if len(kinds) != len(ratios):
+        raise ArgumentError(
+            f"`ratio`={list(ratios)!r} must be given once for each of the cuts {', '.join(kinds)}"
+        )
+    return [Stage(*pair) for pair in zip(kinds, ratios, strict=True)]
+
+
+def _keep(model: nn.Module, dataset: DataSet, path: Path, by: Mapping[str, Any]) -> None:
     """Write the pruned network as a run's folder has it, and say how good it is."""
     accuracy = evaluate_model(model, dataset).accuracy
-    plan, path = Plan.of(model), out / "model.safetensors"
-    metrics = {"data": dataset.name, "test_accuracy": accuracy}
+    # Nothing may have been cut, and then there is no plan.
+    plan = Plan.of(model) if sparse_layers(model) else None
+    metrics = {"data": dataset.name, "test_accuracy": accuracy, "by": by}
     io.save(model, path, plan=plan, metrics=metrics)
-    plan.to_yaml(out / "plan.yaml")
+    if plan is not None:
+        plan.to_yaml(path.parent / PLAN)
     weights = sum(parameter.numel() for parameter in model.parameters())
     Console().print(
         f"test accuracy {accuracy:.2%} with {weights:,} parameters; the model is in {path}",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )

@@ -1,0 +1,81 @@
+"""How `openwork prune` chooses each of its cuts."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from torch import nn
+
+from openwork import prune as pruning
+from openwork.nn import Plan
+from openwork.prune import Stage
+from openwork.prune._error_of import Evaluate
+
+
+@dataclass(frozen=True, eq=False)
+class Chooser:
+    """Chooses by a search or by a criterion.
+
+    Attributes:
+        evaluate: of the held-out images.
+        criterion, candidates, layers, seed: as the person gave them.
+        batches: of training images, for criteria that need them.
+        out: where a search keeps its log.
+        data: what the held-out images are told by.
+    """
+
+    evaluate: Evaluate
+    criterion: str
+    candidates: int
+    layers: list[str] | None
+    batches: list[Any]
+    seed: int
+    out: Path
+    data: dict[str, Any]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides what is chosen."""
+        names = ["criterion", "layers", "seed", "data"]
+        names += ["candidates"] if self.criterion == "search" else []
+        return {name: getattr(self, name) for name in names}
+
+    def __call__(self, model: nn.Module, stage: Stage, index: int) -> Plan:
+        if self.criterion != "search":
+            return self._by_criterion(model, stage, self.criterion, self.batches, progress=True)
+        return pruning.search(
+            model,
+            self.evaluate,
+            candidates=self.candidates,
+            seed=self.seed,
+            layers=self.layers,
+            log=self.out / f"search-{index + 1}.jsonl",
+            identity={"data": self.data},
+            **dataclasses.asdict(stage),
+        )
+
+    def check(self, model: nn.Module, later: Sequence[Stage]) -> None:
+        """Refuse now what would be refused only after the cuts before it have been retrained.
+
+        What is more than the whole network can give, a thinner one cannot give either.
+        """
+        name = "random" if self.criterion == "search" else self.criterion
+        for stage in later:
+            self._by_criterion(model, stage, name, self.batches[:1], progress=False)
+
+    def _by_criterion(
+        self, model: nn.Module, stage: Stage, name: str, batches: list[Any], *, progress: bool
+    ) -> Plan:
+        return pruning.by_criterion(
+            model,
+            name,
+            batches=batches,
+            loss=F.cross_entropy,
+            seed=self.seed,
+            layers=self.layers,
+            progress=progress,
+            **dataclasses.asdict(stage),
+        )

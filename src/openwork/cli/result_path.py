@@ -1,0 +1,49 @@
+"""Where a command writes the network that it makes of a run: over no other network."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from openwork import io
+from openwork.cli.run import model_path
+from openwork.errors import ArgumentError, CheckpointError
+from openwork.prune._identity import difference
+from openwork.train.run_folder import MODEL, STATE
+
+
+def result_path(out: Path, run: Path, by: Mapping[str, Any]) -> Path:
+    """The file in the folder `out` that the network goes to.
+
+    Args:
+        out: as the person gave it; it need not be there.
+        run: folder or checkpoint that the command reads.
+        by: which command makes what of which network, as plain data; noted down as `by` in the
+            metrics of the file, so that the command may be run again.
+
+    Raises:
+        ArgumentError: `out` is the folder of `run`, or holds another network.
+    """
+    if out.resolve() == model_path(run).resolve().parent:
+        raise ArgumentError(
+            f"`out`={str(out)!r} is the folder of `run`={str(run)!r}, whose network would be lost; "
+            "choose another folder"
+        )
+    path = out / MODEL
+    why = _of_another(path, by) if path.exists() else ""
+    if (out / STATE).exists():
+        why = "it is a run's folder"
+    if why:
+        raise ArgumentError(
+            f"`out`={str(out)!r} holds another network, which would be lost: {why}. Choose another "
+            "folder"
+        )
+    return path
+
+
+def _of_another(path: Path, by: Mapping[str, Any]) -> str:
+    """Why the file at `path` is not what `by` says, or ""."""
+    try:
+        stored = io.info(path).metrics.get("by")
+    except CheckpointError:
+        stored = None
+    return difference(stored, by) if stored else "it does not say which command wrote it"
