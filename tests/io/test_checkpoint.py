@@ -1,6 +1,7 @@
 """`save`, `load` and `info`: a model comes back as it went."""
 
 import copy
+import functools
 import pickle
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,11 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from openwork import _version
+from openwork import _version, compact
 from openwork.errors import ArgumentError, CheckpointError
 from openwork.io import _container, info, load, save
 from openwork.models import ModelSource, build, source_of
-from openwork.nn import Plan, SparseConv2d, SparseLinear, sparsify_
+from openwork.nn import Plan, SparseConv2d, SparseLinear, densify_, grow_, sparsify_
+from openwork.nn._layers import sparse_layers
 from openwork.patterns import Pattern, block
 
 HALF = Plan({"*": {"pattern": "random", "density": 0.5}})
@@ -151,9 +153,41 @@ def test_a_build_function_may_make_the_model_sparse_itself(tmp_path: Path) -> No
     model = _trained(HALF)
     save(model, tmp_path / "m")
     assert _equal_states(load(tmp_path / "m", lambda: sparsify_(_dense(), HALF)), model)
-    other = Plan({"*": {"pattern": "random", "density": 0.5}}, seed=1)
-    with pytest.raises(CheckpointError, match="pattern"):
-        load(tmp_path / "m", lambda: sparsify_(_dense(), other))
+    other = Plan({"*": {"pattern": "random", "density": 0.3}}, seed=1)
+    assert _equal_states(load(tmp_path / "m", lambda: sparsify_(_dense(), other)), model)
+
+
+def _denser(model: nn.Module) -> nn.Module:
+    densify_(model)
+    return sparsify_(model, Plan({"conv:*": {"pattern": "random", "density": 0.8}}))
+
+
+def _grown(model: nn.Module) -> nn.Module:
+    whole = [name for name, layer in sparse_layers(model).items() if layer.pattern.whole]
+    return grow_(model, dict.fromkeys(whole, 1.0))
+
+
+def _smaller(model: nn.Module) -> nn.Module:
+    norm = next(m for m in list(model.modules())[5:] if isinstance(m, nn.BatchNorm2d))
+    with torch.no_grad():
+        norm.weight[:4], norm.bias[:4] = 0, 0
+    return compact(model.eval(), torch.randn(2, 1, 32, 32))[0]
+
+
+@pytest.mark.parametrize("change", [densify_, _denser, _grown, _smaller])
+def test_what_became_of_a_network_that_is_built_sparse_comes_back(
+    change: Callable[[nn.Module], nn.Module], tmp_path: Path
+) -> None:
+    built = build("ssc:mobilenet:0.5", in_channels=1, depth_multiplier=0.25)
+    shapes = [value.shape for value in built.state_dict().values()]
+    model = change(built)
+    assert [value.shape for value in model.state_dict().values()] != shapes
+    save(model, tmp_path / "m")
+    back = load(tmp_path / "m")
+    assert [type(m) for m in back.modules()] == [type(m) for m in model.modules()]
+    assert _equal_states(back, model)
+    for one, two in zip(sparse_layers(back).values(), sparse_layers(model).values(), strict=True):
+        assert (one.pattern, one.origin) == (two.pattern, two.origin)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
@@ -411,6 +445,93 @@ def test_a_forged_file_is_refused(
     _forge(tmp_path / "m", change)
     with pytest.raises(CheckpointError, match="does not fit the model"):
         load(tmp_path / "m", _dense)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "kind",
+        "model",
+        "model.name",
+        "model.depth_multiplier",
+        "resized",
+        "resized.1",
+        "resized.1.shapes",
+        "resized.1.groups",
+        "layers",
+        "layers.1",
+        "layers.1.shape",
+        "layers.1.groups",
+        "layers.1.origin",
+        "layers.1.origin.spec",
+        "layers.1.origin.seed",
+        "aliases",
+        "plan",
+        "plan.layers",
+    ],
+)
+def test_a_header_of_other_values_loads_or_is_refused(place: str, tmp_path: Path) -> None:
+    model = sparsify_(build("mlp:12-6-4", image_size=2, num_classes=4), HALF)
+    raw: list[Any] = []
+    for wrong in (None, "x", 7, -1, 1e308, float("nan"), [], {}, ["a", None], {"a": 1}):
+        save(model, tmp_path / "m", plan=HALF)
+        _forge(tmp_path / "m", functools.partial(_put, place, wrong))
+        for read in (load, info):
+            try:
+                read(tmp_path / "m")
+            except CheckpointError:
+                continue
+            except Exception as error:
+                raw.append((wrong, error))
+    assert raw == []
+
+
+def _put(place: str, value: Any, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    header["resized"] = {"1": {"shapes": {"weight": [6, 12], "bias": [6]}, "groups": None}}
+    *path, last = place.split(".")
+    functools.reduce(dict.__getitem__, path, header)[last] = value
+
+
+def test_a_header_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    _container.write(tmp_path / "m", {}, [1])  # type: ignore[arg-type]
+    for read in (load, info):
+        with pytest.raises(CheckpointError, match="is damaged"):
+            read(tmp_path / "m")
+
+
+def test_no_more_is_built_than_the_file_can_fill(tmp_path: Path) -> None:
+    save(build("mlp:12-6-4", image_size=2, num_classes=4), tmp_path / "m")
+
+    def widen(tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+        header["model"]["depth_multiplier"] = 1e7
+
+    _forge(tmp_path / "m", widen)
+    with pytest.raises(CheckpointError, match=r"shape \(60000000, 12\) is larger than all"):
+        load(tmp_path / "m")
+
+
+def test_a_resized_layer_is_no_larger_than_the_file(tmp_path: Path) -> None:
+    save(build("mlp:12-6-4", image_size=2, num_classes=4), tmp_path / "m")
+
+    def widen(tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+        header["resized"] = {"1": {"shapes": {"weight": [10**4, 10**5]}, "groups": None}}
+
+    _forge(tmp_path / "m", widen)
+    with pytest.raises(CheckpointError, match="is larger than all"):
+        load(tmp_path / "m")
+
+
+def test_a_build_function_is_called_once_and_its_errors_are_its_own(tmp_path: Path) -> None:
+    save(_dense(), tmp_path / "m")
+    calls: list[nn.Module] = []
+
+    def failing() -> nn.Module:
+        calls.append(_dense())
+        raise LookupError("of the caller")
+
+    with pytest.raises(LookupError, match="of the caller"):
+        load(tmp_path / "m", failing)
+    assert len(calls) == 1
 
 
 def test_a_full_disk_leaves_the_earlier_model_loadable(

@@ -1,8 +1,9 @@
 """`save` and `load`: a model, its patterns and its plan in one safetensors file."""
 
+import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +12,15 @@ from torch import nn
 
 from openwork import models
 from openwork._version import __version__
-from openwork.errors import ArgumentError, CheckpointError
+from openwork.errors import ArgumentError, CheckpointError, MissingPackageError
 from openwork.io import _container
+from openwork.io._bounded import Bounded, described
+from openwork.io._layers import describe_layers, restore_layers_
 from openwork.io.kinds import Kind, kind_named, kind_of
 from openwork.models import ModelSource
-from openwork.nn import Plan, SparseConv2d, SparseLinear
-from openwork.nn._layers import replace, sparse_layers
-from openwork.nn._origin import Origin
+from openwork.nn import Plan, densify_
+from openwork.nn._layer import SparseLayer
 from openwork.nn._resize import describe_resized, restore_resized_
-from openwork.patterns import Pattern
 
 
 @dataclass(frozen=True)
@@ -100,37 +101,77 @@ def load(
 
     Args:
         path: of a file that `save` wrote.
-        build: makes the dense model anew, for a model that `openwork.models.build` does not know.
-            A compiled model needs none.
+        build: makes the model anew, for one that `openwork.models.build` does not know. It may
+            be dense or sparse: the patterns are those of the file. A compiled model needs none.
         device: where the model goes, default "cpu"; a compiled model stays there.
 
     Raises:
         CheckpointError: the file is truncated, foreign, edited or from a newer version, or `build`
             is missing or makes another model.
+        MissingPackageError: the model is timm's or torchvision's and the package is missing.
         ArgumentError: `build`, or another `device` than the CPU, for a compiled model.
     """
     tensors, header = _container.read(path)
-    kind = _kind(path, header)
+    with _blaming(path, "is damaged"):
+        kind = _kind(path, header)
+        named = header["model"] if kind is None else None
     if kind is not None:
         return _restored(kind, path, tensors, header, build, device)
-    if build is None and header["model"] is None:
+    if build is not None:
+        model = build()
+    elif named is not None:
+        with _blaming(path, "names a model that cannot be built"):
+            model = _built(tensors, header)
+    else:
         raise CheckpointError(
             f"`path`={str(path)!r} holds a model that openwork cannot build by name; pass "
             "`build`, a function that makes the dense model"
         )
-    model = build() if build else models.build(**ModelSource.from_dict(header["model"]).to_dict())
+    with _blaming(path, "does not fit the model that was built for it"):
+        model = _filled(model, tensors, header)
+    return model.to(device)
+
+
+@contextlib.contextmanager
+def _blaming(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Whatever an edited file trips over, it is the file that is wrong."""
     try:
-        tensors |= {alias: tensors[name] for alias, name in header["aliases"].items()}
+        yield
+    except (CheckpointError, MissingPackageError):
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"`path`={str(path)!r} {what}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _built(tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> nn.Module:
+    """The model that the header names, which may be no larger than what the file says of it."""
+    source = ModelSource.from_dict(header["model"])
+    # Before channels were removed it may have been of any size.
+    bound = contextlib.nullcontext() if header.get("resized") else _bounded(tensors, header)
+    with bound:
+        return models.build(**source.to_dict())
+
+
+def _filled(
+    model: nn.Module, tensors: dict[str, torch.Tensor], header: Mapping[str, Any]
+) -> nn.Module:
+    """`model` with the shapes, patterns and values of the file."""
+    tensors |= {alias: tensors[name] for alias, name in header["aliases"].items()}
+    # Whatever patterns it was built with, the file's are those that count.
+    model = model.to_dense() if isinstance(model, SparseLayer) else densify_(model)
+    with _bounded(tensors, header):
         # Files written before networks could be compacted do not have the entry.
         restore_resized_(model, header.get("resized", {}))
         model = restore_layers_(model, header["layers"], tensors)
-        _match_dtypes(model, tensors)
-        model.load_state_dict(tensors)
-    except (ArgumentError, RuntimeError, KeyError) as error:
-        raise CheckpointError(
-            f"`path`={str(path)!r} does not fit the model that was built for it: {error}"
-        ) from error
-    return model.to(device)
+    _match_dtypes(model, tensors)
+    model.load_state_dict(tensors)
+    return model
+
+
+def _bounded(tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> Bounded:
+    return Bounded(described(tensors, header["layers"]))
 
 
 def info(path: str | os.PathLike[str]) -> CheckpointInfo:
@@ -140,13 +181,14 @@ def info(path: str | os.PathLike[str]) -> CheckpointInfo:
         CheckpointError: as `load`.
     """
     header = _container.read_header(path)
-    _kind(path, header)
-    return CheckpointInfo(
-        source=ModelSource.from_dict(header["model"]) if header["model"] else None,
-        plan=Plan.from_dict(header["plan"]) if header["plan"] else None,
-        metrics=header["metrics"],
-        version=header["version"],
-    )
+    with _blaming(path, "is damaged"):
+        _kind(path, header)
+        return CheckpointInfo(
+            source=ModelSource.from_dict(header["model"]) if header["model"] else None,
+            plan=Plan.from_dict(header["plan"]) if header["plan"] else None,
+            metrics=header["metrics"],
+            version=header["version"],
+        )
 
 
 def _kind(path: str | os.PathLike[str], header: Mapping[str, Any]) -> Kind | None:
@@ -176,53 +218,6 @@ def _restored(
         return kind.restore(tensors, header)
     except CheckpointError as error:
         raise CheckpointError(f"`path`={str(path)!r} cannot be loaded: {error}") from error
-
-
-def describe_layers(model: nn.Module) -> dict[str, Any]:
-    """What the header must say of the sparse layers; their `gaps` are among the tensors."""
-    return {
-        name: {
-            "shape": list(layer.shape),
-            "groups": layer.groups,
-            "whole": layer.pattern.whole,
-            "origin": layer.origin.to_dict() if layer.origin else None,
-        }
-        for name, layer in sparse_layers(model).items()
-    }
-
-
-def restore_layers_(
-    model: nn.Module, layers: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
-) -> nn.Module:
-    """Put sparse layers where `layers` says, with the patterns among `tensors`; all checked.
-
-    Returns `model`, or the sparse layer that takes its place where the model is a single layer.
-    """
-    modules = dict(model.named_modules())
-    replacements: dict[nn.Module, nn.Module] = {}
-    for name, entry in layers.items():
-        pattern = Pattern.from_gaps(
-            entry["shape"],
-            tensors[f"{name}.gaps" if name else "gaps"].numpy(),
-            whole=entry["whole"],
-            groups=entry["groups"],
-        )
-        module = modules.get(name)
-        if isinstance(module, nn.Conv2d):
-            sparse = SparseConv2d.from_dense(module, pattern)
-        elif isinstance(module, nn.Linear):
-            sparse = SparseLinear.from_dense(module, pattern)
-        elif isinstance(module, SparseConv2d | SparseLinear):
-            continue
-        else:
-            found = "nothing" if module is None else type(module).__name__
-            raise ArgumentError(f"layer {name!r} must be a convolution or linear, found {found}")
-        # Files of version 0.1.0 do not say where a pattern comes from.
-        if entry.get("origin"):
-            sparse.origin = Origin.from_dict(entry["origin"])
-        replacements[module] = sparse
-    replace(model, replacements)
-    return replacements.get(model, model)
 
 
 def distinct(

@@ -12,6 +12,7 @@ from openwork.nn._layers import replace
 from openwork.nn.sparse_conv2d import SparseConv2d
 from openwork.nn.sparse_linear import SparseLinear
 from openwork.patterns import Pattern
+from openwork.patterns._checks import check_count
 
 # On a module that was resized: what must be told to whoever builds it anew.
 _ATTRIBUTE = "openwork_channels"
@@ -50,7 +51,7 @@ def restore_resized_(model: nn.Module, resized: Mapping[str, Any]) -> None:
     """Give modules of `model` the shapes that `describe_resized` noted down, in place.
 
     Raises:
-        ArgumentError: `model` has no such module.
+        ArgumentError: `model` has no such module, or the groups are no number of at least 1.
     """
     modules = dict(model.named_modules())
     zeros: dict[nn.Module, nn.Module] = {}
@@ -63,7 +64,8 @@ def restore_resized_(model: nn.Module, resized: Mapping[str, Any]) -> None:
             continue
         for own, shape in entry["shapes"].items():
             _reshape(module, own, shape)
-        mark_resized(module, entry["groups"])
+        groups = entry["groups"]
+        mark_resized(module, None if groups is None else check_count("groups", groups))
     replace(model, zeros)
 
 
@@ -103,12 +105,13 @@ def _reshape(module: nn.Module, name: str, shape: list[int]) -> None:
     held = module._parameters.get(name, module._buffers.get(name))
     if held is not None:
         # Zeros, because a layer is checked for NaN before it becomes sparse.
-        held.data = held.new_zeros(shape)
+        held.data = torch.zeros(shape, dtype=held.dtype, device=held.device)
         return
     if name not in module._parameters:
         raise ArgumentError(f"a {type(module).__name__} of the model has no {name!r}")
     other = next(module.parameters(recurse=False))
-    module.register_parameter(name, nn.Parameter(other.new_zeros(shape)))
+    zeros = torch.zeros(shape, dtype=other.dtype, device=other.device)
+    module.register_parameter(name, nn.Parameter(zeros))
 
 
 def _count(module: nn.Module) -> None:
