@@ -1,6 +1,7 @@
 """YAML that a person wrote: plain data only, and no key twice."""
 
 import re
+from collections.abc import Hashable
 from typing import Any
 
 import yaml
@@ -12,9 +13,13 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                raise ArgumentError(f"line {line} merges with `<<`; write the entries out instead")
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise ArgumentError(f"line {line} has {key!r} for a key; a key is a single word")
             if key in seen:
-                line = key_node.start_mark.line + 1
                 raise ArgumentError(f"line {line} gives {key!r} a second time; keep one of the two")
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -32,13 +37,40 @@ def load_mapping(text: str) -> dict[str, Any]:
     """The mapping that `text` holds.
 
     Raises:
-        ArgumentError: not YAML, not a mapping, or a key given twice.
+        ArgumentError: not YAML, not a mapping, a key given twice, or larger than a person writes.
     """
     try:
         # A SafeLoader: builds plain data, never objects.
         data = yaml.load(text, Loader=_StrictLoader)
+    except ArgumentError:
+        raise
     except yaml.YAMLError as error:
         raise ArgumentError(f"not YAML: {error}") from error
+    except Exception as error:
+        # Of a value that is none of its type: whatever int, float and datetime raise.
+        raise ArgumentError(f"not YAML: {type(error).__name__}: {error}") from error
     if not isinstance(data, dict):
         raise ArgumentError(f"must hold a mapping, found {type(data).__name__}")
+    _check_size(data, len(text) + _ALIASED)
     return data
+
+
+# Entries that aliases may add: few lines of them can stand for more than a memory holds.
+_ALIASED = 10_000
+# Python refuses to write larger numbers, and so to name them in an error.
+_BITS = 4096
+
+
+def _check_size(data: dict[Any, Any], most: int) -> None:
+    found, rest = 0, [data]
+    while rest:
+        item = rest.pop()
+        found += 1
+        if found > most:
+            raise ArgumentError("its aliases make it too large; write the entries out instead")
+        if isinstance(item, dict):
+            rest += item.values()
+        elif isinstance(item, list | tuple | set):
+            rest += item
+        elif isinstance(item, int) and item.bit_length() > _BITS:
+            raise ArgumentError(f"has a number of {item.bit_length()} bits; at most {_BITS}")

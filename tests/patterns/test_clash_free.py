@@ -124,6 +124,9 @@ def test_counts_without_a_formula_are_refused() -> None:
     ):
         clash_free_count(4, 6, 2, z=2, dither=True)
     assert clash_free_count(4, 6, 2, z=2) == math.factorial(3) ** 4
+    with pytest.raises(ArgumentError, match=r"nearest z: 2$"):
+        clash_free_count(10, 10, 4, z=5, dither=True)
+    assert clash_free_count(10, 10, 4, z=2, dither=True) > 1
 
 
 @pytest.mark.parametrize("kind", [1, 2, 3])

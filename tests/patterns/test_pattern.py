@@ -78,6 +78,11 @@ def test_distances_beyond_a_byte_are_kept_in_four() -> None:
     assert pattern.positions.tolist() == [3, 600]
 
 
+def test_distances_beyond_four_bytes_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="lie 3999999995 apart"):
+        Pattern.from_positions((70000, 70000), np.array([5, 4_000_000_000]))
+
+
 def test_nothing_about_a_pattern_can_be_changed() -> None:
     pattern = Pattern(_taps(3, (4, 4), 0.5))
     with pytest.raises(AttributeError, match="cannot change"):
@@ -134,6 +139,12 @@ def test_positions_of_single_taps_say_the_same_as_the_array(seed: int, density: 
     assert pattern.whole == Pattern(taps).whole
 
 
+@pytest.mark.parametrize("positions", [[0.9, 1.9], [True, False], [[1, 2]], [2**70]])
+def test_positions_are_a_vector_of_whole_numbers(positions: list) -> None:
+    with pytest.raises(ArgumentError, match="must be a vector of whole numbers"):
+        Pattern.from_positions((3, 4), np.array(positions))
+
+
 @pytest.mark.parametrize("positions", [[1, 1], [-1, 2], [3, 12]])
 def test_positions_are_checked(positions: list[int]) -> None:
     with pytest.raises(ArgumentError, match="distinct and lie in"):
@@ -144,13 +155,18 @@ def test_positions_are_checked(positions: list[int]) -> None:
     ("change", "message"),
     [
         ({"extra": 1}, "has the keys"),
+        ({3: 1}, "has the keys"),
+        ({"shape": 5}, "`shape`=5 must be"),
+        ({"shape": ["a", "b"]}, "all whole numbers"),
+        ({"shape": [None, 3]}, "all whole numbers"),
+        ({"shape": [4.9, 4]}, "all whole numbers"),
         ({"unit": "filter"}, "`unit`='filter'"),
         ({"gaps": "int64:AAAA"}, "must begin with"),
         ({"gaps": "uint8:?"}, "damaged"),
         ({"gaps": "int32:AAA="}, "damaged"),
     ],
 )
-def test_damaged_data_is_refused(change: dict[str, object], message: str) -> None:
+def test_damaged_data_is_refused(change: dict[object, object], message: str) -> None:
     data = Pattern(_taps(4, (4, 4), 0.5)).to_dict() | change
     with pytest.raises(ArgumentError, match=message):
         Pattern.from_dict(data)

@@ -83,8 +83,16 @@ def test_specs_are_data(data: object) -> None:
         ({"pattern": "ssc", "layer_groups": 2}, "no parameter 'layer_groups'"),
         ({"density": 0.1}, "is not a pattern"),
         (3, "is not a pattern"),
+        ({"pattern": "dense", "kind": "grouped"}, "'dense' has no parameter 'kind'"),
+        ({"pattern": "dense", "cls": 5}, "no parameter 'cls'"),
+        ({"pattern": "dense", 1: 2, "1": {}}, "no parameter '1'"),
     ],
 )
 def test_bad_specs_are_refused_before_any_layer_is_seen(data: object, message: str) -> None:
     with pytest.raises(PlanError, match=message):
         PatternSpec.from_data(data)
+
+
+def test_a_kind_is_a_word() -> None:
+    with pytest.raises(PlanError, match="unknown pattern 5;"):
+        PatternSpec(5)  # type: ignore[arg-type]

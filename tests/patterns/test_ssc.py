@@ -152,6 +152,8 @@ def test_memory_grows_with_the_live_taps_only() -> None:
     [
         ({"groups": 5}, "`groups`=5 must divide both .* feasible: 1, 2, 4"),
         ({"groups": 2, "layer_groups": 4}, "multiple of the layer's own 4 groups; feasible: 4"),
+        ({"groups": 3, "layer_groups": 2}, "own 2 groups; feasible: 2, 4$"),
+        ({"groups": 8, "layer_groups": 3}, "`layer_groups`=3 must divide both"),
         ({"taps": 10}, "`taps`=10 is more than a kernel of 3 x 3 has; at most 9"),
         ({"taps": 2, "kernel": ()}, "`taps`=2 is more than a kernel of one weight has; at most 1"),
         ({"taps": 0}, "`taps`=0"),
@@ -163,3 +165,8 @@ def test_memory_grows_with_the_live_taps_only() -> None:
 def test_bad_parameters_name_the_possible_ones(arguments: dict, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         ssc(**{"out_channels": 8, "in_channels": 12, "kernel": 3} | arguments)
+
+
+@pytest.mark.parametrize("shift", [9 * 10**20 + 4, 9 * 2**62 + 4])
+def test_any_shift_is_that_many_turns_and_a_rest(shift: int) -> None:
+    assert ssc(8, 8, 3, taps=2, shift=shift) == ssc(8, 8, 3, taps=2, shift=4)

@@ -1,5 +1,6 @@
 """Structured patterns: equal fans, every pattern equally likely, and what is impossible."""
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -106,8 +107,23 @@ def test_memory_grows_with_the_live_connections_only() -> None:
         ({"fan_out": 0}, "`fan_out`=0"),
         ({"fan_out": 4, "groups": 5}, "feasible: 1, 2, 4"),
         ({"fan_out": 4, "seed": -1}, "`seed`=-1"),
+        ({"fan_out": 10**400}, r"nearest: fan_out 8 \(density 1\)$"),
+        ({"fan_out": 4, "nearest": "no"}, "`nearest`='no' must be true or false"),
+        ({"fan_out": 4, "kernel": None}, "`kernel`=None must be"),
     ],
 )
 def test_bad_parameters_name_the_nearest_possible(arguments: dict, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         structured(8, 12, **arguments)
+
+
+@pytest.mark.parametrize("size", [3, 7, 97])
+def test_the_density_that_is_named_is_possible(size: int) -> None:
+    with pytest.raises(ArgumentError) as refused:
+        structured(size, size, density=0.3)
+    densities = re.findall(r"density (0.\d+)", str(refused.value))
+    assert densities
+    for density in densities:
+        assert structured(size, size, density=float(density)).density == pytest.approx(
+            float(density)
+        )

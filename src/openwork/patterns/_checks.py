@@ -42,14 +42,22 @@ def check_choice(argument: str, value: str, choices: Sequence[str]) -> str:
     return value
 
 
-def check_groups(out_channels: int, in_channels: int, groups: int) -> int:
-    check_count("groups", groups)
-    if out_channels % groups or in_channels % groups:
+def check_groups(
+    out_channels: int,
+    in_channels: int,
+    groups: int,
+    argument: str = "groups",
+    multiple_of: int = 1,
+) -> int:
+    check_count(argument, groups)
+    if out_channels % groups or in_channels % groups or groups % multiple_of:
         common = math.gcd(out_channels, in_channels)
-        feasible = [n for n in range(1, common + 1) if common % n == 0]
+        feasible = [n for n in range(multiple_of, common + 1, multiple_of) if common % n == 0]
+        own = f" and be a multiple of the layer's own {multiple_of} groups"
         raise ArgumentError(
-            f"`groups`={groups} must divide both `out_channels`={out_channels} and "
-            f"`in_channels`={in_channels}; feasible: {', '.join(map(str, feasible))}"
+            f"`{argument}`={groups} must divide both `out_channels`={out_channels} and "
+            f"`in_channels`={in_channels}{own if multiple_of > 1 else ''}; "
+            f"feasible: {', '.join(map(str, feasible))}"
         )
     return groups
 
@@ -58,12 +66,11 @@ def check_kernel(kernel: int | Sequence[int]) -> tuple[int, ...]:
     """A kernel as a tuple: `k` means `(k, k)`, and `()` is a linear layer."""
     if isinstance(kernel, int):
         kernel = (kernel, kernel)
-    kernel = tuple(kernel)
-    if len(kernel) not in (0, 2):
+    if not isinstance(kernel, Sequence) or len(kernel) not in (0, 2):
         raise ArgumentError(
             f"`kernel`={kernel!r} must be one number, a pair (height, width), or () for a linear "
             "layer"
         )
     for size in kernel:
         check_count("kernel", size)
-    return kernel
+    return tuple(kernel)

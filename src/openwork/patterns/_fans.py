@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 
 from openwork.errors import ArgumentError
-from openwork.patterns._checks import check_count, check_density
+from openwork.patterns._checks import check_count, check_density, check_flag
 
 
 def check_one_of(density: float | None, fan_out: int | None) -> None:
@@ -37,7 +37,9 @@ def regular_fan_out(
         ArgumentError: both or neither given, or an impossible one; the nearest ones are named.
     """
     check_one_of(density, fan_out)
-    wished = fan_out if fan_out is not None else float(density or 0) * outputs
+    check_flag("nearest", nearest)
+    # What lies above all outputs is as impossible as twice as many, which floats can hold.
+    wished = min(fan_out, 2 * outputs) if fan_out is not None else float(density or 0) * outputs
     step = outputs // math.gcd(outputs, inputs)
     around = (math.floor(wished / step) * step, math.ceil(wished / step) * step)
     possible = sorted({min(max(step, fans), outputs) for fans in around})
@@ -46,7 +48,7 @@ def regular_fan_out(
     if nearest or math.isclose(found, wished, rel_tol=1e-9):
         return found
     given = f"`fan_out`={fan_out}" if fan_out is not None else f"`density`={density}"
-    options = " or ".join(f"{f} (density {f / outputs:.6g})" for f in possible)
+    options = " or ".join(f"{f} (density {f / outputs:.10g})" for f in possible)
     raise ArgumentError(
         f"{given} is impossible for {outputs} outputs and {inputs} inputs with equal fans: "
         f"the fan-out must be a multiple of {step}, at most {outputs}; nearest: fan_out {options}"

@@ -17,6 +17,11 @@ from openwork.errors import ArgumentError
 def encode(positions: np.ndarray) -> np.ndarray:
     """Strictly increasing int64 `positions` (n,) as read-only gaps (n,), uint8 or int32."""
     gaps = np.diff(positions, prepend=0)
+    if gaps.max(initial=0) > np.iinfo(np.int32).max:
+        raise ArgumentError(
+            f"`positions` lie {gaps.max()} apart, and a pattern can store a distance of at most "
+            f"{np.iinfo(np.int32).max}; split the layer"
+        )
     gaps = gaps.astype(np.uint8 if gaps.max(initial=0) <= 255 else np.int32)
     gaps.flags.writeable = False
     return gaps

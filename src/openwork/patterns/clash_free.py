@@ -118,16 +118,16 @@ def clash_free_count(
         return 1
     rows = memories.rows
     orders = math.factorial(rows) if type == 1 else rows
-    sweep = _dithers(inputs * fans // outputs, z, dither) * orders**z
+    sweep = _dithers(inputs, inputs * fans // outputs, z, dither) * orders**z
     return sweep if type == 3 else sweep**fans
 
 
-def _dithers(fan_in: int, z: int, dither: bool) -> int:
+def _dithers(inputs: int, fan_in: int, z: int, dither: bool) -> int:
     """The factor K: orders of the memories that lead to different patterns."""
     if not dither or fan_in % z == 0:
         return 1
     if z % fan_in:
-        feasible = [n for n in range(1, z + fan_in) if n % fan_in == 0 or fan_in % n == 0]
+        feasible = [n for n in _divisors(inputs) if n % fan_in == 0 or fan_in % n == 0]
         raise ArgumentError(
             f"`dither`=True with `z`={z} and a fan-in of {fan_in}: the number of patterns is known "
             f"only where one of the two divides the other; nearest z: {nearest_two(z, feasible)}"
@@ -138,12 +138,15 @@ def _dithers(fan_in: int, z: int, dither: bool) -> int:
 def _memories(inputs: int, z: int, type: int, dither: bool) -> Memories:
     check_count("z", z)
     if inputs % z:
-        divisors = [n for n in range(1, inputs + 1) if inputs % n == 0]
         raise ArgumentError(
             f"`z`={z} must divide the {inputs} inputs of a group, so that all memories are full; "
-            f"nearest: {nearest_two(z, divisors)}"
+            f"nearest: {nearest_two(z, _divisors(inputs))}"
         )
     return Memories(inputs, z, check_type(type), check_flag("dither", dither))
+
+
+def _divisors(inputs: int) -> list[int]:
+    return [n for n in range(1, inputs + 1) if inputs % n == 0]
 
 
 def check_type(value: int) -> int:

@@ -1,6 +1,7 @@
 """The dense baseline: a thinner network instead of a sparser one."""
 
 import math
+from numbers import Real
 
 from openwork.errors import ArgumentError
 from openwork.patterns._checks import check_count
@@ -27,6 +28,9 @@ def depth_multiplier(width: int, alpha: float) -> int:
     Zhmoginov 2017), the dense baseline and its matching rule.
     """
     check_count("width", width)
-    if not (math.isfinite(alpha) and alpha > 0):
+    numeric = isinstance(alpha, Real) and not isinstance(alpha, bool)
+    if not (numeric and math.isfinite(alpha) and alpha > 0):
         raise ArgumentError(f"`alpha`={alpha!r} must be a finite number above 0, such as 0.5")
+    if not math.isfinite(alpha * width):
+        raise ArgumentError(f"`alpha`={alpha!r} times `width`={width} must be a finite number")
     return max(1, math.ceil(round(alpha * width, _DIGITS)))

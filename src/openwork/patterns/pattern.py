@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, final
@@ -68,7 +69,13 @@ class Pattern:
         """
         shape = _check_shape(shape, groups)
         units = shape[0] * shape[1] if whole else math.prod(shape)
-        positions = np.sort(np.asarray(positions, dtype=np.int64))
+        positions = np.asarray(positions)
+        if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
+            raise ArgumentError(
+                f"`positions` must be a vector of whole numbers, not {positions.ndim}-d "
+                f"{positions.dtype}; for a boolean array use `Pattern`"
+            )
+        positions = np.sort(positions.astype(np.int64))
         if positions.size and (
             positions[0] < 0 or positions[-1] >= units or (np.diff(positions) == 0).any()
         ):
@@ -238,7 +245,8 @@ class Pattern:
         """
         if set(data) != {"shape", "groups", "unit", "gaps"}:
             raise ArgumentError(
-                f"`data` has the keys {sorted(data)}, but a pattern needs shape, groups, unit, gaps"
+                f"`data` has the keys {sorted(map(str, data))}, but a pattern needs shape, groups, "
+                "unit, gaps"
             )
         dtype, _, text = str(data["gaps"]).partition(":")
         if dtype not in ("uint8", "int32"):
@@ -275,18 +283,25 @@ def _little(array: np.ndarray) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
+def _whole_numbers(shape: Sequence[int]) -> tuple[int, ...]:
+    try:
+        return tuple(map(operator.index, shape))
+    except TypeError:
+        return ()
+
+
 def _check_shape(shape: Sequence[int], groups: int) -> tuple[int, ...]:
-    if len(shape) not in (2, 4):
+    sizes = _whole_numbers(shape)
+    if len(sizes) not in (2, 4):
         raise ArgumentError(
-            f"`shape`={tuple(shape)!r} must be (out, in) for a linear layer or "
-            "(out, in / groups, kh, kw) for a convolution"
+            f"`shape`={shape!r} must be (out, in) for a linear layer or "
+            "(out, in / groups, kh, kw) for a convolution, all whole numbers"
         )
-    shape = tuple(map(int, shape))
-    check_count("out_channels", shape[0])
-    check_count("in_channels", shape[1])
-    check_kernel(shape[2:])
+    check_count("out_channels", sizes[0])
+    check_count("in_channels", sizes[1])
+    check_kernel(sizes[2:])
     check_count("groups", groups)
-    check_groups(shape[0], shape[1] * groups, groups)
-    if len(shape) == 2 and groups != 1:
+    check_groups(sizes[0], sizes[1] * groups, groups)
+    if len(sizes) == 2 and groups != 1:
         raise ArgumentError(f"`groups`={groups} must be 1 for a linear layer")
-    return shape
+    return sizes

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -74,8 +75,8 @@ class PatternSpec:
     parameters: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise PlanError(f"unknown pattern {self.kind!r}{_meant(self.kind, KINDS)}")
+        if not isinstance(self.kind, str) or self.kind not in KINDS:
+            raise PlanError(f"unknown pattern {self.kind!r}{_meant(str(self.kind), KINDS)}")
         allowed = parameters_of(self.kind)
         for name, _ in self.parameters:
             if name not in allowed:
@@ -129,7 +130,8 @@ class PatternSpec:
                 f"{data!r} is not a pattern; write a name such as dense, or a mapping such as "
                 "{pattern: random, density: 0.1}"
             )
-        return cls.of(**{"kind" if key == "pattern" else str(key): v for key, v in data.items()})
+        given = ((str(key), value) for key, value in data.items() if key != "pattern")
+        return cls(data["pattern"], tuple(sorted(given, key=operator.itemgetter(0))))
 
 
 def nests(kind: str) -> bool:

@@ -73,7 +73,8 @@ def ssc(
     check_count("out_channels", out_channels)
     check_count("in_channels", in_channels)
     size = check_kernel(kernel)
-    _check_layer(out_channels, in_channels, groups, layer_groups)
+    check_groups(out_channels, in_channels, layer_groups, "layer_groups")
+    check_groups(out_channels, in_channels, groups, multiple_of=layer_groups)
     kept = math.prod(size) if taps is None else _check_taps(taps, size)
     check_seed(shift, "shift")
     check_choice("order", order, ORDERS)
@@ -82,6 +83,8 @@ def ssc(
     filters = np.arange(out_channels)
     group, index = _members(out_channels, groups, layer_groups, order)
     channel = np.arange(in_channels // groups)
+    # The taps go round, and a larger shift would leave the range of int64.
+    shift %= math.prod(size)
     step = channel + shift * (index + group)[:, None] if cycle else 0 * channel[None, :]
     live = _numbered(size, cycle)[(kept * step[:, :, None] + np.arange(kept)) % math.prod(size)]
     columns = in_channels // layer_groups
@@ -112,18 +115,6 @@ def _numbered(kernel: tuple[int, ...], cycle: bool) -> np.ndarray:
     away = [(np.arange(size) - (size - 1) / 2) ** 2 for size in kernel]
     distance = np.add.outer(*away) if kernel else np.zeros(1)
     return np.argsort(distance.ravel(), kind="stable")
-
-
-def _check_layer(out_channels: int, in_channels: int, groups: int, layer_groups: int) -> None:
-    check_groups(out_channels, in_channels, layer_groups)
-    check_groups(out_channels, in_channels, groups)
-    if groups % layer_groups:
-        common = math.gcd(out_channels, in_channels)
-        feasible = [n for n in range(layer_groups, common + 1, layer_groups) if common % n == 0]
-        raise ArgumentError(
-            f"`groups`={groups} must be a multiple of the layer's own {layer_groups} groups; "
-            f"feasible: {', '.join(map(str, feasible))}"
-        )
 
 
 def _check_taps(taps: int, kernel: tuple[int, ...]) -> int:
