@@ -152,6 +152,15 @@ def test_the_picture_shows_the_window_adjacency_matrices() -> None:
         assert axes.get_title() == f"{entry.name} windows: {entry.scatter:.3f}"
 
 
+@pytest.mark.parametrize("junctions", [6, 300])
+def test_any_number_of_layers_can_be_judged(junctions: int) -> None:
+    found = scatter([dense(128, 128)] * junctions)
+    assert found.vector == (1.0,) * (2 * junctions + 2)
+    # Whatever the number of paths, all of them end in one of 128 outputs.
+    narrow = Pattern(np.arange(128)[:, None] == np.zeros(128))
+    assert scatter([narrow] * junctions).vector[-2:] == (1 / 128, 1)
+
+
 @pytest.mark.parametrize(
     ("patterns", "arguments", "message"),
     [

@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 17  # numbers taken as float64 at once: 1 MB, which caches hold
 _PRODUCT = 1 << 20  # larger, because every product wakes the threads of BLAS: 8 MB
+_UNIT = 300  # deep networks have too many paths for floats, and count them in units of 2**300
+_TINY, _HUGE = Fraction(1, 10**200), Fraction(10**200)  # where shares leave the range of floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +29,8 @@ class WindowAdjacency:
 
     Attributes:
         name: of the junction, and the side on which the windows lie.
-        counts: (neurons, windows) float64; the window adjacency matrix.
+        counts: (neurons, windows) float64; the window adjacency matrix. From some 2**300 paths on,
+            these and `ideal` are in units of a power of two.
         ideal: connections of a neuron with a window if they were spread evenly.
         neurons: so many of the first neurons count; the others are padding.
     """
@@ -117,33 +121,40 @@ def scatter(
     real = [_check_real("inputs", inputs, sizes[0]), *sizes[1:-1]]
     real.append(_check_real("outputs", outputs, sizes[-1]))
     matrices = [_adjacency(pattern) for pattern in patterns]
-    # The fan-out of the whole network is the product of the mean fan-outs.
-    fan_out = math.prod(matrix.sum(dtype=np.int64) / matrix.shape[1] for matrix in matrices)
+    densities = [Fraction(int(matrix.sum(dtype=np.int64)), matrix.size) for matrix in matrices]
     judged = [
-        _judge(f"junction {number}", matrix, matrix.mean(), pair, real[number - 1 : number + 1])
-        for number, (matrix, pair) in enumerate(zip(matrices, pairs[:-1], strict=True), start=1)
+        _judge(f"junction {number}", matrix, density, pair, real[number - 1 : number + 1])
+        for number, (matrix, density, pair) in enumerate(
+            zip(matrices, densities, pairs[:-1], strict=True), start=1
+        )
     ]
+    # The fan-out of the whole network is the product of the mean fan-outs.
+    density = math.prod(densities, start=Fraction(math.prod(sizes[1:-1])))
+    paths, units = _paths(matrices)
     ends = [real[0], real[-1]]
-    judged.append(_judge("whole network", _paths(matrices), fan_out / sizes[-1], pairs[-1], ends))
+    judged.append(_judge("whole network", paths, density, pairs[-1], ends, units))
     return Scatter(tuple(entry for both in judged for entry in both))
 
 
 def _judge(
     name: str,
     adjacency: np.ndarray,
-    density: float,
+    density: Fraction,
     pair: tuple[Windows | None, Windows | None],
     real: Sequence[int],
+    units: int = 0,
 ) -> Iterator[WindowAdjacency]:
-    """Both entries of a junction of mean entry `density`, given as its (right, left) matrix."""
+    """Both entries of a junction of mean entry `density`, given as its (right, left) matrix.
+
+    The matrix is in units of 2**units.
+    """
     for side, windows, matrix, neurons in (
         ("left", pair[0], adjacency, real[1]),
         ("right", pair[1], adjacency.T, real[0]),
     ):
         width = matrix.shape[1]
         if windows is None:
-            # For whole numbers of connections the ratio may lie a rounding error above one.
-            least = min(width, math.ceil(round(1 / density, 9)))
+            least = min(width, math.ceil(1 / density))
             windows = Windows(width, least, least)
         if windows.span > width:
             raise ArgumentError(
@@ -152,7 +163,7 @@ def _judge(
             )
         step = max(1, _CHUNK // width)
         counts = [windows.sums(matrix[k : k + step]) for k in range(0, len(matrix), step)]
-        ideal = windows.volume * density
+        ideal = windows.volume * float(min(max(density / 2**units, _TINY), _HUGE))
         yield WindowAdjacency(f"{name}, {side}", np.concatenate(counts), ideal, neurons)
 
 
@@ -165,18 +176,22 @@ def _adjacency(pattern: Pattern) -> np.ndarray:
     return matrix
 
 
-def _paths(matrices: Sequence[np.ndarray]) -> np.ndarray:
+def _paths(matrices: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
     """The number of paths from each input to each output: (outputs, inputs) float64.
 
-    From the output on, because networks mostly narrow towards it.
+    From the output on, because networks mostly narrow towards it. The second result is the power
+    of two in whose units they are.
     """
-    paths = matrices[-1].astype(np.float64)
+    paths, units = matrices[-1].astype(np.float64), 0
     for matrix in reversed(matrices[:-1]):
         step = max(1, _PRODUCT // matrix.shape[1])
         slices = [slice(k, k + step) for k in range(0, len(matrix), step)]
         parts = (paths[:, rows] @ matrix[rows].astype(np.float64) for rows in slices)
         paths = functools.reduce(np.add, parts)
-    return paths
+        if paths.max() >= 2.0**_UNIT:
+            # Exact: no digit of a float changes.
+            paths, units = paths / 2.0**_UNIT, units + _UNIT
+    return paths, units
 
 
 def _check_chain(patterns: Sequence[Pattern]) -> list[int]:
