@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from openwork.errors import ArgumentError, PlanError
-from openwork.nn import Plan, sparsify_
+from openwork.nn import Plan, SparseLinear, sparsify_
 from openwork.patterns import PatternSpec, dense, grouped, layer_seed, random, scatter
 
 RANDOM = {"pattern": "random", "density": 0.25}
@@ -94,6 +94,7 @@ def test_a_plan_survives_a_file(tmp_path: Path) -> None:
         ({"*": {"pattern": "random", "density": 0}}, r"`density`=0 must lie in \(0, 1\]"),
         ({"*": {"pattern": "random", "density": -0.1}}, "must lie in"),
         ({"*": {"shape": [2, 2], "groups": 1, "unit": "tap", "gaps": "x"}}, "must begin with"),
+        ({"a:b": "dense"}, r"write \[:\] for a colon"),
     ],
 )
 def test_a_plan_that_no_model_could_take_is_refused_at_once(layers: dict, message: str) -> None:
@@ -104,6 +105,23 @@ def test_a_plan_that_no_model_could_take_is_refused_at_once(layers: dict, messag
 def test_a_bad_seed_is_refused() -> None:
     with pytest.raises(PlanError, match="`seed`=-1"):
         Plan({"*": "dense"}, seed=-1)
+
+
+def test_a_colon_in_a_name_is_part_of_the_name() -> None:
+    layers = {"a:b": nn.Linear(4, 4), "linear:c": nn.Linear(4, 4), "c": nn.Linear(4, 4)}
+    model = nn.ModuleDict(layers)
+    for name in layers:
+        plan = Plan.where(model, lambda found, _, name=name: found == name, RANDOM)
+        assert list(plan.resolve(model)) == [name]
+    assert list(Plan({"linear:a[:]*": RANDOM}).resolve(model)) == ["a:b"]
+    assert list(Plan.budget(model, 0.5).resolve(model)) == list(layers)
+    of_all = Plan({"linear:*": RANDOM})
+    assert next(iter(Plan.of(sparsify_(model, of_all)).layers)) == "a[:]b"
+
+
+def test_the_plan_of_a_single_layer_is_refused() -> None:
+    with pytest.raises(PlanError, match=r"itself a sparse layer.*take its `pattern`"):
+        Plan.of(SparseLinear(random(4, 4, (), 0.5)))
 
 
 @pytest.mark.parametrize(
@@ -144,11 +162,32 @@ def test_a_glob_that_only_meets_layers_left_alone_says_why() -> None:
         ("seed: 3\n\n", r"found \['seed'\]"),
         ("layers: !!python/object/apply:os.system ['true']\n", "not YAML"),
         ("layers:\n  a: dense\nseed: x\n", "`seed`='x'"),
+        ("layers:\n  ? [a, b]\n  : dense\n", r"line 2 has \['a', 'b'\] for a key"),
+        ("layers:\n  a: &x {pattern: ssc}\n  b: {<<: *x}\n", "line 3 merges with `<<`"),
+        ("layers: &a\n  x: *a\n", "its aliases make it too large"),
+        ("layers:\n  a: " + "[" * 2000 + "]" * 2000, "not YAML: RecursionError"),
+        ("layers:\nseed: " + "1" * 5000, "not YAML: ValueError"),
+        ("layers:\nseed: 0x" + "1" * 5000, "a number of 19997 bits"),
+        ("layers:\nseed: 2020-13-45", "not YAML: ValueError: month"),
+        ("layers:\nseed: !!int foo", "not YAML: ValueError"),
+        ("layers:\nseed: 0x_", "not YAML: ValueError"),
+        ("layers:\nseed: !!bool foo", "not YAML: KeyError"),
+        ("layers:\nseed: !!timestamp foo", "not YAML: AttributeError"),
+        ("a\0b", "cannot be read"),
     ],
+    ids=range(19),
 )
 def test_a_bad_plan_file_is_refused(text: str, message: str) -> None:
     with pytest.raises(PlanError, match=message):
         Plan.from_yaml(text)
+
+
+def test_aliases_serve_as_long_as_they_stay_small() -> None:
+    shared = Plan.from_yaml("layers:\n  a: &x {pattern: ssc, taps: 2}\n  b: *x\n")
+    assert shared.layers["a"] == shared.layers["b"] == PatternSpec.of("ssc", taps=2)
+    tens = [f"&a{n} [{','.join([f'*a{n - 1}' if n else 'x'] * 10)}]" for n in range(8)]
+    with pytest.raises(PlanError, match=r"its aliases make it too large.{,40}$"):
+        Plan.from_yaml(f"layers: [{', '.join(tens)}]\n")
 
 
 def test_a_missing_plan_file_is_named(tmp_path: Path) -> None:

@@ -86,6 +86,12 @@ def _tied() -> nn.Module:
     return model
 
 
+def _tied_biases() -> nn.Module:
+    model = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6))
+    model[1].bias = model[0].bias
+    return model
+
+
 def _pruned() -> nn.Module:
     model = nn.Sequential(nn.Linear(6, 6))
     prune.random_unstructured(model[0], "weight", 0.5)
@@ -96,13 +102,14 @@ def _pruned() -> nn.Module:
     ("model", "message"),
     [
         (_tied(), "its weight is shared with another layer"),
+        (_tied_biases(), "its bias is shared with another layer"),
         (_pruned(), "its weight is re-parametrised"),
         (nn.Sequential(parametrizations.weight_norm(nn.Linear(6, 6))), "ParametrizedLinear"),
         (nn.MultiheadAttention(6, 2), "NonDynamicallyQuantizableLinear is not a plain layer"),
         (nn.Linear(6, 6), "wrap it in nn.Sequential"),
         (sparsify_(nn.Sequential(nn.Linear(6, 6)), HALF), "sparse already"),
     ],
-    ids=["tied", "pruned", "weight_norm", "attention", "root", "sparse"],
+    ids=["tied", "biases", "pruned", "weight_norm", "attention", "root", "sparse"],
 )
 def test_what_cannot_be_replaced_is_refused_with_the_reason(model: nn.Module, message: str) -> None:
     with pytest.raises(PlanError, match=message):

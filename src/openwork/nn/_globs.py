@@ -19,28 +19,37 @@ def check_glob(glob: Any) -> str:
     """`glob` itself, if it is one."""
     if not isinstance(glob, str) or not glob:
         raise PlanError(f"layer glob {glob!r} must be a name such as 'features.*'")
-    kind, colon, _ = glob.partition(":")
-    if colon and kind not in _TYPES:
-        raise PlanError(f"layer glob {glob!r} may begin with {' or '.join(_TYPES)} only")
+    kind, _ = _split(glob)
+    if kind is not None and kind not in _TYPES:
+        raise PlanError(
+            f"layer glob {glob!r} may begin with {' or '.join(_TYPES)} only; write [:] for a colon "
+            "in a layer's name"
+        )
     return glob
 
 
 def escape(name: str) -> str:
     """The glob that matches the layer called `name` alone."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+    return "".join(f"[{c}]" if c in "*?[:" else c for c in name)
 
 
 def matches(glob: str, name: str, module: nn.Module) -> bool:
     """Whether `glob` means the layer `module` called `name`."""
+    kind, rest = _split(glob)
+    of_kind = kind is None or isinstance(module, _TYPES[kind])
+    return of_kind and fnmatch.fnmatchcase(name, rest)
+
+
+def _split(glob: str) -> tuple[str | None, str]:
+    """The kind of layer that `glob` is kept to, None for any, and the glob of the name."""
     kind, colon, rest = glob.partition(":")
-    if not colon:
-        return fnmatch.fnmatchcase(name, glob)
-    return isinstance(module, _TYPES[kind]) and fnmatch.fnmatchcase(name, rest)
+    # In brackets a colon stands for itself.
+    return (kind, rest) if colon and "[" not in kind else (None, glob)
 
 
 def nothing_matched(glob: str, model: nn.Module, layers: Iterable[str]) -> str:
     """Why `glob` matches none of `layers`, and what it may have meant."""
-    bare = glob.rpartition(":")[2]
+    _, bare = _split(glob)
     names = list(layers)
     for name, reason in left_layers(model).items():
         if fnmatch.fnmatchcase(name, bare):

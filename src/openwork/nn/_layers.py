@@ -52,6 +52,8 @@ def _reason_left(name: str, module: nn.Module, users: Counter[int]) -> str | Non
         return "its weight is re-parametrised; remove that first (torch.nn.utils.prune.remove)"
     if users[id(module.weight)] > 1:
         return "its weight is shared with another layer"
+    if module.bias is not None and users[id(module.bias)] > 1:
+        return "its bias is shared with another layer"
     return None
 
 

@@ -92,11 +92,16 @@ class Plan:
         """The plan that would give a dense copy of `model` the patterns that `model` has.
 
         Raises:
-            PlanError: `model` has no sparse layer.
+            PlanError: `model` has no sparse layer, or is one itself.
         """
         found = sparse_layers(model)
         if not found:
             raise PlanError(f"{type(model).__name__} has no sparse layer")
+        if "" in found:
+            raise PlanError(
+                "`model` is itself a sparse layer, and a plan is for the layers in a model; take "
+                "its `pattern`, or wrap it in nn.Sequential"
+            )
         return cls({escape(name): layer.pattern for name, layer in found.items()})
 
     @classmethod
@@ -264,7 +269,7 @@ class Plan:
             where = f"plan {text!r}"
             try:
                 text = Path(source).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
+            except (OSError, ValueError) as error:
                 raise PlanError(f"{where} cannot be read: {error}") from error
         try:
             return cls.from_dict(load_mapping(text))
