@@ -61,6 +61,16 @@ def test_a_growing_concatenation_is_one_block() -> None:
     assert storage.find(first.output) == storage.find(second.output) == Part(third.output, 0)
 
 
+def test_zeros_of_other_channels_are_other_parts() -> None:
+    x = Value((1, 2, 2), "x")
+    narrow, wide = (
+        Concat([A], Value((channels, 2, 2), "padded"), [None, A, None][:parts], [*zeros][:parts])
+        for channels, parts, zeros in ((2, 2, (1, 1)), (4, 3, (2, 1, 1)))
+    )
+    storage = Storage([_add([x], A), narrow, wide], {id(x)})
+    assert storage.find(narrow.output) == Part(narrow.output, 0)
+
+
 def test_slices_lie_where_they_are_cut_from() -> None:
     x = Value((3, 2, 2), "x")
     piece = Slice([x], Value((1, 2, 2), "piece"), 2)

@@ -14,6 +14,10 @@ class Part:
     first: int
 
 
+# What was joined so far: (id, channels) of each part -> the value that holds them.
+_Joined = dict[tuple[tuple[int, int], ...], Value]
+
+
 class Storage:
     """Which of the values that `nodes` make lie within others.
 
@@ -34,7 +38,7 @@ class Storage:
         self._last_read = {
             id(root(value)): step for step, node in enumerate(nodes) for value in node.inputs
         }
-        joined: dict[tuple[int, ...], Value] = {}
+        joined: _Joined = {}
         for node in nodes:
             if isinstance(node, Slice):
                 self._put(node.output, node.inputs[0], node.first * pixels(node))
@@ -51,9 +55,10 @@ class Storage:
             part = Part(outer.whole, outer.first + part.first)
         return part
 
-    def _join(self, node: Concat, joined: dict[tuple[int, ...], Value]) -> None:
+    def _join(self, node: Concat, joined: _Joined) -> None:
         parts = [None if part is None else root(part) for part in node.parts]
-        key = tuple(map(id, parts))
+        # With their channels: zeros of any number of channels are the same None.
+        key = tuple(zip(map(id, parts), node.channels, strict=True))
         # One that begins with all of an earlier one, as dense blocks do, takes that in whole.
         for length in range(len(key) - 1, 1, -1):
             if key[:length] in joined:
@@ -61,7 +66,7 @@ class Storage:
                 break
         joined[key] = root(node.output)
         for part, first in places(node):
-            if part is not None and key.count(id(root(part))) == 1:
+            if part is not None and sum(root(part) is other for other in parts) == 1:
                 self._put(part, node.output, first)
 
     def _put(self, value: Value, whole: Value, first: int) -> None:
