@@ -54,6 +54,18 @@ def test_what_was_written_is_read(file: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.ones(()).expand(1), torch.empty(0).as_strided((0,), (3,)), torch.ones(()).expand(2, 3)],
+    ids=["one", "none", "six"],
+)
+def test_strides_may_be_anything(tensor: torch.Tensor, tmp_path: Path) -> None:
+    _container.write(tmp_path / "file", {"it": tensor}, HEADER)
+    found = _container.read(tmp_path / "file")[0]["it"]
+    assert found.shape == tensor.shape
+    assert torch.equal(found, tensor)
+
+
 def test_large_tensors_are_read_piece_by_piece(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_container, "_PIECE", 2)
     tensors, _ = _container.read(file)

@@ -129,7 +129,7 @@ def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     apart: dict[str, torch.Tensor] = {}
     seen: set[int] = set()
     for name, tensor in tensors.items():
-        own = tensor.detach().cpu().contiguous()
+        own = _flat(tensor.detach().cpu()).view(tensor.shape)
         memory = own.untyped_storage().data_ptr()
         apart[name] = own.clone() if memory in seen else own
         seen.add(memory)
@@ -147,7 +147,17 @@ def _digest(tensors: Mapping[str, torch.Tensor], header: str) -> str:
 
 def _bytes(tensor: torch.Tensor) -> torch.Tensor:
     """A view of `tensor`: copying truths, for one, would make every byte 0 or 1."""
-    return tensor.reshape(-1).view(torch.uint8)
+    return _flat(tensor).view(torch.uint8)
+
+
+def _flat(tensor: torch.Tensor) -> torch.Tensor:
+    """`(numbers,)`, a view if `tensor` is contiguous.
+
+    The stride of an axis with one number or none may be anything, and torch and safetensors take
+    only that of a whole row.
+    """
+    flat = tensor.contiguous().reshape(-1)
+    return flat.as_strided(flat.shape, (1,))
 
 
 def _edited(path: str | os.PathLike[str]) -> CheckpointError:
