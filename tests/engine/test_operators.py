@@ -16,6 +16,7 @@ aten = torch.ops.aten
     [
         aten.gelu.default,
         aten.softmax.int,
+        aten._native_batch_norm_legit.no_stats,
         aten.sym_size.int,
         aten.upsample_nearest2d.vec,
         math.ceil,
@@ -28,7 +29,14 @@ def test_a_name_leads_back(target: object) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    [aten.rand.default, aten.relu_.default, aten.set_.source_Tensor, aten.from_file.default, print],
+    [
+        aten.rand.default,
+        aten.relu_.default,
+        aten.set_.source_Tensor,
+        aten.from_file.default,
+        aten._native_batch_norm_legit.default,
+        print,
+    ],
     ids=str,
 )
 def test_what_does_more_than_compute_has_no_name(target: object) -> None:

@@ -15,8 +15,8 @@ _NAMED = {
     "aten": frozenset(
         name
         for line in (
-            "_log_softmax _native_batch_norm_legit_no_training _softmax _to_copy _unsafe_view",
-            "_adaptive_avg_pool2d _assert_scalar _assert_tensor_metadata",
+            "_log_softmax _native_batch_norm_legit _native_batch_norm_legit_no_training _softmax",
+            "_to_copy _unsafe_view _adaptive_avg_pool2d _assert_scalar _assert_tensor_metadata",
             "adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d affine_grid_generator",
             "arange baddbmm batch_norm channel_shuffle chunk contiguous conv1d conv2d conv3d",
             "conv_transpose1d conv_transpose2d cosine_similarity detach diag_embed dot dropout",
