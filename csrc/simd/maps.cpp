@@ -9,17 +9,29 @@ namespace openwork::OPENWORK_NAMESPACE {
 
 namespace {
 
+// Few enough for float sums that lose nothing worth mention: 16 in each lane.
+constexpr int64_t summed = 64 * lanes;
+
+OPENWORK_INLINE double sum(const float* in, int64_t count) {
+  vec sums[4]{};
+  int64_t i = 0;
+  for (; i + 4 * lanes <= count; i += 4 * lanes)
+    for (int k = 0; k < 4; ++k) sums[k] += load(in + i + k * lanes);
+  for (; i + lanes <= count; i += lanes) sums[0] += load(in + i);
+  if (i < count) sums[1] += load_part(in + i, 0, static_cast<int>(count - i));
+  const vec all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  double total = 0;
+  for (int lane = 0; lane < lanes; ++lane) total += static_cast<double>(all[lane]);
+  return total;
+}
+
 void mean(const float* input, float* output, int64_t maps, int64_t pixels, int threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int64_t map = 0; map < maps; ++map) {
-    const float* in = input + map * pixels;
-    vec sums{};
-    int64_t i = 0;
-    for (; i + lanes <= pixels; i += lanes) sums += load(in + i);
-    float sum = 0.f;
-    for (int lane = 0; lane < lanes; ++lane) sum += sums[lane];
-    for (; i < pixels; ++i) sum += in[i];
-    output[map] = sum / static_cast<float>(pixels);
+    double total = 0;
+    for (int64_t at = 0; at < pixels; at += summed)
+      total += sum(input + map * pixels + at, pixels - at < summed ? pixels - at : summed);
+    output[map] = static_cast<float>(total / static_cast<double>(pixels));
   }
 }
 
@@ -29,13 +41,6 @@ OPENWORK_INLINE void over_vectors(int64_t total, const Body& body) {
   int64_t at = 0;
   for (; at + lanes <= total; at += lanes) body(at, lanes);
   if (at < total) body(at, static_cast<int>(total - at));
-}
-
-OPENWORK_INLINE void put(float* to, vec value, int count) {
-  if (count == lanes)
-    store(to, value);
-  else
-    store_part(to, value, count);
 }
 
 constexpr int64_t piece = 16384;  // floats that one thread takes at a time
@@ -48,7 +53,7 @@ void add(const float* a, const float* b, float* output, int64_t count, Activatio
     over_vectors(size, [&](int64_t at, int n) {
       vec value = load_lanes(a + start + at, 0, n);
       if (b) value += load_lanes(b + start + at, 0, n);
-      put(output + start + at, activate(activation, value), n);
+      store_lanes(output + start + at, activate(activation, value), n);
     });
   }
 }
@@ -62,7 +67,7 @@ void affine(const Affine& affine, const float* input, float* output, int batch, 
     const vec shift = broadcast(affine.shift[map % channels]);
     over_vectors(pixels, [&](int64_t at, int n) {
       const vec value = load_lanes(input + map * pixels + at, 0, n) * scale + shift;
-      put(output + map * pixels + at, activate(affine.activation, value), n);
+      store_lanes(output + map * pixels + at, activate(affine.activation, value), n);
     });
   }
 }
@@ -73,7 +78,8 @@ void gate(const float* input, const float* gates, float* output, int64_t maps, i
   for (int64_t map = 0; map < maps; ++map) {
     const vec factor = broadcast(gates[map]);
     over_vectors(pixels, [&](int64_t at, int n) {
-      put(output + map * pixels + at, load_lanes(input + map * pixels + at, 0, n) * factor, n);
+      const vec value = load_lanes(input + map * pixels + at, 0, n) * factor;
+      store_lanes(output + map * pixels + at, value, n);
     });
   }
 }

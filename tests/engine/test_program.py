@@ -26,6 +26,18 @@ def _layer() -> Any:
     return candidates(problem)[0].build(problem)
 
 
+@pytest.mark.parametrize("isa", _C.usable_isas())
+@pytest.mark.parametrize("pixels", [1 << 20, 1021 * 1023, 49])
+def test_a_mean_is_as_good_for_large_maps(pixels: int, isa: str) -> None:
+    program = _C.Program(isa)
+    program.mean(program.input(pixels), program.output(1))
+    maps, found = np.full((1, pixels), 0.1, np.float32), np.empty((1, 1), np.float32)
+    program.run([maps], [found], np.empty(program.arena(1, 1), np.float32), 1, 1)
+    wanted = maps.mean(dtype=np.float64)
+    # Half an epsilon for 17 sums in each lane, 2 of vectors and one rounding; the rest is double.
+    assert abs(found[0, 0] - wanted) <= 10 * np.finfo(np.float32).eps * wanted
+
+
 POOL = [2, 4, 6, 3, 3, 1, 1, 1, 1, 4, 6]
 
 
