@@ -36,10 +36,8 @@ WORTH_A_LOOP = 2.0
 
 @dataclass(frozen=True, eq=False)
 class PackedLists:
-    """Arrays 1 to 6 and the sizes that they depend on."""
+    """Arrays 1 to 6."""
 
-    chunk: int
-    group: int
     row: np.ndarray
     count: np.ndarray
     entry_start: np.ndarray
@@ -84,8 +82,6 @@ def pack_lists(
     counts = np.stack(count).astype(np.int64)
     bits = np.array([mask.bit_count() for mask in range(1, 2**group)])
     return PackedLists(
-        chunk,
-        group,
         np.stack(row).astype(np.int32),
         np.stack(count).astype(np.uint16),
         _starts(counts.sum(axis=2)),
