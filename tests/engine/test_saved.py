@@ -112,6 +112,16 @@ def test_what_is_loaded_computes_the_same(kernels: Any, tmp_path: Path, build: B
     _same(compiled, ow.load(tmp_path / "two"), torch.randn(3, 3, 8, 8))
 
 
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 4, 3), nn.Linear(3, 4)], ids=str)
+@pytest.mark.parametrize("kernels", ["f32-*", "torch"])
+def test_a_dead_layer(layer: nn.Module, kernels: str, tmp_path: Path, build: Build) -> None:
+    nn.init.zeros_(layer.weight)
+    example = torch.randn(2, 3, 8, 8)[(slice(None),) * 2 + (0,) * 2 * isinstance(layer, nn.Linear)]
+    compiled = build(layer, example, kernels)
+    ow.save(compiled, tmp_path / "file")
+    _same(compiled, ow.load(tmp_path / "file"), example)
+
+
 def test_nothing_is_measured_where_it_was_compiled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,7 +315,7 @@ def test_damaged_patterns_and_weights_are_refused(parts: Any) -> None:
             lambda t: -t.to(torch.int32),
         ):
             edited = {**tensors, name: damage(tensors[name])}
-            with pytest.raises(CheckpointError, match="the compiled network is damaged"):
+            with pytest.raises(CheckpointError, match="the compiled network cannot be loaded"):
                 saved.restore(edited, header)
 
 

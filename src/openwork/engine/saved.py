@@ -72,10 +72,10 @@ def restore(tensors: dict[str, torch.Tensor], header: Mapping[str, Any]) -> Comp
     try:
         return _Loader(tensors, header, isa).model()
     except Exception as error:
-        # Whatever an edited file trips over, it is the file that is wrong.
+        # An edited file may trip over anything; so may a whole one where memory or a package lacks.
         raise CheckpointError(
-            f"the compiled network is damaged: {type(error).__name__}: {error}. "
-            "Compile and save it again"
+            f"the compiled network cannot be loaded: {type(error).__name__}: {error}. If nothing "
+            "is missing here, the file is damaged: compile and save it again"
         ) from error
 
 
