@@ -5,6 +5,11 @@
 
 namespace openwork {
 
+// Of a map's height, width and channels; out of these no product of three leaves 64 bits.
+constexpr int most_size = 1 << 20;
+// Of a kernel, its stride, padding and dilation.
+constexpr int most_reach = 1 << 10;
+
 struct Geometry {
   int in_channels, out_channels;
   int height, width;

@@ -40,22 +40,29 @@ void require_out(const char* name, int out, int in, int pad, int kernel, int dil
 
 }  // namespace
 
+std::vector<int> whole_numbers(const char* name, const std::vector<int64_t>& numbers,
+                               size_t count) {
+  if (numbers.size() != count)
+    fail("`" + std::string(name) + "` must be " + std::to_string(count) + " whole numbers");
+  for (int64_t number : numbers) require_range(name, number, INT32_MIN, INT32_MAX);
+  return {numbers.begin(), numbers.end()};
+}
+
 void check(const Geometry& g) {
-  constexpr int most = 1 << 20;
-  require_range("in_channels", g.in_channels, 1, most);
-  require_range("out_channels", g.out_channels, 1, most);
-  require_range("height", g.height, 1, most);
-  require_range("width", g.width, 1, most);
-  require_range("kernel_y", g.kernel_y, 1, 1 << 10);
-  require_range("kernel_x", g.kernel_x, 1, 1 << 10);
-  require_range("stride_y", g.stride_y, 1, 1 << 10);
-  require_range("stride_x", g.stride_x, 1, 1 << 10);
-  require_range("pad_y", g.pad_y, 0, 1 << 10);
-  require_range("pad_x", g.pad_x, 0, 1 << 10);
-  require_range("dilation_y", g.dilation_y, 1, 1 << 10);
-  require_range("dilation_x", g.dilation_x, 1, 1 << 10);
-  require_range("out_height", g.out_height, 1, 2 * most);
-  require_range("out_width", g.out_width, 1, 2 * most);
+  require_range("in_channels", g.in_channels, 1, most_size);
+  require_range("out_channels", g.out_channels, 1, most_size);
+  require_range("height", g.height, 1, most_size);
+  require_range("width", g.width, 1, most_size);
+  require_range("kernel_y", g.kernel_y, 1, most_reach);
+  require_range("kernel_x", g.kernel_x, 1, most_reach);
+  require_range("stride_y", g.stride_y, 1, most_reach);
+  require_range("stride_x", g.stride_x, 1, most_reach);
+  require_range("pad_y", g.pad_y, 0, most_reach);
+  require_range("pad_x", g.pad_x, 0, most_reach);
+  require_range("dilation_y", g.dilation_y, 1, most_reach);
+  require_range("dilation_x", g.dilation_x, 1, most_reach);
+  require_range("out_height", g.out_height, 1, 2 * most_size);
+  require_range("out_width", g.out_width, 1, 2 * most_size);
   require_out("out_height", g.out_height, g.height, g.pad_y, g.kernel_y, g.dilation_y, g.stride_y);
   require_out("out_width", g.out_width, g.width, g.pad_x, g.kernel_x, g.dilation_x, g.stride_x);
 }

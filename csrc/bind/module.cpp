@@ -31,8 +31,8 @@ void require_size(const char* name, const Array<T>& array, int64_t wanted) {
                                 " entries, but needs " + std::to_string(wanted));
 }
 
-Geometry geometry_of(const std::vector<int>& n) {
-  if (n.size() != 14) throw std::invalid_argument("`geometry` must be 14 whole numbers");
+Geometry geometry_of(const std::vector<int64_t>& numbers) {
+  const std::vector<int> n = whole_numbers("geometry", numbers, 14);
   const Geometry geometry{n[0], n[1], n[2], n[3],  n[4],  n[5],  n[6],
                           n[7], n[8], n[9], n[10], n[11], n[12], n[13]};
   check(geometry);
@@ -103,7 +103,7 @@ struct ListArrays {
   }
 };
 
-std::unique_ptr<Layer> make_spmm(const std::string& isa, const std::vector<int>& sizes,
+std::unique_ptr<Layer> make_spmm(const std::string& isa, const std::vector<int64_t>& sizes,
                                  const Bias& bias, int activation, const ListArrays& arrays,
                                  const Array<int32_t>& channel, const Array<uint16_t>& tap,
                                  int chunk, int group, int vectors, bool in_place) {
@@ -122,7 +122,7 @@ std::unique_ptr<Layer> make_spmm(const std::string& isa, const std::vector<int>&
   return hold(plan, kernels_of(isa).spmm, std::move(owners));
 }
 
-std::unique_ptr<Layer> make_winograd(const std::string& isa, const std::vector<int>& sizes,
+std::unique_ptr<Layer> make_winograd(const std::string& isa, const std::vector<int64_t>& sizes,
                                      const Bias& bias, int activation, const ListArrays& arrays,
                                      int chunk, int group, int vectors, int output) {
   const Geometry geometry = geometry_of(sizes);
@@ -134,7 +134,7 @@ std::unique_ptr<Layer> make_winograd(const std::string& isa, const std::vector<i
   return hold(plan, kernels_of(isa).winograd, arrays.owners(bias));
 }
 
-std::unique_ptr<Layer> make_direct(const std::string& isa, const std::vector<int>& sizes,
+std::unique_ptr<Layer> make_direct(const std::string& isa, const std::vector<int64_t>& sizes,
                                    const Bias& bias, int activation, const Array<int64_t>& start,
                                    const Array<int32_t>& index, const Array<float>& weight,
                                    int rows, int vectors) {
@@ -151,7 +151,7 @@ std::unique_ptr<Layer> make_direct(const std::string& isa, const std::vector<int
               {nb::cast(start), nb::cast(index), nb::cast(weight), owner(bias)});
 }
 
-std::unique_ptr<Layer> make_taps(const std::string& isa, const std::vector<int>& sizes,
+std::unique_ptr<Layer> make_taps(const std::string& isa, const std::vector<int64_t>& sizes,
                                  const Bias& bias, int activation, const Array<int64_t>& start,
                                  const Array<int32_t>& offset, const Array<float>& weight, int rows,
                                  int vectors, bool flat) {
@@ -169,7 +169,7 @@ std::unique_ptr<Layer> make_taps(const std::string& isa, const std::vector<int>&
 }
 
 // Offsets of all taps within one channel, row by row, then the floats of one channel.
-std::vector<int64_t> tap_offsets(const std::vector<int>& sizes) {
+std::vector<int64_t> tap_offsets(const std::vector<int64_t>& sizes) {
   const Geometry geometry = geometry_of(sizes);
   const PlanesLayout layout(geometry);
   std::vector<int64_t> offsets;
@@ -215,6 +215,10 @@ NB_MODULE(_C, m) {
   m.attr("filter_block") = filter_block;
   m.attr("most_taps") = most_taps;
   m.def("tap_offsets", tap_offsets, "geometry"_a);
+  m.def(
+      "geometry_refusal",
+      [](const std::vector<int64_t>& sizes) { return refusal([&] { geometry_of(sizes); }); },
+      "geometry"_a, "Why no kernel takes a geometry; None if its sizes are within bounds.");
 
   nb::class_<Layer>(m, "Layer", "One packed layer, ready to run; holds its arrays.")
       .def("run", &Layer::run, "input"_a.noconvert(), "output"_a.noconvert(),

@@ -9,6 +9,7 @@
 #include "../isa.h"
 #include "../program/program.h"
 #include "../program/steps.h"
+#include "checks.h"
 
 namespace openwork {
 
@@ -22,6 +23,15 @@ Activation activation_of(int number) {
   if (number < 0 || number > static_cast<int>(Activation::hardsigmoid))
     throw std::invalid_argument("`activation`=" + std::to_string(number) + " is unknown");
   return static_cast<Activation>(number);
+}
+
+// A maximum of those sizes.
+Pool pool_of(const std::vector<int64_t>& sizes) {
+  const std::vector<int> n = whole_numbers("sizes", sizes, 11);
+  const Pool pool{n[0], n[1], n[2], n[3],  n[4],  n[5],    n[6],           n[7],
+                  n[8], n[9], n[10], false, false, nullptr, Activation::none};
+  check(pool);
+  return pool;
 }
 
 // A program and the instruction set that its maps run on.
@@ -47,12 +57,12 @@ class BoundProgram {
     program_.add_step(layer_step(std::move(layer), native, at(input), at(output),
                                  residual ? &at(*residual) : nullptr));
   }
-  void pool(int input, int output, const std::vector<int>& n, bool average, bool count_padding,
+  void pool(int input, int output, const std::vector<int64_t>& sizes, bool average, bool count_padding,
             std::vector<float> shift, int activation) {
-    if (n.size() != 11) throw std::invalid_argument("`sizes` must be 11 whole numbers");
-    const Pool pool{n[0], n[1], n[2], n[3], n[4],  n[5],    n[6],
-                    n[7], n[8], n[9], n[10], average, count_padding,
-                    nullptr, activation_of(activation)};
+    Pool pool = pool_of(sizes);
+    pool.average = average;
+    pool.count_padding = count_padding;
+    pool.activation = activation_of(activation);
     program_.add_step(pool_step(maps_, pool, std::move(shift), at(input), at(output)));
   }
   void mean(int input, int output) {
@@ -130,6 +140,10 @@ class BoundProgram {
 
 void bind_program(nb::module_& m) {
   using namespace nb::literals;
+  m.def(
+      "pool_refusal",
+      [](const std::vector<int64_t>& sizes) { return refusal([&] { pool_of(sizes); }); },
+      "sizes"_a, "Why `Program.pool` does not take such sizes; None if it does.");
   nb::class_<BoundProgram>(m, "Program", "A network as steps over one arena.")
       .def(nb::init<const std::string&>(), "isa"_a)
       .def("arena_slot", &BoundProgram::arena_slot, "at"_a, "floats"_a)

@@ -67,7 +67,7 @@ class LayerStep final : public Step {
 
 // Windows of one axis: every one holds an input, as torch's rules ensure, and no place overflows.
 void check_windows(int size, int kernel, int stride, int pad, int out) {
-  if (kernel < 1 || kernel > 1024 || stride < 1 || stride > 1 << 20)
+  if (kernel < 1 || kernel > most_reach || stride < 1 || stride > most_size)
     throw std::invalid_argument("a pool's kernel must lie in [1, 1024], its stride in [1, 2^20]");
   if (pad < 0 || pad > kernel / 2)
     throw std::invalid_argument("a pool's padding must be at most half its kernel");
@@ -108,14 +108,18 @@ std::unique_ptr<Step> layer_step(nb::object owner, const Layer& layer, const Slo
   return std::make_unique<LayerStep>(std::move(owner), layer, input, output, residual);
 }
 
-std::unique_ptr<Step> pool_step(const Maps& maps, const Pool& pool, std::vector<float> shift,
-                                const Slot& input, const Slot& output) {
+void check(const Pool& pool) {
   const int sizes[] = {pool.channels, pool.height, pool.width, pool.out_height, pool.out_width};
   for (int size : sizes)
-    if (size < 1 || size > 1 << 20)
+    if (size < 1 || size > most_size)
       throw std::invalid_argument("a pool's sizes must lie in [1, 2^20]");
   check_windows(pool.height, pool.kernel_y, pool.stride_y, pool.pad_y, pool.out_height);
   check_windows(pool.width, pool.kernel_x, pool.stride_x, pool.pad_x, pool.out_width);
+}
+
+std::unique_ptr<Step> pool_step(const Maps& maps, const Pool& pool, std::vector<float> shift,
+                                const Slot& input, const Slot& output) {
+  check(pool);
   require_writable(output);
   require_apart(output, input);
   require("input", input.floats, static_cast<int64_t>(pool.channels) * pool.height * pool.width);

@@ -11,6 +11,8 @@ namespace openwork {
 
 std::unique_ptr<Step> layer_step(nb::object owner, const Layer& layer, const Slot& input,
                                  const Slot& output, const Slot* residual);
+// Throws std::invalid_argument for sizes that no step takes.
+void check(const Pool& pool);
 // `shift` has one entry for each channel, or none; it takes the place of `pool`'s own.
 std::unique_ptr<Step> pool_step(const Maps& maps, const Pool& pool, std::vector<float> shift,
                                 const Slot& input, const Slot& output);

@@ -4,15 +4,17 @@ import pytest
 
 pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
 
+import itertools
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import kernel_cases as cases
 import numpy as np
 import torch
 
-from openwork.kernels.dispatch import Candidate, candidates, refusals
+from openwork.kernels.dispatch import Candidate, DirectTile, candidates, refusals
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_lists import pack_lists
 from openwork.kernels.pack_rows import pack_direct, pack_taps
@@ -188,6 +190,29 @@ def test_refusals_say_why() -> None:
     assert not {"f32-conv-spmm", "f32-conv-taps"} & set(reasons)
     huge = refusals(cases.Case(1, 1, (50, 50), (33, 32)).problem())
     assert "1056 taps" in huge["f32-conv-spmm"]
+
+
+@pytest.mark.parametrize(
+    ("geometry", "name"),
+    [
+        (Geometry(1, 1, (1, 1025), (1, 1025)), "kernel_x"),
+        (Geometry(1, 1, (1, 1), (1, 1), stride=(1025, 1)), "stride_y"),
+        (Geometry(1, 1, (1, 1), (1, 1), padding=(0, 1 << 40)), "geometry"),
+        (Geometry((1 << 20) + 1, 1, (1, 1), (1, 1)), "in_channels"),
+    ],
+)
+def test_no_kernel_beyond_the_bounds(geometry: Geometry, name: str) -> None:
+    problem = Problem(geometry, 1, np.array([0]), np.ones(1, dtype=np.float32))
+    assert candidates(problem) == []
+    assert all(f"`{name}`" in reason for reason in refusals(problem).values())
+
+
+@pytest.mark.parametrize("kernel", [*itertools.product(range(1, 8), repeat=2)], ids=str)
+def test_templates_are_those_that_are_compiled(kernel: tuple[int, int]) -> None:
+    problem = cases.Case(1, 1, (7, 7), kernel, padding=(0, 0)).problem()
+    known = "f32-conv-direct" not in refusals(problem)
+    with nullcontext() if known else pytest.raises(ValueError, match="no template"):
+        DirectTile(ISA, *_C.row_tiles(ISA)[0])(problem)
 
 
 def chosen(value: str) -> subprocess.CompletedProcess[str]:

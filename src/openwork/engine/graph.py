@@ -108,6 +108,11 @@ class Pool(Node):
     shift: np.ndarray | None = None
     activation: Activation = "none"
 
+    def sizes(self) -> list[int]:
+        """The 11 whole numbers of csrc/maps.h's `Pool`, in its order."""
+        windows = (*self.kernel, *self.stride, *self.padding)
+        return [*self.inputs[0].shape, *windows, *self.output.shape[1:]]
+
 
 @dataclass(eq=False)
 class Mean(Node):

@@ -210,13 +210,10 @@ class Native:
         self._program.layer(layer, self.slot(node.inputs[0]), self.slot(node.output), residual)
 
     def pool(self, node: Pool) -> None:
-        channels, height, width = node.inputs[0].shape
-        sizes = [channels, height, width, *node.kernel, *node.stride, *node.padding]
-        sizes += node.output.shape[1:]
         self._program.pool(
             self.slot(node.inputs[0]),
             self.slot(node.output),
-            sizes,
+            node.sizes(),
             node.average,
             node.count_padding,
             [] if node.shift is None else node.shift.tolist(),

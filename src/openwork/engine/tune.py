@@ -82,8 +82,8 @@ def given(conv: Conv, kernels: Mapping[str, str | Sequence[str]], isa: str) -> C
             if found is not None:
                 return Choice(found)
         raise ArgumentError(
-            f"`kernels` wants {wanted!r} for layer {conv.layer!r}, which can run on {TORCH!r} and "
-            f"on {[f'{name}-*' for name in families]}; name one of those"
+            f"`kernels` wants {wanted!r} for layer {conv.layer!r}, which can run on "
+            f"{[TORCH, *(f'{name}-*' for name in families)]}; name one of those"
         )
     return None
 

@@ -23,6 +23,7 @@ from openwork.engine.graph import (
     root,
 )
 from openwork.engine.plain import Unplain
+from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Geometry
 
 
@@ -114,16 +115,15 @@ def _conv(conv: Conv) -> None:
         _require(_vector(conv.bias, np.float32, out), "a bias of another shape")
 
 
-_LARGEST = 1 << 20
+# Of what torch runs too; the kernels' own bounds are dispatch's to check.
+_LARGEST = (1 << 31) - 1
 
 
 def _pool(pool: Pool) -> None:
     _inputs(pool, 1)
     before, after = pool.inputs[0].shape, pool.output.shape
     _require(len(before) == len(after) == 3 and before[0] == after[0], "no maps")
-    # The rest is csrc/program/steps.cpp's to check.
-    numbers = (*pool.kernel, *pool.stride, *pool.padding)
-    _require(min(numbers) >= 0 and max(numbers) <= _LARGEST, "a size beyond any")
+    _require(_C.pool_refusal(pool.sizes()) is None, "a size beyond any")
     if pool.shift is not None:
         _require(_vector(pool.shift, np.float32, after[0]), "a shift of another shape")
 

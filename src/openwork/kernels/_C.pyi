@@ -29,6 +29,9 @@ most_taps: int = 1024
 
 def tap_offsets(geometry: Sequence[int]) -> list[int]: ...
 
+def geometry_refusal(geometry: Sequence[int]) -> str | None:
+    """Why no kernel takes a geometry; None if its sizes are within bounds."""
+
 class Layer:
     """One packed layer, ready to run; holds its arrays."""
 
@@ -49,6 +52,9 @@ def winograd(isa: str, geometry: Sequence[int], bias: Annotated[NDArray[numpy.fl
 def direct(isa: str, geometry: Sequence[int], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: int, start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], rows: int, vectors: int) -> Layer: ...
 
 def taps(isa: str, geometry: Sequence[int], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: int, start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], offset: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], rows: int, vectors: int, flat: bool) -> Layer: ...
+
+def pool_refusal(sizes: Sequence[int]) -> str | None:
+    """Why `Program.pool` does not take such sizes; None if it does."""
 
 class Program:
     """A network as steps over one arena."""

@@ -71,6 +71,8 @@ def candidates_by_family(
     problem: Problem, isa: str | None = None, batch: int | None = None
 ) -> dict[str, list[Candidate]]:
     """`candidates`, by the name of their family."""
+    if _C.geometry_refusal(problem.geometry.numbers()) is not None:
+        return {}
     chosen: str = isa or _C.chosen_isa()
     images = _MANY_IMAGES if batch is None else batch
     return {
@@ -86,7 +88,8 @@ _MANY_IMAGES = 1024
 
 def refusals(problem: Problem) -> dict[str, str]:
     """Why each family that cannot run `problem` cannot."""
-    reasons = {family.name: family.refusal(problem) for family in FAMILIES}
+    beyond: str | None = _C.geometry_refusal(problem.geometry.numbers())
+    reasons = {family.name: beyond or family.refusal(problem) for family in FAMILIES}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
