@@ -2,12 +2,14 @@
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+import openwork as ow
 from openwork.engine import CompiledModel
 
 
@@ -109,6 +111,9 @@ BODIES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "cat of views": lambda x: torch.cat([x.view(-1, 8, 3, 8), x.view(-1, 8, 3, 8)], 1),
     "pad channels": lambda x: F.pad(x, (0, 0, 0, 0, 2, 3)),
     "pad channels behind": lambda x: F.pad(x, (0, 0, 0, 0, 0, 3)),
+    "pad channels twice": lambda x: torch.cat(
+        [F.max_pool2d(F.pad(x, (0, 0, 0, 0, *zeros)), 2) for zeros in ((1, 0), (2, 1))], 1
+    ),
     "chunk": lambda x: torch.cat(x.chunk(2, 1)[::-1], 1),
     "split": lambda x: torch.cat([x.split([1, 3], 1)[1], x.split(3, 1)[0]], 1),
     "slice": lambda x: x[:, 1:3] + x[:, -2:],
@@ -117,6 +122,10 @@ BODIES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "gate expanded": lambda x: x * x.mean((2, 3), keepdim=True).expand_as(x),
     "gate of one pixel": lambda x: F.adaptive_avg_pool2d(x, 1) * F.adaptive_avg_pool2d(x, 1),
     "numbers": lambda x: (x * 3 + 1) * 0.5 + 2,
+    "differences": lambda x: 2 - (1 - (x - 3)) / 4,
+    "standardised": lambda x: (x - torch.arange(4.0).view(4, 1, 1)) / torch.full((1, 4, 1, 1), 3.0),
+    "difference from a constant": lambda x: torch.arange(4.0).view(4, 1, 1) - x,
+    "numbers that numpy lacks": lambda x: x * torch.arange(4.0).bfloat16().view(4, 1, 1),
     "doubled": lambda x: x + x,
     "dropout": lambda x: F.dropout(x, training=False),
     "dropout of maps": lambda x: F.dropout2d(x, training=False),
@@ -140,6 +149,17 @@ ISLANDS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "item of many": lambda x: x.flatten(1).topk(3).values,
     "sum of other shapes": lambda x: x + x.mean((2, 3), keepdim=True),
     "product of maps": lambda x: x * x.sigmoid(),
+    "difference of maps": lambda x: x - x.relu(),
+    "scaled difference": lambda x: torch.sub(x, 1.0, alpha=2),
+    "division by zero": lambda x: torch.nan_to_num(x / 0.0),
+    "division by maps": lambda x: torch.ones(4, 1, 1) / (x.abs() + 1),
+    "product of gates": lambda x: (
+        F.adaptive_avg_pool2d(x, 1).expand_as(x) * x.amax((2, 3), keepdim=True).expand_as(x)
+    ),
+    "product of gates, one stretched": lambda x: (
+        F.adaptive_avg_pool2d(x, 1).expand(-1, -1, 6, 8) * x.amax((2, 3), keepdim=True)
+    ),
+    "complex": lambda x: (x * 1j).imag,
     "unequal windows": lambda x: F.adaptive_avg_pool2d(x, 5),
     "divisor": lambda x: F.avg_pool2d(x, 2, divisor_override=3),
     "dilated pool": lambda x: F.max_pool2d(x, 2, dilation=2),
@@ -164,6 +184,37 @@ def test_islands(name: str, build: Callable[..., CompiledModel]) -> None:
     assert compiled.difference < 1e-6
     assert all(note.startswith("left to torch, ") for note in compiled.layers.notes)
     assert compiled.layers.notes
+
+
+_FAR = 1025  # more than the kernels take of a kernel, stride, padding or dilation
+_WIDE = (1 << 20) + 1
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv2d(1, 1, (1, _FAR)), (1, 1, 1, _FAR)),
+        (nn.Conv2d(1, 1, 1, stride=_FAR), (1, 1, 2, 2)),
+        (nn.Conv2d(1, 1, 1, padding=(0, _FAR)), (1, 1, 1, 2)),
+        (nn.Conv2d(1, 1, (1, 2), dilation=_FAR), (1, 1, 1, _FAR + 2)),
+        (nn.Conv2d(1, 1, 1), (1, 1, 1, _WIDE)),
+        (nn.Linear(_WIDE, 1), (1, _WIDE)),
+        (nn.Linear(1, _WIDE), (1, 1)),
+        (nn.MaxPool2d((1, 2)), (1, 1, 1, _WIDE)),
+        (nn.AvgPool2d((1, _FAR)), (1, 1, 1, _FAR)),
+        (nn.AdaptiveAvgPool2d((1, 2)), (1, 1, 1, 2 * _FAR)),
+    ],
+    ids=str,
+)
+def test_beyond_the_kernels_bounds_torch_runs(
+    layer: nn.Module, shape: tuple[int, ...], tmp_path: Path, build: Callable[..., CompiledModel]
+) -> None:
+    example = torch.randn(shape)
+    compiled = build(layer, example, ("f32-*", "torch"))
+    assert list(compiled.layers.column("kernel")) == ["torch"] * len(compiled.layers.rows)
+    assert bool(compiled.layers.rows) != bool(compiled.layers.notes)
+    ow.save(compiled, tmp_path / "file")
+    assert torch.equal(ow.load(tmp_path / "file")(example), compiled(example))
 
 
 def test_weights_that_depend_on_no_input_are_computed_once(

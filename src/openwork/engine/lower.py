@@ -16,9 +16,10 @@ from openwork.engine.functional import functional, writes
 from openwork.engine.graph import Graph, Island, Node, Value, root
 from openwork.engine.lower_layers import LAYERS
 from openwork.engine.lower_maps import MAPS
+from openwork.engine.lower_pointwise import POINTWISE
 from openwork.engine.lowering import Lowering, Unknown
 
-_HANDLERS = {**LAYERS, **MAPS}
+_HANDLERS = {**LAYERS, **MAPS, **POINTWISE}
 
 
 @torch.no_grad()

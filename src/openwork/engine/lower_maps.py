@@ -1,4 +1,4 @@
-"""Exported operators without weights: pools, sums, gates, activations, shapes and channels."""
+"""Exported operators without weights that move or gather numbers: pools, shapes and channels."""
 
 import operator
 from collections.abc import Callable
@@ -11,11 +11,8 @@ from torch.fx import Node as FxNode
 
 from openwork.capture.nodes import arguments
 from openwork.engine.graph import (
-    Add,
-    Affine,
     Alias,
     Concat,
-    Gate,
     Mean,
     Node,
     Pool,
@@ -23,76 +20,9 @@ from openwork.engine.graph import (
     Value,
 )
 from openwork.engine.lowering import Lowering, Unknown, map_size, pair
-from openwork.kernels.problem import Activation
+from openwork.kernels.native import extension as _C
 
 aten = torch.ops.aten
-
-
-def _activation(name: Activation) -> Callable[[Lowering, FxNode], Node]:
-    def handler(known: Lowering, fx: FxNode) -> Node:
-        return Add([known.input(fx.args[0])], known.output(fx), name)
-
-    return handler
-
-
-def _hardtanh(known: Lowering, fx: FxNode) -> Node:
-    x, low, high = arguments(fx, None, -1.0, 1.0)
-    if (low, high) != (0.0, 6.0):
-        raise Unknown(f"from {low} to {high}")
-    return Add([known.input(x)], known.output(fx), "relu6")
-
-
-def _add(known: Lowering, fx: FxNode) -> Node:
-    if fx.kwargs.get("alpha", 1) != 1:
-        raise Unknown("with a factor")
-    x, channels = _and_constant(known, fx)
-    if channels is not None:
-        return Affine([x], known.output(fx), np.ones_like(channels), channels)
-    a, b = known.input(fx.args[0]), known.input(fx.args[1])
-    if a.shape != b.shape:
-        raise Unknown("of different shapes")
-    return Add([a, b], known.output(fx))
-
-
-def _mul(known: Lowering, fx: FxNode) -> Node:
-    x, channels = _and_constant(known, fx)
-    if channels is not None:
-        return Affine([x], known.output(fx), channels, np.zeros_like(channels))
-    a, b = (known.input(_before_expanding(known, argument)) for argument in fx.args[:2])
-    for x, gates in ((a, b), (b, a)):
-        if len(x.shape) == 3 and gates.shape == (x.shape[0], 1, 1):
-            return Gate([x, gates], known.output(fx))
-    raise Unknown("no gate for each map")
-
-
-def _before_expanding(known: Lowering, argument: Any) -> Any:
-    """What was stretched over the maps, as gates often are although a product does so itself."""
-    if isinstance(argument, FxNode) and argument.target in _EXPANSIONS:
-        source = argument.args[0]
-        if isinstance(source, FxNode) and source in known.values and source.meta["val"].dim() == 4:
-            return source
-    return argument
-
-
-_EXPANSIONS = {aten.expand_as.default, aten.expand.default}
-
-
-def _and_constant(known: Lowering, fx: FxNode) -> tuple[Value, np.ndarray | None]:
-    """An activation, and one number for each of its channels if the other operand is constant."""
-    first, second = fx.args
-    constant = isinstance(first, FxNode) and first.name in known.constants
-    x, other = (second, first) if constant else (first, second)
-    value = known.input(x)
-    if isinstance(other, FxNode):
-        if other.name not in known.constants:
-            return value, None
-        other = known.constants[other.name]
-    numbers = np.asarray(other.detach() if isinstance(other, torch.Tensor) else other, np.float64)
-    wanted = (1, value.shape[0]) + (1,) * (len(value.shape) - 1)
-    shape = (1,) * (len(wanted) - numbers.ndim) + numbers.shape
-    if numbers.size != 1 and shape != wanted:
-        raise Unknown("a constant with another shape than one number for each channel")
-    return value, np.broadcast_to(numbers.reshape(-1), value.shape[:1]).copy()
 
 
 def _max_pool(known: Lowering, fx: FxNode) -> Node:
@@ -125,14 +55,17 @@ def _pool(
     value = known.input(x)
     map_size(value)
     window = pair(kernel)
-    if max(window) > _WIDEST:
-        raise Unknown(f"a window wider than {_WIDEST}")
     steps = pair(stride) if stride else window
-    return Pool([value], known.output(fx), window, steps, pair(padding), average, count_padding)
+    return _within_bounds(
+        Pool([value], known.output(fx), window, steps, pair(padding), average, count_padding)
+    )
 
 
-# Of a window, csrc/program/steps.cpp.
-_WIDEST = 1024
+def _within_bounds(pool: Pool) -> Pool:
+    reason = _C.pool_refusal(pool.sizes())
+    if reason is not None:
+        raise Unknown(reason)
+    return pool
 
 
 def _adaptive(known: Lowering, fx: FxNode) -> Node | Value:
@@ -146,9 +79,7 @@ def _adaptive(known: Lowering, fx: FxNode) -> Node | Value:
     if height % wanted[0] or width % wanted[1]:
         raise Unknown("into unequal windows")
     window = (height // wanted[0], width // wanted[1])
-    if max(window) > _WIDEST:
-        raise Unknown(f"a window wider than {_WIDEST}")
-    return Pool([value], output, window, window, (0, 0), True, True)
+    return _within_bounds(Pool([value], output, window, window, (0, 0), True, True))
 
 
 def _mean(known: Lowering, fx: FxNode) -> Node:
@@ -231,12 +162,6 @@ _GIVES_TUPLE = {aten._native_batch_norm_legit_no_training.default}
 _SPLITS = {aten.chunk.default, aten.split.Tensor, aten.split_with_sizes.default}
 MAPS: dict[Any, Callable[[Lowering, FxNode], Node | Value]] = {
     operator.getitem: _item,
-    aten.hardtanh.default: _hardtanh,
-    aten.hardtanh_.default: _hardtanh,
-    aten.add.Tensor: _add,
-    aten.add_.Tensor: _add,
-    aten.mul.Tensor: _mul,
-    aten.mul_.Tensor: _mul,
     aten.max_pool2d.default: _max_pool,
     aten.avg_pool2d.default: _avg_pool,
     aten.adaptive_avg_pool2d.default: _adaptive,
@@ -256,9 +181,3 @@ MAPS: dict[Any, Callable[[Lowering, FxNode], Node | Value]] = {
     aten.pad.default: _pad,
     aten.slice.Tensor: _slice,
 }
-_ACTIVATIONS: tuple[Activation, ...] = (
-    *("relu", "relu6", "silu", "hardswish", "sigmoid", "hardsigmoid"),
-)
-for _name in _ACTIVATIONS:
-    for _form in (_name, f"{_name}_"):
-        MAPS[getattr(aten, _form).default] = _activation(_name)

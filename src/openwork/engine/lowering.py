@@ -76,7 +76,7 @@ class Lowering:
         held = self.constants.get(argument.name) if isinstance(argument, FxNode) else None
         if not isinstance(held, torch.Tensor):
             raise Unknown("a weight that is computed from the input")
-        return held.detach().cpu().numpy().copy()
+        return array(held)
 
     def operand(self, source: FxNode) -> Any:
         """What an operator left to torch is given: a value, or a copy of a constant."""
@@ -94,6 +94,19 @@ class Lowering:
             stack = list(fx.meta.get("nn_module_stack", {}).values())
             return (stack[-1][0] if stack else "") or weight.name
         return name.rpartition(".")[0] or name
+
+
+def array(held: Any) -> np.ndarray:
+    """A copy of a constant tensor or number; floats that numpy lacks become float32."""
+    tensor = held if isinstance(held, torch.Tensor) else torch.from_numpy(np.asarray(held))
+    if tensor.is_complex():
+        raise Unknown("complex numbers")
+    if tensor.is_floating_point() and tensor.dtype not in _NUMPY_FLOATS:
+        tensor = tensor.float()
+    return tensor.detach().cpu().numpy().copy()
+
+
+_NUMPY_FLOATS = {torch.float16, torch.float32, torch.float64}
 
 
 def pair(value: Any) -> tuple[int, int]:
