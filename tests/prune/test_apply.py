@@ -43,3 +43,53 @@ def test_a_plan_that_does_not_fit_changes_nothing(network: Build) -> None:
     after = model.state_dict()
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_the_last_rule_counts_on_sparse_layers_too(network: Build) -> None:
+    model = network("plain")
+    half = {"pattern": "random", "density": 0.5}
+    ow.sparsify_(model, ow.Plan({"a": half}, seed=1), init="keep")
+    own = model.get_submodule("a").pattern
+    plan = ow.Plan({"conv:*": half, "a": {"pattern": "random", "density": 0.9}}, seed=2)
+    wanted = plan.resolve(network("plain"))
+    prune.apply_(model, plan)
+    # What is dead already stays dead.
+    assert (model.get_submodule("a").pattern.taps == (own.taps & wanted["a"].taps)).all()
+    assert model.get_submodule("b").pattern == wanted["b"]
+
+
+def test_layers_that_lose_nothing_stay_the_modules_they_were(network: Build) -> None:
+    model = network("plain")
+    half = {"pattern": "random", "density": 0.5}
+    ow.sparsify_(model, ow.Plan({"a": half, "b": half}), init="keep")
+    before = dict(model.named_modules())
+    origin = model.get_submodule("a").origin
+    assert origin is not None
+    with torch.no_grad():
+        model.get_parameter("a.weight")[0] = float("nan")
+    prune.apply_(model, ow.Plan({"a": "dense", "last": half}))
+    after = dict(model.named_modules())
+    assert [name for name in before if before[name] is not after[name]] == ["last"]
+    assert model.get_submodule("a").origin is origin
+
+
+@pytest.mark.parametrize(
+    ("layers", "error"), [(["wide", "nosuch"], ow.PlanError), (["wide", "a"], ow.ArgumentError)]
+)
+def test_what_goes_wrong_leaves_every_module_in_its_place(
+    layers: list[str], error: type[Exception], network: Build
+) -> None:
+    model = network("plain")
+    half = {"pattern": "random", "density": 0.5}
+    ow.sparsify_(model, ow.Plan({"a": half, "b": half}), init="keep")
+    with torch.no_grad():
+        model.get_parameter("a.weight")[0] = float("nan")
+    before = list(model.modules())
+    with pytest.raises(error):
+        prune.apply_(model, ow.Plan(dict.fromkeys(layers, half), seed=1))
+    assert list(model.modules()) == before
+
+
+def test_a_mapping_is_no_plan(network: Build) -> None:
+    with pytest.raises(ow.ArgumentError, match="must be a Plan"):
+        prune.apply_(network("plain"), {"a": "dense"})  # type: ignore[arg-type]
