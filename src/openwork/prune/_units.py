@@ -4,12 +4,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import final
 
 import numpy as np
 
 from openwork.errors import ArgumentError
 from openwork.patterns._checks import check_choice
+from openwork.prune._cascade import Cascade
 from openwork.prune._layers import Layer, connected
 
 SCOPES = ("layer", "global")
@@ -143,7 +145,7 @@ class Cells(Units):
 
     def split(self, values: np.ndarray) -> list[np.ndarray]:
         """An array over all units as one for each group."""
-        return np.split(values, np.cumsum([group.count for group in self.groups])[:-1])
+        return np.split(values, np.cumsum(self._sizes)[:-1])
 
     def living(self, taps: Mapping[str, np.ndarray]) -> int:
         alive = [owner[connected(taps[name])] for name, owner in self.owner.items()]
@@ -167,8 +169,11 @@ class Cells(Units):
             kept = [_keep(s, _cut(ratio, group.count, group.total, of)) for s, group in pairs]
         else:
             kept = self._keep_globally(scores, ratio, of)
+        alive = np.concatenate(kept)
+        if self.reader and not self._cascade.stands(alive):
+            alive = self._keep_what_stands(scores, kept, scope)
         # One more at the end, where -1 points: what belongs to no unit stays.
-        alive = np.concatenate([*kept, [True]])
+        alive = np.append(alive, True)
         return {name: self._taps(layer, alive) for name, layer in self.layers.items()}
 
     def _keep_globally(
@@ -179,6 +184,29 @@ class Cells(Units):
         # The best unit of each group is not up for choice, so that no layer ends empty.
         safe = [np.where(np.arange(s.size) == s.argmax(), np.inf, s) for s in scores]
         return self.split(_keep(np.concatenate(safe), _cut(ratio, count, total, of)))
+
+    @cached_property
+    def _cascade(self) -> Cascade:
+        return Cascade(self.layers, self.owner, self.reader, self._sizes)
+
+    @property
+    def _sizes(self) -> list[int]:
+        return [group.count for group in self.groups]
+
+    def _keep_what_stands(
+        self, scores: Sequence[np.ndarray], kept: Sequence[np.ndarray], scope: str
+    ) -> np.ndarray:
+        """As many as in `kept`, or more, where what falls with a unit counts as cut too."""
+        limits = np.array([int((~k).sum()) for k in kept])
+        total = int(limits.sum())
+        if scope == "layer":
+            firsts = np.cumsum([0, *self._sizes[:-1]])
+            pairs = zip(firsts, scores, strict=True)
+            order = np.concatenate([first + s.argsort(kind="stable") for first, s in pairs])
+        else:
+            limits = np.array(self._sizes) - 1
+            order = np.concatenate(scores).argsort(kind="stable")
+        return self._cascade.cut(order, limits, total)
 
     def _taps(self, layer: Layer, alive: np.ndarray) -> np.ndarray:
         live = np.ones(layer.shape[:2], dtype=bool)
