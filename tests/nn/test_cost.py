@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from openwork.errors import ArgumentError
 from openwork.models import build
 from openwork.nn import Plan, count_macs, memory_use, sparsify_
 
@@ -46,3 +47,8 @@ def test_training_memory_shrinks_with_density(density: float) -> None:
     # Adam's step counters are the only bytes beyond four numbers a weight.
     assert math.isclose(sparse / dense, share, rel_tol=1e-3)
     assert indices < 0.02 * sparse
+
+
+def test_an_empty_batch_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="holds no image"):
+        count_macs(nn.Sequential(nn.Linear(3, 2)), torch.ones(0, 3))

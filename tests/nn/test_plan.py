@@ -102,6 +102,15 @@ def test_a_plan_that_no_model_could_take_is_refused_at_once(layers: dict, messag
         Plan(layers)
 
 
+def test_a_colon_may_be_part_of_a_name() -> None:
+    model = nn.Sequential()
+    model.add_module("conv:a", nn.Linear(4, 4))
+    model.add_module("b:[c]*", nn.Linear(4, 4))
+    plan = Plan.where(model, lambda name, module: True, {"pattern": "random", "density": 0.5})
+    assert set(plan.resolve(model)) == {"conv:a", "b:[c]*"}
+    assert set(Plan({"linear:b[:]*": "dense"}).resolve(model)) == {"b:[c]*"}
+
+
 def test_a_bad_seed_is_refused() -> None:
     with pytest.raises(PlanError, match="`seed`=-1"):
         Plan({"*": "dense"}, seed=-1)

@@ -51,8 +51,9 @@ def nothing_matched(glob: str, model: nn.Module, layers: Iterable[str]) -> str:
     """Why `glob` matches none of `layers`, and what it may have meant."""
     _, bare = _split(glob)
     names = list(layers)
+    modules = dict(model.named_modules())
     for name, reason in left_layers(model).items():
-        if fnmatch.fnmatchcase(name, bare):
+        if name not in names and matches(glob, name, modules[name]):
             return f"layer glob {glob!r} matches {name or 'the model itself'!r}, but {reason}"
     if not names:
         return f"layer glob {glob!r} matches nothing: the model has no layer to make sparse"

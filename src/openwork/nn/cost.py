@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from openwork.errors import ArgumentError
 from openwork.nn._layer import SparseLayer
 from openwork.nn._mode import evaluation
 
@@ -61,7 +62,12 @@ def count_macs(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
 
     Returns:
         Qualified name -> multiply-adds for one of the N images; a layer called twice counts twice.
+
+    Raises:
+        ArgumentError: no image in `example`.
     """
+    if not len(example):
+        raise ArgumentError(f"`example` of shape {tuple(example.shape)} holds no image; pass one")
     counts: dict[str, int] = {}
     layers = {
         name: module
