@@ -1,6 +1,7 @@
 """What each criterion finds least important, on weights where it is plain to see."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,6 +120,50 @@ def test_taylor_says_what_it_needs(model: nn.Sequential, example: torch.Tensor) 
     model[2].requires_grad_(False)
     with pytest.raises(ow.ArgumentError, match="weights of 2 are frozen"):
         _gone(model, example, "taylor", batches=[(example, None)], loss=F.cross_entropy)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batches": [(1, 2)]}, "^`loss`=None: `criterion`"),
+        ({"batches": torch.ones(2, 3)}, r"`batches` is a tensor of shape \(2, 3\)"),
+        ({"batches": [(torch.ones(2, 3, 6, 6),)]}, "holds a tuple of 1"),
+        ({"loss": lambda outputs, targets: outputs}, r"`loss` returned shape \(2, .* a scalar"),
+        ({"loss": lambda outputs, targets: 1.0}, "`loss` returned 1.0"),
+        ({"loss": lambda outputs, targets: outputs.detach().sum()}, "has no gradient"),
+    ],
+)
+def test_taylor_refuses_what_it_cannot_derive(
+    arguments: dict[str, Any], message: str, model: nn.Sequential, example: torch.Tensor
+) -> None:
+    both = {"batches": [(example, None)], "loss": lambda outputs, targets: outputs.sum()}
+    given = arguments if message.startswith("^") else both | arguments
+    with pytest.raises(ow.ArgumentError, match=message):
+        _gone(model, example, "taylor", **given)
+    with pytest.raises(ow.ArgumentError, match="inference_mode"), torch.inference_mode():
+        _gone(model, example, "taylor", **both)
+
+
+def test_what_the_loss_does_not_reach_goes_first(example: torch.Tensor) -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.other = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.used(x), self.other(x)
+
+    plan = prune.by_criterion(
+        Two(),
+        "taylor",
+        ratio=0.5,
+        scope="global",
+        layers="*",
+        batches=[(example, None)],
+        loss=lambda outputs, targets: outputs[0].square().sum(),
+        progress=False,
+    )
+    assert [plan.layers[name].live for name in ("used", "other")] == [11, 1]
 
 
 def test_random_depends_on_the_seed_alone(model: nn.Sequential, example: torch.Tensor) -> None:

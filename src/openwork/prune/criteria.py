@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -51,11 +51,7 @@ def taylor(units: Units, evidence: Evidence) -> list[np.ndarray]:
     Source: "Importance Estimation for Neural Network Pruning" (Molchanov et al. 2019), the joint
     form: gradient times weight is added up over the unit before it is squared.
     """
-    if evidence.batches is None or evidence.loss is None:
-        raise ArgumentError(
-            f"`batches`={evidence.batches!r} and `loss`={evidence.loss!r}: `criterion`='taylor' "
-            "needs both, (inputs, targets) tuples and a function (outputs, targets) -> scalar"
-        )
+    batches, loss = _checked(evidence)
     layers = [units.layers[name] for name in units.chosen]
     weights = [layer.module.weight for layer in layers]
     frozen = [layer.name for layer in layers if not layer.module.weight.requires_grad]
@@ -67,9 +63,13 @@ def taylor(units: Units, evidence: Evidence) -> list[np.ndarray]:
     totals = [np.zeros(shape) for shape in units.shapes]
     count = 0
     with evaluation(evidence.model), torch.enable_grad():
-        for inputs, targets, *_ in evidence.batches:
-            value = evidence.loss(evidence.model(inputs), targets)
-            gradients = torch.autograd.grad(value, weights)
+        for batch in batches:
+            inputs, targets = _pair(batch)
+            value = _scalar(loss(evidence.model(inputs), targets))
+            # What the loss does not depend on changes nothing when it goes.
+            gradients = torch.autograd.grad(
+                value, weights, allow_unused=True, materialize_grads=True
+            )
             pairs = zip(layers, weights, gradients, strict=True)
             change = units.sums({layer.name: layer.dense(w * g) for layer, w, g in pairs})
             totals = [total + np.square(c) for total, c in zip(totals, change, strict=True)]
@@ -79,9 +79,51 @@ def taylor(units: Units, evidence: Evidence) -> list[np.ndarray]:
     return [total / count for total in totals]
 
 
+def _checked(evidence: Evidence) -> tuple[Iterable[Sequence[Any]], Loss]:
+    missing = [name for name in ("batches", "loss") if getattr(evidence, name) is None]
+    if evidence.batches is None or evidence.loss is None:
+        raise ArgumentError(
+            f"{' and '.join(f'`{name}`=None' for name in missing)}: `criterion`='taylor' needs "
+            "`batches`, (inputs, targets) tuples, and `loss`, a function (outputs, targets) -> "
+            "scalar"
+        )
+    if isinstance(evidence.batches, torch.Tensor):
+        raise ArgumentError(
+            f"`batches` is a tensor of shape {tuple(evidence.batches.shape)}, but must hold "
+            "(inputs, targets) tuples; for one batch pass [(inputs, targets)]"
+        )
+    if torch.is_inference_mode_enabled():
+        raise ArgumentError(
+            "`criterion`='taylor' needs gradients, which torch.inference_mode() takes away; call "
+            "it outside"
+        )
+    return evidence.batches, evidence.loss
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:
+    if not isinstance(batch, tuple | list) or len(batch) < 2:
+        size = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
+        raise ArgumentError(
+            f"`batches` holds a {type(batch).__name__}{size}, but must hold (inputs, targets) "
+            "tuples"
+        )
+    return batch[0], batch[1]
+
+
+def _scalar(value: Any) -> torch.Tensor:
+    if not isinstance(value, torch.Tensor) or value.numel() != 1:
+        what = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
+        raise ArgumentError(f"`loss` returned {what}, but must return a scalar; take its mean")
+    if not value.requires_grad:
+        raise ArgumentError(
+            "`loss` returned a scalar that has no gradient; compute it from the outputs with torch"
+        )
+    return value
+
+
 def bn_gamma(units: Units, evidence: Evidence) -> list[np.ndarray]:
     """Absolute scale of the batch normalisation behind the map ("Network Slimming", 2017)."""
-    cells = _maps(units)
+    cells = cast(Cells, units)
     size = sum(group.count for group in cells.groups)
     scores, seen = np.zeros(size), np.zeros(size, dtype=bool)
     for scale, owner in cells.norms:
@@ -102,7 +144,7 @@ def fpgm(units: Units, evidence: Evidence) -> list[np.ndarray]:
 
     Source: "Filter Pruning via Geometric Median" (He et al. 2019).
     """
-    cells = _maps(units)
+    cells = cast(Cells, units)
     total = np.zeros(sum(group.count for group in cells.groups))
     for name, weight in _weights(units).items():
         owner = cells.owner[name][:, 0]
@@ -140,9 +182,3 @@ CRITERIA: dict[str, Callable[[Units, Evidence], list[np.ndarray]]] = {
 def _weights(units: Units) -> dict[str, np.ndarray]:
     layers = {name: units.layers[name] for name in units.chosen}
     return {name: layer.dense(layer.module.weight) for name, layer in layers.items()}
-
-
-def _maps(units: Units) -> Cells:
-    if not isinstance(units, Cells):
-        raise ArgumentError(f"{', '.join(OF_MAPS)} score feature maps only, not {units.noun}")
-    return units
