@@ -220,7 +220,7 @@ def test_one_map_that_gates_all_others_stays_and_they_may_go(example: torch.Tens
 
     model = Attention().eval()
     units = feature_map_units(model, chosen_layers(model, ["stem", "gate"]), example)
-    assert units.notes == ("left whole: gate: its map is read in a way that cannot be cut",)
+    assert units.notes == ("left whole: gate: its map is read by mul in a way that cannot be cut",)
     assert [group.count for group in units.groups] == [6]
 
 
@@ -252,3 +252,19 @@ def test_maps_that_went_are_what_compact_takes_out(
     layers = {"a": 4, "last": 5, **({"depthwise": 4} if kind == "depthwise" else {})}
     assert {name: small.get_submodule(name).out_channels for name in layers} == layers
     torch.testing.assert_close(small(example), model(example), rtol=1e-4, atol=1e-5)
+
+
+def test_a_depthwise_layer_alone_is_told_whose_maps_it_carries(
+    network: Build, example: torch.Tensor
+) -> None:
+    with pytest.raises(ow.ArgumentError, match="depthwise, and its maps go with those of a"):
+        _plan(network("depthwise"), example, layers="depthwise")
+
+
+def test_maps_that_compact_cannot_take_out_alone_are_noted(
+    network: Build, example: torch.Tensor
+) -> None:
+    model = network("plain")
+    units = feature_map_units(model, chosen_layers(model, ["a", "b", "grouped"]), example)
+    (note,) = units.notes
+    assert note.startswith("maps of b, grouped that go: `compact` takes out as many as each part")

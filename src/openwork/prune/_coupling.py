@@ -12,6 +12,8 @@ from torch import nn
 
 from openwork.capture import capture
 from openwork.channels.analysis import Analysis, analyse
+from openwork.channels.mix import Mix
+from openwork.channels.steps import Move, Step
 from openwork.channels.walk import Barrier
 from openwork.errors import CaptureError
 
@@ -26,6 +28,7 @@ class Coupling:
         carriers: depthwise layers, whose maps have the label of the map that they read.
         norms: (scale of a batch normalisation, label of each of its channels) pairs.
         fixed: label -> why that map cannot go.
+        even: label -> the operator into whose equal parts it goes; `compact` keeps those equal.
         labels: one more than the largest label.
     """
 
@@ -34,6 +37,7 @@ class Coupling:
     carriers: set[str]
     norms: list[tuple[np.ndarray, np.ndarray]]
     fixed: dict[int, str]
+    even: dict[int, str]
     labels: int
 
 
@@ -49,8 +53,8 @@ def coupling_of(model: nn.Module, example: torch.Tensor) -> Coupling:
         captured = capture(model, [example.to("cpu", torch.float32)])
     except CaptureError as error:
         raise CaptureError(
-            f"the maps of {type(model).__name__} cannot be followed: {error}. Cut kernels, which "
-            "need no graph: `granularity`='kernel'"
+            f"the maps of {type(model).__name__} cannot be followed: "
+            f"{str(error).rstrip('.')}. Cut kernels, which need no graph: `granularity`='kernel'"
         ) from error
     analysis = analyse(captured, model)
     label = analysis.atoms.classes()
@@ -61,6 +65,7 @@ def coupling_of(model: nn.Module, example: torch.Tensor) -> Coupling:
         carriers={name for name, w in weights.items() if w.depthwise},
         norms=_norms(model, analysis, label),
         fixed=_fixed(analysis, label),
+        even=_even(analysis, label),
         labels=label.size,
     )
 
@@ -78,8 +83,13 @@ def _norms(
 
 def _fixed(analysis: Analysis, label: np.ndarray) -> dict[int, str]:
     """Label -> reason, for every map that must stay."""
-    frozen = np.unique(label[analysis.atoms.frozen()]).tolist()
-    reasons = dict.fromkeys(frozen, "is read in a way that cannot be cut")
+    frozen = analysis.atoms.frozen()
+    reasons = dict.fromkeys(
+        np.unique(label[frozen]).tolist(), "is read in a way that cannot be cut"
+    )
+    for step in reversed(analysis.steps):
+        for one in np.unique(label[_among(step, frozen)]).tolist():
+            reasons[one] = f"is read by {_operator(step.node)} in a way that cannot be cut"
     # The first that reads a map gives the reason.
     for step in reversed(analysis.steps):
         if isinstance(step, Barrier):
@@ -92,5 +102,31 @@ def _fixed(analysis: Analysis, label: np.ndarray) -> dict[int, str]:
 def _reason(node: torch.fx.Node) -> str:
     if node.op == "output":
         return "is what the network returns"
+    return f"goes through {_operator(node)}"
+
+
+def _operator(node: torch.fx.Node) -> str:
     schema = getattr(node.target, "_schema", None)
-    return f"goes through {schema.name.removeprefix('aten::') if schema else node.target}"
+    return schema.name.removeprefix("aten::") if schema else str(node.target)
+
+
+def _among(step: Step, marked: np.ndarray) -> np.ndarray:
+    """The atoms that `step` reads, as far as they are `marked`; layers of the network read all."""
+    if isinstance(step, Mix):
+        return np.empty(0, np.int64)
+    ids = np.concatenate([np.empty(0, np.int64), *(x.ids.reshape(-1) for x in step.inputs)])
+    return ids[marked[ids]]
+
+
+def _even(analysis: Analysis, label: np.ndarray) -> dict[int, str]:
+    """Label -> the operator that needs as many of it as of others."""
+    found: dict[int, str] = {}
+    for step in analysis.steps:
+        if isinstance(step, Move) and step.rows is not None:
+            found |= dict.fromkeys(np.unique(label[step.rows]).tolist(), _operator(step.node))
+    for step in analysis.mixes:
+        if step.weight.groups > 1 and not step.weight.depthwise:
+            name = step.weight.name.rpartition(".")[0]
+            ids = np.concatenate([step.weight.out, step.weight.inside])
+            found |= dict.fromkeys(np.unique(label[ids]).tolist(), f"the groups of {name}")
+    return found

@@ -40,11 +40,13 @@ def feature_map_units(
     _fix_what_cannot_be_cut(coupling, model, known)
     makers = _makers(coupling)
     groups, unit_of, notes = _grouped(coupling, makers, layers, known)
+    notes += _carried(coupling, makers, layers)
     if not groups:
         raise ArgumentError(
             f"no feature map of `layers` can go: {'; '.join(notes)}. Name other layers, or cut "
             "kernels"
         )
+    notes += _uneven(coupling, makers, unit_of)
     owner, reader = {}, {}
     for name in coupling.made.keys() & known.keys():
         shape = known[name].shape[:2]
@@ -107,6 +109,9 @@ def _grouped(
     groups, first = [], 0
     for names, labels in families.items():
         live = [label for label in labels if label in alive]
+        if not live:
+            notes["nothing lives in it"] |= dict.fromkeys(names)
+            continue
         if len(live) < 2:
             notes["all its maps hang together, or it has one only"] |= dict.fromkeys(names)
             continue
@@ -117,6 +122,36 @@ def _grouped(
         f"left whole: {', '.join(names)}: {reason}" for reason, names in notes.items() if names
     )
     return tuple(groups), unit_of, tuple(lines)
+
+
+def _carried(
+    coupling: Coupling, makers: Mapping[int, list[str]], layers: Mapping[str, Layer]
+) -> tuple[str, ...]:
+    """Notes on depthwise layers among `layers` whose maps are made by none of them."""
+    notes = []
+    for name in layers:
+        if name in coupling.carriers:
+            labels = np.unique(coupling.made[name]).tolist()
+            others = {other: None for label in labels for other in makers.get(label, ())}
+            if not others.keys() & layers.keys():
+                whose = f"those of {', '.join(others)}" if others else "the inputs"
+                notes.append(f"left whole: {name}: it is depthwise, and its maps go with {whose}")
+    return tuple(notes)
+
+
+def _uneven(
+    coupling: Coupling, makers: Mapping[int, list[str]], unit_of: np.ndarray
+) -> tuple[str, ...]:
+    """Notes on maps that `compact` may not take out, whatever reads them no more."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for label, reader in coupling.even.items():
+        if unit_of[label] >= 0:
+            found[reader] |= dict.fromkeys(makers.get(label, ()))
+    return tuple(
+        f"maps of {', '.join(names)} that go: `compact` takes out as many as each part of {reader} "
+        "loses, the others stay as zeros"
+        for reader, names in found.items()
+    )
 
 
 def _reason_left(
