@@ -1,5 +1,7 @@
 """In sparse layers what falls with a map counts as cut too, and no layer is left empty."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -41,7 +43,7 @@ def _thin() -> nn.Module:
     """A chain of six layers with a fifth of its kernels."""
     torch.manual_seed(0)
     sizes = [3, *[16] * 6, 4]
-    model = nn.Sequential(*(nn.Conv2d(i, o, 1) for i, o in zip(sizes, sizes[1:], strict=False)))
+    model = nn.Sequential(*(nn.Conv2d(i, o, 1) for i, o in itertools.pairwise(sizes)))
     plan = prune.by_criterion(model, "random", ratio=0.8, progress=False)
     return prune.apply_(model, plan).eval()
 

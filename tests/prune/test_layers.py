@@ -8,6 +8,7 @@ from torch import nn
 
 import openwork as ow
 from openwork.prune._layers import Layer, chosen_layers
+from openwork.prune._run import Run
 
 Build = Callable[[str], nn.Module]
 
@@ -50,3 +51,14 @@ def test_dense_and_live_are_inverse_for_sparse_layers() -> None:
     assert ((dense != 0) == layer.taps).all()
     above = layer.live(dense > 0)
     assert torch.equal(above, sparse.weight > 0)
+
+
+def test_a_kind_that_the_model_lacks_is_not_blamed_on_sparse_layers() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), ow.SparseConv2d(ow.patterns.random(4, 4, 1, 0.5)))
+    with pytest.raises(ow.PlanError, match="'linear:\\*' matches no layer"):
+        chosen_layers(model, "linear:*")
+
+
+def test_a_run_shows_the_first_convolution_and_the_heads(network: Build) -> None:
+    run = Run(("b", "a", "grouped", "last"), frozenset({"grouped", "last"}))
+    assert list(chosen_layers(network("plain"), None, run)) == ["stem", "a", "depthwise", "wide"]

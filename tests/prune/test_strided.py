@@ -11,7 +11,9 @@ from torch import nn
 
 import openwork as ow
 from openwork import prune
-from openwork.prune._strided import _offsets
+from openwork.prune._layers import chosen_layers
+from openwork.prune._strided import _offsets, strided_taps
+from openwork.prune.criteria import drawn
 
 Build = Callable[[str], nn.Module]
 
@@ -82,11 +84,6 @@ def test_a_ratio_that_leaves_a_map_without_a_tap_is_refused(network: Build) -> N
         _taps(network("plain"), "a", 0.9)
 
 
-def test_global_scope_is_refused(network: Build) -> None:
-    with pytest.raises(ow.ArgumentError, match="lose the same share; use 'layer'"):
-        _taps(network("plain"), "a", 0.5, scope="global")
-
-
 def test_taps_that_are_cut_already_are_refused(network: Build) -> None:
     model = network("plain")
     plan = prune.by_criterion(
@@ -103,3 +100,24 @@ def test_every_offset_has_as_many_taps(sizes: tuple[int, int]) -> None:
     offered = _offsets(count, taps)
     assert (offered.sum(axis=1) == count).all()
     assert (offered.sum(axis=0) == count).all()
+
+
+def test_source_maps_that_are_gone_do_not_count(network: Build) -> None:
+    model = network("plain")
+    taps = np.ones((8, 8, 3, 3), dtype=bool)
+    taps[:, ::2] = False
+    ow.sparsify_(model, ow.Plan({"a": ow.patterns.Pattern(taps)}), init="keep")
+    units = strided_taps(chosen_layers(model, "a"))
+    assert [(group.count, group.total) for group in units.groups] == [(36, 72)]
+    for ratio, of, left in ((1 / 3, "live", 24), (2 / 3, "all", 24), (0.2, "all", 36)):
+        mask = units.masks(drawn(units, 0, 0), ratio, of=of)["a"]
+        assert units.living({"a": mask}) == left
+        assert np.ptp(mask[0, 1::2].sum(axis=(1, 2))) == 0
+
+
+def test_the_scope_is_refused_before_anything_is_printed(
+    network: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ow.ArgumentError, match="`scope`='global' does not go with"):
+        prune.by_criterion(network("plain"), granularity="intra_kernel", ratio=0.5, scope="global")
+    assert capsys.readouterr().err == ""

@@ -37,9 +37,9 @@ class _State:
 class Cascade:
     """Follows the loss of a unit to all others that are lost with it.
 
-    A row, which is a filter of a layer, lives while one of its links and the unit that it makes
-    do. A unit lives while a row that makes it does; what it reads of itself, in a depthwise layer
-    or a loop, is no link.
+    A row is a filter of a layer. What it reads of the unit that it makes, in a depthwise layer or a
+    loop, is a loop, all else that it reads are its links. A unit lives while one of its rows has a
+    link that lives; a row lives while its unit does and it has a link or a loop.
 
     Args:
         layers: where connections are cut.
@@ -58,17 +58,20 @@ class Cascade:
         self._links: list[np.ndarray] = []
         self._read: list[np.ndarray] = []
         self._groups = [layer.groups for layer in layers.values()]
-        made, rows = [], []
+        made, rows, loops = [], [], []
         for name, layer in layers.items():
             nobody = np.full(layer.shape[:2], -1)
             makes, reads = owner.get(name, nobody), reader.get(name, nobody)
-            self._links.append(layer.connections & ((reads != makes) | (makes < 0)))
+            looped = layer.connections & (reads == makes) & (makes >= 0)
+            self._links.append(layer.connections & ~looped)
+            loops.append(looped.any(axis=1))
             self._read.append(reads)
             made.append(makes[:, 0])
             rows.append(layer.connections.any(axis=1))
         self._first = np.cumsum([0, *map(len, rows)])
         self._layer = np.repeat(np.arange(len(rows)), [len(live) for live in rows])
         self._unit = np.concatenate(made)
+        self._loops = np.concatenate(loops)
         links = np.concatenate([links.sum(axis=1) for links in self._links])
         makers = self._unit[(links > 0) & (self._unit >= 0)]
         self._start = _State(
@@ -86,8 +89,7 @@ class Cascade:
         start, known = self._start, np.append(alive, True)
         pairs = zip(self._links, self._read, strict=True)
         fed = np.concatenate([(links & known[read]).any(axis=1) for links, read in pairs])
-        # Rows without links are those of depthwise layers, which live with their unit.
-        lives = (fed | (start.rows & (start.links == 0))) & known[self._unit]
+        lives = (fed | self._loops) & known[self._unit]
         rows_of_layer = np.bincount(self._layer[lives], minlength=start.rows_of_layer.size)
         rows_of_unit = np.bincount(self._unit[fed & (self._unit >= 0)], minlength=alive.size)
         starved = alive & (rows_of_unit == 0) & (start.rows_of_unit > 0)
@@ -123,7 +125,7 @@ class Cascade:
         while len(waiting) != before:
             before, passed = len(waiting), []
             for unit in waiting:
-                if not state.alive[unit] or self._full(state, self._group[unit], limits, total):
+                if not state.alive[unit] or self._full(state, unit, limits, total):
                     continue
                 after = self._without(state, unit)
                 if self._fits(after, limits, total):
@@ -133,8 +135,8 @@ class Cascade:
             waiting = passed
         return state.alive
 
-    def _full(self, state: _State, group: int, limits: np.ndarray, total: int) -> bool:
-        gone = ~state.alive
+    def _full(self, state: _State, unit: int, limits: np.ndarray, total: int) -> bool:
+        gone, group = ~state.alive, self._group[unit]
         return gone.sum() == total or gone[self._group == group].sum() == limits[group]
 
     def _fits(self, state: _State, limits: np.ndarray, total: int) -> bool:
@@ -152,11 +154,13 @@ class Cascade:
             state.alive[unit] = False
             rows, links = self._read_by(unit)
             state.links[rows] -= links
-            starved = rows[(state.links[rows] == 0) & state.rows[rows]]
+            starved = rows[state.links[rows] == 0]
             makers = self._unit[starved]
             makers = makers[makers >= 0]
             np.subtract.at(state.rows_of_unit, makers, 1)
-            lost = np.union1d(starved, np.flatnonzero((self._unit == unit) & state.rows))
+            lost = np.zeros_like(state.rows)
+            lost[starved] = ~self._loops[starved]
+            lost = np.flatnonzero((lost | (self._unit == unit)) & state.rows)
             state.rows[lost] = False
             np.subtract.at(state.rows_of_layer, self._layer[lost], 1)
             falling += makers[state.rows_of_unit[makers] == 0].tolist()

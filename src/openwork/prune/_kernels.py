@@ -6,7 +6,7 @@ import numpy as np
 
 from openwork.errors import ArgumentError
 from openwork.patterns._checks import check_count
-from openwork.prune._layers import Layer
+from openwork.prune._layers import Layer, nothing_lives
 from openwork.prune._units import Cells, Group
 
 
@@ -26,8 +26,11 @@ def block_units(layers: Mapping[str, Layer], block: tuple[int, int]) -> Cells:
         block: (filters, inputs) of a block.
 
     Raises:
-        ArgumentError: `block` does not divide the filters and inputs of a group of some layer.
+        ArgumentError: `block` is no pair of counts, or does not divide the filters and inputs of
+            a group of some layer; or nothing lives in the layers.
     """
+    if not isinstance(block, tuple | list) or len(block) != 2:
+        raise ArgumentError(f"`block`={block!r} must be two numbers (filters, inputs), as (4, 1)")
     for size in block:
         check_count("block", size)
     for layer in layers.values():
@@ -54,4 +57,6 @@ def _numbered(noun: str, layers: Mapping[str, Layer], block: tuple[int, int]) ->
         owner[name] = units.repeat(block[0], axis=0).repeat(block[1], axis=1)
         groups.append(Group(f"layer {name!r}", count, alive.size))
         first += count
+    if not groups:
+        raise nothing_lives(layers)
     return Cells(noun, tuple(groups), layers, owner)

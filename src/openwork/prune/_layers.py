@@ -1,6 +1,6 @@
 """Which layers a cut is made in, and what lives in them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from openwork.nn import Plan, SparseConv2d, SparseLayer
 from openwork.nn._globs import check_glob, escape, matches, nothing_matched
 from openwork.nn._layers import Dense, dense_layers, sparse_layers
 from openwork.patterns import Pattern
+from openwork.prune._run import Run
 
 Layers = str | Sequence[str] | Callable[[str, nn.Module], bool] | None
 
@@ -80,25 +81,33 @@ def all_layers(model: nn.Module) -> dict[str, Layer]:
     return {name: Layer(name, found[name]) for name in order}
 
 
-def chosen_layers(model: nn.Module, layers: Layers) -> dict[str, Layer]:
+def chosen_layers(model: nn.Module, layers: Layers, run: Run | None = None) -> dict[str, Layer]:
     """The layers of `model` that `layers` means.
 
     Args:
         model: any module.
         layers: a glob or several, as in a `Plan`; a predicate `(name, module) -> bool`; or None:
-            every convolution but the first, and but the last layer of the network, its head.
+            every convolution but the first and the heads.
+        run: of the network, which shows the first convolution and the heads; without one they are
+            the first convolution and the last layer in the order of the modules.
 
     Raises:
         PlanError: a glob, the predicate or the default means no layer.
+        ArgumentError: `layers` is none of these.
     """
     known = all_layers(model)
     if layers is None:
-        return _inner_convolutions(model, known)
+        return _inner_convolutions(model, known, run)
     if callable(layers):
         chosen = {name: layer for name, layer in known.items() if layers(name, layer.module)}
         if not chosen:
             raise PlanError("`layers` holds for no layer of the model that can be cut")
         return chosen
+    if not isinstance(layers, str | Sequence):
+        raise ArgumentError(
+            f"`layers`={layers!r} must be a glob such as 'features.*', a list of them, or a "
+            "predicate (name, module) -> bool"
+        )
     globs = [check_glob(g) for g in ([layers] if isinstance(layers, str) else layers)]
     if not globs:
         raise ArgumentError(f"`layers`={layers!r} must name at least one layer; None cuts most")
@@ -112,16 +121,27 @@ def chosen_layers(model: nn.Module, layers: Layers) -> dict[str, Layer]:
     }
 
 
-def _inner_convolutions(model: nn.Module, known: Mapping[str, Layer]) -> dict[str, Layer]:
-    last = next(reversed(list(known)), None)
-    names = [n for n, layer in known.items() if isinstance(layer.module, nn.Conv2d | SparseConv2d)]
-    inner = {name: known[name] for name in names[1:] if name != last}
+def _inner_convolutions(
+    model: nn.Module, known: Mapping[str, Layer], run: Run | None
+) -> dict[str, Layer]:
+    order = tuple(known) if run is None else run.order
+    heads = frozenset(order[-1:]) if run is None else run.heads
+    convolutions = {
+        n: x for n, x in known.items() if isinstance(x.module, nn.Conv2d | SparseConv2d)
+    }
+    first = next((name for name in order if name in convolutions), None)
+    inner = {n: x for n, x in convolutions.items() if n != first and n not in heads}
     if not inner:
         raise PlanError(
             f"{type(model).__name__} has no convolution between its first one and its head, which "
             "are left whole unless `layers` names them"
         )
     return inner
+
+
+def nothing_lives(layers: Iterable[str]) -> ArgumentError:
+    """The error for layers that are wholly dead."""
+    return ArgumentError(f"nothing lives in `layers`: {', '.join(layers)}; name other layers")
 
 
 def plan_of(model: nn.Module, taps: Mapping[str, np.ndarray]) -> Plan:

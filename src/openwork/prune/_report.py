@@ -78,11 +78,14 @@ def cut_table(
     """
     live = sum(group.count for group in units.groups)
     base = live if of == "live" else sum(group.total for group in units.groups)
-    chosen = [units.layers[name] for name in units.chosen]
+    links = (
+        [units.layers[name].connections for name in units.chosen],
+        [connected(taps[name]) for name in units.chosen],
+    )
     rows = [
         (f"asked {ratio:.2%} of the {units.noun}", base, units.living(taps)),
-        ("maps", sum(map(_maps, chosen)), sum(_maps(x, taps) for x in chosen)),
-        ("kernels", sum(map(_kernels, chosen)), sum(_kernels(x, taps) for x in chosen)),
+        ("maps", *(sum(map(_maps, part)) for part in links)),
+        ("kernels", *(sum(int(layer.sum()) for layer in part) for part in links)),
     ]
     weights = sum(parameter.numel() for parameter in model.parameters())
     gone = {n: int(layer.taps.sum() - taps[n].sum()) for n, layer in units.layers.items()}
@@ -95,17 +98,11 @@ def cut_table(
     return LayerTable(("what", "before", "after", "pruned"), table)
 
 
-def _maps(layer: Layer, taps: Mapping[str, np.ndarray] | None = None) -> int:
-    """Filters of `layer` with a live tap."""
-    live = layer.taps if taps is None else taps[layer.name]
-    return int(connected(live).any(axis=1).sum())
-
-
-def _kernels(layer: Layer, taps: Mapping[str, np.ndarray] | None = None) -> int:
-    """Live connections of `layer`."""
-    live = layer.taps if taps is None else taps[layer.name]
-    return int(connected(live).sum())
+def _maps(links: np.ndarray) -> int:
+    """Filters with a live connection in `links` (out, in / groups)."""
+    return int(links.any(axis=1).sum())
 
 
 def _weights(layers: Mapping[str, Layer], name: str) -> int:
-    return int(layers[name].taps.sum()) if name in layers else 1
+    """Live weights of a layer; 1 where nothing can go, of none or of a layer that is not cut."""
+    return max(1, int(layers[name].taps.sum())) if name in layers else 1

@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 
 from openwork.errors import ArgumentError
-from openwork.prune._layers import Layer
+from openwork.prune._layers import Layer, nothing_lives
 from openwork.prune._units import Group, Units
 
 
@@ -49,32 +49,44 @@ class StridedTaps(Units):
         ]
 
     def living(self, taps: Mapping[str, np.ndarray]) -> int:
-        return sum(
-            int(taps[name].reshape(layer.groups, -1, *layer.shape[1:]).any(axis=1).sum())
-            for name, layer in self.layers.items()
-        )
+        return sum(int(_of_sources(layer, taps[name]).sum()) for name, layer in self.layers.items())
 
     def most(self, scope: str, of: str) -> float:
-        return min(1 - 1 / _taps(layer) for layer in self.layers.values())
+        # One tap of each source map that lives is left.
+        taps = map(_taps, self.layers.values())
+        return min(
+            1 - g.count / n / (g.count if of == "live" else g.total)
+            for g, n in zip(self.groups, taps, strict=True)
+        )
+
+    def check_ratio(self, ratio: float, scope: str = "layer", of: str = "live") -> None:
+        if scope == "global":
+            raise ArgumentError(
+                f"`scope`={scope!r} does not go with `granularity`='intra_kernel', whose source "
+                "maps all lose the same share; use 'layer'"
+            )
+        super().check_ratio(ratio, scope, of)
 
     def masks(
         self, scores: Sequence[np.ndarray], ratio: float, scope: str = "layer", of: str = "live"
     ) -> dict[str, np.ndarray]:
         self.check_ratio(ratio, scope, of)
-        if scope != "layer":
-            raise ArgumentError(
-                f"`scope`={scope!r} does not go with `granularity`='intra_kernel', whose source "
-                "maps all lose the same share; use 'layer'"
-            )
-        pairs = zip(self.layers.items(), scores, strict=True)
-        return {name: layer.taps & _mask(layer, score, ratio) for (name, layer), score in pairs}
+        found = {}
+        triples = zip(self.layers.items(), self.groups, scores, strict=True)
+        for (name, layer), group, score in triples:
+            kept = int((1 - ratio) * (group.count if of == "live" else group.total) + 0.5)
+            found[name] = layer.taps & _mask(layer, score, min(kept, group.count))
+        return found
 
 
 def strided_taps(layers: Mapping[str, Layer]) -> StridedTaps:
     """The strided taps of `layers`; a layer whose kernels have one tap is left whole and noted.
 
+    Source maps that no kernel reads count as gone.
+
     Raises:
-        ArgumentError: no layer has kernels of several taps, or taps are cut already.
+        ArgumentError: no layer has kernels of several taps, taps are cut already, or nothing
+            lives.
     """
     wide = {name: layer for name, layer in layers.items() if _taps(layer) > 1}
     if not wide:
@@ -88,13 +100,16 @@ def strided_taps(layers: Mapping[str, Layer]) -> StridedTaps:
                 f"layer {name!r} has lost single taps already; densify_ it first, or leave it out "
                 "with `layers`"
             )
+    living = {name: layer for name, layer in wide.items() if layer.taps.any()}
+    if not living:
+        raise nothing_lives(wide)
     groups = tuple(
-        Group(f"layer {n!r}", _sources(x) * _taps(x), _sources(x) * _taps(x))
-        for n, x in wide.items()
+        Group(f"layer {n!r}", int(_of_sources(x, x.taps).sum()), _sources(x) * _taps(x))
+        for n, x in living.items()
     )
     left = set(layers) - set(wide)
     notes = tuple(f"left whole: {name}: its kernels have one tap" for name in sorted(left))
-    return StridedTaps(groups, wide, notes=notes)
+    return StridedTaps(groups, living, notes=notes)
 
 
 def _sources(layer: Layer) -> int:
@@ -105,13 +120,24 @@ def _taps(layer: Layer) -> int:
     return int(np.prod(layer.shape[2:]))
 
 
-def _mask(layer: Layer, scores: np.ndarray, ratio: float) -> np.ndarray:
-    """The mask (shape of the layer) with the offset of the highest score in each source map."""
-    sources, taps = scores.shape
-    total = int((1 - ratio) * sources * taps + 0.5)
-    # Spread evenly, so that the sum is met to half a tap and no two maps differ by more than one.
-    counts = np.diff(np.arange(sources + 1) * total // sources)
-    chosen = np.empty((sources, taps), dtype=bool)
+def _of_sources(layer: Layer, taps: np.ndarray) -> np.ndarray:
+    """Which taps (groups, in / groups, kh, kw) some kernel of a source map has in `taps`."""
+    by_group = taps.reshape(layer.groups, -1, *layer.shape[1:])
+    return np.logical_or.reduce(by_group, axis=1)
+
+
+def _mask(layer: Layer, scores: np.ndarray, total: int) -> np.ndarray:
+    """The mask (shape of the layer) with the offset of the highest score in each source map.
+
+    `total` taps are left, spread evenly over the source maps that live, so that no two of them
+    differ by more than one.
+    """
+    taps = scores.shape[1]
+    lives = np.logical_or.reduce(_of_sources(layer, layer.taps).reshape(scores.shape), axis=1)
+    sources = int(lives.sum())
+    counts = np.zeros(len(lives), dtype=np.int64)
+    counts[lives] = np.diff(np.arange(sources + 1) * total // sources)
+    chosen = np.empty(scores.shape, dtype=bool)
     for count in np.unique(counts):
         offered = _offsets(count, taps)
         rows = counts == count

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from typing import final
 
 import numpy as np
@@ -95,7 +96,7 @@ class Units(ABC):
         """
         check_choice("scope", scope, SCOPES)
         check_choice("of", of, SHARES)
-        numeric = isinstance(ratio, int | float) and not isinstance(ratio, bool)
+        numeric = isinstance(ratio, Real) and not isinstance(ratio, bool)
         most = self.most(scope, of)
         if not numeric or not 0 <= ratio <= most:
             least = min(self.groups, key=lambda group: group.count)

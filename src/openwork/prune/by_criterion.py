@@ -49,15 +49,17 @@ def by_criterion(
             (default): single kh x kw kernels; "intra_kernel": strided taps, one mask for all
             kernels of a source map; "block": blocks of kernels.
         ratio: share of the maps, kernels, taps or blocks that goes, in [0, 1); met to half a one.
+            In sparse layers maps that are left without a kernel count as gone, and fewer go where
+            a layer would end empty.
         scope: "layer" (default): the share of each layer; "global": of all chosen layers
             together, by means over the weights of a part for "l1" and "l2".
         of: "live" (default): the share of what lives now; "all": of what the dense layers have.
-            Strided taps count all.
         layers: a glob or several as in a `Plan`, or a predicate `(name, module) -> bool`; by
-            default every convolution but the first, and but the last layer of the network.
+            default every convolution but the first and the heads, which no other layer reads.
+            Without an `example` the last layer in the order of the modules counts as the head.
         block: (filters, inputs) of a block, default (4, 1).
-        example: an input batch `(N, ...)`, to follow maps through the network and to count MACs;
-            a model of `openwork.models` brings its own.
+        example: an input batch `(N, ...)`, to see where the network begins and ends, to follow
+            maps through it and to count MACs; a model of `openwork.models` brings its own.
         batches: for "taylor": (inputs, targets, ...) tuples.
         loss: for "taylor": (outputs, targets) -> scalar, such as `F.cross_entropy`.
         seed: of "random", whole number >= 0, default 0.
@@ -83,6 +85,7 @@ def by_criterion(
     example = example_for(model, example)
     units = units_of(model, granularity, layers, block, example)
     units.check_ratio(ratio, scope, of)
+    ratio = float(ratio)
     report = Report(model, units, example, progress)
     report.begin(ratio, scope, of)
     scores = CRITERIA[criterion](units, Evidence(model, batches, loss, seed))

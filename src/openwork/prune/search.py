@@ -89,6 +89,7 @@ def search(
     example = example_for(model, example)
     units = units_of(model, granularity, layers, block, example)
     units.check_ratio(ratio, "layer", of)
+    ratio = float(ratio)
     own = {
         "kind": "search",
         "model": digest_of(model),
