@@ -1,10 +1,15 @@
 """`ssc_plan`: the asked sparsity over all convolutions, taps first, then channels."""
 
+import itertools
+import re
+
 import pytest
 from torch import nn
 
 from openwork.errors import ArgumentError, PlanError
+from openwork.models import build
 from openwork.nn import Plan, ssc_plan
+from openwork.nn.ssc_plan import _ladder
 from openwork.patterns import ssc
 
 
@@ -59,6 +64,37 @@ def test_what_the_channels_do_not_allow_names_the_nearest() -> None:
     nearest = 1 - (189 + 35) / (189 + 315)
     with pytest.raises(ArgumentError, match=f"`sparsity`=0.9 .* nearest is {nearest:.4f}"):
         ssc_plan(model, 0.9)
+
+
+@pytest.mark.parametrize("channels", [(3, 8, 12, 6), (1, 16, 24, 24), (3, 7, 14, 28)])
+def test_what_is_refused_cannot_be_reached_and_the_nearest_can(channels: tuple[int, ...]) -> None:
+    layers = [nn.Conv2d(a, b, 3) for a, b in itertools.pairwise(channels)]
+    model = nn.Sequential(*layers)
+    total = sum(layer.weight.numel() for layer in layers)
+    live = [[rung.live for rung in _ladder(layer)] for layer in layers[1:]]
+    own = layers[0].weight.numel()
+    reachable = [1 - (own + sum(choice)) / total for choice in itertools.product(*live)]
+    for wished in (n / 50 for n in range(50)):
+        nearest = min(abs(wished - sparsity) for sparsity in reachable)
+        if nearest <= 0.005:
+            found = _sparsity(model, ssc_plan(model, wished))
+            assert found == pytest.approx(wished, abs=0.005)
+            continue
+        with pytest.raises(ArgumentError, match="out of reach") as refused:
+            ssc_plan(model, wished)
+        named = float(re.findall(r"nearest is ([\d.]+)", str(refused.value))[0])
+        assert abs(wished - named) == pytest.approx(nearest, abs=1e-4)
+        ssc_plan(model, named)
+
+
+@pytest.mark.parametrize("name", ["vgg-small", "basicnet", "mobilenet"])
+def test_layers_stay_alike_where_their_steps_are_large(name: str) -> None:
+    model = build(name)
+    plan = ssc_plan(model, 0.8)
+    first, *others = plan.resolve(model).values()
+    assert first.density == 1
+    assert _sparsity(model, plan) == pytest.approx(0.8, abs=0.005)
+    assert all(0.1 < pattern.density < 0.35 for pattern in others)
 
 
 def test_one_convolution_is_too_few() -> None:

@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
 from torch import nn
 
 from openwork.errors import ArgumentError, PlanError
@@ -12,6 +13,8 @@ from openwork.nn.plan import Plan
 from openwork.patterns import PatternSpec
 
 TOLERANCE = 0.005
+# A search tells so many sums of live weights apart; those of a smaller network are exact.
+_SUMS = 2**17
 
 
 class Rung(NamedTuple):
@@ -28,7 +31,8 @@ def ssc_plan(model: nn.Module, sparsity: float) -> Plan:
     The first convolution stays dense, and linear layers are left. Sparsity is counted over the
     weights of all convolutions, the first one included. Each layer first loses taps, down to one
     for each channel, then channels, in groups that rotate. All layers get nearly the same density;
-    what is left of the budget goes to the first layers that can use it.
+    what is left of the budget goes to the first layers that can use it. Where that misses the
+    sparsity, the most even settings that meet it are searched for.
 
     Args:
         model: any module with ordinary convolutions; it is read only.
@@ -58,7 +62,9 @@ def ssc_plan(model: nn.Module, sparsity: float) -> Plan:
     ladders = [_ladder(layers[name]) for name in others]
     budget = (1 - sparsity) * total - layers[first].weight.numel()
     chosen = _spend(ladders, budget)
-    reached = 1 - (sum(rung.live for rung in chosen) + layers[first].weight.numel()) / total
+    if abs(_live(chosen) - budget) > TOLERANCE * total:
+        chosen = _search(ladders, budget)
+    reached = 1 - (_live(chosen) + layers[first].weight.numel()) / total
     if abs(reached - sparsity) > TOLERANCE:
         raise ArgumentError(
             f"`sparsity`={sparsity} is out of reach for the channels of {type(model).__name__}; "
@@ -100,6 +106,41 @@ def _spend(ladders: list[list[Rung]], budget: float) -> list[Rung]:
                 steps[index] -= 1
                 left -= gain
     return [ladder[step] for ladder, step in zip(ladders, steps, strict=True)]
+
+
+def _search(ladders: list[list[Rung]], budget: float) -> list[Rung]:
+    """One rung of each ladder, the most even choice close to `budget` live weights.
+
+    Close is half the tolerance; where no choice comes so close, it is the closest one there is.
+    """
+    dense = sum(ladder[0].live for ladder in ladders)
+    unit = -(-dense // _SUMS)
+    # By the sum of live weights, in units: how uneven the best choice is, and its last rung.
+    uneven = np.full(dense // unit + len(ladders) + 1, np.inf)
+    uneven[0] = 0
+    lasts: list[np.ndarray] = []
+    for ladder in ladders:
+        before, uneven = uneven, np.full_like(uneven, np.inf)
+        lasts.append(np.zeros(len(uneven), np.int32))
+        fair = max(budget, 1.0) / dense * ladder[0].live
+        for index, rung in enumerate(ladder):
+            units = round(rung.live / unit)
+            sums = before[: len(before) - units] + math.log(rung.live / fair) ** 2
+            better = sums < uneven[units:]
+            uneven[units:][better] = sums[better]
+            lasts[-1][units:][better] = index
+    misses = np.where(np.isinf(uneven), np.inf, np.abs(np.arange(len(uneven)) - budget / unit))
+    close = misses <= 0.5 * TOLERANCE * dense / unit
+    best = int(np.argmin(np.where(close, uneven, np.inf) if close.any() else misses))
+    chosen: list[Rung] = []
+    for ladder, last in zip(reversed(ladders), reversed(lasts), strict=True):
+        chosen.append(ladder[last[best]])
+        best -= round(chosen[-1].live / unit)
+    return chosen[::-1]
+
+
+def _live(chosen: list[Rung]) -> int:
+    return sum(rung.live for rung in chosen)
 
 
 def _step_below(ladder: list[Rung], density: float) -> int:
