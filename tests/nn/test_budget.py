@@ -140,8 +140,19 @@ def test_blocks_are_budgeted_by_the_block() -> None:
     plan = Plan.budget(model, 0.25, "erk", pattern={"pattern": "block", "b_out": 8, "b_in": 2})
     patterns = plan.resolve(model)
     assert _share(model, patterns, "erk") == pytest.approx(0.25, rel=0.01)
-    with pytest.raises(PlanError, match=r"layer '0': `b_out`=48 must divide the 128 filters"):
+    refused = r"layer '0': `b_out`=48 must divide the 128 filters.* or keep .* `keep`"
+    with pytest.raises(PlanError, match=refused):
         Plan.budget(model, 0.25, pattern={"pattern": "block", "b_out": 48})
+
+
+@pytest.mark.parametrize("fan", ["uniform", "fixed"])
+def test_blocks_need_not_divide_a_layer_that_is_kept_dense(fan: str) -> None:
+    model = nn.Sequential(nn.Linear(64, 128), nn.Linear(128, 64), nn.Linear(64, 10))
+    pattern = {"pattern": "block", "b_out": 4, "fan": fan}
+    patterns = Plan.budget(model, 0.5, pattern=pattern, keep=["2"]).resolve(model)
+    assert patterns["2"].density == 1
+    assert patterns["0"].density < 0.6
+    assert _share(model, patterns, "uniform") == pytest.approx(0.5, rel=0.01)
 
 
 def test_a_budget_is_an_ordinary_plan(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,8 @@ class _Layer:
         place: its number among the layers, from 1, divided by how many there are.
         uses: multiply-adds of an image that each of its weights takes part in.
         least, most: what can live, in steps; a step is one block for every row of blocks with a
-            fixed fan-in, and a single block otherwise. With `least`, no channel is left out.
+            fixed fan-in, and a single block otherwise. With `least`, no channel is left out; of a
+            layer that is kept dense, all has to live.
         cost: of one step: weights, or multiply-adds.
     """
 
@@ -70,8 +71,8 @@ def budget(
     if not modules:
         raise ArgumentError("`model` has no layer that can be made sparse")
     kept = _kept(keep, modules)
-    layers = _describe(modules, spec, _uses(model, modules, by, example))
-    live = _spread(layers, kept, density, RULES[by], "MACs" if by == "macs" else "weights")
+    layers = _describe(modules, spec, _uses(model, modules, by, example), kept)
+    live = _spread(layers, len(kept), density, RULES[by], "MACs" if by == "macs" else "weights")
     return {
         name: PatternSpec.of("dense")
         if live[name] == layer.most
@@ -84,12 +85,12 @@ def budget(
 
 def _spread(
     layers: Mapping[str, _Layer],
-    kept: set[str],
+    kept: int,
     density: float,
     rule: Callable[[_Layer], float],
     unit: str,
 ) -> dict[str, int]:
-    """Live steps of each layer.
+    """Live steps of each layer; `kept` of them have no choice.
 
     All layers begin with the fewest connections that they can have, and a common factor on the
     rule rises until the density is met. So a smaller budget always lies inside a larger one.
@@ -98,10 +99,7 @@ def _spread(
     rules = {n: rule(x) * (1 + 1e-9 * k) for k, (n, x) in enumerate(layers.items())}
 
     def live(factor: float) -> dict[str, int]:
-        return {
-            name: x.most if name in kept else x.steps(factor * rules[name])
-            for name, x in layers.items()
-        }
+        return {name: x.steps(factor * rules[name]) for name, x in layers.items()}
 
     def share(steps: Mapping[str, int]) -> float:
         whole = sum(layer.cost * layer.most for layer in layers.values())
@@ -115,7 +113,7 @@ def _spread(
         raise ArgumentError(
             f"`density`={density} of the {unit} cannot be met within 1 %: the nearest is "
             f"{share(nearest):.4g}, and the range {share(live(0.0)):.4g} to 1 (every channel needs "
-            f"a connection in and out; {len(kept)} layers are kept dense). Ask for another "
+            f"a connection in and out; {kept} layers are kept dense). Ask for another "
             "density, keep fewer layers, or draw smaller steps than a fixed fan-in or large blocks"
         )
     return nearest
@@ -170,21 +168,28 @@ def _uses(
 
 
 def _describe(
-    modules: Mapping[str, Dense], spec: PatternSpec, uses: Mapping[str, float]
+    modules: Mapping[str, Dense],
+    spec: PatternSpec,
+    uses: Mapping[str, float],
+    kept: set[str],
 ) -> dict[str, _Layer]:
-    b_out, b_in = _block(spec)
     fixed = dict(spec.parameters)["fan"] == "fixed"
     layers: dict[str, _Layer] = {}
     for number, (name, module) in enumerate(modules.items(), start=1):
         shape = tuple(module.weight.shape)
         groups = module.groups if isinstance(module, nn.Conv2d) else 1
+        b_out, b_in = (1, 1) if name in kept else _block(spec)
         try:
             check_divides("b_out", b_out, shape[0] // groups, "filters")
             check_divides("b_in", b_in, shape[1], "inputs")
         except ArgumentError as error:
-            raise PlanError(f"layer {name!r}: {error}") from error
+            raise PlanError(
+                f"layer {name!r}: {error}; or keep the layer dense, with `keep`"
+            ) from error
         rows, columns = shape[0] // groups // b_out, shape[1] // b_in
-        if fixed:
+        if name in kept:
+            least = most = rows * columns
+        elif fixed:
             least, most = least_fan_in(rows, columns), columns
         else:
             least, most = max(rows, columns), rows * columns
