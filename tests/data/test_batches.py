@@ -103,6 +103,15 @@ def test_a_short_last_training_batch_is_dropped_on_all_ranks():
     assert [len(list(loader.epoch(0))) for loader in loaders] == [2] * 4
 
 
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(16, [8, 8]), (17, [8, 8]), (18, [8, 8, 2]), (2, [2]), (1, [1])]
+)
+def test_a_single_sample_is_no_training_batch_unless_it_is_all_there_is(count, sizes):
+    loader = batches(make(count))
+    assert [len(batch.labels) for batch in loader.epoch(0)] == sizes
+    assert len(loader) == len(sizes)
+
+
 def test_testing_drops_nothing_and_gives_idle_ranks_an_empty_batch():
     split = make(18)
     last = [list(batches(split, shuffle=False, rank=r, world=4).epoch(0))[-1] for r in range(4)]
@@ -175,9 +184,10 @@ def test_cuda_gives_the_same_batches(monkeypatch, limit):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 0}, "`batch_size`=0 must be a whole number, 1 or more"),
+        ({"batch_size": 0}, "`batch_size`=0 must be a whole number of at least 1"),
         ({"batch_size": 2.0}, r"`batch_size`=2\.0"),
-        ({"seed": -1}, "`seed`=-1 must be a whole number, 0 or more"),
+        ({"seed": 2**64}, r"`seed`=18446744073709551616 must be below 2\*\*64"),
+        ({"seed": -1}, "`seed`=-1 must be a whole number of at least 0"),
         ({"world": 0}, "`world`=0"),
         ({"rank": -1}, "`rank`=-1"),
         ({"rank": 2, "world": 2}, "`rank`=2 must be below `world`=2"),
@@ -195,5 +205,5 @@ def test_bad_statistics_and_epoch():
         Batches(make(), 8, (0.5,), STD, shuffle=True, seed=0)
     with pytest.raises(ArgumentError, match=r"`std`=.* above 0"):
         Batches(make(), 8, MEAN, (0.1, 0.0, 0.1), shuffle=True, seed=0)
-    with pytest.raises(ArgumentError, match="`n`=-1 must be a whole number, 0 or more"):
+    with pytest.raises(ArgumentError, match="`n`=-1 must be a whole number of at least 0"):
         batches(make()).epoch(-1)

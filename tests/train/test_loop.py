@@ -1,6 +1,7 @@
 """`fit`: it learns, says what it did, and stops with a reason."""
 
 import csv
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -124,7 +125,7 @@ class _Constant(nn.Module):
         return self.logits.expand(len(images), 4)
 
 
-@pytest.mark.parametrize("batch_size", [1, 16, 69, 70, 1000])
+@pytest.mark.parametrize("batch_size", [1, 16, 68, 70, 1000])
 def test_every_sample_weighs_the_same_in_any_batch(toy: DataSet, batch_size: int) -> None:
     # A rate so small that the weights do not move within float32.
     row = _fit(_Constant(), toy, Recipe(epochs=1, batch_size=batch_size, lr=1e-12))[0]
@@ -138,11 +139,12 @@ def test_the_gradient_is_the_mean_of_the_partial_batch_too(toy: DataSet) -> None
     model = _Constant()
     seen: list[torch.Tensor] = []
     model.logits.register_hook(lambda gradient: seen.append(gradient.clone()))
-    _fit(model, toy, Recipe(epochs=1, batch_size=69, lr=1e-12))
+    _fit(model, toy, Recipe(epochs=1, batch_size=68, lr=1e-12))
     assert len(seen) == 2
-    # One sample: softmax minus one-hot, of which the largest entry is of order one, not 1/69.
+    # Two samples: softmax minus their one-hots' mean, with entries of order one, not 1/68.
     softmax = _Constant().logits.detach().softmax(0)
-    candidates = softmax - torch.eye(4)
+    pairs = itertools.combinations_with_replacement(torch.eye(4), 2)
+    candidates = [softmax - (one + other) / 2 for one, other in pairs]
     assert any(torch.allclose(seen[1], gradient, rtol=0, atol=1e-6) for gradient in candidates)
 
 
@@ -235,6 +237,14 @@ def test_a_data_set_smaller_than_a_batch_is_one_batch(make: Make) -> None:
     split = Split(images, np.array([0, 1, 2]))
     data = DataSet("three", split, split, tuple("abcd"), (0.5,), (0.5,))
     row = _fit(make(), data, Recipe(epochs=1))[0]
+    assert math.isfinite(row.train_loss)
+
+
+def test_one_image_beyond_full_batches_is_no_trap_for_batch_norm(toy: DataSet) -> None:
+    split = Split(toy.train.images[:17], toy.train.labels[:17])
+    data = DataSet("17", split, toy.test, toy.classes, toy.mean, toy.std)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.BatchNorm1d(4))
+    row = _fit(model, data, Recipe(epochs=1, batch_size=8))[0]
     assert math.isfinite(row.train_loss)
 
 

@@ -72,6 +72,11 @@ def test_a_recipe_cannot_change() -> None:
         FULL.lr = 1.0
 
 
+def test_a_seed_that_torch_cannot_take_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"`seed`=.* must be below 2\*\*64"):
+        Recipe(seed=2**64)
+
+
 def _cases() -> list[tuple[str, Any, str]]:
     nan, inf = float("nan"), float("inf")
     cases: list[tuple[str, Any, str]] = []

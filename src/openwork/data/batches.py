@@ -10,6 +10,7 @@ import torch
 from openwork.data.augment import Augment, AugmentParameters
 from openwork.data.split import Split
 from openwork.errors import ArgumentError
+from openwork.patterns._checks import check_count, check_seed
 
 # Splits up to this size are kept on an accelerator; larger ones are gathered on the host.
 _RESIDENT_BYTES = 2 * 2**30
@@ -44,7 +45,8 @@ class Batches:
     r-th, so the ranks together see exactly the batch that one process would.
 
     The last batch may be smaller. With `shuffle` it is dropped, on all ranks alike, if it has
-    fewer samples than there are ranks; without, no sample is dropped, and the ranks that have
+    fewer samples than there are ranks, or a single one of several: batch normalisation cannot
+    train on that; without, no sample is dropped, and the ranks that have
     none of it get a batch of 0 images, so that all ranks see the same number of batches.
 
     Args:
@@ -54,7 +56,7 @@ class Batches:
         std: per channel, in units of 0..1, above 0.
         device: where the batches go. An accelerator keeps a split below 2 GiB as uint8.
         shuffle: a new order in each epoch; otherwise the order of the split.
-        seed: 0 or more.
+        seed: 0 or more, below 2**64.
         augment: random changes to the images. Default: none.
         rank: number of this process, 0..world-1.
         world: number of processes.
@@ -77,10 +79,10 @@ class Batches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        _whole("world", world, 1)
-        _whole("rank", rank, 0)
-        _whole("seed", seed, 0)
-        _whole("batch_size", batch_size, 1)
+        check_count("world", world)
+        check_count("rank", rank, 0)
+        check_seed(seed)
+        check_count("batch_size", batch_size)
         if rank >= world:
             raise ArgumentError(f"`rank`={rank} must be below `world`={world}")
         if batch_size < world:
@@ -154,11 +156,12 @@ class Batches:
     def __len__(self) -> int:
         """Batches in an epoch, the same on every rank."""
         full, rest = divmod(len(self._split), self._batch_size)
-        return full + (rest >= (self._world if self._shuffle else 1))
+        least = max(self._world, min(2, len(self._split))) if self._shuffle else 1
+        return full + (rest >= least)
 
     def epoch(self, n: int) -> Iterator[Batch]:
         """Iterate over the batches of epoch `n` (0 or more), in any order of epochs."""
-        _whole("n", n, 0)
+        check_count("n", n, 0)
         return self._iterate(n)
 
     def _iterate(self, n: int) -> Iterator[Batch]:
@@ -200,8 +203,3 @@ def _generator(seed: int, epoch: int, purpose: str) -> torch.Generator:
     # A hash, so that neighbouring seeds and epochs are unrelated and no two pairs coincide.
     digest = hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))
-
-
-def _whole(argument: str, value: int, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise ArgumentError(f"`{argument}`={value!r} must be a whole number, {least} or more")

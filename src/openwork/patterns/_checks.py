@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from openwork.errors import ArgumentError
 
 
-def check_count(argument: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ArgumentError(f"`{argument}`={value!r} must be a whole number of at least 1")
+def check_count(argument: str, value: int, least: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ArgumentError(f"`{argument}`={value!r} must be a whole number of at least {least}")
     return value
 
 
 def check_seed(value: int, argument: str = "seed") -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ArgumentError(f"`{argument}`={value!r} must be a whole number of at least 0")
+    check_count(argument, value, 0)
+    # What torch's generators take, and what `layer_seed` gives.
+    if value >= 2**64:
+        raise ArgumentError(f"`{argument}`={value!r} must be below 2**64")
     return value
 
 

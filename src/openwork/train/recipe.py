@@ -93,7 +93,7 @@ class Recipe:
             _check_range("milestones", share, above=0.0, below=1.0)
         if not isinstance(self.flip, bool):
             raise ArgumentError(f"`flip`={self.flip!r} must be true or false")
-        check_seed(self.crop_padding, "crop_padding")
+        check_count("crop_padding", self.crop_padding, 0)
         if self.growth is not None and not isinstance(self.growth, GrowthSchedule):
             object.__setattr__(self, "growth", GrowthSchedule.from_dict(self.growth))
         if self.optimizer == "adamw" and self.l2:
