@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from openwork._files import atomic_path, writable_folder, write_text
-from openwork.errors import OpenworkError
+from openwork._files import atomic_path, writable_folder, write_text, writing
+from openwork.errors import CheckpointError, OpenworkError
+from openwork.nn import Plan
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
@@ -29,6 +30,17 @@ def test_a_failure_leaves_the_earlier_file(tmp_path: Path, error: BaseException)
         raise error
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_what_the_system_refuses_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "plan.yaml"
+    with pytest.raises(OpenworkError, match=r"plan\.yaml' could not be written \(No such file"):
+        Plan({"*": "dense"}).to_yaml(path)
+    with (
+        pytest.raises(CheckpointError, match="could not be written"),
+        writing(path, CheckpointError),
+    ):
+        write_text(path, "")
 
 
 def test_permissions_are_those_of_an_ordinary_file(tmp_path: Path) -> None:

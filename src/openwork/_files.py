@@ -42,18 +42,20 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike[str], argument: str) -> Iterator[None]:
-    """Say of an `OSError` in the body that `path` could not be written.
+def writing(
+    path: str | os.PathLike[str], kind: type[OpenworkError] = OpenworkError
+) -> Iterator[None]:
+    """Say of whatever the system refuses in the body that `path` could not be written.
 
     Raises:
-        OpenworkError: there was one; `argument` is named.
+        OpenworkError: of the given `kind`, for an OSError.
     """
     try:
         yield
     except OSError as error:
-        raise OpenworkError(
-            f"`{argument}`={str(path)!r} could not be written ({error.strerror or error}); an "
-            "earlier file there is unharmed. Free some space or choose another file"
+        raise kind(
+            f"{str(path)!r} could not be written ({error.strerror or error}); an earlier file "
+            "there is unharmed. Free some space, or choose a folder that you may write to"
         ) from error
 
 

@@ -1,5 +1,7 @@
 """The commands, run as a person runs them."""
 
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +39,16 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "openwork", *arguments], capture_output=True, text=True, check=False
     )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A small trained network, and a file where a folder would have to be."""
+    model = ow.models.build("mnist_3conv", in_channels=1, image_size=8, depth_multiplier=0.25)
+    (tmp_path / "run").mkdir()
+    ow.save(model, tmp_path / "run" / "model.safetensors", metrics={"data": "mnist-subset"})
+    (tmp_path / "file").write_text("")
+    return tmp_path / "run"
 
 
 def _train(out: Path, images: str, *more: str) -> list[str]:
@@ -102,6 +114,75 @@ def test_errors_reach_the_terminal_as_one_line(tmp_path: Path, images: str) -> N
     assert "vgg-small" in result.stderr
     assert "Traceback" not in result.stderr
     assert _run("eval", str(tmp_path / "nothing")).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("bench RUN --picture RUN/../file/a.png", "`picture`=.* cannot be written to"),
+        ("bench RUN --out RUN/../file/a", "`out`=.* cannot be written to"),
+        ("compile RUN --out RUN/../file/a", "`out`=.* cannot be written to"),
+        ("observe RUN --picture RUN/../file/a.png", "`picture`=.* cannot be written to"),
+        ("bench RUN --threads 0", "`threads`=0 must be"),
+        ("compile RUN --threads 1025", "`threads`=1025 must be a number from 1 to 1,024"),
+        ("bench RUN --batch -1", "`batch`=-1 must be a whole number"),
+        ("compile RUN --batch 100000000000", "`batch`=100000000000 .* not fit into memory"),
+        ("train --model mlp:784-10 --seed 99999999999999999999 --out RUN", "`seed`="),
+        ("train --model mlp:784-10 --data folder:~nobody0/x --out RUN", "`name`='folder:~nobody0/"),
+        ("train --model mlp:784-10 --data mnist --data-root ~nobody0 --out RUN", "`root`='~nobody"),
+        ("preview --model resnet32 --image-size 100000000 --plan PLAN", "not fit into memory"),
+        ("preview --model vgg-small --image-size 100000000 --plan PLAN", "cannot be built with 10"),
+        ("preview --model mobilenet --channels 3 --classes 0 --plan PLAN", "`num_classes` is 0"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_measured(
+    run: Path, plan: str, command: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for measure in ("bench.benchmark", "compile.engine.compile", "observe.observe_channels"):
+        monkeypatch.setattr(f"openwork.cli.{measure}", None)
+    words = [word.replace("RUN", str(run)).replace("PLAN", plan) for word in command.split()]
+    with pytest.raises(ow.errors.OpenworkError, match=message):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("name", ["a[bold]b", "a[/c]"])
+def test_names_that_look_like_markup_are_printed_as_they_are(
+    tmp_path: Path, images: str, name: str
+) -> None:
+    out = tmp_path / name
+    result = CliRunner().invoke(app, _train(out, images, "--epochs", "1"), catch_exceptions=False)
+    assert str(out / "model.safetensors") in result.stdout
+    assert f"{out.name}  epoch 1/1" in result.stderr
+
+
+def test_a_run_on_a_folder_of_images_is_judged_from_anywhere(
+    tmp_path: Path, images: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = _train(Path("run"), "folder:images", "--epochs", "1")
+    CliRunner().invoke(app, command, catch_exceptions=False)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    result = CliRunner().invoke(app, ["eval", "../run"], catch_exceptions=False)
+    assert "4 test images" in result.stdout
+    (tmp_path / "images").rename(tmp_path / "moved")
+    command = _train(Path("../run"), "folder:../moved", "--epochs", "1", "--resume")
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+
+
+@pytest.mark.parametrize(("command", "hint"), [("train", "goes on .* --resume"), ("env", "")])
+def test_ctrl_c_stops_with_a_line(
+    tmp_path: Path, images: str, command: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(ow.SparsityHistory, "__call__", interrupt)
+    monkeypatch.setattr("openwork.cli.env.environment", interrupt)
+    words = _train(tmp_path / "run", images, "--epochs", "2") if command == "train" else [command]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 130
+    assert re.search(rf"^stopped.*{hint}$", result.stderr, re.MULTILINE)
 
 
 def test_env_runs_on_its_own() -> None:

@@ -191,6 +191,7 @@ def test_cuda_gives_the_same_batches(monkeypatch, limit):
         ({"world": 0}, "`world`=0"),
         ({"rank": -1}, "`rank`=-1"),
         ({"rank": 2, "world": 2}, "`rank`=2 must be below `world`=2"),
+        ({"augment": Augment(crop_padding=6)}, "`crop_padding`=6 must be at most 5"),
         ({"batch_size": 3, "world": 4}, "`batch_size`=3 is the global batch .* `world`=4"),
         ({"batch_size": 64, "world": 32}, "`world`=32 ranks cannot share 23 training samples"),
     ],

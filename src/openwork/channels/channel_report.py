@@ -124,7 +124,7 @@ class ChannelReport:
 
         from openwork.channels._picture import draw
 
-        with writing(path, "path"), atomic_path(path) as temporary:
+        with writing(path), atomic_path(path) as temporary:
             draw(self.layers).savefig(temporary, format="png", dpi=110)
 
 

@@ -99,7 +99,7 @@ class SparsityHistory:
         for row in self.epochs:
             for name, dead in row.dead.items():
                 writer.writerow([row.epoch, name, dead, row.channels[name]])
-        with writing(path, "path"):
+        with writing(path):
             write_text(path, text.getvalue())
 
 

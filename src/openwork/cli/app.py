@@ -1,10 +1,13 @@
 """The `openwork` command: its subcommands, and how errors reach the person at the terminal."""
 
+import os
 import sys
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from openwork.cli.bench import bench
 from openwork.cli.compact import compact
@@ -15,10 +18,31 @@ from openwork.cli.evaluate import evaluate
 from openwork.cli.observe import observe
 from openwork.cli.preview import preview
 from openwork.cli.prune import prune
+from openwork.cli.say import say
 from openwork.cli.train import train
 from openwork.errors import OpenworkError
 
+_GOES_ON = {
+    "train": "; the run goes on from its last epoch with --resume",
+    "demo": "; the same command again goes on",
+    "prune": "; the same command again goes on",
+}
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; exit status 130 and a line when it is stopped by hand."""
+        try:
+            return super().invoke(ctx)
+        # Here, because typer makes a silent exit of what gets past this.
+        except KeyboardInterrupt as error:
+            if os.environ.get("RANK", "0") == "0":
+                say(f"stopped{_GOES_ON.get(ctx.invoked_subcommand or '', '')}", error=True)
+            raise typer.Exit(130) from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Convolutional networks that are mostly openings.",
     no_args_is_help=True,
     add_completion=False,
@@ -37,12 +61,9 @@ app.command()(demo)
 
 
 def main() -> None:
-    """Run the command line; exit status 1 for errors on purpose, 130 when stopped by hand."""
+    """Run the command line; exit status 1 for errors on purpose."""
     try:
         app()
     except OpenworkError as error:
         Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; a run goes on from its last epoch with --resume")
-        sys.exit(130)

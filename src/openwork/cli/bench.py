@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
-from rich.console import Console
 
 from openwork import io
+from openwork._files import writable_folder
 from openwork.cli import options
-from openwork.cli.run import example_for, model_path
+from openwork.cli.run import example_for, model_path, use_threads
+from openwork.cli.say import say
 from openwork.report import benchmark
 
 
@@ -25,16 +25,17 @@ def bench(
 ) -> None:
     """How fast a network runs compiled, by layer and whole, against its dense self."""
     path = model_path(run)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
+    target = picture or path.with_name("bench.png")
+    writable_folder(target.parent, "picture")
+    if out is not None:
+        writable_folder(out.parent, "out")
     result = benchmark(io.load(path), example_for(path, batch), passes=passes)
     result.layers.print()
     result.table().print()
-    target = picture or path.with_name("bench.png")
     result.picture(target)
-    console = Console()
-    console.print(result.why())
-    console.print(f"picture: {target}", soft_wrap=True)
+    say(result.why())
+    say(f"picture: {target}")
     if out is not None:
         io.save(result.model, out)
-        console.print(f"compiled: {out}", soft_wrap=True)
+        say(f"compiled: {out}")

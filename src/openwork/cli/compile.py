@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
-from rich.console import Console
 
 from openwork import engine, io
+from openwork._files import writable_folder
 from openwork.cli import options
-from openwork.cli.run import example_for, model_path
+from openwork.cli.run import example_for, model_path, use_threads
+from openwork.cli.say import say
 
 
 def compile(
@@ -24,10 +24,10 @@ def compile(
 ) -> None:
     """Choose a trained network's kernels on this machine and save it, for openwork.load."""
     path = model_path(run)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    compiled = engine.compile(io.load(path), example_for(path, batch), optimize=optimize)
+    use_threads(threads)
     target = out or path.with_name("compiled.safetensors")
+    writable_folder(target.parent, "out")
+    compiled = engine.compile(io.load(path), example_for(path, batch), optimize=optimize)
     io.save(compiled, target, metrics=io.info(path).metrics)
     compiled.layers.print()
-    Console().print(f"compiled: {target}", soft_wrap=True)
+    say(f"compiled: {target}")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from openwork.cli import options
+from openwork.cli.say import say
 from openwork.demo import PLAN, RECIPE
 from openwork.demo import demo as run_demo
 from openwork.nn import Plan
@@ -25,4 +25,4 @@ def demo(
         plan=Plan.from_yaml(plan) if plan else PLAN,
     )
     comparison.table().print()
-    Console().print(f"checkpoints, metrics and comparison.json are in {out}", soft_wrap=True)
+    say(f"checkpoints, metrics and comparison.json are in {out}")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from openwork import io
+from openwork._files import writable_folder
 from openwork.channels import observe as observe_channels
 from openwork.cli import options
 from openwork.cli.trained import trained
@@ -24,6 +25,8 @@ def observe(
     device: options.Device = "cpu",
 ) -> None:
     """How many channels training has left dead, seen over the training images."""
+    if picture is not None:
+        writable_folder(picture.parent, "picture")
     found = trained(run, data, data_root)
     held = found.dataset
     batches = Batches.in_order(held.train, held.mean, held.std, device=device)

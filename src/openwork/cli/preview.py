@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from openwork import models
 from openwork.cli import options
+from openwork.cli.run import random_images
 from openwork.nn import Plan
 
 
@@ -27,4 +27,4 @@ def preview(
         image_size=image_size,
         depth_multiplier=depth_multiplier,
     )
-    Plan.from_yaml(plan).preview(network, torch.zeros(1, channels, image_size, image_size))
+    Plan.from_yaml(plan).preview(network, random_images(1, channels, image_size))

@@ -6,6 +6,9 @@ import torch
 
 from openwork import io
 from openwork.errors import ArgumentError
+from openwork.patterns._checks import check_count
+
+_MOST_THREADS = 1024
 
 
 def model_path(run: Path) -> Path:
@@ -17,7 +20,7 @@ def example_for(path: Path, batch: int) -> torch.Tensor:
     """Random images of the size that the network at `path` takes.
 
     Raises:
-        ArgumentError: the file does not say which size that is.
+        ArgumentError: the file does not say which size that is, or as for `random_images`.
     """
     source = io.info(path).source
     if source is None:
@@ -25,4 +28,33 @@ def example_for(path: Path, batch: int) -> torch.Tensor:
             f"`run`={str(path)!r} holds a model that openwork cannot build by name; load it with "
             "openwork.load and use openwork from Python"
         )
-    return torch.randn(batch, source.in_channels, source.image_size, source.image_size)
+    return random_images(batch, source.in_channels, source.image_size)
+
+
+def random_images(batch: int, channels: int, image_size: int) -> torch.Tensor:
+    """Images (batch, channels, image_size, image_size).
+
+    Raises:
+        ArgumentError: `batch` is below 1, or there is no memory for them.
+    """
+    check_count("batch", batch)
+    try:
+        return torch.randn(batch, channels, image_size, image_size)
+    except (RuntimeError, TypeError) as error:
+        raise ArgumentError(
+            f"`batch`={batch} images of {channels}x{image_size}x{image_size} do not fit into "
+            "memory; take fewer or smaller ones"
+        ) from error
+
+
+def use_threads(count: int | None) -> None:
+    """Give torch's pool `count` threads, or leave it as it is.
+
+    Raises:
+        ArgumentError: not a number from 1 to 1,024.
+    """
+    if count is None:
+        return
+    if not 1 <= count <= _MOST_THREADS:
+        raise ArgumentError(f"`threads`={count} must be a number from 1 to {_MOST_THREADS:,}")
+    torch.set_num_threads(count)

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
 
 from openwork import data as datasets
 from openwork.channels import SparsityHistory
 from openwork.cli import options
 from openwork.cli.build import build_for
+from openwork.cli.say import say
 from openwork.nn import Plan, sparsify_
 from openwork.train import GrowthSchedule, Recipe, fit
 
@@ -97,9 +97,7 @@ def train(
         on_epoch=SparsityHistory(path=out / "sparsity.csv"),
     )
     if os.environ.get("RANK", "0") == "0":
-        Console().print(
+        say(
             f"test accuracy {history[-1].test_accuracy:.2%} after {len(history)} epochs; "
-            f"the model is in {out / 'model.safetensors'}",
-            highlight=False,
-            soft_wrap=True,
+            f"the model is in {out / 'model.safetensors'}"
         )

@@ -28,8 +28,12 @@ def locate(source: Source, root: str | os.PathLike[str] | None) -> dict[str, lis
 
 
 def _in_root(source: Source, root: Path, told: str) -> dict[str, list[Path]]:
-    root = root.expanduser()
-    if not root.is_dir():
+    try:
+        root = root.expanduser()
+        there = root.is_dir()
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{told} cannot be read ({error}); write another path") from error
+    if not there:
         raise DataError(f"{told} is not a folder; it must hold {source.name}/train-*.parquet")
     if not any((root / source.name).rglob("*.parquet")):
         held = [name for name in SOURCES if any((root / name).rglob("train-*.parquet"))]

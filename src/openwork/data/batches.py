@@ -97,6 +97,12 @@ class Batches:
                     f"`{argument}`={tuple(values)!r} must be {channels} numbers, one for each "
                     "channel of the images (`std` above 0)"
                 )
+        side = max(split.images.shape[2:])
+        if augment is not None and augment.crop_padding > side:
+            raise ArgumentError(
+                f"`crop_padding`={augment.crop_padding} must be at most {side}, the larger side of "
+                "the images; more would leave nothing of most of them"
+            )
         self._split, self._batch_size = split, batch_size
         self._device = torch.device(device)
         self._shuffle, self._seed, self._augment = shuffle, seed, augment

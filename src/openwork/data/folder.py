@@ -10,6 +10,8 @@ from openwork.data._image import ImageFault, header, read
 from openwork.data._tree import Tree, scan
 from openwork.errors import DataError
 
+PREFIX = "folder:"
+
 
 class FolderReader:
     """Decodes a folder of class folders (a `Reader` for the cache).
@@ -28,7 +30,7 @@ class FolderReader:
     """
 
     def __init__(self, path: Path, image_size: int | None = None) -> None:
-        self.name = f"folder:{path}"
+        self.name = f"{PREFIX}{path.resolve()}"
         self.slug = "folder-" + re.sub(r"[^A-Za-z0-9_.]+", "-", path.resolve().name)[:40]
         self._root = path
         self._side = image_size

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from openwork.data._locate import locate
 from openwork.data.cache import cached
-from openwork.data.folder import FolderReader
+from openwork.data.folder import PREFIX, FolderReader
 from openwork.data.morse import MorseReader
 from openwork.data.sources import SOURCES, names
 from openwork.data.split import DataSet
-from openwork.errors import ArgumentError
+from openwork.errors import ArgumentError, DataError
 
-_FOLDER, _MORSE = "folder:", "morse"
+_MORSE = "morse"
+_LARGEST = 2**16
 
 
 def load(
@@ -37,8 +38,9 @@ def load(
             and cropped to. Default: keep them, which needs images of one size.
 
     Returns:
-        The data set; its images are read-only memory maps in the cache folder ($OPENWORK_CACHE,
-        else $XDG_CACHE_HOME/openwork, else ~/.cache/openwork).
+        The data set, one by `folder:` named with the whole path; its images are read-only memory
+        maps in the cache folder ($OPENWORK_CACHE, else $XDG_CACHE_HOME/openwork, else
+        ~/.cache/openwork).
 
     Raises:
         ArgumentError: no such name, or an argument that does not go with it.
@@ -48,8 +50,8 @@ def load(
     """
     if not isinstance(name, str):
         raise ArgumentError(f"`name`={name!r} must be a string; {_choices()}")
-    if name.startswith(_FOLDER):
-        return _load_folder(name.removeprefix(_FOLDER), root, image_size)
+    if name.startswith(PREFIX):
+        return _load_folder(name.removeprefix(PREFIX), root, image_size)
     if name.partition(":")[0] == _MORSE:
         return _load_morse(name, root, image_size)
     source = SOURCES.get(name)
@@ -91,9 +93,22 @@ def _load_folder(path: str, root: str | os.PathLike[str] | None, image_size: int
             f"`root`={str(root)!r} does not go with `folder:PATH`; write the whole path after "
             "the colon"
         )
-    if image_size is not None and (type(image_size) is not int or image_size < 1):
-        raise ArgumentError(f"`image_size`={image_size!r} must be a whole number above 0 (pixels)")
-    return cached(FolderReader(Path(path).expanduser(), image_size))
+    whole = type(image_size) is int and 1 <= image_size <= _LARGEST
+    if image_size is not None and not whole:
+        raise ArgumentError(
+            f"`image_size`={image_size!r} must be a whole number above 0 (pixels), at most "
+            f"{_LARGEST:,}"
+        )
+    try:
+        reader = FolderReader(Path(path).expanduser(), image_size)
+    # An unknown ~user is a RuntimeError, and what cannot be a path a ValueError.
+    except (OSError, RuntimeError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise DataError(
+            f"`name`={PREFIX + path!r} cannot be read ({why}); give `folder:PATH` a folder of "
+            "class folders"
+        ) from error
+    return cached(reader)
 
 
 def _choices() -> str:

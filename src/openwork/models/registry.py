@@ -93,7 +93,16 @@ def build(
         MissingPackageError: the model is timm's or torchvision's and the package is missing.
     """
     source = ModelSource(name, num_classes, in_channels, image_size, depth_multiplier)
-    model = _builder(name)(source)
+    builder = _builder(name)
+    try:
+        model = builder(source)
+    # What torch says of sizes that no memory, or no 64-bit number, holds.
+    except (RuntimeError, TypeError, MemoryError) as error:
+        raise ArgumentError(
+            f"`name` is {name!r}: it cannot be built with {num_classes} classes, {in_channels} "
+            f"channels and an image size of {image_size} ({str(error).partition(chr(10))[0]}). "
+            "Make the network or the images smaller."
+        ) from error
     attach_source(model, source)
     return model
 

@@ -64,7 +64,7 @@ def count_macs(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
         Qualified name -> multiply-adds for one of the N images; a layer called twice counts twice.
 
     Raises:
-        ArgumentError: no image in `example`.
+        ArgumentError: no image in `example`, or the model does not take it.
     """
     if not len(example):
         raise ArgumentError(f"`example` of shape {tuple(example.shape)} holds no image; pass one")
@@ -88,6 +88,11 @@ def count_macs(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
     try:
         with evaluation(model):
             model(example)
+    except RuntimeError as error:
+        raise ArgumentError(
+            f"`example` of shape {tuple(example.shape)} does not pass the model: "
+            f"{str(error).partition(chr(10))[0]}; give images of the size that it takes"
+        ) from error
     finally:
         for handle in handles:
             handle.remove()

@@ -9,7 +9,7 @@ from typing import Any, Self
 import yaml
 from torch import Tensor, nn
 
-from openwork._files import write_text
+from openwork._files import write_text, writing
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError, PlanError
 from openwork.nn._globs import check_glob, escape, matches, nothing_matched
@@ -254,7 +254,8 @@ class Plan:
         """The plan as YAML text, also written to `path` if given."""
         text = yaml.safe_dump(self.to_dict(), sort_keys=False, width=100)
         if path is not None:
-            write_text(path, text)
+            with writing(path):
+                write_text(path, text)
         return text
 
     @classmethod

@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from openwork._files import atomic_path
+from openwork._files import atomic_path, writing
 from openwork.engine import CompiledModel, compile
 from openwork.nn import LayerTable, count_macs, densify_
 from openwork.report.latency import Latency, measure_latency
@@ -119,7 +119,7 @@ class Benchmark:
         axes.margins(y=0.01)
         speed = self.dense.median / self.compiled.median
         axes.set_title(f"{speed:.1f}x over dense torch, batch {self.batch}, {self.threads} threads")
-        with atomic_path(path) as temporary:
+        with writing(path), atomic_path(path) as temporary:
             figure.savefig(temporary, format="png", dpi=110)
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from openwork._files import write_text
+from openwork._files import write_text, writing
 from openwork.engine import compile
 from openwork.io import save
 from openwork.kernels.native import reason_missing
@@ -77,7 +77,8 @@ class Comparison:
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write every measured number to `path`."""
-        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+        with writing(path):
+            write_text(path, json.dumps(asdict(self), indent=2) + "\n")
 
 
 def compare(

@@ -23,7 +23,7 @@ class ProgressBar:
     def __init__(self, title: str, epochs: int, steps: int, finished: int, shown: bool) -> None:
         self._console = Console(quiet=not shown, stderr=True)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -54,5 +54,6 @@ class ProgressBar:
             f"{self._title}  epoch {row.epoch:>{len(str(self._epochs))}}/{self._epochs}  "
             f"loss {row.train_loss:.4f}  train {row.train_accuracy:.2%}  "
             f"test {row.test_accuracy:.2%}  {row.seconds:.1f} s",
+            markup=False,
             highlight=False,
         )

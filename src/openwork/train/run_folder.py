@@ -9,10 +9,9 @@
 Each file is replaced in one step, `state` first: a run killed at any moment goes on from `state`.
 """
 
-import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ import torch
 from torch import nn
 
 from openwork import models
-from openwork._files import writable_folder
+from openwork._files import writable_folder, write_text, writing
 from openwork.data import DataSet
+from openwork.data.folder import PREFIX
 from openwork.errors import ArgumentError, CheckpointError
 from openwork.io import _container, save
 from openwork.io.checkpoint import distinct
@@ -75,8 +75,8 @@ class RunFolder:
                 "another folder"
             )
         if self._plan is not None:
-            with _writing(self.path / PLAN):
-                self._plan.to_yaml(self.path / PLAN)
+            with writing(self.path / PLAN, CheckpointError):
+                write_text(self.path / PLAN, self._plan.to_yaml())
 
     def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[EpochMetrics]:
         """Put model and optimiser where the run stands; the history of the finished epochs.
@@ -138,7 +138,7 @@ class RunFolder:
             plan=self._plan,
             metrics=dataclasses.asdict(history[-1]) | {"data": self._identity["data"]["name"]},
         )
-        with _writing(self.path / CSV):
+        with writing(self.path / CSV, CheckpointError):
             write_csv(self.path / CSV, history)
 
 
@@ -172,18 +172,11 @@ def _grow_to(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
             )
 
 
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CheckpointError(
-            f"{str(path)!r} could not be written ({error}); an earlier file there is unharmed. "
-            "Free some space, then resume"
-        ) from error
-
-
 def _check_identity(stored: dict[str, Any], own: dict[str, Any], path: Path) -> None:
+    names = (stored["data"]["name"], own["data"]["name"])
+    if all(name.startswith(PREFIX) for name in names):
+        # A folder may have moved, and its path was once kept as typed; the images tell it apart.
+        stored = stored | {"data": stored["data"] | {"name": names[1]}}
     for key in ("model", "data", "recipe", "frozen"):
         if stored[key] != own[key]:
             difference = _difference(stored[key], own[key])
