@@ -29,6 +29,11 @@ OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "adadelta": (torch.optim.Adadelta, {}),
     "rmsprop": (torch.optim.RMSprop, {"lr": 0.01, "momentum": 0.9, "centered": True}),
 }
+# Whose memory begins with something else than zeros.
+FULL: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+    "adagrad from 0.1": (torch.optim.Adagrad, {"lr": 0.05, "initial_accumulator_value": 0.1}),
+    "rprop": (torch.optim.Rprop, {"lr": 0.01}),
+}
 INPUT = torch.randn(16, 6, 5, 5, generator=torch.Generator().manual_seed(1))
 LABELS = torch.arange(16) % 4
 
@@ -143,7 +148,7 @@ def test_outputs_and_what_the_optimizer_remembers_survive_bit_for_bit(
         assert {key: value for key, value in group.items() if key != "params"} == settings_before
 
 
-@pytest.mark.parametrize(("kind", "settings"), OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
+@pytest.mark.parametrize(("kind", "settings"), (OPTIMIZERS | FULL).values(), ids=OPTIMIZERS | FULL)
 def test_training_goes_on_as_a_dense_network_with_a_mask_would(
     kind: type[torch.optim.Optimizer], settings: dict[str, Any]
 ) -> None:
@@ -166,6 +171,12 @@ def test_training_goes_on_as_a_dense_network_with_a_mask_would(
         assert _step(model, ours).item() == pytest.approx(expected.item(), rel=1e-4)
     for name, layer in layers.items():
         torch.testing.assert_close(layer.dense_weight(), dense[int(name)].weight)
+
+
+def test_lbfgs_is_refused() -> None:
+    model = _model()
+    with pytest.raises(ArgumentError, match="`optimizer` is LBFGS"):
+        grow_(model, 0.5, torch.optim.LBFGS(model.parameters()))
 
 
 def test_the_last_loss_may_still_be_held() -> None:

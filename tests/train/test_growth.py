@@ -84,6 +84,14 @@ def test_a_dense_network_is_told_that_it_cannot_grow(make: Make, toy: DataSet) -
         fit(make(None), toy, RECIPE, device="cpu", progress=False)
 
 
+def test_a_plan_that_cannot_grow_is_refused_before_the_first_step(make: Make) -> None:
+    model = make(Plan({"3": {"pattern": "ssc", "taps": 3}, "6": "dense"}))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ArgumentError, match=r"layer '3' cannot grow to the density 0\.5"):
+        GROWTH.step(model, optimizer, 0)
+    assert not GrowthSchedule(start=0.1, every=9, until=0.3).step(model, optimizer, 0)
+
+
 def test_data_and_text_come_back() -> None:
     schedule = GrowthSchedule(0.01, 500, 0.5, "original")
     assert GrowthSchedule.from_dict(schedule.to_dict()) == schedule

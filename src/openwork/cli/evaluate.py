@@ -6,6 +6,7 @@ from openwork import io
 from openwork.cli import options
 from openwork.cli.trained import trained
 from openwork.nn import LayerTable
+from openwork.nn.cost import live_weights
 from openwork.train import evaluate as evaluate_model
 
 
@@ -24,7 +25,7 @@ def evaluate(
         ("data", f"{found.dataset.name}, {result.count:,} test images"),
         ("test accuracy", f"{result.accuracy:.2%}"),
         ("test loss", f"{result.loss:.4f}"),
-        ("live parameters", f"{sum(p.numel() for p in model.parameters()):,}"),
+        ("live parameters", f"{live_weights(model):,}"),
         ("checkpoint", f"{found.path.stat().st_size / 1e3:,.0f} KB"),
     )
     LayerTable(("what", "measured"), rows, justify="left").print(Console())

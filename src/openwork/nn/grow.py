@@ -16,6 +16,11 @@ from openwork.patterns._checks import check_choice, check_density, check_seed
 from openwork.patterns.spec import nests
 
 INITS = ("zero", "original")
+# What an optimiser's fresh memory is filled with where that is not zero: the group's setting.
+_FRESH: dict[tuple[type[torch.optim.Optimizer], str], str] = {
+    (torch.optim.Adagrad, "sum"): "initial_accumulator_value",
+    (torch.optim.Rprop, "step_size"): "lr",
+}
 
 
 def grow_(
@@ -35,9 +40,10 @@ def grow_(
 
     Each parameter stays the object it was and becomes longer, so everything that holds it goes on:
     the optimiser with its groups, its settings and, bit for bit, what it remembers of the weights
-    that lived before; lists for clipping; schedulers. Of new weights it remembers nothing (zeros),
-    as of all weights at the start. Adam counts its steps for a whole layer, so a new weight's
-    first step can be 3.2 times the learning rate. Three things are copies and need a call each:
+    that lived before; lists for clipping; schedulers. Of new weights it remembers nothing, as of
+    all weights at the start: zeros, or what it begins with (Adagrad, Rprop). Adam counts its steps
+    for a whole layer, so a new weight's first step can be 3.2 times the learning rate. Three
+    things are copies and need a call each:
 
     - an average of the weights (`torch.optim.swa_utils.AveragedModel`): grow its `module` as well;
     - `DistributedDataParallel`, which counts on sizes: grow the module inside, wrap it anew;
@@ -48,7 +54,8 @@ def grow_(
         density: in (0, 1]: to live in each sparse layer, as a share of its connections, rounded
             as in `patterns.random`; layers that are denser already stay. Or one for each of some
             layers, by qualified name.
-        optimizer: over the parameters of `model`, or None.
+        optimizer: over the parameters of `model`, or None; not LBFGS, which remembers all of them
+            as one vector.
         init: new weights start at "zero" (default), which changes no output; or at "original", a
             value that each connection has from the beginning, however late it comes alive: normal,
             with the deviation that the layer's dense weights had.
@@ -60,7 +67,7 @@ def grow_(
 
     Raises:
         ArgumentError: no sparse layer, an unknown name, a density out of (0, 1], an unknown
-            `init`, an `optimizer` of another model, or a pattern of single taps.
+            `init`, an `optimizer` of another model or LBFGS, or a pattern of single taps.
 
     Source: incremental training in "The Power of Sparsity in Convolutional Neural Networks"
     (2017). What it leaves open is our reading: its masks suggest original values, here drawn when
@@ -84,6 +91,21 @@ def grow_(
             values = None if init == "zero" else _original(layer, name, pattern, seed)
             widen_(layer, pattern, optimizer, values)
     return model
+
+
+def check_can_grow(model: nn.Module, density: float) -> None:
+    """See that every sparse layer of `model` can come to live at `density`.
+
+    Raises:
+        ArgumentError: no sparse layer, or one whose pattern `grow_` would refuse.
+    """
+    for name in _wanted(density, layers := sparse_layers(model)):
+        pattern = layers[name].pattern
+        if not pattern.whole and pattern.density < density:
+            raise ArgumentError(
+                f"layer {name!r} cannot grow to the density {density}: its kernels have single "
+                "dead taps, and only patterns of whole connections can grow"
+            )
 
 
 @torch.no_grad()
@@ -119,10 +141,21 @@ def widen_(
     memory = optimizer.state.get(weight, {}) if optimizer is not None else {}
     for key, value in memory.items():
         if isinstance(value, torch.Tensor) and value.shape == weight.shape:
-            memory[key] = longer(value)
+            fresh = _fresh(optimizer, weight, key)
+            memory[key] = longer(value, value.new_full((pattern.live,), fresh))
     _replace_data(weight, longer(weight.data, values))
     weight.grad = None if gradient is None else longer(gradient)
     layer.gaps = torch.from_numpy(pattern.gaps.copy()).to(layer.gaps.device)
+
+
+def _fresh(optimizer: torch.optim.Optimizer | None, weight: nn.Parameter, key: str) -> float:
+    """What `optimizer` would begin with, where it keeps `key` of `weight`."""
+    for (kind, name), setting in _FRESH.items():
+        if isinstance(optimizer, kind) and name == key:
+            groups = optimizer.param_groups
+            own = next(g for g in groups if any(p is weight for p in g["params"]))
+            return float(own[setting])
+    return 0.0
 
 
 def _replace_data(parameter: nn.Parameter, data: torch.Tensor) -> None:
@@ -153,6 +186,11 @@ def _wanted(
 def _check_optimizer(optimizer: torch.optim.Optimizer | None, layers: list[SparseLayer]) -> None:
     if optimizer is None:
         return
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise ArgumentError(
+            "`optimizer` is LBFGS, which remembers all parameters as one vector and cannot go on "
+            "when they become longer; train with another, or make a new one after growing"
+        )
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     for layer in layers:
         if layer.weight.requires_grad and id(layer.weight) not in held:

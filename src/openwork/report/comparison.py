@@ -16,6 +16,7 @@ from openwork.engine import compile
 from openwork.io import save
 from openwork.kernels.native import reason_missing
 from openwork.nn import LayerTable, MemoryUse, count_macs, memory_use
+from openwork.nn.cost import live_weights
 from openwork.report.latency import Latency, measure_latency
 
 
@@ -106,7 +107,7 @@ def compare(
     costs = [
         NetworkCost(
             accuracy=accuracy,
-            parameters=sum(p.numel() for p in model.parameters()),
+            parameters=live_weights(model),
             memory=_memory_after_a_step(model, example),
             macs=sum(count_macs(model, one).values()),
             checkpoint=_checkpoint_size(model),

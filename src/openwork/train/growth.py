@@ -10,7 +10,8 @@ from torch import nn
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError
 from openwork.nn import grow_
-from openwork.nn.grow import INITS
+from openwork.nn.cost import live_weights
+from openwork.nn.grow import INITS, check_can_grow
 from openwork.patterns._checks import check_choice, check_count, check_density
 
 
@@ -70,12 +71,18 @@ class GrowthSchedule:
 
         Returns:
             Whether parameters became longer; then DistributedDataParallel must wrap the model anew.
+
+        Raises:
+            ArgumentError: as for `grow_`; before the first step also for what only a later one
+                would need.
         """
         if step % self.every:
             return False
-        before = sum(parameter.numel() for parameter in model.parameters())
+        if step == 0:
+            check_can_grow(model, self.until)
+        before = live_weights(model)
         grow_(model, self.density(step), optimizer, init=self.init)
-        return sum(parameter.numel() for parameter in model.parameters()) > before
+        return live_weights(model) > before
 
     def to_dict(self) -> dict[str, Any]:
         """The schedule as plain data."""
