@@ -96,6 +96,22 @@ def test_exif_orientation_is_applied(files, tmp_path):
     np.testing.assert_array_equal(data.train.images[0], upright)
 
 
+def test_an_unknown_exif_orientation_turns_nothing(files, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 9
+    image = files.pixels(1, 3, (4, 6))[0]
+    (tmp_path / "p/a").mkdir(parents=True)
+    for index in range(2):
+        files.picture(image).save(tmp_path / f"p/a/{index}.png", exif=exif)
+    np.testing.assert_array_equal(opened(tmp_path / "p").test.images[0], image)
+
+
+@pytest.mark.parametrize("path", ["a" * 5000, "a\0b", "~nobody0/x"])
+def test_what_cannot_be_a_folder(path):
+    with pytest.raises(DataError, match=r"cannot be read .*; give `folder:PATH` a folder"):
+        opened(path)
+
+
 def test_differing_sizes_need_image_size(files, tmp_path):
     files.images(tmp_path / "p/a", 2, size=(8, 8))
     files.images(tmp_path / "p/b", 2, size=(8, 12))

@@ -131,11 +131,21 @@ def test_a_name_says_everything():
         ("morse:dash=5", "`dash`=5 must be 3 or 4"),
         ("morse:dilation=2", "`dilation`=2 must be 1 or 4"),
         ("morse:seed=-1", "`seed`=-1"),
+        ("morse:noise=1,noise=2", "the setting 'noise=2'"),
     ],
 )
 def test_a_bad_name_is_refused(name, message):
     with pytest.raises(ArgumentError, match=message):
         load(name)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("dash", 3.0), ("dilation", True), ("noise", "1"), ("leading", 1), ("validation", "no")],
+)
+def test_a_setting_of_another_type_is_refused(setting, value):
+    with pytest.raises(ArgumentError, match=f"`{setting}`="):
+        Morse(**{setting: value})
 
 
 def test_a_root_does_not_go_with_it(tmp_path):

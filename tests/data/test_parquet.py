@@ -91,6 +91,23 @@ def test_foreign_file(tmp_path):
         read(path)
 
 
+def test_a_footer_with_a_name_that_is_no_text(files, tmp_path):
+    path = tmp_path / "train-0.parquet"
+    pq.write_table(pa.table({"label": [1]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"label", b"\xff\xfebel"))
+    with pytest.raises(DataError, match=r"train-0\.parquet: not a whole parquet file"):
+        read(path)
+
+
+def test_a_column_that_is_there_twice(files, tmp_path):
+    path = tmp_path / "train-0.parquet"
+    image = pa.array(files.cells(files.pixels(1, 1, (28, 28))))
+    table = pa.Table.from_arrays([image, pa.array([1]), pa.array([2])], ["image", "label", "label"])
+    pq.write_table(table, path)
+    with pytest.raises(DataError, match="has several columns `label`; keep one"):
+        read(path)
+
+
 def test_damaged_page_names_file_and_row(files, tmp_path):
     path = tmp_path / "train-0.parquet"
     files.parquet(path, files.cells(files.pixels(50, 1, (28, 28))), [0] * 50)

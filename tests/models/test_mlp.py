@@ -46,7 +46,9 @@ def test_the_last_width_must_fit_the_classes() -> None:
         build("mlp:784-100-10", in_channels=1, image_size=28, num_classes=7)
 
 
-@pytest.mark.parametrize("widths", ["", "784", "784-", "784--10", "784-0-10", "784-x-10", "7.5-10"])
+@pytest.mark.parametrize(
+    "widths", ["", "784", "784-", "784--10", "784-0-10", "784-x-10", "7.5-10", f"{'9' * 5000}-10"]
+)
 def test_malformed_widths_are_refused(widths: str) -> None:
     with pytest.raises(ArgumentError, match="at least two positive integers"):
         build(f"mlp:{widths}", in_channels=1, image_size=28)

@@ -123,6 +123,21 @@ def test_an_unknown_name_lists_the_models(ask) -> None:
         assert name in message
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("VGG16", "vgg16-cifar"),
+        ("MLP:784-10", "mlp:784-10"),
+        ("tim:resnet18", "timm:resnet18"),
+        ("torchvison:resnet18", "torchvision:resnet18"),
+        ("ssc:VGG-Small:0.9", "vgg-small"),
+    ],
+)
+def test_a_misspelt_name_or_prefix_gets_a_hint(name: str, hint: str) -> None:
+    with pytest.raises(ArgumentError, match=f"Did you mean .*{hint}"):
+        build(name)
+
+
 def test_a_name_like_no_other_gets_no_guess() -> None:
     with pytest.raises(ArgumentError, match=r"no model has this name\. The models are basicnet"):
         build("qqqq")

@@ -224,6 +224,22 @@ def test_augmentation_changes_what_the_network_sees(toy: DataSet, options: dict)
     assert (same == 70) is (options == {"flip": False})
 
 
+def test_a_model_with_nothing_to_train_is_refused(make: Make, toy: DataSet) -> None:
+    for model in (make().requires_grad_(False), nn.Flatten()):
+        with pytest.raises(ArgumentError, match="`model` has no parameter to train"):
+            _fit(model, toy)
+
+
+def test_auxiliary_outputs_are_refused(toy: DataSet) -> None:
+    class Auxiliary(nn.Linear):
+        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            logits = super().forward(images)
+            return logits, logits
+
+    with pytest.raises(ArgumentError, match=r"`model` gives a tuple in training"):
+        _fit(nn.Sequential(nn.Flatten(), Auxiliary(64, 4)), toy)
+
+
 def test_frozen_layers_stay(make: Make, toy: DataSet) -> None:
     model, start = make(), make()
     model[0].requires_grad_(False)

@@ -14,7 +14,7 @@ SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
 )
 _MODES = {1: "L", 3: "RGB"}
-_ORIENTATION = 0x0112
+_ORIENTATION, _TURNED = 0x0112, range(5, 9)
 
 
 class ImageFault(Exception):
@@ -47,7 +47,7 @@ def header(path: Path) -> tuple[bool, tuple[int, int]]:
                 f"Pillow mode {image.mode} has more than 8 bits a channel; convert it to 8"
             )
         height, width = image.height, image.width
-        if image.getexif().get(_ORIENTATION, 1) >= 5:
+        if image.getexif().get(_ORIENTATION, 1) in _TURNED:
             height, width = width, height
         return image.mode == "L", (height, width)
 

@@ -11,7 +11,7 @@ import numpy as np
 from openwork.data.morse_code import CODES
 from openwork.errors import ArgumentError
 from openwork.patterns import _keys
-from openwork.patterns._checks import check_seed
+from openwork.patterns._checks import check_count, check_flag, check_seed
 
 PER_CLASS = {"train": 5000, "validation": 1000, "test": 1000}
 """Frames of each class in each split: 320,000, 64,000 and 64,000 in all."""
@@ -59,10 +59,13 @@ class Morse:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.noise, bool) or not 0 <= self.noise < float("inf"):
+        numeric = isinstance(self.noise, int | float) and not isinstance(self.noise, bool)
+        if not numeric or not 0 <= self.noise < float("inf"):
             raise ArgumentError(f"`noise`={self.noise!r} must be a number of 0 or more")
+        check_flag("leading", self.leading)
+        check_flag("validation", self.validation)
         for name, allowed in (("dash", (3, 4)), ("dilation", (1, 4))):
-            if getattr(self, name) not in allowed:
+            if check_count(name, getattr(self, name)) not in allowed:
                 raise ArgumentError(
                     f"`{name}`={getattr(self, name)!r} must be {' or '.join(map(str, allowed))}"
                 )
@@ -73,14 +76,14 @@ class Morse:
         """The data set that `morse:noise=4,leading,dash=3` names; plain `morse` is the default.
 
         Raises:
-            ArgumentError: an unknown setting, or a value that is not of its kind.
+            ArgumentError: an unknown setting, one given twice, or a value that is not of its kind.
         """
         settings: dict[str, Any] = {}
         for part in filter(None, name.partition(":")[2].split(",")):
             key, _, value = part.partition("=")
             kind = _KINDS.get(key)
             try:
-                if kind is None or (kind is bool) != (not value):
+                if kind is None or (kind is bool) != (not value) or key in settings:
                     raise ValueError(part)
                 settings[key] = kind(value) if value else True
             except ValueError as error:

@@ -80,7 +80,8 @@ class ParquetReader:
 def _open(path: Path, source: Source) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
+    # In a damaged footer the name of a column need not be text.
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from error
     try:
         _check_columns(path, file.schema_arrow, source)
@@ -97,6 +98,8 @@ def _check_columns(path: Path, schema: pa.Schema, source: Source) -> None:
                 f"{path} has no column `{column}`, which {source.name} needs; "
                 f"its columns are: {', '.join(schema.names) or 'none'}"
             )
+        if schema.names.count(column) > 1:
+            raise DataError(f"{path} has several columns `{column}`; keep one of them")
     image, label = schema.field(source.image).type, schema.field(source.label).type
     inner = image.field("bytes").type if _has_bytes(image) else None
     if inner is None or not (pa.types.is_binary(inner) or pa.types.is_large_binary(inner)):

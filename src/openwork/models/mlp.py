@@ -1,5 +1,7 @@
 """Multi-layer perceptrons, their widths written in the name."""
 
+import re
+
 from torch import nn
 
 from openwork.errors import ArgumentError
@@ -49,7 +51,10 @@ def mlp(source: ModelSource) -> nn.Module:
 
 def _widths(name: str) -> list[int]:
     parts = name.partition(":")[2].split("-")
-    if len(parts) < 2 or not all(part.isascii() and part.isdigit() and int(part) for part in parts):
+    # No layer has a width of 16 digits, and Python refuses to read some thousands.
+    if len(parts) < 2 or not all(
+        re.fullmatch(r"0*[1-9]\d{0,14}", part, re.ASCII) for part in parts
+    ):
         raise ArgumentError(
             f"`name` is {name!r}: after `mlp:` come at least two positive integers joined by '-', "
             "from the inputs to the classes. Write for instance mlp:784-100-10."

@@ -107,13 +107,21 @@ def build(
     return model
 
 
+def _close_prefix(name: str) -> list[str]:
+    """`name` with the prefix that it may have meant."""
+    prefix, colon, rest = name.partition(":")
+    known = [of.rstrip(":") for of in _PREFIXES] if colon else []
+    close = difflib.get_close_matches(prefix.lower(), known, n=1)
+    return [f"{close[0]}:{rest}"] if close else []
+
+
 def _builder(name: str) -> Builder:
     if name in _MODELS:
         return _MODELS[name]
     for prefix, (builder, _) in _PREFIXES.items():
         if name.startswith(prefix):
             return builder
-    close = difflib.get_close_matches(name, _MODELS)
+    close = [*difflib.get_close_matches(name.lower(), _MODELS), *_close_prefix(name)]
     hint = f"Did you mean {', '.join(close)}? " if close else ""
     examples = ", ".join(example for _, example in _PREFIXES.values())
     raise ArgumentError(

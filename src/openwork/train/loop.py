@@ -72,13 +72,18 @@ def fit(
         One row an epoch, those before a resumption included.
 
     Raises:
-        ArgumentError: `resume` without `out`, or a `device` that is unknown or not there.
+        ArgumentError: `resume` without `out`, a `device` that is unknown or not there, or a `model`
+            that has nothing to train or gives no tensor.
         CheckpointError: `out` holds a run already, or resuming meets another model, data set,
             recipe or plan.
         OpenworkError: `out` cannot be written to, or the loss is no number any more.
     """
     if resume and out is None:
         raise ArgumentError("`resume`=True needs `out`, the folder of the run to go on with")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ArgumentError(
+            "`model` has no parameter to train; let some train with requires_grad_(True)"
+        )
     join_processes()
     fabric = _fabric(recipe, device)
     fabric.launch()
@@ -223,6 +228,11 @@ def _train_epoch(
                 drop=recipe.drop,
             )
         logits = model(images)
+        if not isinstance(logits, torch.Tensor):
+            raise ArgumentError(
+                f"`model` gives a {type(logits).__name__} in training, where one tensor of logits "
+                "(N, classes) is needed; leave out its auxiliary outputs, such as aux_logits=False"
+            )
         loss = F.cross_entropy(
             logits.float(), labels, reduction="sum", label_smoothing=recipe.label_smoothing
         )
