@@ -15,7 +15,7 @@ from torch import nn
 
 from openwork import _version, compact
 from openwork.errors import ArgumentError, CheckpointError
-from openwork.io import _container, info, load, save
+from openwork.io import _container, checkpoint, info, load, save
 from openwork.models import ModelSource, build, source_of
 from openwork.nn import Plan, SparseConv2d, SparseLinear, densify_, grow_, sparsify_
 from openwork.nn._layers import sparse_layers
@@ -216,6 +216,37 @@ def test_buffers_of_ones_own_are_kept(tmp_path: Path) -> None:
     back = load(tmp_path / "m", buffered)
     assert _equal_states(back, model)
     assert back.part.tolist() == [0, 1, 2]
+
+
+class _Scaled(nn.Sequential):
+    """Keeps numbers of its channels, and others, out of its state."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 1))
+        self.register_buffer("scale", torch.linspace(1, 2, 8).view(1, 8, 1, 1), persistent=False)
+        self.register_buffer("shift", torch.ones(3), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self[3](self[2](self[1](self[0](x))) * self.scale) + self.shift.sum()
+
+
+def test_channels_of_buffers_outside_the_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x = _Scaled().eval(), torch.rand(2, 3, 12, 12)
+    nn.init.zeros_(model[1].weight[:3])
+    small, _ = compact(model, x)
+    assert small.scale.numel() == 5
+    for _ in range(2):
+        save(small, tmp_path / "m")
+        back = load(tmp_path / "m", _Scaled).eval()
+        assert torch.equal(back(x), small(x))
+        small = back
+    # As files were written that did not have them.
+    monkeypatch.setattr(checkpoint, "unsaved_buffers", lambda model: {})
+    save(small, tmp_path / "m")
+    with pytest.raises(CheckpointError, match="buffer 'scale' of a _Scaled had channels"):
+        load(tmp_path / "m", _Scaled)
 
 
 def test_info_tells_what_was_noted_down(tmp_path: Path) -> None:

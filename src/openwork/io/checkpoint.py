@@ -20,7 +20,7 @@ from openwork.io.kinds import Kind, kind_named, kind_of
 from openwork.models import ModelSource
 from openwork.nn import Plan, densify_
 from openwork.nn._layer import SparseLayer
-from openwork.nn._resize import describe_resized, restore_resized_
+from openwork.nn._resize import describe_resized, restore_resized_, unsaved_buffers
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def save(
 
 def _describe(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     source = models.source_of(model)
-    tensors, aliases = distinct(model.state_dict())
+    tensors, aliases = distinct({**model.state_dict(), **unsaved_buffers(model)})
     return tensors, {
         "model": source.to_dict() if source else None,
         "resized": describe_resized(model),
@@ -163,7 +163,7 @@ def _filled(
     model = model.to_dense() if isinstance(model, SparseLayer) else densify_(model)
     with _bounded(tensors, header):
         # Files written before networks could be compacted do not have the entry.
-        restore_resized_(model, header.get("resized", {}))
+        restore_resized_(model, header.get("resized", {}), tensors)
         model = restore_layers_(model, header["layers"], tensors)
     _match_dtypes(model, tensors)
     model.load_state_dict(tensors)

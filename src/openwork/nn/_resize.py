@@ -47,12 +47,35 @@ def describe_resized(model: nn.Module) -> dict[str, Any]:
     }
 
 
-def restore_resized_(model: nn.Module, resized: Mapping[str, Any]) -> None:
+def unsaved_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Of the resized modules, the buffers that the state of `model` leaves out, by name.
+
+    Whoever builds the model anew has them with channels that are gone.
+    """
+    return {
+        f"{name}.{own}" if name else own: buffer
+        for name, module in model.named_modules()
+        if getattr(module, _ATTRIBUTE, False)
+        for own, buffer in module.named_buffers(recurse=False)
+        if own in module._non_persistent_buffers_set
+    }
+
+
+def restore_resized_(
+    model: nn.Module, resized: Mapping[str, Any], tensors: dict[str, torch.Tensor] | None = None
+) -> None:
     """Give modules of `model` the shapes that `describe_resized` noted down, in place.
 
+    Args:
+        model: as it was built.
+        resized: what `describe_resized` gave.
+        tensors: by name; those of `unsaved_buffers` are put in and taken out. Default none.
+
     Raises:
-        ArgumentError: `model` has no such module, or the groups are no number of at least 1.
+        ArgumentError: `model` has no such module, the groups are no number of at least 1, or
+            `tensors` lacks a buffer that was resized.
     """
+    tensors = {} if tensors is None else tensors
     modules = dict(model.named_modules())
     zeros: dict[nn.Module, nn.Module] = {}
     for name, entry in resized.items():
@@ -63,7 +86,10 @@ def restore_resized_(model: nn.Module, resized: Mapping[str, Any]) -> None:
             zeros[module] = Zeros()
             continue
         for own, shape in entry["shapes"].items():
-            _reshape(module, own, shape)
+            if own in module._non_persistent_buffers_set:
+                _put_buffer(module, own, shape, tensors.pop(f"{name}.{own}" if name else own, None))
+            else:
+                _reshape(module, own, shape)
         groups = entry["groups"]
         mark_resized(module, None if groups is None else check_count("groups", groups))
     replace(model, zeros)
@@ -112,6 +138,20 @@ def _reshape(module: nn.Module, name: str, shape: list[int]) -> None:
     other = next(module.parameters(recurse=False))
     zeros = torch.zeros(shape, dtype=other.dtype, device=other.device)
     module.register_parameter(name, nn.Parameter(zeros))
+
+
+def _put_buffer(
+    module: nn.Module, name: str, shape: list[int], buffer: torch.Tensor | None
+) -> None:
+    """Put `buffer` into `module`; what was not resized need not have been saved."""
+    held = module._buffers[name]
+    if held is not None and buffer is not None:
+        held.data = buffer.to(held)
+    elif held is None or list(held.shape) != shape:
+        raise ArgumentError(
+            f"the buffer {name!r} of a {type(module).__name__} had channels taken out, and was "
+            "not saved with it; compact the model anew and save that"
+        )
 
 
 def _count(module: nn.Module) -> None:
