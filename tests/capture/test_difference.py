@@ -29,10 +29,11 @@ class _Amplifying(nn.Module):
         (torch.zeros(2), torch.zeros(3), float("inf")),
         (torch.zeros(2), torch.zeros(2, dtype=torch.float64), float("inf")),
         (torch.empty(0), torch.empty(0), 0.0),
+        (torch.tensor([3 + 4j]), torch.tensor([3 + 2j]).conj().resolve_conj().conj(), 0.5),
         (3, 3, 0.0),
         (3, 3.0, float("inf")),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_relative_to_the_largest(expected: object, found: object, apart: float) -> None:
     assert difference(expected, found) == apart

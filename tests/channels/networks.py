@@ -1,6 +1,6 @@
 """Small random networks of every way in which channels get from layer to layer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -182,3 +182,22 @@ def _kill(norm: nn.BatchNorm2d | nn.BatchNorm1d, draw: torch.Generator) -> None:
 
 def _pick(draw: torch.Generator, choices: Sequence) -> Any:
     return choices[int(torch.randint(len(choices), (), generator=draw))]
+
+
+class Around(nn.Module):
+    """Eight channels, of which the first three are `constant`; `body`; a convolution; `end`."""
+
+    def __init__(
+        self,
+        body: Callable[[torch.Tensor], torch.Tensor] = F.relu,
+        end: Callable[[torch.Tensor], Any] = torch.clone,
+        constant: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.head, self.body, self.end = nn.Conv2d(8, 4, 1), body, end
+        with torch.no_grad():
+            self.norm.weight[:3], self.norm.bias[:3] = 0, constant
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.end(self.head(self.body(self.norm(self.conv(x)))))

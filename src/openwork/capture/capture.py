@@ -89,12 +89,12 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: st
 def _free(model: nn.Module, example: Sequence[torch.Tensor]) -> tuple[ExportedProgram, Batches]:
     """The program with a free batch size, and the sizes for which it is the network."""
     # torch takes a batch of one for a constant.
-    several = tuple(t.clone() if len(t) > 1 else torch.cat([t, t]) for t in example)
+    copies = several(example)
     # By tensor, so that it does not matter how the network's arguments are named and nested.
     shapes = ShapesCollection()
-    for tensor in several:
+    for tensor in copies:
         shapes[tensor] = {0: Dim.DYNAMIC}
-    program = _exported(model, several, shapes)
+    program = _exported(model, copies, shapes)
     inputs = set(program.graph_signature.user_inputs)
     given = [node.meta["val"] for node in program.graph.nodes if node.name in inputs]
     return program, batches_of(program, [tensor.shape[0] for tensor in given])
@@ -106,6 +106,11 @@ def _way_out(model: nn.Module) -> str:
     if others:
         return f"Its parameters are {others}, the example float32: convert it with .float()."
     return _WAY_OUT
+
+
+def several(example: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """A copy of `example` with two images at least: one is doubled."""
+    return tuple(t.clone() if len(t) > 1 else torch.cat([t, t]) for t in example)
 
 
 def _first_line(error: Exception) -> str:

@@ -26,11 +26,18 @@ def difference(expected: Any, found: Any) -> float:
         return float("inf")
     if not expected.numel():
         return 0.0
-    one, two = expected.double(), found.double()
+    one, two = in_double(expected), in_double(found)
     equal = (one == two) | (one.isnan() & two.isnan())
     apart = (one - two).abs().masked_fill(equal, 0).max().item()
     scale = one.abs().nan_to_num(nan=0.0, posinf=0.0).max().item()
     return apart / max(scale, 1e-6) if apart < float("inf") else float("inf")
+
+
+def in_double(tensor: torch.Tensor) -> torch.Tensor:
+    """`tensor` in float64; of complex numbers both parts, along one more axis."""
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    return tensor.double()
 
 
 @torch.no_grad()

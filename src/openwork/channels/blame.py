@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from openwork.capture import difference
+from openwork.capture import difference, several
 from openwork.channels.analysis import Analysis
 from openwork.channels.mix import Mix
 from openwork.channels.select import Selection
@@ -137,7 +137,9 @@ class Blame:
 @torch.no_grad()
 def _run(model: nn.Module, inputs: Sequence[torch.Tensor], train: bool) -> None:
     model.train(train)
-    model(*(tensor.clone() for tensor in inputs))
+    with torch.random.fork_rng():
+        # A batch of one has no variance to train with.
+        model(*(several(inputs) if train else [tensor.clone() for tensor in inputs]))
     model.eval()
 
 

@@ -85,7 +85,10 @@ def _reduced(walk: Walk, node: Node) -> Step:
     given = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
     axes = _axes(given, len(x.shape))
     keep = bool(node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False))
-    spread = int(np.prod([x.shape[axis] for axis in axes if not x.varies(axis)]))
+    # Along such axes there are maps, and how much a sum adds up there depends on their size.
+    sized = not all(x.varies(axis) for axis in axes)
+    if 0 in x.shape:
+        raise Unknown
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         size = layouts[0].shape
@@ -101,9 +104,8 @@ def _reduced(walk: Walk, node: Node) -> Step:
         if node.target is aten.mean.dim:
             return value.mean(1), 0
         if node.target is aten.sum.dim_IntList:
-            # A sum over a map depends on its size.
             total = value.sum(1)
-            return np.where(np.isnan(total) | (total == 0) | (spread == 1), total, np.nan), 0
+            return np.where((total != 0) & sized, np.nan, total), 0
         return (value.max(1) if node.target is aten.amax.default else value.min(1)), 0
 
     return Join(walk.atoms, node, walk.sources(node.args[:1]), [x], align, values)

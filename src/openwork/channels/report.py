@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from openwork.channels.proof import Case, Inputs
+from openwork.channels.proof import ANOTHER_SIZE, Case, Inputs
 from openwork.channels.rewrite import Rewrite
 from openwork.nn import LayerTable, count_macs
 
@@ -80,7 +80,7 @@ def prove(
     )
     proof = Proof(found.cases, _table(found), parameters, macs, found.training, kept,
         found.branches, change, ema)  # fmt: skip
-    notes = (*_notes(proof), *_left(found))
+    notes = (*_notes(proof, given), *_left(found))
     return replace(proof, layers=replace(proof.layers, notes=notes))
 
 
@@ -123,7 +123,7 @@ def _table(found: Rewrite) -> LayerTable:
     return LayerTable(("layer", "in", "out", "zero", "constant", "unread"), tuple(rows))
 
 
-def _notes(proof: Proof) -> Iterator[str]:
+def _notes(proof: Proof, given: Inputs) -> Iterator[str]:
     before, after = proof.parameters
     yield f"parameters: {before:,} -> {after:,} ({after / max(before, 1):.1%})"
     if proof.macs is not None:
@@ -142,6 +142,9 @@ def _notes(proof: Proof) -> Iterator[str]:
         f"outputs differ by at most {proof.absolute:.1e}, {proof.relative:.1e} of the largest, "
         f"over {', '.join(sizes)}; {proof.training}"
     )
+    images = any(tensor.dim() == 4 for tensor in given)
+    if images and not any(case.what == ANOTHER_SIZE for case in proof.cases):
+        yield "outputs were compared at one image size: the original took no other that was tried"
     if proof.change is not None:
         yield f"scales taken for zero change outputs by {proof.change:.1e} of the largest"
     if proof.ema is not None:
