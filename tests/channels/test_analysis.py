@@ -62,6 +62,11 @@ BODIES: dict[str, tuple[Body, tuple[float, ...]]] = {
     "product": (lambda x: x * x.flip(1), (NAN, 0, 0, NAN)),
     "gate": (lambda x: x * x.mean((2, 3), keepdim=True), (NAN, 0, 0.25, 0.25)),
     "one gate for all": (lambda x: x * x.mean(1, keepdim=True), (NAN, 0, NAN, NAN)),
+    "decided": (lambda x: torch.where(x > 0, x, x - 1), (NAN, -1, 0.5, -1.5)),
+    "either way": (
+        lambda x: torch.where(x.flip(1) > 0, x * x, x.abs() * 0.5),
+        (NAN, 0, 0.25, 0.25),
+    ),
     "max pool": (lambda x: F.max_pool2d(x, 3, 2, 1), VALUES),
     "avg pool": (lambda x: F.avg_pool2d(x, 2), VALUES),
     "avg pool over zeros": (lambda x: F.avg_pool2d(x, 3, 1, 1), (NAN, 0, NAN, NAN)),

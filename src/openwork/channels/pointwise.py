@@ -14,7 +14,10 @@ from openwork.channels.walk import Unknown, Walk, concrete
 
 aten = torch.ops.aten
 # Those without torch's own mark.
-_MORE = (aten.hardswish.default, aten.hardswish_.default, aten.relu6_.default, aten.gelu_.default)
+_MORE = (
+    *(aten.hardswish.default, aten.hardswish_.default, aten.relu6_.default, aten.gelu_.default),
+    *(aten.__and__.Tensor, aten.__or__.Tensor, aten.__xor__.Tensor),
+)
 _PRODUCTS = (aten.mul.Tensor, aten.mul_.Tensor)
 
 
@@ -29,29 +32,69 @@ def is_pointwise(target: Any) -> bool:
 def pointwise(walk: Walk, node: Node) -> Join:
     """The step of an operator of which `is_pointwise` holds."""
     held = node.meta.get("val")
-    if not isinstance(held, torch.Tensor) or not held.is_floating_point():
+    if not isinstance(held, torch.Tensor) or not _has_values(held.dtype):
         raise Unknown
     given: list[Node] = []
-
-    def is_operand(argument: Node) -> bool:
-        return isinstance(argument.meta.get("val"), torch.Tensor) or argument.name in walk.constants
-
-    map_arg((node.args, node.kwargs), lambda a: given.append(a) if is_operand(a) else None)
+    map_arg((node.args, node.kwargs), lambda a: given.append(a) if _is_operand(walk, a) else None)
     inputs = [walk.input(argument) for argument in given]
+    dtypes = [_dtype(walk, argument) for argument in given]
+    # Comparisons decide as the network does, in its own precision; all else is more exact.
+    exact = held.dtype == torch.bool
+    compute = _computation(
+        walk, node, [torch.float64 if d.is_floating_point and not exact else d for d in dtypes]
+    )
+    chooses = np.array([dtype == torch.bool for dtype in dtypes])
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
         simple = np.where(walk.atoms.map[rows] == 0, walk.atoms.value[rows], np.nan)
-        columns = iter(torch.from_numpy(simple).unbind(1))
-        args, kwargs = map_arg(
-            (node.args, node.kwargs), lambda a: next(columns) if is_operand(a) else concrete(a)
-        )
-        found = _functional(node.target)(*args, **kwargs).double().numpy()
-        found = np.where(np.isnan(simple).any(1), np.nan, found)
+        found = compute(simple)
+        if chooses.sum() == 1:
+            # A choice between equal numbers does not matter.
+            no, yes = (compute(np.where(np.isnan(simple) & chooses, n, simple)) for n in (0, 1))
+            found = np.where(no == yes, no, found)
         if node.target in _PRODUCTS:
             found = np.where((walk.atoms.value[rows] == 0).any(1), 0.0, found)
         return found, 0
 
     return Join(walk.atoms, node, walk.sources(given), inputs, _align, values, loose=_loose(inputs))
+
+
+def _is_operand(walk: Walk, argument: Node) -> bool:
+    return isinstance(argument.meta.get("val"), torch.Tensor) or argument.name in walk.constants
+
+
+def _dtype(walk: Walk, operand: Node) -> torch.dtype:
+    return operand.meta.get("val", walk.constants.get(operand.name)).dtype
+
+
+def _has_values(dtype: torch.dtype) -> bool:
+    """Whether atoms have values of this kind; those of masks are 0 and 1."""
+    return dtype.is_floating_point or dtype == torch.bool
+
+
+def _computation(
+    walk: Walk, node: Node, dtypes: list[torch.dtype]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """What `node` makes (k,) of the numbers (k, n) of its operands; NaN where one is NaN."""
+    operator = _functional(node.target)
+
+    def compute(numbers: np.ndarray) -> np.ndarray:
+        columns = (
+            torch.from_numpy(column).to(dtype)
+            for column, dtype in zip(numbers.T, dtypes, strict=True)
+        )
+        args, kwargs = map_arg(
+            (node.args, node.kwargs),
+            lambda a: next(columns) if _is_operand(walk, a) else concrete(a),
+        )
+        try:
+            found = operator(*args, **kwargs).double().numpy()
+        except Exception:
+            # Whatever kind it is: it does not take columns of such numbers.
+            return np.full(len(numbers), np.nan)
+        return np.where(np.isnan(numbers).any(1), np.nan, found)
+
+    return compute
 
 
 def zeros_like(walk: Walk, node: Node) -> Join:
@@ -113,7 +156,12 @@ def _loose(inputs: Layouts) -> list[int]:
 
 def _functional(target: Any) -> Callable[..., torch.Tensor]:
     """`target`, or what it does without writing to its input."""
-    name = target._schema.name.rpartition("::")[2]
     if not target._schema.is_mutable:
         return target
-    return getattr(getattr(aten, name.rstrip("_")), target._overloadname)
+    packet = getattr(aten, target._schema.name.rpartition("::")[2].rstrip("_"), None)
+    kinds = [str(argument.type) for argument in target._schema.arguments]
+    for name in packet.overloads() if packet is not None else ():
+        schema = (overload := getattr(packet, name))._schema
+        if not schema.is_mutable and [str(a.type) for a in schema.arguments] == kinds:
+            return overload
+    raise Unknown
