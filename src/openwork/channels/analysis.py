@@ -2,6 +2,7 @@
 
 import operator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,6 +78,11 @@ def analyse(captured: Captured, model: nn.Module) -> Analysis:
     return Analysis(walk.atoms, live, walk.steps, walk.weights, walk.vectors, walk.names, walk.held)
 
 
+def _is_empty(held: Any) -> bool:
+    """Whether there is nothing in a result."""
+    return isinstance(held, torch.Tensor) and held.numel() == 0
+
+
 def _add_step(walk: Walk, node: Node) -> None:
     if node.target is operator.getitem and isinstance(node.args[1], int):
         source, _ = walk.source(node.args[0])  # type: ignore[arg-type]
@@ -88,7 +94,7 @@ def _add_step(walk: Walk, node: Node) -> None:
         return
     handler = _HANDLERS.get(node.target) or (pointwise if is_pointwise(node.target) else None)
     try:
-        if handler is None:
+        if handler is None or (_is_empty(held) and node.target not in MOVES):
             raise Unknown
         step = handler(walk, node)
     except Unknown:

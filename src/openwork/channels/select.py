@@ -8,6 +8,7 @@ from openwork.channels.analysis import Analysis
 from openwork.channels.atoms import Layout
 from openwork.channels.mix import Mix
 from openwork.channels.steps import Inconsistent
+from openwork.errors import VerificationError
 
 
 class Selection:
@@ -71,12 +72,19 @@ class Selection:
             except Inconsistent as reason:
                 before = self.gone.sum()
                 self._keep(reason.keep)
+                if not before:
+                    raise VerificationError(
+                        "shapes do not work out with every channel in place: the network moves "
+                        "channels in a way that is not understood; the original is unchanged"
+                    ) from None
                 if self.gone.sum() == before:
                     self._keep(np.arange(len(self._class)))
 
     def _even_out(self, round_to: int) -> None:
         rules: list[Callable[[np.ndarray], np.ndarray | None]] = [
-            step.uneven for step in self._analysis.steps
+            # The last first: where one channel of a layer stays, it is one that bears constants.
+            step.uneven
+            for step in reversed(self._analysis.steps)
         ]
         if round_to > 1:
             rules += [_rounding(mix, round_to) for mix in self._analysis.mixes]

@@ -91,7 +91,7 @@ class Move(Step):
         except (RuntimeError, ValueError, IndexError):
             raise Inconsistent(*self.inputs) from None
         for before, after in zip(self.outputs, found, strict=True):
-            if 0 in after.shape or not np.isin(after.ids, before.ids).all():
+            if _emptied(before.shape, after.shape) or not np.isin(after.ids, before.ids).all():
                 raise Inconsistent(*self.inputs)
         return found
 
@@ -139,9 +139,14 @@ class Join(Step):
         except (RuntimeError, ValueError, IndexError):
             raise Inconsistent(*self.inputs) from None
         codes = self._rows.find(made_of)
-        if codes is None or 0 in shape:
+        if codes is None or _emptied(self.outputs[0].shape, shape):
             raise Inconsistent(*self.inputs)
         return [Layout(shape, self.ids[codes])]
+
+
+def _emptied(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """Whether an axis has no size left that had one."""
+    return any(now == 0 != was for was, now in zip(before, after, strict=True))
 
 
 def even_out(rows: np.ndarray, gone: np.ndarray) -> np.ndarray | None:

@@ -157,7 +157,10 @@ class Walk:
     ) -> Move:
         """The step that passes on the atoms of the tensors `arguments`."""
         inputs = [self.input(argument) for argument in arguments]
-        return Move(node, self.sources(arguments), inputs, apply, rows)
+        try:
+            return Move(node, self.sources(arguments), inputs, apply, rows)
+        except (RuntimeError, ValueError, IndexError):
+            raise Unknown from None
 
     def sources(self, arguments: Sequence[Any]) -> list[Source]:
         """The tensors behind `arguments`."""
