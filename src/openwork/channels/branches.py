@@ -1,10 +1,12 @@
 """Residual branches that add nothing: which layers could give way to plain zeros."""
 
+import numpy as np
 import torch
 from torch import nn
 from torch.fx import Node
 
 from openwork.channels.analysis import Analysis
+from openwork.channels.atoms import Layout
 
 _SUMS = (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor)
 
@@ -12,8 +14,9 @@ _SUMS = (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor)
 def dead_branches(analysis: Analysis, model: nn.Module) -> tuple[str, ...]:
     """Qualified names of layers in branches whose sum with the rest is the rest.
 
-    Such a branch reads one tensor, is zero for every input, and has the shape of what it reads, so
-    that zeros of that shape can pass through whatever is between its layers.
+    Such a branch reads one tensor, is zero for every input wherever the sum is read, and has the
+    shape of what it reads, so that zeros of that shape can pass through whatever is between its
+    layers.
     """
     found: dict[str, None] = {}
     shapes = {(s.node, i): out.shape for s in analysis.steps for i, out in enumerate(s.outputs)}
@@ -22,7 +25,7 @@ def dead_branches(analysis: Analysis, model: nn.Module) -> tuple[str, ...]:
             continue
         for index, (source, layout) in enumerate(zip(step.sources, step.inputs, strict=True)):
             rest = step.inputs[1 - index]
-            if rest.shape != layout.shape or (analysis.atoms.value[layout.ids] != 0).any():
+            if rest.shape != layout.shape or not _adds_nothing(analysis, layout, step.outputs[0]):
                 continue
             if source[0] is step.sources[1 - index][0]:
                 continue
@@ -32,6 +35,13 @@ def dead_branches(analysis: Analysis, model: nn.Module) -> tuple[str, ...]:
             if {shapes[(node, 0)] for node in entries} == {layout.shape} and len(entries) == 1:
                 found.update(dict.fromkeys(_layers(branch, analysis, model)))
     return tuple(found)
+
+
+def _adds_nothing(analysis: Analysis, branch: Layout, total: Layout) -> bool:
+    ids, sums = np.broadcast_arrays(branch.ids, total.ids)
+    # Who reads a known sum counts on that number, live or not.
+    unread = np.isnan(analysis.atoms.value[sums]) & ~analysis.live[sums]
+    return bool(((analysis.atoms.value[ids] == 0) | unread).all())
 
 
 def _branch(last: Node, reader: Node) -> set[Node]:

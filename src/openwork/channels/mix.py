@@ -186,7 +186,7 @@ class Mix(Step):
         return bearer
 
     def uneven(self, gone: np.ndarray) -> np.ndarray | None:
-        for rule in (self._emptied, self._unequal, self._unborne):
+        for rule in (self._unborne, self._emptied, self._unequal):
             keep = rule(gone)
             if keep is not None:
                 return keep

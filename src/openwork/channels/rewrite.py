@@ -18,8 +18,8 @@ from openwork.errors import VerificationError
 from openwork.nn._layers import replace
 from openwork.nn._resize import Zeros
 
-# Every try keeps more, and the last of the suspects is everything.
-_ATTEMPTS = 40
+# Every try keeps more, one place at a time, and the last one everything.
+_ATTEMPTS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +97,10 @@ def _cut(
 ) -> Rewrite | float:
     """Take out less and less until outputs agree; the difference if they never do."""
     given, more, round_to, tolerance = how
-    keep = np.empty(0, dtype=np.int64)
+    everything = np.arange(len(analysis.live))
+    keep = everything[:0]
     worst = float("inf")
-    for _ in range(_ATTEMPTS):
+    for left in reversed(range(_ATTEMPTS)):
         selection = Selection(analysis, keep, round_to)
         small = copy.deepcopy(base)
         cuts = cut_(small, analysis, selection)
@@ -107,10 +108,13 @@ def _cut(
         worst = max(case.relative for case in cases)
         failed = not all(case.holds(tolerance) for case in cases)
         training = "" if failed else trained(reference, small, given)
+        if not failed and not selection.gone.any():
+            training = training or "outputs in training mode are not the same twice"
         if training:
             return Rewrite(small, analysis, selection, cuts, cases, branches, training)
         if not selection.gone.any():
             break
-        blame = Blame(base, analysis, given, train=not failed)
-        keep = np.union1d(keep, blame.atoms(small, selection))
+        # The last case is the one that did not hold.
+        blame = Blame(base, analysis, cases[-1].inputs or given, train=not failed)
+        keep = np.union1d(keep, blame.atoms(small, selection)) if left > 1 else everything
     return worst
