@@ -31,6 +31,17 @@ class Probe(nn.Module):
         return self.body(self.first(x))
 
 
+class Selected(nn.Module):
+    """Some of the channels, by a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("places", torch.tensor([3, 3, 1]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.index_select(1, self.places)
+
+
 def _analyse(model: nn.Module) -> Analysis:
     return analyse(capture(model.eval(), (torch.rand(2, 2, 6, 6),)), model)
 
@@ -62,6 +73,8 @@ BODIES: dict[str, tuple[Body, tuple[float, ...]]] = {
     "product": (lambda x: x * x.flip(1), (NAN, 0, 0, NAN)),
     "gate": (lambda x: x * x.mean((2, 3), keepdim=True), (NAN, 0, 0.25, 0.25)),
     "one gate for all": (lambda x: x * x.mean(1, keepdim=True), (NAN, 0, NAN, NAN)),
+    "twice each": (lambda x: x.repeat_interleave(2, 1)[:, 2:6], (0, 0, 0.5, 0.5)),
+    "selected": (Selected(), (-0.5, -0.5, 0)),
     "decided": (lambda x: torch.where(x > 0, x, x - 1), (NAN, -1, 0.5, -1.5)),
     "either way": (
         lambda x: torch.where(x.flip(1) > 0, x * x, x.abs() * 0.5),
@@ -131,6 +144,16 @@ def test_batch_norm_with_a_zero_scale_is_its_shift() -> None:
         norm.bias.copy_(torch.tensor([0.75, 1, 1, 0]))
         norm.running_var.fill_(1 - 1e-5)
     torch.testing.assert_close(torch.tensor(_values(norm)), torch.tensor([0.75, 1.0, 2.0, 0.0]))
+
+
+def test_instance_norm_of_zeros_or_with_a_zero_scale_is_its_shift() -> None:
+    norm = nn.InstanceNorm2d(4, affine=True)
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([0.0, 2, 2, 0]))
+        norm.bias.copy_(torch.tensor([0.75, 1, 1, 0]))
+    torch.testing.assert_close(
+        torch.tensor(_values(norm)), torch.tensor([0.75, 1, NAN, 0]), equal_nan=True
+    )
 
 
 def test_what_is_never_read() -> None:

@@ -153,12 +153,6 @@ def _batch_norm(walk: Walk, node: Node) -> Step:
     if len(inputs[0].shape) < 2:
         raise Unknown
 
-    def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
-        shape = layouts[0].shape
-        middle = [part.ids.reshape(1, -1, *[1] * (len(shape) - 2)) for part in layouts[1:]]
-        parts = np.broadcast_arrays(layouts[0].ids, *middle)
-        return shape, np.stack(parts, axis=-1)
-
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
         held = walk.atoms.value[rows.T]
         input, middle, spread, *affine = held
@@ -168,7 +162,29 @@ def _batch_norm(walk: Walk, node: Node) -> Step:
         simple = np.where(walk.atoms.map[rows[:, 0]] == 0, input, np.nan)
         return np.where(scale == 0, beta, (simple - middle) * scale + beta), 0
 
-    return Join(walk.atoms, node, walk.sources(given), inputs, align, values)
+    return Join(walk.atoms, node, walk.sources(given), inputs, _by_channel, values)
+
+
+def _instance_norm(walk: Walk, node: Node) -> Step:
+    """Without statistics of its own: a scale of zero leaves the shift, and so does a zero map."""
+    x, weight, bias, mean, _, by_input, *_ = node.args
+    if not by_input or mean is not None or weight is None or bias is None:
+        raise Unknown
+    given = [x, weight, bias]
+    inputs = [walk.input(argument) for argument in given]
+
+    def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
+        held, gamma, beta = walk.atoms.value[rows.T]
+        return np.where((gamma == 0) | (held == 0), beta, np.nan), 0
+
+    return Join(walk.atoms, node, walk.sources(given), inputs, _by_channel, values)
+
+
+def _by_channel(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
+    """A tensor with channels along its second axis, beside vectors of them."""
+    shape = layouts[0].shape
+    vectors = [part.ids.reshape(1, -1, *[1] * (len(shape) - 2)) for part in layouts[1:]]
+    return shape, np.stack(np.broadcast_arrays(layouts[0].ids, *vectors), axis=-1)
 
 
 LAYERS: dict[Any, Callable[[Walk, Node], Step]] = {
@@ -176,6 +192,7 @@ LAYERS: dict[Any, Callable[[Walk, Node], Step]] = {
     aten.conv2d.padding: _conv,
     aten.conv_transpose2d.input: _conv_transpose,
     aten.linear.default: _linear,
+    aten.instance_norm.default: _instance_norm,
     **dict.fromkeys(_BATCH_NORMS, _batch_norm),
     torch.ops.openwork.sparse_conv2d.default: _sparse_conv,
     torch.ops.openwork.sparse_linear.default: _sparse_linear,

@@ -153,6 +153,22 @@ def _parts(walk: Walk, node: Node) -> Move:
     return move
 
 
+def _selected(walk: Walk, node: Node) -> Move:
+    """Places along an axis that the code names: what is picked from among them stays as it is."""
+    x, axis, places = node.args
+    layout, index = walk.input(x), walk.data(places)
+    if index is None or index.dim() != 1:
+        raise Unknown
+    if layout.varies(int(axis) % len(layout.shape)):  # type: ignore[arg-type]
+        walk.atoms.freeze(layout.ids)
+    walk.settle(x)
+
+    def apply(layouts: Layouts) -> Layouts:
+        return _layouts([_ids(layouts[0]).index_select(int(axis), index)])  # type: ignore[arg-type]
+
+    return walk.move(node, [x], apply)
+
+
 def _axis(node: Node) -> int:
     names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
     place = names.index("dim")
@@ -192,6 +208,7 @@ MOVES: dict[Any, Callable[[Walk, Node], Move]] = {
                 aten.unsqueeze.default,
                 aten.flip.default,
                 aten.repeat.default,
+                aten.repeat_interleave.self_int,
                 aten.channel_shuffle.default,
             ),
             *(aten.movedim.int, aten.t.default, aten.pixel_unshuffle.default),
@@ -215,6 +232,7 @@ MOVES: dict[Any, Callable[[Walk, Node], Move]] = {
     **dict.fromkeys((aten.expand.default, aten.expand_as.default), _expand),
     aten.channel_shuffle.default: _channel_shuffle,
     aten.chunk.default: _chunk,
+    aten.index_select.default: _selected,
     aten.cat.default: _cat,
     aten.stack.default: _stack,
 }

@@ -64,7 +64,8 @@ def _is_operand(walk: Walk, argument: Node) -> bool:
 
 
 def _dtype(walk: Walk, operand: Node) -> torch.dtype:
-    return operand.meta.get("val", walk.constants.get(operand.name)).dtype
+    held = walk.constants.get(operand.name)
+    return (operand.meta["val"] if held is None else held).dtype
 
 
 def _has_values(dtype: torch.dtype) -> bool:
