@@ -3,17 +3,7 @@
 from openwork.capture.batches import Batches as Batches
 from openwork.capture.capture import Captured as Captured
 from openwork.capture.capture import capture as capture
-from openwork.capture.capture import several as several
 from openwork.capture.difference import difference as difference
-from openwork.capture.difference import in_double as in_double
 from openwork.capture.difference import rounding as rounding
 
-__all__ = [
-    "Batches",
-    "Captured",
-    "capture",
-    "difference",
-    "in_double",
-    "rounding",
-    "several",
-]
+__all__ = ["Batches", "Captured", "capture", "difference", "rounding"]

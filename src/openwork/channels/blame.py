@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from openwork.capture import difference, several
+from openwork.capture import difference
+from openwork.capture.capture import several
 from openwork.channels.analysis import Analysis
 from openwork.channels.mix import Mix
 from openwork.channels.select import Selection
@@ -108,7 +109,7 @@ class Blame:
 
     def _within(self, name: str) -> list[Step]:
         prefix = f"{name}." if name else ""
-        return [s for s in self._analysis.steps if f"{_module_of(s)}.".startswith(prefix)]
+        return [s for s in self._analysis.steps if f"{module_of(s)}.".startswith(prefix)]
 
     def _record(self, model: nn.Module) -> None:
         """What each layer gives, and which modules made what each module is given."""
@@ -143,7 +144,7 @@ def _run(model: nn.Module, inputs: Sequence[torch.Tensor], train: bool) -> None:
     model.eval()
 
 
-def _module_of(step: Step) -> str:
+def module_of(step: Step) -> str:
     """The qualified name of the module whose own code `step` is in."""
     stack = step.node.meta.get("nn_module_stack") or {}
     entries = [path for path, _ in stack.values() if isinstance(path, str)]

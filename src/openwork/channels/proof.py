@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.utils import _pytree
 
-from openwork.capture import difference, in_double, several
+from openwork.capture.capture import several
+from openwork.capture.difference import difference, in_double
 from openwork.nn._mode import evaluation
 
 Inputs = tuple[torch.Tensor, ...]

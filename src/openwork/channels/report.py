@@ -1,14 +1,22 @@
 """What `compact` says of its work: the proof, and a table of what went and why."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import nn
 
+from openwork.channels.atoms import UNKNOWN
+from openwork.channels.blame import module_of
 from openwork.channels.proof import ANOTHER_SIZE, Case, Inputs
 from openwork.channels.rewrite import Rewrite
+from openwork.channels.walk import Barrier
 from openwork.nn import LayerTable, count_macs
+
+# How many operators a note names at most.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ def prove(
     )
     proof = Proof(found.cases, _table(found), parameters, macs, found.training, kept,
         found.branches, change, ema)  # fmt: skip
-    notes = (*_notes(proof, given), *_left(found))
+    notes = (*_notes(proof, given), *_left(found), *_not_understood(found))
     return replace(proof, layers=replace(proof.layers, notes=notes))
 
 
@@ -162,3 +170,26 @@ def _left(found: Rewrite) -> Iterator[str]:
     left = sorted(set(convolutions.values()) - known)
     if left:
         yield f"{', '.join(left)} stay as they are: their channels are not followed"
+
+
+def _not_understood(found: Rewrite) -> Iterator[str]:
+    """Which operators keep channels that are dead but for them, and how many."""
+    analysis = found.analysis
+    classes = analysis.atoms.classes()
+    needed = np.zeros(len(classes), dtype=bool)
+    needed[classes[analysis.live & np.isnan(analysis.atoms.value)]] = True
+    channels = np.bincount(
+        np.concatenate([classes[:0], *(classes[w.out] for w in analysis.weights.values())]),
+        minlength=len(classes),
+    )
+    kept: Counter[str] = Counter()
+    for step in analysis.steps:
+        if isinstance(step, Barrier) and step.node.op == "call_function":
+            read = [classes[layout.ids.reshape(-1)] for layout in step.inputs]
+            own = np.unique(np.concatenate([classes[:0], *read]))
+            place = module_of(step)
+            name = f"{step.node.target} in {place}" if place else str(step.node.target)
+            kept[name] += int(channels[own[~needed[own] & (own != classes[UNKNOWN])]].sum())
+    worst = [f"{name} ({count})" for name, count in kept.most_common(_NAMED) if count]
+    if worst:
+        yield f"not understood, so that dead channels they read stay: {', '.join(worst)}"
