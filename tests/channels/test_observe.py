@@ -287,9 +287,9 @@ def test_history_goes_on_from_its_file(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "h"
-    with pytest.raises(OpenworkError, match=r"`path`=.*could not be written"):
+    with pytest.raises(OpenworkError, match="could not be written"):
         SparsityHistory(path=path)(_model())
-    with pytest.raises(OpenworkError, match=r"`path`=.*could not be written"):
+    with pytest.raises(OpenworkError, match="could not be written"):
         observe(_model(), [IMAGES]).picture(path)
     with pytest.raises(ArgumentError, match="is no history of sparsity"):
         SparsityHistory(path=tmp_path)

@@ -14,6 +14,7 @@ from openwork.channels.proof import ANOTHER_SIZE, Case, Inputs
 from openwork.channels.rewrite import Rewrite
 from openwork.channels.walk import Barrier
 from openwork.nn import LayerTable, count_macs
+from openwork.nn.cost import live_weights
 
 # How many operators a note names at most.
 _NAMED = 5
@@ -77,7 +78,7 @@ def prove(
 ) -> Proof:
     """The proof of a rewrite of `before`."""
     small = found.small
-    parameters = (_count(before), _count(small))
+    parameters = (live_weights(before), live_weights(small))
     macs = None
     if len(given) == 1:
         macs = (_macs(before, given[0]), _macs(small, given[0]))
@@ -97,10 +98,6 @@ def with_scores(proof: Proof, before: float, after: float) -> Proof:
     note = f"evaluated: {before:.6g} -> {after:.6g} ({after - before:+.3g})"
     layers = replace(proof.layers, notes=(*proof.layers.notes, note))
     return replace(proof, layers=layers, scores=(before, after))
-
-
-def _count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _macs(model: nn.Module, example: torch.Tensor) -> int:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from torch import nn
 
 from openwork import io
@@ -14,6 +13,7 @@ from openwork.channels import compact as compact_model
 from openwork.cli import options
 from openwork.cli.result_path import result_path
 from openwork.cli.run import example_for, model_path
+from openwork.cli.say import say
 from openwork.cli.trained import trained
 from openwork.data import DataSet
 from openwork.prune._identity import digest_of
@@ -56,7 +56,7 @@ def compact(
         metrics = {"data": held.name, "test_accuracy": proof.scores[1]}
     io.save(small, target, plan=info.plan, metrics={**metrics, "by": by})
     proof.print()
-    Console().print(f"saved: {target}", markup=False, soft_wrap=True)
+    say(f"saved: {target}")
 
 
 def _accuracy(held: DataSet) -> Callable[[nn.Module], float]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from torch import nn
 
 from openwork import data as datasets
@@ -17,12 +16,14 @@ from openwork import prune as pruning
 from openwork.cli import options
 from openwork.cli.chooser import Chooser
 from openwork.cli.result_path import result_path
+from openwork.cli.say import say
 from openwork.cli.trained import trained
 from openwork.data import DataSet
 from openwork.errors import ArgumentError
 from openwork.nn import Plan
 from openwork.nn._layers import sparse_layers
-from openwork.patterns._checks import check_choice, check_seed
+from openwork.nn.cost import live_weights
+from openwork.patterns._checks import check_choice, check_count
 from openwork.prune import Stage
 from openwork.prune._identity import digest_of, plain
 from openwork.prune.criteria import CRITERIA
@@ -66,7 +67,7 @@ def prune(
     """Cut a trained network and retrain it, once or in stages. Run again, it goes on."""
     cuts = _cuts([granularity, *(then or [])], ratio)
     check_choice("criterion", criterion, ("search", *CRITERIA))
-    check_seed(retrain, "retrain")
+    check_count("retrain", retrain, 0)
     chosen = Recipe.from_yaml(recipe) if recipe else RECIPE
     chosen = dataclasses.replace(chosen, epochs=retrain or 1, seed=seed)
     found = trained(run, data, data_root)
@@ -124,10 +125,7 @@ def _keep(model: nn.Module, dataset: DataSet, path: Path, by: Mapping[str, Any])
     io.save(model, path, plan=plan, metrics=metrics)
     if plan is not None:
         plan.to_yaml(path.parent / PLAN)
-    weights = sum(parameter.numel() for parameter in model.parameters())
-    Console().print(
-        f"test accuracy {accuracy:.2%} with {weights:,} parameters; the model is in {path}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+    say(
+        f"test accuracy {accuracy:.2%} with {live_weights(model):,} parameters; "
+        f"the model is in {path}"
     )

@@ -12,11 +12,11 @@ def check_count(argument: str, value: int, least: int = 1) -> int:
     return value
 
 
-def check_seed(value: int, argument: str = "seed") -> int:
-    check_count(argument, value, 0)
+def check_seed(value: int) -> int:
+    check_count("seed", value, 0)
     # What torch's generators take, and what `layer_seed` gives.
     if value >= 2**64:
-        raise ArgumentError(f"`{argument}`={value!r} must be below 2**64")
+        raise ArgumentError(f"`seed`={value!r} must be below 2**64")
     return value
 
 

@@ -14,7 +14,6 @@ from openwork.patterns._checks import (
     check_count,
     check_density,
     check_flag,
-    check_seed,
 )
 from openwork.patterns._fans import check_one_of
 from openwork.patterns.block import block
@@ -44,7 +43,7 @@ _RULES: dict[str, Callable[[Any], object]] = {
     "density": check_density,
     "fan": lambda value: check_choice("fan", value, FANS),
     "order": lambda value: check_choice("order", value, ORDERS),
-    "shift": lambda value: check_seed(value, "shift"),
+    "shift": lambda value: check_count("shift", value, 0),
     "type": check_type,
 }
 _COUNTS = ("b_in", "b_out", "fan_out", "groups", "taps", "z")

@@ -12,7 +12,6 @@ from openwork.patterns._checks import (
     check_flag,
     check_groups,
     check_kernel,
-    check_seed,
 )
 from openwork.patterns.pattern import Pattern
 
@@ -76,7 +75,7 @@ def ssc(
     check_groups(out_channels, in_channels, layer_groups, "layer_groups")
     check_groups(out_channels, in_channels, groups, multiple_of=layer_groups)
     kept = math.prod(size) if taps is None else _check_taps(taps, size)
-    check_seed(shift, "shift")
+    check_count("shift", shift, 0)
     check_choice("order", order, ORDERS)
     check_flag("cycle", cycle)
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from torch import nn
 
 from openwork.nn import LayerTable, count_macs
+from openwork.nn.cost import live_weights
 from openwork.prune._layers import Layer, connected
 from openwork.prune._units import Units, rounded_down
 
@@ -87,7 +88,7 @@ def cut_table(
         ("maps", *(sum(map(_maps, part)) for part in links)),
         ("kernels", *(sum(int(layer.sum()) for layer in part) for part in links)),
     ]
-    weights = sum(parameter.numel() for parameter in model.parameters())
+    weights = live_weights(model)
     gone = {n: int(layer.taps.sum() - taps[n].sum()) for n, layer in units.layers.items()}
     rows.append(("parameters of the network", weights, weights - sum(gone.values())))
     if example is not None:

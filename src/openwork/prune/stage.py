@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from openwork.nn import Plan
+from openwork.nn.cost import live_weights
 from openwork.patterns._checks import check_choice
 from openwork.prune._error_of import Evaluate, error_of
 from openwork.prune._granularity import GRANULARITIES
@@ -86,7 +87,7 @@ def run_stage_(
     return StageResult(
         granularity=stage.granularity,
         ratio=stage.ratio,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=live_weights(model),
         cut=cut,
         recalibrated=recalibrated,
         retrained=error_of(model, evaluate, what="the retrained network"),
