@@ -61,6 +61,7 @@ def test_its_gradients_are_right_in_every_geometry(geometry: dict) -> None:
 @pytest.mark.parametrize("init", ["keep", "rescale", "reset"])
 @pytest.mark.parametrize("geometry", _GEOMETRIES, ids=str)
 def test_from_dense_takes_over_the_layer(init: str, geometry: dict) -> None:
+    torch.manual_seed(0)  # one number in 2**24 is drawn twice now and then
     plain = nn.Conv2d(6, 8, (3, 2), **geometry).eval().requires_grad_(False)
     pattern = _pattern()
     layer = SparseConv2d.from_dense(plain, pattern, init=init)
