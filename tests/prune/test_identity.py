@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import openwork as ow
-from openwork.prune._identity import difference, digest_of, plain
+from openwork.io._plain import plain
+from openwork.prune._identity import difference, digest_of
 
 STAGE = {"granularity": "kernel", "ratio": 0.5}
 
@@ -35,9 +36,9 @@ def test_the_first_difference_is_told(
 
 
 def test_an_identity_is_plain_data() -> None:
-    assert plain({"a": (1, 2)}) == {"a": [1, 2]}
+    assert plain("identity", {"a": (1, 2)}) == {"a": [1, 2]}
     with pytest.raises(ow.ArgumentError, match=r"`identity`=.*must map names to plain"):
-        plain({"a": torch.zeros(1)})
+        plain("identity", {"a": torch.zeros(1)})
 
 
 class Noted(nn.Module):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 
+from openwork.capture.arguments import tensors_of
 from openwork.capture.batches import Batches, batches_of
 from openwork.capture.mutation import mutations_are_harmless
 from openwork.errors import ArgumentError, CaptureError
@@ -66,24 +67,20 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: st
     _check(example)
     images, why = len(example[0]), fixed_because
     with evaluation(model), torch.no_grad(), _quiet():
+        found = None
         if not why:
             try:
-                program, batches = _free(model, example)
+                found = _free(model, example)
+                if images not in found[1]:
+                    why = f"batches of {images} take another way through it than larger ones"
             except Exception as reason:
                 # torch raises many kinds here; all mean that this way in is closed.
                 why = _first_line(reason)
-            else:
-                if images in batches:
-                    return Captured(program, batches, _constants(model, program), images)
-                why = f"batches of {images} take another way through it than larger ones"
-        try:
-            # torch leaves marks on the tensors that it is given.
-            program = _exported(model, tuple(t.clone() for t in example), None)
-        except Exception as error:
-            raise CaptureError(
-                f"torch.export cannot capture {type(model).__name__}: {error}\n{_way_out(model)}"
-            ) from error
-    return Captured(program, Batches.of(images), _constants(model, program), images, why)
+        if found is None or why:
+            found = _fixed(model, example), Batches.of(images)
+    program, batches = found
+    _refuse_changing_buffers(model, program)
+    return Captured(program, batches, _constants(program), images, why)
 
 
 def _free(model: nn.Module, example: Sequence[torch.Tensor]) -> tuple[ExportedProgram, Batches]:
@@ -98,6 +95,17 @@ def _free(model: nn.Module, example: Sequence[torch.Tensor]) -> tuple[ExportedPr
     inputs = set(program.graph_signature.user_inputs)
     given = [node.meta["val"] for node in program.graph.nodes if node.name in inputs]
     return program, batches_of(program, [tensor.shape[0] for tensor in given])
+
+
+def _fixed(model: nn.Module, example: Sequence[torch.Tensor]) -> ExportedProgram:
+    """The program for the batch size of `example` alone."""
+    try:
+        # torch leaves marks on the tensors that it is given.
+        return _exported(model, tuple(t.clone() for t in example), None)
+    except Exception as error:
+        raise CaptureError(
+            f"torch.export cannot capture {type(model).__name__}: {error}\n{_way_out(model)}"
+        ) from error
 
 
 def _way_out(model: nn.Module) -> str:
@@ -119,12 +127,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _check(example: Sequence[torch.Tensor]) -> None:
-    for index, tensor in enumerate(example):
-        if not isinstance(tensor, torch.Tensor):
-            raise ArgumentError(
-                f"`example` holds a {type(tensor).__name__} at place {index}, but must be a tensor "
-                "or a sequence of tensors"
-            )
+    for index, tensor in enumerate(tensors_of(example)):
         if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
             raise ArgumentError(
                 f"`example` is {tensor.dtype} on {tensor.device} at place {index}, but must be "
@@ -154,9 +157,7 @@ def _refuse_changing_buffers(model: nn.Module, program: ExportedProgram) -> None
         )
 
 
-def _constants(model: nn.Module, program: ExportedProgram) -> dict[str, Any]:
-    """What each constant of the program is, if the program changes none."""
-    _refuse_changing_buffers(model, program)
+def _constants(program: ExportedProgram) -> dict[str, Any]:
     signature = program.graph_signature
     held = {**program.state_dict, **program.constants}
     names = {

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from openwork.errors import ArgumentError
+from openwork.patterns._checks import is_number
 
 
 def check_model(model: Any, argument: str = "model") -> None:
@@ -17,8 +18,7 @@ def check_model(model: Any, argument: str = "model") -> None:
 
 
 def check_threshold(argument: str, value: Any) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0:
+    if not is_number(value) or not math.isfinite(value) or value < 0:
         raise ArgumentError(f"`{argument}`={value!r} must be a number of at least 0, such as 1e-3")
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from openwork.capture.arguments import check_tolerance, tensors_of
 from openwork.channels._checks import check_model, check_threshold
 from openwork.channels.carry_over import carry_over_, check_optimizer
 from openwork.channels.copies import park_watchers_, replica, unpark_watchers_
@@ -72,7 +73,7 @@ def compact(
             copied, an optimiser of another model or one that cannot be cut (LBFGS, Adafactor), an
             average of another model or one that shares tensors with it.
     """
-    given = _tensors(example, "example")
+    given = tensors_of(example)
     more = _more(inputs)
     _check(model, round_to, gamma_below, tolerance)
     _check_companions(model, optimizer, ema)
@@ -101,29 +102,13 @@ def compact(
     return small, proof
 
 
-def _tensors(example: Any, argument: str) -> Inputs:
-    tensors = (example,) if isinstance(example, torch.Tensor) else example
-    if not isinstance(tensors, Sequence):
-        raise ArgumentError(
-            f"`{argument}` is a {type(example).__name__}, but must be a tensor or a sequence of "
-            "tensors"
-        )
-    for index, tensor in enumerate(tensors):
-        if not isinstance(tensor, torch.Tensor):
-            raise ArgumentError(
-                f"`{argument}` holds a {type(tensor).__name__} at place {index}, but must be a "
-                "tensor or a sequence of tensors"
-            )
-    return tuple(tensors)
-
-
 def _more(inputs: Any) -> list[Inputs]:
     if isinstance(inputs, torch.Tensor) or not isinstance(inputs, Iterable):
         raise ArgumentError(
             f"`inputs` is a {type(inputs).__name__}, but must hold batches such as `example`; put "
             "a single one into a list"
         )
-    return [_tensors(other, f"inputs[{index}]") for index, other in enumerate(inputs)]
+    return [tensors_of(other, f"inputs[{index}]") for index, other in enumerate(inputs)]
 
 
 def _check(
@@ -136,8 +121,7 @@ def _check(
         check_threshold("gamma_below", gamma_below)
         if gamma_below == 0:
             raise ArgumentError(f"`gamma_below`={gamma_below!r} must be above 0, such as 1e-3")
-    if tolerance != float("inf"):
-        check_threshold("tolerance", tolerance)
+    check_tolerance(tolerance)
 
 
 def _check_companions(

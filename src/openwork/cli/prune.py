@@ -20,12 +20,13 @@ from openwork.cli.say import say
 from openwork.cli.trained import trained
 from openwork.data import DataSet
 from openwork.errors import ArgumentError
+from openwork.io._plain import plain
 from openwork.nn import Plan
 from openwork.nn._layers import sparse_layers
 from openwork.nn.cost import live_weights
 from openwork.patterns._checks import check_choice, check_count
 from openwork.prune import Stage
-from openwork.prune._identity import digest_of, plain
+from openwork.prune._identity import digest_of
 from openwork.prune.criteria import CRITERIA
 from openwork.prune.held_out import held_count
 from openwork.train import Recipe, fit
@@ -82,8 +83,8 @@ def prune(
     choose = Chooser(
         pruning.error_on(held), criterion, candidates, layers, batches, seed, out, known["data"]
     )
-    settings = plain(choose.settings | {"held_out": held_out, "retrain": retrain})
-    settings |= plain({"recipe": known["recipe"]}) if retrain else {}
+    settings = plain("identity", choose.settings | {"held_out": held_out, "retrain": retrain})
+    settings |= plain("identity", {"recipe": known["recipe"]}) if retrain else {}
     by = {"command": "prune", "model": digest_of(model), "settings": settings}
     path = result_path(out, run, by)
     choose.check(model, cuts[1:])

@@ -7,13 +7,14 @@ import torch
 from openwork import io
 from openwork.errors import ArgumentError
 from openwork.patterns._checks import check_count
+from openwork.train.run_folder import MODEL
 
 _MOST_THREADS = 1024
 
 
 def model_path(run: Path) -> Path:
     """The checkpoint of a run's folder, or `run` itself if it is a file."""
-    return run / "model.safetensors" if run.is_dir() else run
+    return run / MODEL if run.is_dir() else run
 
 
 def example_for(path: Path, batch: int) -> torch.Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 from openwork.data.morse_code import CODES
 from openwork.errors import ArgumentError
 from openwork.patterns import _keys
-from openwork.patterns._checks import check_count, check_flag, check_seed
+from openwork.patterns._checks import check_count, check_flag, check_seed, is_number
 
 PER_CLASS = {"train": 5000, "validation": 1000, "test": 1000}
 """Frames of each class in each split: 320,000, 64,000 and 64,000 in all."""
@@ -59,8 +59,7 @@ class Morse:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        numeric = isinstance(self.noise, int | float) and not isinstance(self.noise, bool)
-        if not numeric or not 0 <= self.noise < float("inf"):
+        if not is_number(self.noise) or not 0 <= self.noise < float("inf"):
             raise ArgumentError(f"`noise`={self.noise!r} must be a number of 0 or more")
         check_flag("leading", self.leading)
         check_flag("validation", self.validation)

@@ -5,31 +5,7 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
-
 from openwork.errors import ArgumentError
-
-
-def check_example(example: Any) -> tuple[Any, ...]:
-    """The tensors of an example batch; what they hold is checked when they are captured."""
-    if isinstance(example, torch.Tensor):
-        return (example,)
-    if not isinstance(example, Sequence):
-        raise ArgumentError(
-            f"`example` is a {type(example).__name__}, but must be a tensor or a sequence of "
-            "tensors, such as torch.randn(1, 3, 224, 224)"
-        )
-    return tuple(example)
-
-
-def check_tolerance(tolerance: Any) -> None:
-    """It is a number of at least 0, and not NaN, which nothing is larger than."""
-    numeric = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
-    if not numeric or not tolerance >= 0:
-        raise ArgumentError(
-            f"`tolerance`={tolerance!r} must be a number of at least 0: the largest difference "
-            "allowed, relative to the largest output"
-        )
 
 
 def check_kernels(kernels: Any) -> None:

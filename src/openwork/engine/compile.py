@@ -6,12 +6,8 @@ import torch
 from torch import nn
 
 from openwork.capture import Captured, capture
-from openwork.engine.arguments import (
-    check_example,
-    check_kernels,
-    check_layers_named,
-    check_tolerance,
-)
+from openwork.capture.arguments import check_tolerance, tensors_of
+from openwork.engine.arguments import check_kernels, check_layers_named
 from openwork.engine.compiled import CompiledModel
 from openwork.engine.fuse import fuse
 from openwork.engine.graph import Conv, Graph, Node, root
@@ -65,7 +61,7 @@ def compile(
     check_tolerance(tolerance)
     kernels = {} if kernels is None else kernels
     check_kernels(kernels)
-    inputs = check_example(example)
+    inputs = tensors_of(example)
     with torch.autocast("cpu", enabled=False):
         captured = capture(model, inputs)
         isa = _C.chosen_isa()

@@ -1,7 +1,6 @@
 """`save` and `load`: a model, its patterns and its plan in one safetensors file."""
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from openwork.errors import ArgumentError, CheckpointError, MissingPackageError
 from openwork.io import _container
 from openwork.io._bounded import Bounded, described
 from openwork.io._layers import describe_layers, restore_layers_
+from openwork.io._plain import plain
 from openwork.io.kinds import Kind, kind_named, kind_of
 from openwork.models import ModelSource
 from openwork.nn import Plan, densify_
@@ -72,7 +72,7 @@ def save(
         "version": __version__,
         "model": None,
         "plan": plan.to_dict() if plan else None,
-        "metrics": _plain(metrics or {}),
+        "metrics": plain("metrics", metrics or {}),
     }
     _container.write(path, tensors, header | described)
 
@@ -240,16 +240,6 @@ def distinct(
             first[key] = name
             tensors[name] = tensor
     return tensors, aliases
-
-
-def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        return json.loads(json.dumps(dict(metrics)))
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(
-            f"`metrics`={metrics!r} must hold plain numbers and strings ({error}); "
-            "call .item() on a tensor"
-        ) from error
 
 
 def _match_dtypes(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:

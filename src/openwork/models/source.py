@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from openwork.errors import ArgumentError
+from openwork.patterns._checks import is_number
 
 _ATTRIBUTE = "openwork_source"
 
@@ -43,8 +44,7 @@ class ModelSource:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ArgumentError(f"`{field}` is {value!r}: it must be an integer of at least 1.")
         alpha = self.depth_multiplier
-        is_number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
-        if not is_number or not math.isfinite(alpha) or alpha <= 0:
+        if not is_number(alpha) or not math.isfinite(alpha) or alpha <= 0:
             raise ArgumentError(
                 f"`depth_multiplier` is {alpha!r}: it must be a finite number above 0; "
                 "1 keeps the model's own widths, 0.5 halves them."

@@ -11,6 +11,7 @@ from openwork.nn._globs import escape
 from openwork.nn._layers import dense_layers
 from openwork.nn.plan import Plan
 from openwork.patterns import PatternSpec
+from openwork.patterns._checks import is_number
 
 TOLERANCE = 0.005
 # A search tells so many sums of live weights apart; those of a smaller network are exact.
@@ -48,8 +49,7 @@ def ssc_plan(model: nn.Module, sparsity: float) -> Plan:
 
     Source: the network and layer settings are ours; see `patterns.ssc`.
     """
-    numeric = isinstance(sparsity, int | float) and not isinstance(sparsity, bool)
-    if not numeric or not 0 <= sparsity < 1:
+    if not is_number(sparsity) or not 0 <= sparsity < 1:
         raise ArgumentError(f"`sparsity`={sparsity!r} must be a number in [0, 1), such as 0.9")
     layers = {n: m for n, m in dense_layers(model).items() if isinstance(m, nn.Conv2d)}
     if len(layers) < 2:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from openwork.errors import ArgumentError
 
@@ -26,9 +27,13 @@ def check_flag(argument: str, value: bool) -> bool:
     return value
 
 
+def is_number(value: Any) -> bool:
+    """Whether `value` is a number of Python's, true and false not being any."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def check_density(value: float, argument: str = "density") -> float:
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    if not numeric or not 0 < value <= 1:
+    if not is_number(value) or not 0 < value <= 1:
         raise ArgumentError(
             f"`{argument}`={value!r} must lie in (0, 1]: it is the share of connections that live; "
             "1 is dense, and 0 would leave no layer"

@@ -12,8 +12,9 @@ from torch import nn
 from openwork import io
 from openwork._files import writable_folder
 from openwork.errors import CheckpointError
+from openwork.io._plain import plain
 from openwork.nn import densify_
-from openwork.prune._identity import difference, digest_of, plain
+from openwork.prune._identity import difference, digest_of
 from openwork.prune.stage import Stage, StageResult
 
 
@@ -43,7 +44,7 @@ class Checkpoints:
         self._stages = [asdict(stage) for stage in stages]
         # Not asked for without a folder: a digest reads all of the network.
         known = {} if out is None else {"model": digest_of(model), **identity}
-        self._identity = plain(known)
+        self._identity = plain("identity", known)
 
     def path(self, index: int) -> Path | None:
         """The file of stage `index`, from 0."""

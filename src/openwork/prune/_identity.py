@@ -1,14 +1,11 @@
 """What makes a run this run: noted down in its files, compared before going on from them."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
-
-from openwork.errors import ArgumentError
 
 
 def digest_of(model: nn.Module) -> str:
@@ -23,21 +20,6 @@ def digest_of(model: nn.Module) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def plain(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """`identity` as a file gives it back.
-
-    Raises:
-        ArgumentError: it holds something else than plain data.
-    """
-    try:
-        return json.loads(json.dumps(dict(identity)))
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(
-            f"`identity`={identity!r} must map names to plain numbers, strings, lists and mappings "
-            f"({error})"
-        ) from error
 
 
 def difference(stored: Mapping[str, Any], own: Mapping[str, Any]) -> str:

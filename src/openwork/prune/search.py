@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 from openwork.errors import OpenworkError
+from openwork.io._plain import plain
 from openwork.nn import Plan
 from openwork.nn._mode import evaluation
 from openwork.patterns._checks import check_count, check_flag, check_seed
 from openwork.prune._checkpoints import with_settings
 from openwork.prune._error_of import Evaluate, error_of
 from openwork.prune._granularity import example_for, units_of
-from openwork.prune._identity import digest_of, plain
+from openwork.prune._identity import digest_of
 from openwork.prune._layers import Layers, plan_of
 from openwork.prune._masked import Masked
 from openwork.prune._ranks import Ranks
@@ -105,7 +106,8 @@ def search(
     with Ranks() as ranks:
         report = Report(model, units, example, progress)
         report.begin(ratio, "layer", of)
-        scores = SearchLog(plain(with_settings(own, identity)), log if ranks.rank == 0 else None)
+        known = plain("identity", with_settings(own, identity))
+        scores = SearchLog(known, log if ranks.rank == 0 else None)
         scores.known |= ranks.first(scores.open)
         contest = _Contest(model, evaluate, units, ratio, of, seed, ranks, scores)
         winner = contest.run(rungs(candidates, halving), report)

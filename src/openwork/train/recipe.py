@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError
-from openwork.patterns._checks import check_choice, check_count, check_seed
+from openwork.patterns._checks import check_choice, check_count, check_seed, is_number
 from openwork.train.growth import GrowthSchedule
 from openwork.train.optimizers import DEFAULT_LR, OPTIMIZERS
 from openwork.train.schedules import SCHEDULES
@@ -151,8 +151,7 @@ def _check_range(
     least: float = -math.inf,
     below: float = math.inf,
 ) -> None:
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    if not numeric or not (above < value < below and value >= least):
+    if not is_number(value) or not (above < value < below and value >= least):
         low = f"above {above}" if above > -math.inf else f"at least {least}"
         high = f" and below {below}" if below < math.inf else ""
         raise ArgumentError(f"`{argument}`={value!r} must be a number {low}{high}")

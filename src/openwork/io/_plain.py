@@ -1,0 +1,22 @@
+"""Plain data, as JSON has it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from openwork.errors import ArgumentError
+
+
+def plain(argument: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` as a file gives them back.
+
+    Raises:
+        ArgumentError: they hold something else than plain data; `argument` is named.
+    """
+    try:
+        return json.loads(json.dumps(dict(values)))
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"`{argument}`={values!r} must map names to plain numbers and strings, or to lists and "
+            f"mappings of those ({error}); call .item() on a tensor"
+        ) from error
