@@ -13,6 +13,9 @@ aten = torch.ops.aten
     [
         (aten.leaky_relu_.default, aten.leaky_relu.default),
         (aten.add_.Tensor, aten.add.Tensor),
+        # `pow.Scalar` is a number to the power of a tensor.
+        (aten.pow_.Scalar, aten.pow.Tensor_Scalar),
+        (aten.pow_.Tensor, aten.pow.Tensor_Tensor),
         (aten.relu.default, aten.relu.default),
         # Those that have none, or one with other arguments.
         (aten.add.out, aten.add.out),

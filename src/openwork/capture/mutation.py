@@ -5,6 +5,8 @@ from typing import Any
 from torch._ops import OpOverload
 from torch.fx import Graph, Node
 
+from openwork.capture.out_of_place import writes
+
 # Operators whose result shares no memory with what they read. Anything else is taken to share.
 _FRESH = frozenset(
     f"{space}.{name}"
@@ -35,7 +37,7 @@ def mutations_are_harmless(graph: Graph) -> bool:
             shared |= memory[source]
         for member in shared:
             memory[member] = shared
-        if not _is_in_place(node):
+        if not writes(node.target):
             continue
         # A later change of the set grows it by nodes that come after this one, no others.
         for target in written(node):
@@ -49,7 +51,7 @@ def mutations_are_harmless(graph: Graph) -> bool:
 
 def _shared(node: Node) -> list[Node]:
     """Inputs whose memory the result may share."""
-    if _is_in_place(node):
+    if writes(node.target):
         return written(node)
     target = node.target
     if isinstance(target, OpOverload):
@@ -57,10 +59,6 @@ def _shared(node: Node) -> list[Node]:
         if f"{target.namespace}.{name}" in _FRESH:
             return []
     return node.all_input_nodes
-
-
-def _is_in_place(node: Node) -> bool:
-    return isinstance(node.target, OpOverload) and node.target._schema.is_mutable
 
 
 def written(node: Node) -> list[Node]:

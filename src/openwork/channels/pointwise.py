@@ -9,6 +9,7 @@ from torch._ops import OpOverload
 from torch.fx import Node
 from torch.fx.node import map_arg
 
+from openwork.capture.out_of_place import out_of_place
 from openwork.channels.steps import Join, Layouts
 from openwork.channels.walk import Unknown, Walk, concrete
 
@@ -77,7 +78,9 @@ def _computation(
     walk: Walk, node: Node, dtypes: list[torch.dtype]
 ) -> Callable[[np.ndarray], np.ndarray]:
     """What `node` makes (k,) of the numbers (k, n) of its operands; NaN where one is NaN."""
-    operator = _functional(node.target)
+    operator = out_of_place(node.target)  # type: ignore[arg-type]
+    if operator is None:
+        raise Unknown
 
     def compute(numbers: np.ndarray) -> np.ndarray:
         columns = (
@@ -153,16 +156,3 @@ def _loose(inputs: Layouts) -> list[int]:
         for index, layout in enumerate(inputs)
         if layout.ids.size == 1 and varying and all(is_one(axis, layout.shape) for axis in varying)
     ]
-
-
-def _functional(target: Any) -> Callable[..., torch.Tensor]:
-    """`target`, or what it does without writing to its input."""
-    if not target._schema.is_mutable:
-        return target
-    packet = getattr(aten, target._schema.name.rpartition("::")[2].rstrip("_"), None)
-    kinds = [str(argument.type) for argument in target._schema.arguments]
-    for name in packet.overloads() if packet is not None else ():
-        schema = (overload := getattr(packet, name))._schema
-        if not schema.is_mutable and [str(a.type) for a in schema.arguments] == kinds:
-            return overload
-    raise Unknown

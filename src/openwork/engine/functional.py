@@ -1,17 +1,13 @@
-"""Operators in place as those that give a new tensor."""
+"""Operators as torch runs them for the engine."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch._ops import OpOverload, OpOverloadPacket
+
+from openwork.capture.out_of_place import out_of_place
 
 _VIEW, _RESHAPE = torch.ops.aten.view.default, torch.ops.aten.reshape.default
-
-
-def writes(target: Callable[..., Any]) -> bool:
-    """Whether an operator writes to one of its arguments."""
-    return isinstance(target, OpOverload) and target._schema.is_mutable
 
 
 def functional(target: Callable[..., Any]) -> Callable[..., Any]:
@@ -23,16 +19,4 @@ def functional(target: Callable[..., Any]) -> Callable[..., Any]:
     if target is _VIEW:
         # The engine leaves out copies that only make a tensor contiguous, as views need it.
         return _RESHAPE
-    if not isinstance(target, OpOverload) or not writes(target):
-        return target
-    space, _, name = target._schema.name.partition("::")
-    packet = getattr(getattr(torch.ops, space), name.removesuffix("_"), None)
-    found = getattr(packet, target._overloadname, None)
-    if not isinstance(packet, OpOverloadPacket) or not isinstance(found, OpOverload):
-        return target
-    same = _names(found) == _names(target) and not writes(found)
-    return found if same else target
-
-
-def _names(target: OpOverload) -> list[str]:
-    return [argument.name for argument in target._schema.arguments]
+    return out_of_place(target) or target

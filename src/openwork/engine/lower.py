@@ -12,7 +12,8 @@ from torch.fx.node import map_arg
 from openwork.capture import Captured
 from openwork.capture.mutation import written
 from openwork.capture.nodes import leaves
-from openwork.engine.functional import functional, writes
+from openwork.capture.out_of_place import writes
+from openwork.engine.functional import functional
 from openwork.engine.graph import Graph, Island, Node, Value, root
 from openwork.engine.lower_layers import LAYERS
 from openwork.engine.lower_maps import MAPS
