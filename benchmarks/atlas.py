@@ -22,11 +22,11 @@ from record import machine
 import openwork as ow
 from openwork._machine import processor_name
 from openwork.engine.graph import Conv, Value
-from openwork.engine.race import TORCH, Race
-from openwork.engine.tune import problem_of
+from openwork.engine.tune.tournament import TORCH, Tournament
+from openwork.engine.tune.tuner import problem_of
 from openwork.kernels.dispatch import candidates_by_family
 from openwork.kernels.native import extension
-from openwork.nn import LayerTable
+from openwork.nn import Table
 
 DENSITIES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05)
 # (kernel, stride, inputs, outputs, side)
@@ -73,7 +73,7 @@ def measure(
 ) -> dict[str, Any]:
     """The best sparse kernel of one cell, and torch's time for the dense layer."""
     conv = layer(shape, density)
-    race = Race(conv, problem_of(conv), options.batch, options.threads)
+    race = Tournament(conv, problem_of(conv), options.batch, options.threads)
     race.enter_families(candidates_by_family(problem_of(conv), isa, options.batch).values())
     race.finish()
     times = race.standing
@@ -144,7 +144,7 @@ def main() -> None:
         (name(shape), *(f"{ratio:.2f}" for ratio in row))
         for shape, row in zip(shapes, ratios, strict=True)
     ]
-    LayerTable(("layer", *(f"{d:g}" for d in DENSITIES)), tuple(rows), notes=(note,)).print()
+    Table(("layer", *(f"{d:g}" for d in DENSITIES)), tuple(rows), notes=(note,)).print()
     stem = options.out / f"atlas-{options.threads}t-b{options.batch}"
     record = {"machine": machine(), "layers": cells}
     stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")

@@ -39,9 +39,10 @@ from torch import nn
 from zoo import TIMM, TRANSFORMERS
 
 import openwork as ow
-from openwork.capture import capture, difference, rounding
-from openwork.channels.rewrite import Rewrite, rewrite
+from openwork.capture import capture
+from openwork.compact.rewrite import Rewrite, rewrite
 from openwork.models.zoo import import_zoo
+from openwork.verify import difference, rounding
 
 KINDS = ("zero", "constant")
 

@@ -150,13 +150,13 @@ def compare() -> None:
     # Here, so that the process that starts the others stays small.
     from record import machine
 
-    from openwork.nn import LayerTable
+    from openwork.nn import Table
 
     names = {"dense": "dense, torch", "memory": 'optimize="memory"', "speed": 'optimize="speed"'}
     columns = tuple(found["dense"])
     rows = tuple((names[key], *(f"{row[c]:.0f}" for c in columns)) for key, row in found.items())
     note = f"MB (10^6 bytes); {' '.join(arguments) or 'density 0.15, 1 thread'}"
-    LayerTable(("VGG-16, one image", *columns), rows, notes=(note,)).print()
+    Table(("VGG-16, one image", *columns), rows, notes=(note,)).print()
     threads = arguments[arguments.index("--threads") + 1] if "--threads" in arguments else "1"
     path = Path(__file__).with_name(f"memory-{threads}t.json")
     record = {"machine": machine(), "arguments": arguments, "megabytes": found}

@@ -31,7 +31,7 @@ from torch import nn
 
 import openwork as ow
 from openwork.models.zoo import import_zoo
-from openwork.nn import LayerTable, count_macs
+from openwork.nn import Table, count_macs
 from openwork.report.rate import best_rate
 
 SIZES = {"vgg16": 224, "resnet50": 224, "resnet32": 32, "inception": 299}
@@ -111,7 +111,7 @@ def _rates(macs: dict[str, int], density: str, seconds: float, peak: float) -> d
     return {"live": live, "as dense": macs["dense"] / seconds, "share": live / peak}
 
 
-def tables(results: dict[str, dict], peak: float, note: str) -> list[LayerTable]:
+def tables(results: dict[str, dict], peak: float, note: str) -> list[Table]:
     """Milliseconds of the baselines, speed-ups over ONNX Runtime, and rates."""
     baselines = [c for c in next(iter(results.values()))["seconds"] if "openwork" not in c]
     densities = list(next(iter(results.values()))["rates"])
@@ -126,8 +126,8 @@ def tables(results: dict[str, dict], peak: float, note: str) -> list[LayerTable]
             rates.append((name, density, *(f"{number:.0f}" for number in numbers)))
     columns = ("network", *(f"{c} ms" for c in baselines), *(f"at {d}" for d in densities))
     return [
-        LayerTable(columns, tuple(rows), notes=(f"speed-up over ONNX Runtime; {note}",)),
-        LayerTable(
+        Table(columns, tuple(rows), notes=(f"speed-up over ONNX Runtime; {note}",)),
+        Table(
             ("network", "density", "live GFLOP/s", "as dense GFLOP/s", "% of best"),
             tuple(rates),
             notes=(f"best: torch's matrix product, {2e-9 * peak:.0f} GFLOP/s",),

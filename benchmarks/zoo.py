@@ -34,15 +34,16 @@ from torch import nn
 from torch.utils import _pytree
 
 import openwork as ow
-from openwork.capture import Captured, capture, rounding
+from openwork.capture import Captured, capture
 from openwork.engine import CompiledModel, compile
 from openwork.engine.compile import assemble
 from openwork.engine.graph import Conv
 from openwork.engine.saved import describe, restore
-from openwork.engine.tune import Choice, given
+from openwork.engine.tune.tuner import Choice, given
 from openwork.engine.verify import verify
 from openwork.kernels.native import extension as _C
 from openwork.models.zoo import import_zoo
+from openwork.verify import rounding
 
 # One or more of every family of CNNs, the small ones.
 TIMM = """\

@@ -13,8 +13,8 @@ from _study import Options
 from torch import nn
 
 import openwork as ow
-from openwork.channels import ChannelReport
 from openwork.data import Batches, DataSet, Split
+from openwork.observe import ChannelReport
 
 
 def data_set(asked: Options) -> DataSet:

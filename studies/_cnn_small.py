@@ -17,7 +17,7 @@ from _study import Options, history
 from torch import nn
 
 import openwork as ow
-from openwork.nn._layers import sparse_layers
+from openwork.nn.layers import sparse_layers
 from openwork.prune import Stage
 
 # Convolutions 2 to 6; the first one is never pruned, and ratios are counted over these.

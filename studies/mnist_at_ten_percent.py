@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 import openwork as ow
-from openwork.nn import LayerTable, count_macs
+from openwork.nn import Table, count_macs
 
 PLAN = {"conv:*": {"pattern": "random", "density": 0.1}, "features.0": "dense"}
 RECIPE = ow.train.Recipe(batch_size=64, optimizer="adam", lr=2e-3, warmup=0.05)
@@ -92,7 +92,7 @@ def main() -> None:
         )
         for kind, r in results.items()
     )
-    LayerTable(("network", "mean accuracy", "seeds", "parameters", "MACs"), rows).print()
+    Table(("network", "mean accuracy", "seeds", "parameters", "MACs"), rows).print()
 
 
 if __name__ == "__main__":

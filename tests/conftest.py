@@ -15,6 +15,8 @@ import torch
 
 from openwork.kernels.native import reason_missing
 
+# `import channel_networks`: what the tests of several rooms share.
+sys.path.insert(0, str(Path(__file__).parent))
 # Decoded data sets are shared by all test processes, and kept from one run to the next.
 _CACHE = Path(__file__).parent.parent / ".pytest_cache" / "openwork"
 os.environ.setdefault("OPENWORK_CACHE", str(_CACHE))

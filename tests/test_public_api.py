@@ -16,6 +16,7 @@ EXPORTS = {
         "CaptureError",
         "ChannelReport",
         "CheckpointError",
+        "CompactReport",
         "CompiledModel",
         "DataError",
         "MissingPackageError",
@@ -23,7 +24,6 @@ EXPORTS = {
         "Pattern",
         "Plan",
         "PlanError",
-        "Proof",
         "SparseConv2d",
         "SparseLinear",
         "SparsityHistory",
@@ -68,15 +68,16 @@ EXPORTS = {
         "ssc",
         "structured",
     ],
-    "openwork.kernels": ["BACKENDS", "Backend", "sparse_conv2d", "sparse_linear"],
+    "openwork.kernels": [],
+    "openwork.ops": ["BACKENDS", "Backend", "sparse_conv2d", "sparse_linear"],
     "openwork.nn": [
-        "LayerTable",
         "MemoryUse",
         "Plan",
         "SSCBlock",
         "SparseConv2d",
         "SparseLayer",
         "SparseLinear",
+        "Table",
         "count_macs",
         "densify_",
         "grow_",
@@ -84,15 +85,15 @@ EXPORTS = {
         "sparsify_",
         "ssc_plan",
     ],
-    "openwork.capture": ["Batches", "Captured", "capture", "difference", "rounding"],
-    "openwork.channels": [
-        "Case",
+    "openwork.capture": ["BatchSizes", "Captured", "capture"],
+    "openwork.verify": ["Case", "difference", "rounding"],
+    "openwork.flow": [],
+    "openwork.compact": ["CompactReport", "compact"],
+    "openwork.observe": [
         "ChannelReport",
         "EpochSparsity",
         "LayerChannels",
-        "Proof",
         "SparsityHistory",
-        "compact",
         "observe",
     ],
     "openwork.data": [
@@ -199,7 +200,7 @@ def test_errors_are_one_family_and_keep_to_pythons_own() -> None:
 
 
 def test_what_only_training_and_pictures_need_is_imported_later() -> None:
-    heavy = ["lightning_fabric", "matplotlib", "pyarrow", "torch._dynamo"]
+    heavy = ["torch", "lightning_fabric", "matplotlib", "pyarrow", "torch._dynamo"]
     code = f"import sys, openwork; print([name for name in {heavy} if name in sys.modules])"
     code += "; print(openwork.train.fit.__name__, openwork.report.compare.__name__)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,21 +8,11 @@ ow.save(model, "model.safetensors", plan=plan)
 """
 
 import importlib
+import sys
+import types
 import typing
 
-from openwork import models as models
-from openwork import nn as nn
-from openwork import patterns as patterns
-from openwork import prune as prune
 from openwork._version import __version__ as __version__
-from openwork.channels import ChannelReport as ChannelReport
-from openwork.channels import Proof as Proof
-from openwork.channels import SparsityHistory as SparsityHistory
-from openwork.channels import compact as compact
-from openwork.channels import observe as observe
-from openwork.engine import CompiledModel as CompiledModel
-from openwork.engine import compile as compile
-from openwork.engine import profile as profile
 from openwork.errors import ArgumentError as ArgumentError
 from openwork.errors import CaptureError as CaptureError
 from openwork.errors import CheckpointError as CheckpointError
@@ -31,27 +21,40 @@ from openwork.errors import MissingPackageError as MissingPackageError
 from openwork.errors import OpenworkError as OpenworkError
 from openwork.errors import PlanError as PlanError
 from openwork.errors import VerificationError as VerificationError
-from openwork.io import info as info
-from openwork.io import load as load
-from openwork.io import save as save
-from openwork.nn import Plan as Plan
-from openwork.nn import SparseConv2d as SparseConv2d
-from openwork.nn import SparseLinear as SparseLinear
-from openwork.nn import densify_ as densify_
-from openwork.nn import grow_ as grow_
-from openwork.nn import sparsify_ as sparsify_
-from openwork.patterns import Pattern as Pattern
 
 if typing.TYPE_CHECKING:
     from openwork import data as data
+    from openwork import models as models
+    from openwork import nn as nn
+    from openwork import patterns as patterns
+    from openwork import prune as prune
     from openwork import report as report
     from openwork import train as train
+    from openwork.compact import CompactReport as CompactReport
+    from openwork.compact import compact as compact
+    from openwork.engine import CompiledModel as CompiledModel
+    from openwork.engine import compile as compile
+    from openwork.engine import profile as profile
+    from openwork.io import info as info
+    from openwork.io import load as load
+    from openwork.io import save as save
+    from openwork.nn import Plan as Plan
+    from openwork.nn import SparseConv2d as SparseConv2d
+    from openwork.nn import SparseLinear as SparseLinear
+    from openwork.nn import densify_ as densify_
+    from openwork.nn import grow_ as grow_
+    from openwork.nn import sparsify_ as sparsify_
+    from openwork.observe import ChannelReport as ChannelReport
+    from openwork.observe import SparsityHistory as SparsityHistory
+    from openwork.observe import observe as observe
+    from openwork.patterns import Pattern as Pattern
 
 __all__ = [
     "ArgumentError",
     "CaptureError",
     "ChannelReport",
     "CheckpointError",
+    "CompactReport",
     "CompiledModel",
     "DataError",
     "MissingPackageError",
@@ -59,7 +62,6 @@ __all__ = [
     "Pattern",
     "Plan",
     "PlanError",
-    "Proof",
     "SparseConv2d",
     "SparseLinear",
     "SparsityHistory",
@@ -84,12 +86,39 @@ __all__ = [
     "train",
 ]
 
-# Imported when first used: they bring torch's own compiler and matplotlib, 110 MB that a program
-# which only runs a network need not have.
-_LATER = ("data", "report", "train")
+# Imported when first used: torch alone takes longer to import than a compiled network to load, and
+# `openwork.runtime` runs without it.
+_ROOMS = ("data", "models", "nn", "patterns", "prune", "report", "train")
+_NAMES = {
+    "openwork.compact": ("CompactReport", "compact"),
+    "openwork.engine": ("CompiledModel", "compile", "profile"),
+    "openwork.io": ("info", "load", "save"),
+    "openwork.nn": ("Plan", "SparseConv2d", "SparseLinear", "densify_", "grow_", "sparsify_"),
+    "openwork.observe": ("ChannelReport", "SparsityHistory", "observe"),
+    "openwork.patterns": ("Pattern",),
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> typing.Any:
-    if name in _LATER:
+    if name in _ROOMS:
         return importlib.import_module(f"openwork.{name}")
-    raise AttributeError(f"module 'openwork' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'openwork' has no attribute {name!r}")
+    globals()[name] = value = getattr(importlib.import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(types.ModuleType):
+    """Keeps `openwork.compact` the function: importing the room of that name would hide it."""
+
+    def __setattr__(self, name: str, value: typing.Any) -> None:
+        if not (name in _HOMES and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from openwork.errors import OpenworkError
+from openwork.errors import DataError, OpenworkError
 
 # There is no call that only reads it; at import no other thread is writing yet.
 _UMASK = os.umask(0)
@@ -76,6 +76,25 @@ def writable_folder(path: str | os.PathLike[str], argument: str) -> Path:
             "choose a folder that you may write to"
         ) from error
     return path
+
+
+def cache_folder() -> Path:
+    """`$OPENWORK_CACHE`, else `$XDG_CACHE_HOME/openwork`, else `~/.cache/openwork`.
+
+    Raises:
+        DataError: none of the variables is set and there is no home folder.
+    """
+    try:
+        if own := os.environ.get("OPENWORK_CACHE"):
+            return Path(own).expanduser()
+        if shared := os.environ.get("XDG_CACHE_HOME"):
+            return Path(shared).expanduser() / "openwork"
+        return Path.home() / ".cache" / "openwork"
+    except RuntimeError as error:
+        raise DataError(
+            "there is no home folder to keep decoded data sets in; "
+            "set OPENWORK_CACHE to a folder that you may write to"
+        ) from error
 
 
 def _sync(path: Path) -> None:

@@ -2,8 +2,6 @@
 
 import platform
 
-import torch
-
 from openwork.errors import ArgumentError
 
 _DEVICES = ("auto", "cpu", "cuda")
@@ -17,6 +15,8 @@ def device_named(name: str) -> str:
     """
     if name not in _DEVICES:
         raise ArgumentError(f"`device`={name!r} must be one of {', '.join(map(repr, _DEVICES))}")
+    import torch
+
     usable = torch.cuda.is_available()
     if name == "auto":
         # Not whatever accelerator there is: Apple's has no float64 to sum in.

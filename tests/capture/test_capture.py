@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from openwork.capture import Batches, capture
+from openwork._mode import evaluation
+from openwork.capture import BatchSizes, capture
 from openwork.errors import ArgumentError, CaptureError
-from openwork.nn._mode import evaluation
 
 
 class Branching(nn.Module):
@@ -45,7 +45,7 @@ class FixedBatch(nn.Module):
 def test_the_batch_size_stays_free() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
     for batch in (1, 5):
-        assert capture(model, (torch.rand(batch, 3, 6, 6),)).batches == Batches()
+        assert capture(model, (torch.rand(batch, 3, 6, 6),)).batches == BatchSizes()
 
 
 def test_a_network_made_for_one_batch_size_keeps_it() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from openwork._files import cache_folder
 from openwork.data import load
-from openwork.data.cache import cache_folder
 from openwork.data.parquet import ParquetReader
 from openwork.errors import DataError
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from openwork.data import parquet
-from openwork.data._locate import find_shards
+from openwork.data.locate import find_shards
 from openwork.data.parquet import ParquetReader
 from openwork.data.sources import SOURCES
 from openwork.errors import DataError

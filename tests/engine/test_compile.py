@@ -181,7 +181,7 @@ def test_measuring_finds_kernels_and_the_table_says_which() -> None:
 def test_a_cached_compile_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model, example = nn.Conv2d(3, 4, 3), torch.randn(1, 3, 6, 6)
     first = compile(model, example)
-    monkeypatch.setattr("openwork.engine.tune.Race", None)
+    monkeypatch.setattr("openwork.engine.tune.tuner.Tournament", None)
     assert compile(model, example).layers.rows == first.layers.rows
 
 

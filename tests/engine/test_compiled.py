@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from openwork.capture import Batches
+from openwork.capture import BatchSizes
 from openwork.engine import CompiledModel
 from openwork.errors import ArgumentError
 
@@ -312,11 +312,11 @@ def test_a_copy_runs_and_is_limited_on_its_own(
     compiled = build(nn.Sequential(_plain(), nn.GELU()), torch.randn(2, 3, 8, 6))
     twin = copied(compiled)
     twin.register_forward_hook(lambda module, inputs, output: output + 1)
-    twin.limit(Batches.of(2), "why")
+    twin.limit(BatchSizes.of(2), "why")
     input = torch.randn(2, 3, 8, 6)
     assert torch.equal(twin(input), compiled(input) + 1)
     assert compiled.layers != twin.layers
-    assert compiled.batches == Batches()
+    assert compiled.batches == BatchSizes()
 
 
 def test_every_step_of_a_call_is_timed(build: Build) -> None:

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from torch import nn
 
 import openwork as ow
-from openwork.capture import Batches
+from openwork.capture import BatchSizes
 from openwork.engine import CompiledModel, saved
 from openwork.engine.plain import Encoder
-from openwork.engine.tune import Tuner
+from openwork.engine.tune.tuner import Tuner
 from openwork.errors import ArgumentError, CheckpointError
-from openwork.io import _container
+from openwork.io import container
 from openwork.nn import SparseConv2d, SparseLinear
 from openwork.patterns import random as random_pattern
 
@@ -84,11 +84,11 @@ class Even(nn.Module):
 def test_the_batches_that_it_takes_are_kept(build: Build) -> None:
     compiled = build(Even(), torch.randn(2, 3))
     tensors, header = saved.describe(compiled)
-    assert saved.restore(tensors, header).batches == compiled.batches != Batches()
+    assert saved.restore(tensors, header).batches == compiled.batches != BatchSizes()
     # Files of before there were bounds.
     del header["batches"]
-    assert saved.restore(tensors, header).batches == Batches()
-    assert saved.restore(tensors, header | {"batch": 2}).batches == Batches.of(2)
+    assert saved.restore(tensors, header).batches == BatchSizes()
+    assert saved.restore(tensors, header | {"batch": 2}).batches == BatchSizes.of(2)
 
 
 @pytest.mark.parametrize("batches", [(0, 1, ()), (2, 1, ()), (1, None, ("len(batch)",))], ids=str)
@@ -368,6 +368,6 @@ def test_a_file_without_its_network_is_refused(mixed: CompiledModel, tmp_path: P
     tensors, header = saved.describe(mixed)
     for name in header.keys() - {"batches"}:
         rest = {key: item for key, item in header.items() if key != name}
-        _container.write(tmp_path / "file", tensors, {"kind": "compiled", **rest})
+        container.write(tmp_path / "file", tensors, {"kind": "compiled", **rest})
         with pytest.raises(CheckpointError, match=name):
             ow.load(tmp_path / "file")

@@ -15,10 +15,10 @@ from torch import nn
 
 from openwork import _version, compact
 from openwork.errors import ArgumentError, CheckpointError
-from openwork.io import _container, checkpoint, info, load, save
+from openwork.io import checkpoint, container, info, load, save
 from openwork.models import ModelSource, build, source_of
 from openwork.nn import Plan, SparseConv2d, SparseLinear, densify_, grow_, sparsify_
-from openwork.nn._layers import sparse_layers
+from openwork.nn.layers import sparse_layers
 from openwork.patterns import Pattern, block
 
 HALF = Plan({"*": {"pattern": "random", "density": 0.5}})
@@ -374,7 +374,7 @@ def test_a_model_of_ones_own_asks_for_its_build_function(tmp_path: Path) -> None
 
 
 def test_the_state_of_a_run_is_no_model(tmp_path: Path) -> None:
-    _container.write(tmp_path / "state", {}, {"kind": "run"})
+    container.write(tmp_path / "state", {}, {"kind": "run"})
     for read in (load, info):
         with pytest.raises(CheckpointError, match="holds the state of a run, not a model"):
             read(tmp_path / "state")
@@ -417,9 +417,9 @@ def test_what_is_no_tensor_is_refused(tmp_path: Path) -> None:
 
 def _forge(path: Path, change: Callable[[dict[str, torch.Tensor], dict[str, Any]], None]) -> None:
     """A file with a valid digest that no `save` would write."""
-    tensors, header = _container.read(path)
+    tensors, header = container.read(path)
     change(tensors, header)
-    _container.write(path, tensors, header)
+    container.write(path, tensors, header)
 
 
 def _beyond(tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
@@ -524,7 +524,7 @@ def _put(place: str, value: Any, tensors: dict[str, torch.Tensor], header: dict[
 
 
 def test_a_header_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
-    _container.write(tmp_path / "m", {}, [1])  # type: ignore[arg-type]
+    container.write(tmp_path / "m", {}, [1])  # type: ignore[arg-type]
     for read in (load, info):
         with pytest.raises(CheckpointError, match="is damaged"):
             read(tmp_path / "m")

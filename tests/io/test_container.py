@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from openwork.errors import CheckpointError
-from openwork.io import _container
+from openwork.io import container
 
 HEADER = {"kind": "test", "numbers": [1, 2.5, None], "text": 'ä " \\ ×'}
 
@@ -40,17 +40,17 @@ def _same(one: torch.Tensor, two: torch.Tensor) -> bool:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "some.safetensors"
-    _container.write(path, _tensors(), HEADER)
+    container.write(path, _tensors(), HEADER)
     return path
 
 
 def test_what_was_written_is_read(file: Path) -> None:
-    tensors, header = _container.read(file)
+    tensors, header = container.read(file)
     expected = _tensors()
     assert tensors.keys() == expected.keys()
     assert all(_same(tensors[name], expected[name]) for name in expected)
     assert header == HEADER
-    assert _container.read_header(file) == HEADER
+    assert container.read_header(file) == HEADER
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
@@ -60,20 +60,20 @@ def test_what_was_written_is_read(file: Path) -> None:
     ids=["one", "none", "six"],
 )
 def test_strides_may_be_anything(tensor: torch.Tensor, tmp_path: Path) -> None:
-    _container.write(tmp_path / "file", {"it": tensor}, HEADER)
-    found = _container.read(tmp_path / "file")[0]["it"]
+    container.write(tmp_path / "file", {"it": tensor}, HEADER)
+    found = container.read(tmp_path / "file")[0]["it"]
     assert found.shape == tensor.shape
     assert torch.equal(found, tensor)
 
 
 def test_large_tensors_are_read_piece_by_piece(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_container, "_PIECE", 2)
-    tensors, _ = _container.read(file)
+    monkeypatch.setattr(container, "_PIECE", 2)
+    tensors, _ = container.read(file)
     assert all(_same(tensors[name], tensor) for name, tensor in _tensors().items())
 
 
 def test_a_later_change_of_the_file_does_not_reach_what_was_read(file: Path) -> None:
-    tensors, _ = _container.read(file)
+    tensors, _ = container.read(file)
     with file.open("r+b") as opened:
         opened.write(bytes(file.stat().st_size))
     assert all(_same(tensors[name], tensor) for name, tensor in _tensors().items())
@@ -94,14 +94,14 @@ def test_tensors_that_share_memory_are_written_each_on_its_own(tmp_path: Path) -
         "part": base[2:5],
         "strided": base.view(3, 4).T,
     }
-    _container.write(tmp_path / "views", views, {})
-    tensors, _ = _container.read(tmp_path / "views")
+    container.write(tmp_path / "views", views, {})
+    tensors, _ = container.read(tmp_path / "views")
     assert all(_same(tensors[name], view) for name, view in views.items())
 
 
 def test_writing_replaces_an_earlier_file(file: Path) -> None:
-    _container.write(file, {"x": torch.ones(2)}, {"new": True})
-    tensors, header = _container.read(file)
+    container.write(file, {"x": torch.ones(2)}, {"new": True})
+    tensors, header = container.read(file)
     assert list(tensors) == ["x"]
     assert header == {"new": True}
 
@@ -113,13 +113,13 @@ def test_every_truncation_is_refused(file: Path, tmp_path: Path) -> None:
     for position in sorted(positions):
         part.write_bytes(whole[:position])
         with pytest.raises(CheckpointError, match="is truncated or no safetensors file"):
-            _container.read(part)
+            container.read(part)
 
 
 def test_bytes_at_the_end_are_refused(file: Path) -> None:
     file.write_bytes(file.read_bytes() + b"x")
     with pytest.raises(CheckpointError, match="truncated or no safetensors file"):
-        _container.read(file)
+        container.read(file)
 
 
 def test_one_flipped_bit_anywhere_is_refused(file: Path, tmp_path: Path) -> None:
@@ -130,11 +130,11 @@ def test_one_flipped_bit_anywhere_is_refused(file: Path, tmp_path: Path) -> None
         damaged[position] ^= 1 << position % 8
         flipped.write_bytes(damaged)
         with pytest.raises(CheckpointError) as caught:
-            _container.read(flipped)
+            container.read(flipped)
         assert "flipped" in str(caught.value)
         # The header alone says nothing of the tensors, but is never wrong.
         with suppress(CheckpointError):
-            assert _container.read_header(flipped) == HEADER
+            assert container.read_header(flipped) == HEADER
 
 
 def _edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -153,21 +153,21 @@ def test_an_edited_header_is_refused_with_that_reason(file: Path) -> None:
         front["__metadata__"]["openwork.header"] = text.replace("test", "best")
 
     _edit(file, change)
-    for read in (_container.read, _container.read_header):
+    for read in (container.read, container.read_header):
         with pytest.raises(CheckpointError, match="has been changed since openwork wrote it"):
             read(file)
 
 
 def test_exchanged_tensors_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "two"
-    _container.write(path, {"a": torch.zeros(4), "b": torch.ones(4)}, {})
+    container.write(path, {"a": torch.zeros(4), "b": torch.ones(4)}, {})
 
     def change(front: dict[str, Any]) -> None:
         front["a"], front["b"] = front["b"], front["a"]
 
     _edit(path, change)
     with pytest.raises(CheckpointError, match="has been changed since openwork wrote it"):
-        _container.read(path)
+        container.read(path)
 
 
 def test_another_format_is_refused_by_number(file: Path) -> None:
@@ -176,7 +176,7 @@ def test_another_format_is_refused_by_number(file: Path) -> None:
 
     _edit(file, change)
     with pytest.raises(CheckpointError, match=r"has format '99', .* reads format '1'"):
-        _container.read(file)
+        container.read(file)
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
@@ -186,13 +186,13 @@ def test_a_foreign_safetensors_file_is_refused(
     path = tmp_path / "foreign"
     save_file({"x": torch.ones(2)}, path, metadata)
     with pytest.raises(CheckpointError, match="openwork did not write it"):
-        _container.read(path)
+        container.read(path)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(CheckpointError, match="is no file"):
-            _container.read(path)
+            container.read(path)
 
 
 class _Bomb:
@@ -204,10 +204,10 @@ def test_a_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(pickle.dumps(_Bomb()))
     with pytest.raises(CheckpointError, match="no safetensors file"):
-        _container.read(path)
+        container.read(path)
     torch.save({"weight": torch.ones(2), "bomb": _Bomb()}, path)
     with pytest.raises(CheckpointError, match="no safetensors file"):
-        _container.read(path)
+        container.read(path)
 
 
 def test_a_full_disk_leaves_the_earlier_file_whole(
@@ -218,7 +218,7 @@ def test_a_full_disk_leaves_the_earlier_file_whole(
         full_disk(64 * 1024),
         pytest.raises(CheckpointError, match=r"could not be written .*too large.*unharmed"),
     ):
-        _container.write(file, {"big": torch.zeros(100_000)}, {})
+        container.write(file, {"big": torch.zeros(100_000)}, {})
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
@@ -231,21 +231,21 @@ def test_no_space_at_any_step_leaves_the_earlier_file_whole(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     before = file.read_bytes()
-    where = "openwork.io._container.save_file" if step == "save_file" else "os.fsync"
+    where = "openwork.io.container.save_file" if step == "save_file" else "os.fsync"
     monkeypatch.setattr(where, fail)
     with pytest.raises(CheckpointError, match="No space left on device"):
-        _container.write(file, _tensors(), HEADER)
+        container.write(file, _tensors(), HEADER)
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 def test_an_unwritable_folder_is_refused(unwritable_folder: Path) -> None:
     with pytest.raises(CheckpointError, match="choose another folder"):
-        _container.write(unwritable_folder / "x", _tensors(), HEADER)
+        container.write(unwritable_folder / "x", _tensors(), HEADER)
 
 
 def test_a_path_that_is_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(CheckpointError, match="could not be written"):
-        _container.write(tmp_path / "taken", _tensors(), HEADER)
+        container.write(tmp_path / "taken", _tensors(), HEADER)
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]

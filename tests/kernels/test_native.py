@@ -9,7 +9,7 @@ import pytest
 import openwork
 from openwork.errors import MissingPackageError
 from openwork.kernels import native
-from openwork.kernels.backends import BACKENDS
+from openwork.ops.backends import BACKENDS
 
 
 def test_without_the_extension_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import sys
 from contextlib import nullcontext
 
 import kernel_cases as cases
+import kernel_run as run
 import numpy as np
 import torch
 
@@ -241,7 +242,7 @@ def test_variable_that_cannot_be_honoured_raises(value: str) -> None:
 
 def test_one_openmp_library() -> None:
     plan = plan_of(cases.Case(3, 5, (9, 8)))
-    plan(torch.zeros(1, 3, 9, 8), threads=2)
+    run.output_of(plan, np.zeros((1, 3, 9, 8), dtype=np.float32), None, threads=2)
     with open("/proc/self/maps") as maps:
         libraries = {line.split()[-1] for line in maps if "libgomp" in line}
     assert len(libraries) == 1, libraries

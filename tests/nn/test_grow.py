@@ -16,8 +16,8 @@ from torch.optim.swa_utils import AveragedModel
 from openwork import io
 from openwork.errors import ArgumentError
 from openwork.nn import Plan, SparseLayer, grow_, sparsify_
-from openwork.nn._layers import sparse_layers
 from openwork.nn.grow import widen_
+from openwork.nn.layers import sparse_layers
 from openwork.patterns import block, random
 
 OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {

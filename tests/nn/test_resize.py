@@ -8,13 +8,7 @@ from torch import nn
 
 from openwork.errors import ArgumentError
 from openwork.nn import SparseConv2d, SparseLinear
-from openwork.nn._resize import (
-    Zeros,
-    describe_resized,
-    mark_resized,
-    restore_resized_,
-    set_pattern_,
-)
+from openwork.nn.resize import Zeros, describe_resized, mark_resized, restore_resized_, set_pattern_
 from openwork.patterns import random
 
 

@@ -1,10 +1,10 @@
-"""`LayerTable` in print."""
+"""`Table` in print."""
 
 from rich.console import Console
 
-from openwork.nn import LayerTable
+from openwork.nn import Table
 
-TABLE = LayerTable(
+TABLE = Table(
     ("layer", "weights", "density"),
     (("a" * 60, 1_234_567, 0.12345), ("[bold]b", 2, None)),
     ("total", 1_234_569, 0.5),

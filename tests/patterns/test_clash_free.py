@@ -11,9 +11,9 @@ from pattern_cases import peak_bytes, regular_sizes
 
 from openwork.errors import ArgumentError
 from openwork.patterns import Pattern, clash_free, clash_free_count
-from openwork.patterns._keys import stream
-from openwork.patterns._sweeps import Memories
 from openwork.patterns.clash_free import edges
+from openwork.patterns.keys import stream
+from openwork.patterns.sweeps import Memories
 
 KINDS = list(itertools.product((1, 2, 3), (False, True)))
 

@@ -8,10 +8,10 @@ from torch import nn
 
 from openwork import prune
 from openwork.nn import count_macs
-from openwork.prune._feature_maps import feature_map_units
-from openwork.prune._layers import chosen_layers
-from openwork.prune._report import cut_table
 from openwork.prune.criteria import drawn
+from openwork.prune.report import cut_table
+from openwork.prune.units.feature_maps import feature_map_units
+from openwork.prune.units.layers import chosen_layers
 
 Build = Callable[[str], nn.Module]
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from openwork.nn import LayerTable, Plan, sparsify_
+from openwork.nn import Plan, Table, sparsify_
 from openwork.report import Benchmark, Latency, benchmark
 from openwork.report.rate import best_rate
 
@@ -47,7 +47,7 @@ def _made(rows: tuple[tuple, ...], milliseconds: float) -> Benchmark:
     latency = Latency(milliseconds / 1e3, 0.001, 0.002, 5)
     dense = Latency(0.01, 0.01, 0.01, 5)
     return Benchmark(
-        LayerTable(columns, rows), dense, dense, latency, 1, 1, 0.0, 10**6, 10**7, 1e9, _MODEL
+        Table(columns, rows), dense, dense, latency, 1, 1, 0.0, 10**6, 10**7, 1e9, _MODEL
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from openwork.io import _container
+from openwork.io import container
 
 # 100 images in batches of 19: the last one has 5, so the ranks get 3 and 2 of it.
 OPTIONS = ("--images", 100, "--epochs", 2)
@@ -14,12 +14,12 @@ STEPS = 6
 
 
 def _model(folder: Path) -> dict[str, torch.Tensor]:
-    tensors, _ = _container.read(folder / "state.safetensors")
+    tensors, _ = container.read(folder / "state.safetensors")
     return tensors
 
 
 def _history(folder: Path) -> list[dict[str, float]]:
-    return _container.read_header(folder / "state.safetensors")["history"]
+    return container.read_header(folder / "state.safetensors")["history"]
 
 
 @pytest.mark.slow

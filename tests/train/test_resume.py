@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from openwork.channels import SparsityHistory
 from openwork.data import DataSet, Split
 from openwork.errors import CheckpointError
-from openwork.io import _container, info
+from openwork.io import container, info
 from openwork.nn import Plan
+from openwork.observe import SparsityHistory
 from openwork.train import EpochMetrics, GrowthSchedule, Recipe, fit
 
 Make = Callable[..., nn.Sequential]
@@ -64,7 +64,7 @@ def _timeless(history: list[EpochMetrics]) -> list[EpochMetrics]:
 
 def _contents(folder: Path) -> dict[str, object]:
     """All that a run ends with: tensors as lists, for `==`; without the seconds."""
-    tensors, header = _container.read(folder / "state.safetensors")
+    tensors, header = container.read(folder / "state.safetensors")
     header["history"] = [row | {"seconds": 0.0} for row in header["history"]]
     return {name: tensor.tolist() for name, tensor in tensors.items()} | {"header": header}
 
@@ -212,7 +212,7 @@ def test_a_damaged_state_is_refused(make: Make, toy: DataSet, tmp_path: Path) ->
 
 def _finished(state: Path) -> int:
     """Finished epochs by the header, which is complete whenever the file is there."""
-    return len(_container.read_header(state)["history"]) if state.exists() else 0
+    return len(container.read_header(state)["history"]) if state.exists() else 0
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from openwork.train._sync_batchnorm import synced_batchnorm
+from openwork.train.sync_batchnorm import synced_batchnorm
 
 
 def test_two_ranks_normalise_as_one(

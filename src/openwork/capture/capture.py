@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 
-from openwork.capture.arguments import tensors_of
-from openwork.capture.batches import Batches, batches_of
+from openwork._arguments import tensors_of
+from openwork._mode import evaluation
+from openwork.capture.batch_sizes import BatchSizes, batch_sizes_of
 from openwork.capture.mutation import mutations_are_harmless
 from openwork.errors import ArgumentError, CaptureError
-from openwork.nn._mode import evaluation
 
 # torch.fx follows what a placeholder makes Python do: tests of types and of values that it cannot
 # trace come out otherwise, without a word, so it is no second way in.
@@ -39,7 +39,7 @@ class Captured:
     """
 
     program: ExportedProgram
-    batches: Batches
+    batches: BatchSizes
     constants: dict[str, Any]
     images: int
     fixed_because: str = ""
@@ -77,13 +77,13 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: st
                 # torch raises many kinds here; all mean that this way in is closed.
                 why = _first_line(reason)
         if found is None or why:
-            found = _fixed(model, example), Batches.of(images)
+            found = _fixed(model, example), BatchSizes.of(images)
     program, batches = found
     _refuse_changing_buffers(model, program)
     return Captured(program, batches, _constants(program), images, why)
 
 
-def _free(model: nn.Module, example: Sequence[torch.Tensor]) -> tuple[ExportedProgram, Batches]:
+def _free(model: nn.Module, example: Sequence[torch.Tensor]) -> tuple[ExportedProgram, BatchSizes]:
     """The program with a free batch size, and the sizes for which it is the network."""
     # torch takes a batch of one for a constant.
     copies = several(example)
@@ -94,7 +94,7 @@ def _free(model: nn.Module, example: Sequence[torch.Tensor]) -> tuple[ExportedPr
     program = _exported(model, copies, shapes)
     inputs = set(program.graph_signature.user_inputs)
     given = [node.meta["val"] for node in program.graph.nodes if node.name in inputs]
-    return program, batches_of(program, [tensor.shape[0] for tensor in given])
+    return program, batch_sizes_of(program, [tensor.shape[0] for tensor in given])
 
 
 def _fixed(model: nn.Module, example: Sequence[torch.Tensor]) -> ExportedProgram:

@@ -12,7 +12,7 @@ from torch import nn
 from openwork import prune as pruning
 from openwork.nn import Plan
 from openwork.prune import Stage
-from openwork.prune._error_of import Evaluate
+from openwork.prune.error_of import Evaluate
 
 
 @dataclass(frozen=True, eq=False)

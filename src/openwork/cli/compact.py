@@ -9,14 +9,14 @@ from torch import nn
 
 from openwork import io
 from openwork._files import writable_folder
-from openwork.channels import compact as compact_model
+from openwork._identity import digest_of
 from openwork.cli import options
 from openwork.cli.result_path import result_path
 from openwork.cli.run import example_for, model_path
 from openwork.cli.say import say
 from openwork.cli.trained import trained
+from openwork.compact import compact as compact_model
 from openwork.data import DataSet
-from openwork.prune._identity import digest_of
 from openwork.train import evaluate
 
 
@@ -47,15 +47,15 @@ def compact(
     target = result_path(out, run, by)
     writable_folder(out, "out")
     accuracy = None if held is None else _accuracy(held)
-    small, proof = compact_model(
+    small, report = compact_model(
         model, example, gamma_below=gamma_below, round_to=round_to, evaluate=accuracy
     )
     metrics = info.metrics
-    if held is not None and proof.scores is not None:
+    if held is not None and report.scores is not None:
         # What the original was worth says nothing of other outputs.
-        metrics = {"data": held.name, "test_accuracy": proof.scores[1]}
+        metrics = {"data": held.name, "test_accuracy": report.scores[1]}
     io.save(small, target, plan=info.plan, metrics={**metrics, "by": by})
-    proof.print()
+    report.print()
     say(f"saved: {target}")
 
 

@@ -5,7 +5,7 @@ from rich.console import Console
 from openwork import io
 from openwork.cli import options
 from openwork.cli.trained import trained
-from openwork.nn import LayerTable
+from openwork.nn import Table
 from openwork.nn.cost import live_weights
 from openwork.train import evaluate as evaluate_model
 
@@ -28,4 +28,4 @@ def evaluate(
         ("live parameters", f"{live_weights(model):,}"),
         ("checkpoint", f"{found.path.stat().st_size / 1e3:,.0f} KB"),
     )
-    LayerTable(("what", "measured"), rows, justify="left").print(Console())
+    Table(("what", "measured"), rows, justify="left").print(Console())

@@ -7,10 +7,10 @@ import typer
 
 from openwork import io
 from openwork._files import writable_folder
-from openwork.channels import observe as observe_channels
 from openwork.cli import options
 from openwork.cli.trained import trained
 from openwork.data import Batches
+from openwork.observe import observe as observe_channels
 
 
 def observe(

@@ -13,6 +13,8 @@ from torch import nn
 from openwork import data as datasets
 from openwork import io
 from openwork import prune as pruning
+from openwork._arguments import check_choice, check_count
+from openwork._identity import digest_of
 from openwork.cli import options
 from openwork.cli.chooser import Chooser
 from openwork.cli.result_path import result_path
@@ -20,13 +22,11 @@ from openwork.cli.say import say
 from openwork.cli.trained import trained
 from openwork.data import DataSet
 from openwork.errors import ArgumentError
-from openwork.io._plain import plain
+from openwork.io.plain import plain
 from openwork.nn import Plan
-from openwork.nn._layers import sparse_layers
 from openwork.nn.cost import live_weights
-from openwork.patterns._checks import check_choice, check_count
+from openwork.nn.layers import sparse_layers
 from openwork.prune import Stage
-from openwork.prune._identity import digest_of
 from openwork.prune.criteria import CRITERIA
 from openwork.prune.held_out import held_count
 from openwork.train import Recipe, fit

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from openwork import io
+from openwork._identity import difference
 from openwork.cli.run import model_path
 from openwork.errors import ArgumentError, CheckpointError
-from openwork.prune._identity import difference
 from openwork.train.run_folder import MODEL, STATE
 
 

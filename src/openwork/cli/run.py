@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from openwork import io
+from openwork._arguments import check_count
 from openwork.errors import ArgumentError
-from openwork.patterns._checks import check_count
 from openwork.train.run_folder import MODEL
 
 _MOST_THREADS = 1024

@@ -9,11 +9,11 @@ import torch
 import typer
 
 from openwork import data as datasets
-from openwork.channels import SparsityHistory
 from openwork.cli import options
 from openwork.cli.build import build_for
 from openwork.cli.say import say
 from openwork.nn import Plan, sparsify_
+from openwork.observe import SparsityHistory
 from openwork.train import GrowthSchedule, Recipe, fit
 
 

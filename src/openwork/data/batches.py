@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from openwork._arguments import check_count, check_seed
 from openwork.data.augment import Augment, AugmentParameters
 from openwork.data.split import Split
 from openwork.errors import ArgumentError
-from openwork.patterns._checks import check_count, check_seed
 
 # Splits up to this size are kept on an accelerator; larger ones are gathered on the host.
 _RESIDENT_BYTES = 2 * 2**30

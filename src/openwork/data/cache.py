@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from openwork._files import cache_folder
 from openwork.data.split import DataSet, Split, channel_statistics
 from openwork.errors import DataError
 
@@ -38,25 +39,6 @@ class Reader(Protocol):
     def files(self) -> list[tuple[str, Path]]: ...
     def shape(self, split: str) -> tuple[int, int, int, int]: ...
     def decode(self, split: str, images: np.ndarray, labels: np.ndarray) -> None: ...
-
-
-def cache_folder() -> Path:
-    """`$OPENWORK_CACHE`, else `$XDG_CACHE_HOME/openwork`, else `~/.cache/openwork`.
-
-    Raises:
-        DataError: none of the variables is set and there is no home folder.
-    """
-    try:
-        if own := os.environ.get("OPENWORK_CACHE"):
-            return Path(own).expanduser()
-        if shared := os.environ.get("XDG_CACHE_HOME"):
-            return Path(shared).expanduser() / "openwork"
-        return Path.home() / ".cache" / "openwork"
-    except RuntimeError as error:
-        raise DataError(
-            "there is no home folder to keep decoded data sets in; "
-            "set OPENWORK_CACHE to a folder that you may write to"
-        ) from error
 
 
 def cached(reader: Reader) -> DataSet:

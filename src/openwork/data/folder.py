@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from openwork.data._image import ImageFault, header, read
-from openwork.data._tree import Tree, scan
+from openwork.data.image import ImageFault, header, read
+from openwork.data.tree import Tree, scan
 from openwork.errors import DataError
 
 PREFIX = "folder:"

@@ -4,9 +4,9 @@ import difflib
 import os
 from pathlib import Path
 
-from openwork.data._locate import locate
 from openwork.data.cache import cached
 from openwork.data.folder import PREFIX, FolderReader
+from openwork.data.locate import locate
 from openwork.data.morse import MorseReader
 from openwork.data.sources import SOURCES, names
 from openwork.data.split import DataSet

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from openwork._arguments import check_count, check_flag, check_seed, is_number
 from openwork.data.morse_code import CODES
 from openwork.errors import ArgumentError
-from openwork.patterns import _keys
-from openwork.patterns._checks import check_count, check_flag, check_seed, is_number
+from openwork.patterns.keys import shuffled, stream
 
 PER_CLASS = {"train": 5000, "validation": 1000, "test": 1000}
 """Frames of each class in each split: 320,000, 64,000 and 64,000 in all."""
@@ -105,8 +105,8 @@ class Morse:
             images: uint8, shape (64 n, 1, side, side) for n frames a class.
             labels: int64, shape (64 n,).
         """
-        bits = _keys.stream(self.seed, f"morse {split}")
-        labels[:] = _keys.shuffled(len(labels), bits) % len(CODES)
+        bits = stream(self.seed, f"morse {split}")
+        labels[:] = shuffled(len(labels), bits) % len(CODES)
         for first in range(0, len(labels), _CHUNK):
             rows = slice(first, first + _CHUNK)
             tones = self._tones(labels[rows], bits)

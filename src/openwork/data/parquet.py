@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from openwork.data._image import ImageFault, decode
+from openwork.data.image import ImageFault, decode
 from openwork.data.sources import Source
 from openwork.errors import DataError
 

@@ -5,20 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
+from openwork._arguments import check_choice, check_tolerance, tensors_of
 from openwork.capture import Captured, capture
-from openwork.capture.arguments import check_tolerance, tensors_of
 from openwork.engine.arguments import check_kernels, check_layers_named
 from openwork.engine.compiled import CompiledModel
-from openwork.engine.fuse import fuse
 from openwork.engine.graph import Conv, Graph, Node, root
-from openwork.engine.lower import lower
+from openwork.engine.lower.fuse import fuse
+from openwork.engine.lower.lower import lower
 from openwork.engine.record import Origin, record
 from openwork.engine.segments import runner, segments
 from openwork.engine.table import island_notes, layer_row, layer_table
-from openwork.engine.tune import Choice, Tuner, choices_path, given
+from openwork.engine.tune.tuner import Choice, Tuner, choices_path, given
 from openwork.engine.verify import OtherBatches, verify
 from openwork.kernels.native import extension as _C
-from openwork.patterns._checks import check_choice
 
 
 def compile(

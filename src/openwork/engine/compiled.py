@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.utils import _pytree
 
-from openwork.capture import Batches
+from openwork.capture import BatchSizes
 from openwork.engine.graph import Alias, Graph, Value, root
 from openwork.engine.program import Environment, Segment
 from openwork.engine.record import Record
 from openwork.errors import ArgumentError
-from openwork.nn import LayerTable
+from openwork.nn import Table
 
 
 @final
@@ -36,8 +36,8 @@ class CompiledModel(nn.Module):
         graph: Graph,
         segments: Sequence[Segment],
         out_spec: Any,
-        batches: Batches,
-        layers: LayerTable,
+        batches: BatchSizes,
+        layers: Table,
         record: Record,
     ) -> None:
         super().__init__()
@@ -110,11 +110,11 @@ class CompiledModel(nn.Module):
         return self._batches.only
 
     @property
-    def batches(self) -> Batches:
+    def batches(self) -> BatchSizes:
         """The batch sizes that may be given."""
         return self._batches
 
-    def limit(self, batches: Batches, why: str) -> None:
+    def limit(self, batches: BatchSizes, why: str) -> None:
         """Take no other than `batches` any more, and note why."""
         self._batches = batches
         self.layers = replace(self.layers, notes=(*self.layers.notes, why))

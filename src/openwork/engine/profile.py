@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from openwork.engine.compile import compile
-from openwork.nn import LayerTable
+from openwork.nn import Table
 
 
 def profile(
@@ -14,7 +14,7 @@ def profile(
     example: torch.Tensor | Sequence[torch.Tensor],
     *,
     optimize: str = "speed",
-) -> LayerTable:
+) -> Table:
     """The per-layer table of `model` compiled: kernel, milliseconds, torch's, and their ratio.
 
     Times are of single calls, taken when the kernel was chosen; the call from Python, about 6

@@ -17,7 +17,7 @@ from openwork.engine.nodes import encode_node
 from openwork.engine.plain import Encoder, Unplain
 from openwork.engine.program import TorchConv
 from openwork.engine.segments import Runners
-from openwork.engine.tune import Choice
+from openwork.engine.tune.tuner import Choice
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,17 @@ import torch
 from torch.utils import _pytree
 
 from openwork._machine import processor_name
-from openwork.capture import Batches
+from openwork.capture import BatchSizes
 from openwork.engine.compiled import CompiledModel
 from openwork.engine.graph import Conv, Graph, Node, Value
 from openwork.engine.nodes import decode_node, fits
 from openwork.engine.plain import Decoder, Encoder, Unplain
 from openwork.engine.program import TorchConv
-from openwork.engine.race import TORCH
 from openwork.engine.record import Origin, Record
 from openwork.engine.segments import runner, segments
 from openwork.engine.table import Row, layer_row, layer_table
-from openwork.engine.tune import Tuner, choices_path, problem_of
+from openwork.engine.tune.tournament import TORCH
+from openwork.engine.tune.tuner import Tuner, choices_path, problem_of
 from openwork.engine.valid import check_node, check_order
 from openwork.errors import ArgumentError, CheckpointError
 from openwork.io import kinds
@@ -118,12 +118,12 @@ class _Loader:
         model.difference = difference
         return model.eval()
 
-    def _batches(self) -> Batches:
+    def _batches(self) -> BatchSizes:
         only = self._decoded(self._header["batch"], int | None, "batch")
         # Files of before there were others hold `batch` alone.
         known = self._header.get("batches", {"tuple": [only or 1, only, {"tuple": []}]})
         hint = tuple[int, int | None, tuple[str, ...]]
-        batches = Batches(*self._decoded(known, hint, "batches"))
+        batches = BatchSizes(*self._decoded(known, hint, "batches"))
         _require(1 <= batches.least <= (batches.most or batches.least), "`batches`")
         return batches
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from openwork.engine.graph import Conv, Graph, Island, Node, root
 from openwork.engine.program import Native, Segment, TorchConv
-from openwork.engine.race import TORCH
 from openwork.engine.torch_operator import TorchOperator
-from openwork.engine.tune import problem_of
+from openwork.engine.tune.tournament import TORCH
+from openwork.engine.tune.tuner import problem_of
 from openwork.kernels.dispatch import candidates
 
 Runners = Mapping[int, Any]

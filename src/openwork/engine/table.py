@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from openwork.engine.graph import Conv, Graph, Island
-from openwork.engine.tune import Choice
-from openwork.nn import LayerTable
+from openwork.engine.tune.tuner import Choice
+from openwork.nn import Table
 
 COLUMNS = ("layer", "weight", "map", "density", "kernel", "ms", "torch ms", "ratio")
 Row = tuple[str, str, str, float, str, float | None, float | None, float | None]
@@ -17,9 +17,9 @@ def layer_row(conv: Conv, choice: Choice) -> Row:
     return conv.layer, weight, size, conv.density, choice.name, *_times(choice)
 
 
-def layer_table(rows: Iterable[Row], notes: Iterable[str]) -> LayerTable:
+def layer_table(rows: Iterable[Row], notes: Iterable[str]) -> Table:
     """The table of all layers."""
-    return LayerTable(COLUMNS, tuple(rows), notes=tuple(notes))
+    return Table(COLUMNS, tuple(rows), notes=tuple(notes))
 
 
 def island_notes(graph: Graph) -> list[str]:

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.utils import _pytree
 
-from openwork.capture import difference, rounding
+from openwork._mode import evaluation
 from openwork.engine.compiled import CompiledModel
 from openwork.errors import VerificationError
-from openwork.nn._mode import evaluation
+from openwork.verify import difference, rounding
 
 
 class OtherBatches(Exception):

@@ -12,15 +12,15 @@ from torch import nn
 from openwork import models
 from openwork._version import __version__
 from openwork.errors import ArgumentError, CheckpointError, MissingPackageError
-from openwork.io import _container
-from openwork.io._bounded import Bounded, described
-from openwork.io._layers import describe_layers, restore_layers_
-from openwork.io._plain import plain
+from openwork.io import container
+from openwork.io.bounded import Bounded, described
 from openwork.io.kinds import Kind, kind_named, kind_of
+from openwork.io.layers import describe_layers, restore_layers_
+from openwork.io.plain import plain
 from openwork.models import ModelSource
 from openwork.nn import Plan, densify_
-from openwork.nn._layer import SparseLayer
-from openwork.nn._resize import describe_resized, restore_resized_, unsaved_buffers
+from openwork.nn.resize import describe_resized, restore_resized_, unsaved_buffers
+from openwork.nn.sparse_layer import SparseLayer
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def save(
         "plan": plan.to_dict() if plan else None,
         "metrics": plain("metrics", metrics or {}),
     }
-    _container.write(path, tensors, header | described)
+    container.write(path, tensors, header | described)
 
 
 def _describe(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -111,7 +111,7 @@ def load(
         MissingPackageError: the model is timm's or torchvision's and the package is missing.
         ArgumentError: `build`, or another `device` than the CPU, for a compiled model.
     """
-    tensors, header = _container.read(path)
+    tensors, header = container.read(path)
     with _blaming(path, "is damaged"):
         kind = _kind(path, header)
         named = header["model"] if kind is None else None
@@ -180,7 +180,7 @@ def info(path: str | os.PathLike[str]) -> CheckpointInfo:
     Raises:
         CheckpointError: as `load`.
     """
-    header = _container.read_header(path)
+    header = container.read_header(path)
     with _blaming(path, "is damaged"):
         _kind(path, header)
         return CheckpointInfo(

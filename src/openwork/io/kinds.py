@@ -1,5 +1,6 @@
 """Kinds of modules that are saved in a way of their own, told of by the rooms that make them."""
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,9 @@ class Kind:
 
 
 _KINDS: dict[str, Kind] = {}
+# Rooms that register a kind when they are imported, which the program that loads a file need not
+# have done.
+_ROOMS = {"compiled": "openwork.engine"}
 
 
 def register(kind: Kind) -> None:
@@ -42,4 +46,6 @@ def kind_of(model: nn.Module) -> Kind | None:
 
 def kind_named(name: str) -> Kind | None:
     """The kind that a header names; None for what is kept otherwise."""
+    if name in _ROOMS:
+        importlib.import_module(_ROOMS[name])
     return _KINDS.get(name)

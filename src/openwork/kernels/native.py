@@ -3,9 +3,6 @@
 import importlib
 from typing import Any
 
-# Before the extension: torch brings the OpenMP runtime that both then share.
-import torch  # noqa: F401
-
 from openwork.errors import MissingPackageError
 
 

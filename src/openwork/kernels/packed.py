@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import torch
+from numpy.typing import ArrayLike
 
-from openwork.kernels.dispatch import Candidate, candidates
+from openwork.kernels.dispatch import Candidate
 from openwork.kernels.problem import Problem
 
 
@@ -31,36 +31,19 @@ class Packed:
 
     def run(
         self,
-        input: torch.Tensor,
-        output: torch.Tensor,
-        workspace: torch.Tensor,
-        residual: torch.Tensor | None = None,
+        input: ArrayLike,
+        output: ArrayLike,
+        workspace: ArrayLike,
+        residual: ArrayLike | None = None,
         threads: int = 1,
     ) -> None:
         """Write activation(convolution + bias + residual) to `output`; nothing is allocated.
 
         Args:
-            input: (batch, in_channels, height, width), contiguous float32.
+            input: array or tensor (batch, in_channels, height, width), contiguous float32.
             output: (batch, out_channels, height', width'), contiguous float32.
             workspace: (floats,), its contents are lost; not shared by concurrent calls.
             residual: of the output's shape, or None.
-            threads: of torch's own OpenMP pool.
+            threads: of the OpenMP pool, which torch shares.
         """
         self._layer.run(input, output, residual, workspace, threads)
-
-    def __call__(
-        self, input: torch.Tensor, residual: torch.Tensor | None = None, threads: int | None = None
-    ) -> torch.Tensor:
-        """`run` into a new output, on as many threads as torch uses."""
-        threads = threads or torch.get_num_threads()
-        batch = input.shape[0]
-        geometry = self.problem.geometry
-        output = torch.empty(batch, geometry.out_channels, *geometry.out_size)
-        workspace = torch.empty(self.workspace(batch, threads))
-        self.run(input, output, workspace, residual, threads)
-        return output
-
-
-def plans(problem: Problem, isa: str | None = None, batch: int | None = None) -> list[Packed]:
-    """`problem` packed for each of its candidates."""
-    return [Packed(problem, candidate) for candidate in candidates(problem, isa, batch)]

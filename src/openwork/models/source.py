@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from openwork._arguments import is_number
 from openwork.errors import ArgumentError
-from openwork.patterns._checks import is_number
 
 _ATTRIBUTE = "openwork_source"
 

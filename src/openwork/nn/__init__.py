@@ -1,27 +1,27 @@
 """How is it trained? Layers that store live weights only, and the plan that puts them in."""
 
-from openwork.nn._layer import SparseLayer as SparseLayer
 from openwork.nn.cost import MemoryUse as MemoryUse
 from openwork.nn.cost import count_macs as count_macs
 from openwork.nn.cost import memory_use as memory_use
 from openwork.nn.grow import grow_ as grow_
 from openwork.nn.plan import Plan as Plan
 from openwork.nn.sparse_conv2d import SparseConv2d as SparseConv2d
+from openwork.nn.sparse_layer import SparseLayer as SparseLayer
 from openwork.nn.sparse_linear import SparseLinear as SparseLinear
 from openwork.nn.sparsify import densify_ as densify_
 from openwork.nn.sparsify import sparsify_ as sparsify_
 from openwork.nn.ssc_block import SSCBlock as SSCBlock
 from openwork.nn.ssc_plan import ssc_plan as ssc_plan
-from openwork.nn.table import LayerTable as LayerTable
+from openwork.nn.table import Table as Table
 
 __all__ = [
-    "LayerTable",
     "MemoryUse",
     "Plan",
     "SSCBlock",
     "SparseConv2d",
     "SparseLayer",
     "SparseLinear",
+    "Table",
     "count_macs",
     "densify_",
     "grow_",

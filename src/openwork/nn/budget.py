@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from openwork._arguments import check_choice, check_density
 from openwork.errors import ArgumentError, PlanError
-from openwork.nn._globs import check_glob, matches
-from openwork.nn._layers import Dense, dense_layers
 from openwork.nn.cost import count_macs
+from openwork.nn.globs import check_glob, matches
+from openwork.nn.layers import Dense, dense_layers
 from openwork.patterns import KINDS, PatternSpec
-from openwork.patterns._checks import check_choice, check_density
 from openwork.patterns.block import check_divides
 from openwork.patterns.random import least_fan_in
 from openwork.patterns.spec import nests

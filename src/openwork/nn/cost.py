@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from openwork._mode import evaluation
 from openwork.errors import ArgumentError
-from openwork.nn._layer import SparseLayer
-from openwork.nn._mode import evaluation
+from openwork.nn.sparse_layer import SparseLayer
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from openwork._arguments import check_choice, check_density, check_seed
 from openwork.errors import ArgumentError
-from openwork.nn._layer import SparseLayer
-from openwork.nn._layers import sparse_layers
-from openwork.nn._origin import Origin
+from openwork.nn.drawn_from import DrawnFrom
+from openwork.nn.layers import sparse_layers
+from openwork.nn.sparse_layer import SparseLayer
 from openwork.patterns import Pattern, PatternSpec, grow, layer_seed
-from openwork.patterns._checks import check_choice, check_density, check_seed
 from openwork.patterns.spec import nests
 
 INITS = ("zero", "original")
@@ -232,7 +232,7 @@ def _original(layer: SparseLayer, name: str, pattern: Pattern, seed: int | None)
     return deviation * values.view(-1)[torch.from_numpy(pattern.positions)]
 
 
-def _deviation(origin: Origin | None, pattern: Pattern) -> float:
+def _deviation(origin: DrawnFrom | None, pattern: Pattern) -> float:
     """Of the dense weights; for a layer that took the place of none, that of torch's default."""
     if origin is not None:
         return origin.deviation

@@ -9,16 +9,16 @@ from typing import Any, Self
 import yaml
 from torch import Tensor, nn
 
+from openwork._arguments import check_seed
 from openwork._files import write_text, writing
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError, PlanError
-from openwork.nn._globs import check_glob, escape, matches, nothing_matched
-from openwork.nn._layers import Dense, dense_layers, sparse_layers
 from openwork.nn.budget import budget
+from openwork.nn.globs import check_glob, escape, matches, nothing_matched
+from openwork.nn.layers import Dense, dense_layers, sparse_layers
 from openwork.nn.preview import preview
-from openwork.nn.table import LayerTable
+from openwork.nn.table import Table
 from openwork.patterns import Pattern, PatternSpec, Scatter, Windows, dense, layer_seed, scatter
-from openwork.patterns._checks import check_seed
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class Plan:
             chosen |= dict.fromkeys(matched, (glob, rule))
         return chosen
 
-    def preview(self, model: nn.Module, example: Tensor | None = None) -> LayerTable:
+    def preview(self, model: nn.Module, example: Tensor | None = None) -> Table:
         """Print and return the table of what the plan would do to `model`. Changes nothing.
 
         Args:

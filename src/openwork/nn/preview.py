@@ -5,15 +5,13 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from openwork.nn._layers import dense_layers, left_layers
 from openwork.nn.cost import count_macs
-from openwork.nn.table import LayerTable, joined
+from openwork.nn.layers import dense_layers, left_layers
+from openwork.nn.table import Table, joined
 from openwork.patterns import Pattern
 
 
-def preview(
-    model: nn.Module, patterns: Mapping[str, Pattern], example: Tensor | None
-) -> LayerTable:
+def preview(model: nn.Module, patterns: Mapping[str, Pattern], example: Tensor | None) -> Table:
     """The table of `patterns` (qualified name -> pattern) against the layers of `model`."""
     macs = count_macs(model, example) if example is not None else None
     columns = ["layer", "weight", "density", "fan-in", "fan-out", "dense", "live"]
@@ -35,4 +33,4 @@ def preview(
     total = ["total", "", live_sum / max(1, dense_sum), "", "", dense_sum, live_sum]
     total += [dense_macs, live_macs] if macs is not None else []
     notes = tuple(f"left as it is: {n}: {why}" for n, why in left_layers(model).items())
-    return LayerTable(tuple(columns), tuple(rows), tuple(total), notes)
+    return Table(tuple(columns), tuple(rows), tuple(total), notes)

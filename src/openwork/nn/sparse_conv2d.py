@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from openwork._arguments import check_choice
 from openwork.errors import ArgumentError
-from openwork.kernels import sparse_conv2d
-from openwork.nn._layer import SparseLayer, check_pattern
+from openwork.nn.sparse_layer import SparseLayer, check_pattern
+from openwork.ops import sparse_conv2d
 from openwork.patterns import Pattern, from_weight
-from openwork.patterns._checks import check_choice
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from openwork.errors import ArgumentError
-from openwork.kernels import sparse_linear
-from openwork.nn._layer import SparseLayer, check_pattern
+from openwork.nn.sparse_layer import SparseLayer, check_pattern
+from openwork.ops import sparse_linear
 from openwork.patterns import Pattern, from_weight
 
 

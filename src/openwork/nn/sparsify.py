@@ -2,14 +2,14 @@
 
 from torch import nn
 
+from openwork._arguments import check_choice
 from openwork.errors import ArgumentError
-from openwork.nn._layer import INITS
-from openwork.nn._layers import dense_layers, replace, sparse_layers
-from openwork.nn._origin import Origin
+from openwork.nn.drawn_from import DrawnFrom
+from openwork.nn.layers import dense_layers, replace, sparse_layers
 from openwork.nn.plan import Plan
 from openwork.nn.sparse_conv2d import SparseConv2d
+from openwork.nn.sparse_layer import INITS
 from openwork.nn.sparse_linear import SparseLinear
-from openwork.patterns._checks import check_choice
 
 
 def sparsify_(model: nn.Module, plan: Plan, *, init: str = "rescale") -> nn.Module:
@@ -52,7 +52,7 @@ def sparsify_(model: nn.Module, plan: Plan, *, init: str = "rescale") -> nn.Modu
             raise ArgumentError(f"layer {name!r}: {error}") from error
         if name in specs:
             deviation = dense.weight.detach().square().mean().sqrt().item()
-            sparse.origin = Origin(*specs[name], deviation)
+            sparse.origin = DrawnFrom(*specs[name], deviation)
         replacements[dense] = sparse
     replace(model, replacements)
     return model

@@ -5,10 +5,10 @@ from typing import final
 
 from torch import nn
 
+from openwork._arguments import check_choice
 from openwork.errors import ArgumentError
 from openwork.nn.sparse_conv2d import SparseConv2d
 from openwork.patterns import ssc
-from openwork.patterns._checks import check_choice
 
 MIXES = ("rotate", "shuffle")
 

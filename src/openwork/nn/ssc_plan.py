@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from torch import nn
 
+from openwork._arguments import is_number
 from openwork.errors import ArgumentError, PlanError
-from openwork.nn._globs import escape
-from openwork.nn._layers import dense_layers
+from openwork.nn.globs import escape
+from openwork.nn.layers import dense_layers
 from openwork.nn.plan import Plan
 from openwork.patterns import PatternSpec
-from openwork.patterns._checks import is_number
 
 TOLERANCE = 0.005
 # A search tells so many sums of live weights apart; those of a smaller network are exact.

@@ -1,18 +1,18 @@
-"""`LayerTable`: one row a layer, and totals; printed, or read by column."""
+"""`Table`: one row a layer, and totals; printed, or read by column."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from rich import box
+from rich import table as rich_table
 from rich.console import Console
 from rich.markup import escape
 from rich.segment import Segments
-from rich.table import Table
 
 
 @dataclass(frozen=True)
-class LayerTable:
+class Table:
     """A table with a name in the first column and numbers after it.
 
     Attributes:
@@ -36,9 +36,11 @@ class LayerTable:
         index = self.columns.index(heading)
         return [row[index] for row in self.rows]
 
-    def render(self) -> Table:
+    def render(self) -> rich_table.Table:
         """The table for a rich console."""
-        table = Table(box=box.SIMPLE_HEAD, title=self.title or None, title_justify="left")
+        table = rich_table.Table(
+            box=box.SIMPLE_HEAD, title=self.title or None, title_justify="left"
+        )
         for index, heading in enumerate(self.columns):
             table.add_column(heading, justify="left" if index == 0 else self.justify, no_wrap=True)
         for row in self.rows:

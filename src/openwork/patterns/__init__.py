@@ -1,6 +1,5 @@
 """What is connected? Patterns, and the generators that draw them before training."""
 
-from openwork.patterns._keys import layer_seed as layer_seed
 from openwork.patterns.block import block as block
 from openwork.patterns.clash_free import clash_free as clash_free
 from openwork.patterns.clash_free import clash_free_count as clash_free_count
@@ -9,6 +8,7 @@ from openwork.patterns.depth_multiplier import depth_multiplier as depth_multipl
 from openwork.patterns.from_weight import from_weight as from_weight
 from openwork.patterns.grouped import grouped as grouped
 from openwork.patterns.grow import grow as grow
+from openwork.patterns.keys import layer_seed as layer_seed
 from openwork.patterns.pattern import Pattern as Pattern
 from openwork.patterns.random import random as random
 from openwork.patterns.scatter import Scatter as Scatter

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from openwork._arguments import check_count, check_groups, check_kernel
 from openwork.errors import ArgumentError
-from openwork.patterns._checks import check_count, check_groups, check_kernel
 from openwork.patterns.pattern import Pattern
 from openwork.patterns.random import random
 

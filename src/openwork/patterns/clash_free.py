@@ -5,18 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from openwork._arguments import check_count, check_flag, check_groups, check_kernel, check_seed
 from openwork.errors import ArgumentError
-from openwork.patterns import _keys
-from openwork.patterns._checks import (
-    check_count,
-    check_flag,
-    check_groups,
-    check_kernel,
-    check_seed,
-)
-from openwork.patterns._fans import nearest_two, regular_fan_out
-from openwork.patterns._sweeps import Memories, sweeps
+from openwork.patterns.fans import nearest_two, regular_fan_out
+from openwork.patterns.keys import stream
 from openwork.patterns.pattern import Pattern
+from openwork.patterns.sweeps import Memories, sweeps
 
 
 def clash_free(
@@ -71,7 +65,7 @@ def clash_free(
     rows, columns = out_channels // groups, in_channels // groups
     memories = _memories(columns, z, type, dither)
     fans = regular_fan_out(rows, columns, density, fan_out, nearest)
-    bits = _keys.stream(seed, f"clash_free {type} {dither}")
+    bits = stream(seed, f"clash_free {type} {dither}")
     inputs = np.concatenate([edges(rows, memories, fans, bits) for _ in range(groups)])
     output = np.arange(inputs.size) // (columns * fans // rows)
     shape = (out_channels, columns, *check_kernel(kernel))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from openwork.patterns._checks import check_count, check_groups, check_kernel
+from openwork._arguments import check_count, check_groups, check_kernel
 from openwork.patterns.pattern import Pattern
 
 

@@ -3,8 +3,8 @@
 import math
 from numbers import Real
 
+from openwork._arguments import check_count
 from openwork.errors import ArgumentError
-from openwork.patterns._checks import check_count
 
 # A product this close to a whole number is that number: in floats 0.07 * 100 lies above 7, and a
 # plain ceil would give 8 channels.

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from openwork._arguments import check_choice
 from openwork.errors import ArgumentError
-from openwork.patterns._checks import check_choice
 from openwork.patterns.pattern import Pattern
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from openwork._arguments import check_choice, check_density, check_seed
 from openwork.errors import ArgumentError
-from openwork.patterns import _keys
-from openwork.patterns._checks import check_choice, check_density, check_seed
+from openwork.patterns.keys import stream
 from openwork.patterns.pattern import Pattern
 from openwork.patterns.random import FANS, ranked, take
 
@@ -41,7 +41,7 @@ def grow(pattern: Pattern, density: float, fan: str = "fixed", *, seed: int = 0)
             "of whole connections can grow"
         )
     rows, columns = pattern.out_channels // pattern.groups, pattern.shape[1]
-    bits = _keys.stream(seed, f"random {fan}")
+    bits = stream(seed, f"random {fan}")
     live = pattern.connections @ np.array([columns, 1])
     grown = [live]
     for group in range(pattern.groups):

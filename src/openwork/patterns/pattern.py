@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 
+from openwork._arguments import check_count, check_groups, check_kernel
 from openwork.errors import ArgumentError
-from openwork.patterns import _gaps
-from openwork.patterns._checks import check_count, check_groups, check_kernel
+from openwork.patterns.gaps import decode, encode
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ class Pattern:
         live = rows.any(axis=1)
         whole = bool(rows[live].all())
         positions = np.flatnonzero(live if whole else rows)
-        self._set(shape, groups, _gaps.encode(positions), whole)
+        self._set(shape, groups, encode(positions), whole)
 
     @classmethod
     def from_positions(
@@ -88,7 +88,7 @@ class Pattern:
             # However it was described, a pattern of whole kernels has one stored form.
             whole, positions = True, positions[::kernel] // kernel
         pattern = cls.__new__(cls)
-        pattern._set(shape, groups, _gaps.encode(positions), whole)
+        pattern._set(shape, groups, encode(positions), whole)
         return pattern
 
     @classmethod
@@ -105,7 +105,7 @@ class Pattern:
         """
         shape = _check_shape(shape, groups)
         units = shape[0] * shape[1] if whole else math.prod(shape)
-        positions = _gaps.decode(np.asarray(gaps), units)
+        positions = decode(np.asarray(gaps), units)
         return cls.from_positions(shape, positions, whole=whole, groups=groups)
 
     def _set(self, shape: tuple[int, ...], groups: int, gaps: np.ndarray, whole: bool) -> None:
@@ -223,7 +223,7 @@ class Pattern:
 
     def show(self) -> "Figure":
         """A picture: connections as a matrix (inputs across, outputs down), fans at the margins."""
-        from openwork.patterns._picture import draw
+        from openwork.patterns.picture import draw
 
         return draw(self)
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from openwork.patterns import _keys
-from openwork.patterns._checks import (
+from openwork._arguments import (
     check_choice,
     check_count,
     check_density,
@@ -14,6 +13,7 @@ from openwork.patterns._checks import (
     check_kernel,
     check_seed,
 )
+from openwork.patterns.keys import key_rows, shuffled, stream
 from openwork.patterns.pattern import Pattern
 
 FANS = ("fixed", "uniform")
@@ -65,7 +65,7 @@ def random(
     check_choice("fan", fan, FANS)
     check_seed(seed)
     rows, columns = out_channels // groups, in_channels // groups
-    bits = _keys.stream(seed, f"random {fan}")
+    bits = stream(seed, f"random {fan}")
     drawn = [take(ranked(rows, columns, bits), rows, columns, density, fan) for _ in range(groups)]
     positions = [group * rows * columns + part for group, part in enumerate(drawn)]
     shape = (out_channels, columns, *check_kernel(kernel))
@@ -85,9 +85,9 @@ def ranked(rows: int, columns: int, bits: np.random.PCG64) -> Iterator[tuple[int
     is taken from `bits` does not depend on any density.
     """
     turn = np.arange(max(rows, columns))
-    paired_rows = _keys.shuffled(rows, bits)[turn % rows]
-    paired_columns = _keys.shuffled(columns, bits)[turn % columns]
-    for first, keys in _keys.key_rows(rows, columns, bits):
+    paired_rows = shuffled(rows, bits)[turn % rows]
+    paired_columns = shuffled(columns, bits)[turn % columns]
+    for first, keys in key_rows(rows, columns, bits):
         keys |= _BEHIND
         here = (paired_rows >= first) & (paired_rows < first + len(keys))
         keys[paired_rows[here] - first, paired_columns[here]] &= ~_BEHIND

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from openwork._arguments import check_count
 from openwork.errors import ArgumentError
-from openwork.patterns._checks import check_count
 from openwork.patterns.pattern import Pattern
 from openwork.patterns.windows import Windows
 
@@ -73,7 +73,7 @@ class Scatter:
 
     def show(self) -> "Figure":
         """A picture: the window adjacency matrices, a row for each junction."""
-        from openwork.patterns._picture import draw_scatter
+        from openwork.patterns.picture import draw_scatter
 
         return draw_scatter(self)
 

@@ -8,17 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
+from openwork._arguments import check_choice, check_count, check_density, check_flag
 from openwork.errors import ArgumentError, PlanError
-from openwork.patterns._checks import (
-    check_choice,
-    check_count,
-    check_density,
-    check_flag,
-)
-from openwork.patterns._fans import check_one_of
 from openwork.patterns.block import block
 from openwork.patterns.clash_free import check_type, clash_free
 from openwork.patterns.dense import dense
+from openwork.patterns.fans import check_one_of
 from openwork.patterns.grouped import grouped
 from openwork.patterns.pattern import Pattern
 from openwork.patterns.random import FANS, random

@@ -5,14 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from openwork._arguments import check_choice, check_count, check_flag, check_groups, check_kernel
 from openwork.errors import ArgumentError
-from openwork.patterns._checks import (
-    check_choice,
-    check_count,
-    check_flag,
-    check_groups,
-    check_kernel,
-)
 from openwork.patterns.pattern import Pattern
 
 ORDERS = ("contiguous", "rotating")

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from openwork.patterns import _keys
-from openwork.patterns._checks import check_count, check_groups, check_kernel, check_seed
-from openwork.patterns._fans import regular_fan_out
+from openwork._arguments import check_count, check_groups, check_kernel, check_seed
+from openwork.patterns.fans import regular_fan_out
+from openwork.patterns.keys import shuffled, stream
 from openwork.patterns.pattern import Pattern
 
 _VALUE = np.uint64(0xFFFF_FFFF)  # the half of a key that holds an input's number
@@ -54,7 +54,7 @@ def structured(
     check_seed(seed)
     rows, columns = out_channels // groups, in_channels // groups
     fans = regular_fan_out(rows, columns, density, fan_out, nearest)
-    bits = _keys.stream(seed, "structured")
+    bits = stream(seed, "structured")
     chosen = np.concatenate([_draw(rows, columns, fans, bits) for _ in range(groups)])
     positions = np.arange(out_channels)[:, None] * columns + chosen
     shape = (out_channels, columns, *check_kernel(kernel))
@@ -68,7 +68,7 @@ def _draw(rows: int, columns: int, fan_out: int, bits: np.random.PCG64) -> np.nd
     # After r rounds a row may hold inputs of 2^r others, and two inputs that began side by side
     # still are with a surplus of 2^-r: the rounds that reach all rows, and ten more.
     for _ in range(rows.bit_length() + 10):
-        pairs = _keys.shuffled(rows, bits)[: rows // 2 * 2].reshape(-1, 2)
+        pairs = shuffled(rows, bits)[: rows // 2 * 2].reshape(-1, 2)
         chosen[pairs] = _trade(chosen[pairs], bits)
     return chosen.astype(np.int64)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from openwork._arguments import check_count
 from openwork.errors import ArgumentError
-from openwork.patterns._checks import check_count
 
 
 @dataclass(frozen=True)

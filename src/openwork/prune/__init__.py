@@ -1,22 +1,22 @@
 """What can go from a trained network? Searched masks, criteria, schedules; each gives a plan."""
 
-from openwork.prune.apply import apply_ as apply_
 from openwork.prune.by_criterion import by_criterion as by_criterion
 from openwork.prune.held_out import error_on as error_on
 from openwork.prune.held_out import hold_out as hold_out
-from openwork.prune.in_stages import in_stages_ as in_stages_
-from openwork.prune.largest_ratio import LargestRatio as LargestRatio
-from openwork.prune.largest_ratio import largest_ratio as largest_ratio
-from openwork.prune.recalibrate import recalibrate_ as recalibrate_
-from openwork.prune.schedules import gradual as gradual
-from openwork.prune.schedules import in_steps as in_steps
-from openwork.prune.schedules import iterative as iterative
-from openwork.prune.schedules import one_shot as one_shot
-from openwork.prune.search import search as search
-from openwork.prune.search_log import Score as Score
-from openwork.prune.search_log import read_log as read_log
-from openwork.prune.stage import Stage as Stage
-from openwork.prune.stage import StageResult as StageResult
+from openwork.prune.search.log import Score as Score
+from openwork.prune.search.log import read_log as read_log
+from openwork.prune.search.search import search as search
+from openwork.prune.stages.apply import apply_ as apply_
+from openwork.prune.stages.in_stages import in_stages_ as in_stages_
+from openwork.prune.stages.largest_ratio import LargestRatio as LargestRatio
+from openwork.prune.stages.largest_ratio import largest_ratio as largest_ratio
+from openwork.prune.stages.recalibrate import recalibrate_ as recalibrate_
+from openwork.prune.stages.schedules import gradual as gradual
+from openwork.prune.stages.schedules import in_steps as in_steps
+from openwork.prune.stages.schedules import iterative as iterative
+from openwork.prune.stages.schedules import one_shot as one_shot
+from openwork.prune.stages.stage import Stage as Stage
+from openwork.prune.stages.stage import StageResult as StageResult
 
 __all__ = [
     "LargestRatio",

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from openwork._arguments import check_choice, check_seed
 from openwork.errors import ArgumentError
 from openwork.nn import Plan
-from openwork.patterns._checks import check_choice, check_seed
-from openwork.prune._granularity import example_for, units_of
-from openwork.prune._layers import Layers, plan_of
-from openwork.prune._report import Report
-from openwork.prune._units import Units
 from openwork.prune.criteria import CRITERIA, OF_MAPS, Evidence, Loss
+from openwork.prune.report import Report
+from openwork.prune.units.granularity import example_for, units_of
+from openwork.prune.units.layers import Layers, plan_of
+from openwork.prune.units.units import Units
 
 
 def by_criterion(

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from openwork._mode import evaluation
 from openwork.errors import ArgumentError
-from openwork.nn._mode import evaluation
-from openwork.patterns import _keys
-from openwork.prune._units import Cells, Units
+from openwork.patterns.keys import stream
+from openwork.prune.units.units import Cells, Units
 
 Loss = Callable[[Any, Any], torch.Tensor]
 # Scores of whole filters, which kernels and taps do not have.
@@ -163,7 +163,7 @@ def random(units: Units, evidence: Evidence) -> list[np.ndarray]:
 def drawn(units: Units, seed: int, candidate: int) -> list[np.ndarray]:
     """Random scores in [0, 2**53): those of one candidate, the same on every platform."""
     purpose = f"prune {candidate}"
-    bits = _keys.stream(seed, purpose)
+    bits = stream(seed, purpose)
     sizes = [(shape, int(np.prod(shape))) for shape in units.shapes]
     # Whole numbers of 53 bits are exact in float64.
     return [(bits.random_raw(n) >> 11).astype(np.float64).reshape(shape) for shape, n in sizes]

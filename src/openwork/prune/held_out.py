@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from openwork._arguments import check_number, check_seed
+from openwork._mode import evaluation
 from openwork.data import Batches, DataSet, Split
 from openwork.errors import ArgumentError
-from openwork.nn._mode import evaluation
-from openwork.patterns import _keys
-from openwork.patterns._checks import check_seed
-from openwork.prune._numbers import check_number
+from openwork.patterns.keys import shuffled, stream
 
 
 def hold_out(data: DataSet, share: float = 0.2, *, seed: int = 0) -> DataSet:
@@ -34,7 +33,7 @@ def hold_out(data: DataSet, share: float = 0.2, *, seed: int = 0) -> DataSet:
     check_seed(seed)
     total = len(data.train)
     count = held_count(total, share)
-    order = _keys.shuffled(total, _keys.stream(seed, "hold out"))
+    order = shuffled(total, stream(seed, "hold out"))
     rest = np.sort(order[count:])
     return dataclasses.replace(
         data, train=_rows(data.train, rest), test=_rows(data.train, order[:count])

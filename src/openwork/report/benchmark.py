@@ -10,7 +10,7 @@ from torch import nn
 
 from openwork._files import atomic_path, writing
 from openwork.engine import CompiledModel, compile
-from openwork.nn import LayerTable, count_macs, densify_
+from openwork.nn import Table, count_macs, densify_
 from openwork.report.latency import Latency, measure_latency
 from openwork.report.rate import best_rate
 
@@ -31,7 +31,7 @@ class Benchmark:
         model: the network compiled, to be saved.
     """
 
-    layers: LayerTable
+    layers: Table
     dense: Latency
     dense_compiled: Latency
     compiled: Latency
@@ -43,7 +43,7 @@ class Benchmark:
     best_rate: float
     model: CompiledModel
 
-    def table(self) -> LayerTable:
+    def table(self) -> Table:
         """The whole network: milliseconds, spread, speed-up over dense in torch, and rates.
 
         "GFLOP/s" counts two operations for each multiply-add of a live weight, "as dense" those of
@@ -64,7 +64,7 @@ class Benchmark:
             "need fewer operations than are counted",
         )
         columns = ("network", "ms", "low", "high", "speed-up", "GFLOP/s", "as dense", "% of best")
-        return LayerTable(columns, tuple(rows), notes=notes)
+        return Table(columns, tuple(rows), notes=notes)
 
     def _times(self, t: Latency) -> tuple[float, float, float, float]:
         return 1e3 * t.median, 1e3 * t.low, 1e3 * t.high, self.dense.median / t.median

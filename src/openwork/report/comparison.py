@@ -15,7 +15,7 @@ from openwork._files import write_text, writing
 from openwork.engine import compile
 from openwork.io import save
 from openwork.kernels.native import reason_missing
-from openwork.nn import LayerTable, MemoryUse, count_macs, memory_use
+from openwork.nn import MemoryUse, Table, count_macs, memory_use
 from openwork.nn.cost import live_weights
 from openwork.report.latency import Latency, measure_latency
 
@@ -56,7 +56,7 @@ class Comparison:
     sparse: NetworkCost
     threads: int
 
-    def table(self) -> LayerTable:
+    def table(self) -> Table:
         """One row a measure: dense, sparse, and the ratio of the two."""
         dense, sparse = self.dense, self.sparse
         points = 100 * (sparse.accuracy - dense.accuracy)
@@ -74,7 +74,7 @@ class Comparison:
             f"latency: one image, {self.threads} threads, median of {sparse.latency.passes} passes "
             "taken in turns; accuracy: difference in points; ratios: sparse / dense"
         )
-        return LayerTable(("", "dense", "sparse", "ratio"), tuple(rows), notes=(note,))
+        return Table(("", "dense", "sparse", "ratio"), tuple(rows), notes=(note,))
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write every measured number to `path`."""

@@ -7,17 +7,17 @@ from importlib import metadata
 
 import torch
 
+from openwork._files import cache_folder
 from openwork._machine import processor_name
 from openwork._version import __version__
-from openwork.data.cache import cache_folder
-from openwork.kernels import BACKENDS
-from openwork.nn import LayerTable
+from openwork.nn import Table
+from openwork.ops import BACKENDS
 
 _NEEDED = ("torch", "numpy", "safetensors", "pyarrow", "Pillow", "lightning-fabric")
 _OPTIONAL = {"huggingface_hub": "hub", "timm": "zoo", "torchvision": "zoo"}
 
 
-def environment() -> LayerTable:
+def environment() -> Table:
     """Versions, devices, kernels, data folder and optional packages, one row each."""
     rows = [
         ("openwork", __version__),
@@ -40,7 +40,7 @@ def environment() -> LayerTable:
         found = importlib.util.find_spec(package) is not None
         missing = f"missing: pip install openwork[{extra}]"
         rows.append((package, metadata.version(package) if found else missing))
-    return LayerTable(("what", "found"), tuple(rows), justify="left")
+    return Table(("what", "found"), tuple(rows), justify="left")
 
 
 def _gpu() -> str:

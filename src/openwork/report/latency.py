@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from openwork.nn._mode import evaluation
-from openwork.patterns._checks import check_count
+from openwork._arguments import check_count
+from openwork._mode import evaluation
 
 
 @dataclass(frozen=True)

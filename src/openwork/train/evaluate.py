@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from openwork._arguments import check_choice
+from openwork._mode import evaluation
 from openwork.data import Batches, DataSet
-from openwork.nn._mode import evaluation
-from openwork.patterns._checks import check_choice
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+from openwork._arguments import check_choice, check_count, check_density
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError
 from openwork.nn import grow_
 from openwork.nn.cost import live_weights
 from openwork.nn.grow import INITS, check_can_grow
-from openwork.patterns._checks import check_choice, check_count, check_density
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,6 @@ from openwork._processes import join_processes
 from openwork.data import Augment, Batches, DataSet
 from openwork.errors import ArgumentError, OpenworkError
 from openwork.nn import Plan
-from openwork.train._sync_batchnorm import synced_batchnorm
-from openwork.train._trainee import Trainee
 from openwork.train.evaluate import evaluate_batches
 from openwork.train.metrics import EpochMetrics, EventLog
 from openwork.train.optimizers import make_optimizer
@@ -29,6 +27,8 @@ from openwork.train.progress import ProgressBar
 from openwork.train.recipe import Recipe
 from openwork.train.run_folder import EVENTS, RunFolder, identity_of
 from openwork.train.schedules import lr_factor
+from openwork.train.sync_batchnorm import synced_batchnorm
+from openwork.train.trainee import Trainee
 
 _PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {
     "float32": "32-true",
@@ -66,7 +66,7 @@ def fit(
         progress: show bars and a line for each epoch on standard error, default True.
         on_epoch: called by the first process with `model` and the number of the epoch, from 1,
             after each epoch and before it is kept: after a kill the same epoch may come again.
-            It must leave the model as it is. `openwork.channels.SparsityHistory` is one.
+            It must leave the model as it is. `openwork.observe.SparsityHistory` is one.
 
     Returns:
         One row an epoch, those before a resumption included.

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from openwork._arguments import check_choice, check_count, check_seed, is_number
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError
-from openwork.patterns._checks import check_choice, check_count, check_seed, is_number
 from openwork.train.growth import GrowthSchedule
 from openwork.train.optimizers import DEFAULT_LR, OPTIMIZERS
 from openwork.train.schedules import SCHEDULES

@@ -24,11 +24,11 @@ from openwork._files import writable_folder, write_text, writing
 from openwork.data import DataSet
 from openwork.data.folder import PREFIX
 from openwork.errors import ArgumentError, CheckpointError
-from openwork.io import _container, save
+from openwork.io import container, save
 from openwork.io.checkpoint import distinct
 from openwork.nn import Plan
-from openwork.nn._layers import sparse_layers
 from openwork.nn.grow import widen_
+from openwork.nn.layers import sparse_layers
 from openwork.patterns import Pattern
 from openwork.train.metrics import EpochMetrics, write_csv
 from openwork.train.recipe import Recipe
@@ -85,7 +85,7 @@ class RunFolder:
             CheckpointError: no run here, a damaged one, or one of another model, data set, recipe
                 or plan.
         """
-        tensors, header = _container.read(self.path / STATE)
+        tensors, header = container.read(self.path / STATE)
         if header.get("kind") != "run":
             raise CheckpointError(f"{STATE} in {str(self.path)!r} is not the state of a run")
         _check_identity(header["identity"], self._identity, self.path)
@@ -127,7 +127,7 @@ class RunFolder:
             "optimizer": plain,
             "history": [dataclasses.asdict(row) for row in history],
         }
-        _container.write(self.path / STATE, tensors, header)
+        container.write(self.path / STATE, tensors, header)
         self.export(model, history)
 
     def export(self, model: nn.Module, history: Sequence[EpochMetrics]) -> None:

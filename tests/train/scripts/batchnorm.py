@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from openwork.train._sync_batchnorm import synced_batchnorm
+from openwork.train.sync_batchnorm import synced_batchnorm
 
 # Both sides sum the same float32 numbers, in another order; torch finds the variance in one
 # pass. Some tens of units in the last place (1.2e-7) of values up to ten.

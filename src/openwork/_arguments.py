@@ -1,0 +1,149 @@
+"""The rules that arguments obey, wherever they are given; each check names the way out.
+
+Torch is imported by those checks that need it: patterns and the runtime work without it.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from openwork.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def check_count(argument: str, value: int, least: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ArgumentError(f"`{argument}`={value!r} must be a whole number of at least {least}")
+    return value
+
+
+def check_seed(value: int) -> int:
+    check_count("seed", value, 0)
+    # What torch's generators take, and what `layer_seed` gives.
+    if value >= 2**64:
+        raise ArgumentError(f"`seed`={value!r} must be below 2**64")
+    return value
+
+
+def check_flag(argument: str, value: bool) -> bool:
+    if not isinstance(value, bool):
+        raise ArgumentError(f"`{argument}`={value!r} must be true or false")
+    return value
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a number of Python's, true and false not being any."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_density(value: float, argument: str = "density") -> float:
+    if not is_number(value) or not 0 < value <= 1:
+        raise ArgumentError(
+            f"`{argument}`={value!r} must lie in (0, 1]: it is the share of connections that live; "
+            "1 is dense, and 0 would leave no layer"
+        )
+    return float(value)
+
+
+def check_choice(argument: str, value: str, choices: Sequence[str]) -> str:
+    if value not in choices:
+        raise ArgumentError(
+            f"`{argument}`={value!r} must be one of {', '.join(map(repr, choices))}"
+        )
+    return value
+
+
+def check_groups(
+    out_channels: int,
+    in_channels: int,
+    groups: int,
+    argument: str = "groups",
+    multiple_of: int = 1,
+) -> int:
+    check_count(argument, groups)
+    if out_channels % groups or in_channels % groups or groups % multiple_of:
+        common = math.gcd(out_channels, in_channels)
+        feasible = [n for n in range(multiple_of, common + 1, multiple_of) if common % n == 0]
+        own = f" and be a multiple of the layer's own {multiple_of} groups"
+        raise ArgumentError(
+            f"`{argument}`={groups} must divide both `out_channels`={out_channels} and "
+            f"`in_channels`={in_channels}{own if multiple_of > 1 else ''}; "
+            f"feasible: {', '.join(map(str, feasible))}"
+        )
+    return groups
+
+
+def check_kernel(kernel: int | Sequence[int]) -> tuple[int, ...]:
+    """A kernel as a tuple: `k` means `(k, k)`, and `()` is a linear layer."""
+    if isinstance(kernel, int):
+        kernel = (kernel, kernel)
+    if not isinstance(kernel, Sequence) or len(kernel) not in (0, 2):
+        raise ArgumentError(
+            f"`kernel`={kernel!r} must be one number, a pair (height, width), or () for a linear "
+            "layer"
+        )
+    for size in kernel:
+        check_count("kernel", size)
+    return tuple(kernel)
+
+
+def check_number(argument: str, value: Any, rule: str, holds: Callable[[float], bool]) -> float:
+    """`value` as a float; `holds` says whether it obeys the `rule`, which NaN never does."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not holds(float(value)):
+        raise ArgumentError(f"`{argument}`={value!r} must be a number {rule}")
+    return float(value)
+
+
+def check_threshold(argument: str, value: Any) -> None:
+    if not is_number(value) or not math.isfinite(value) or value < 0:
+        raise ArgumentError(f"`{argument}`={value!r} must be a number of at least 0, such as 1e-3")
+
+
+def check_tolerance(tolerance: Any) -> None:
+    """It is a number of at least 0, and not NaN, which nothing is larger than."""
+    if not is_number(tolerance) or not tolerance >= 0:
+        raise ArgumentError(
+            f"`tolerance`={tolerance!r} must be a number of at least 0: the largest difference "
+            "allowed, relative to the largest output"
+        )
+
+
+def check_model(model: Any, argument: str = "model") -> None:
+    from torch import nn
+
+    if not isinstance(model, nn.Module):
+        raise ArgumentError(
+            f"`{argument}` is a {type(model).__name__}, but must be a torch.nn.Module"
+        )
+
+
+def check_optimizer_kind(optimizer: Any) -> None:
+    from torch.optim import Optimizer
+
+    if not isinstance(optimizer, Optimizer):
+        raise ArgumentError(
+            f"`optimizer`={optimizer!r} must be a torch.optim.Optimizer, the one that trains or "
+            "trained `model`"
+        )
+
+
+def tensors_of(example: Any, argument: str = "example") -> tuple["torch.Tensor", ...]:
+    """The tensors of an input batch, given as one or as a sequence."""
+    import torch
+
+    tensors = (example,) if isinstance(example, torch.Tensor) else example
+    if not isinstance(tensors, Sequence):
+        raise ArgumentError(
+            f"`{argument}` is a {type(example).__name__}, but must be a tensor or a sequence of "
+            "tensors, such as torch.randn(1, 3, 224, 224)"
+        )
+    for index, tensor in enumerate(tensors):
+        if not isinstance(tensor, torch.Tensor):
+            raise ArgumentError(
+                f"`{argument}` holds a {type(tensor).__name__} at place {index}, but must be a "
+                "tensor or a sequence of tensors"
+            )
+    return tuple(tensors)

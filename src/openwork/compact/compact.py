@@ -1,0 +1,223 @@
+"""`compact`: a physically smaller network that computes the same."""
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from openwork._arguments import (
+    check_count,
+    check_model,
+    check_threshold,
+    check_tolerance,
+    tensors_of,
+)
+from openwork._mode import evaluation
+from openwork.compact.clone import park_watchers_, replica, unpark_watchers_
+from openwork.compact.masks import make_masks_permanent_, zero_small_scales_
+from openwork.compact.optimizer import carry_over_, check_optimizer
+from openwork.compact.report import CompactReport, prove, with_scores
+from openwork.compact.rewrite import Rewrite, rewrite
+from openwork.compact.surgery import cut_
+from openwork.errors import ArgumentError
+from openwork.verify.compare import Inputs, apart, compare, outputs
+
+Example = torch.Tensor | Sequence[torch.Tensor]
+
+
+def compact(
+    model: nn.Module,
+    example: Example,
+    *,
+    inputs: Iterable[Example] = (),
+    optimizer: torch.optim.Optimizer | None = None,
+    ema: nn.Module | None = None,
+    round_to: int | None = None,
+    gamma_below: float | None = None,
+    evaluate: Callable[[nn.Module], float] | None = None,
+    tolerance: float = 1e-4,
+) -> tuple[nn.Module, CompactReport]:
+    """A copy of `model` without its dead channels, its outputs checked against the original's.
+
+    A channel is dead if nothing reads it, or if it is zero or constant for every input: its batch
+    norm's scale is zero, its weights are. Constants go into the next bias, or, where zero padding
+    would show, into one constant channel that stays, so the copy is exact at any input size.
+    Operators that are not understood keep what they read. Activations are taken to be finite.
+    Forward hooks of `model` that change what it computes are captured with it. Those that only
+    look on run once, on `example`; they are left out of the report, and the copy has them again.
+
+    Args:
+        model: any module that torch.export captures, float32; it is not changed. Masks of
+            `torch.nn.utils.prune` are applied for good in the copy.
+        example: an input batch (or several tensors), float32 on the CPU.
+        inputs: more of them, over which outputs are compared too.
+        optimizer: of `model`. In the end it holds the copy's parameters, with what it remembers
+            of numbers that stay.
+        ema: a model of the same kind with averaged weights, cut like the copy, in place, once
+            all else has worked; `report.ema` says how far that changes its outputs.
+        round_to: keep some dead channels so that counts are multiples of it; default None.
+        gamma_below: also take channels for constant whose batch norm has a scale smaller than
+            this in size. That changes outputs, and `report.change` says how far. Default None.
+        evaluate: gives a number for a model in evaluation mode, such as its accuracy; called with
+            `model` and with the copy, and `report.scores` holds both. Default None.
+        tolerance: largest difference allowed, relative to the largest output, default 1e-4.
+
+    Returns:
+        The copy, of the same class and in the same mode, and the report: outputs compared, what
+        was removed and why, parameters and MACs before and after.
+
+    Raises:
+        CaptureError: torch cannot capture the network.
+        VerificationError: the network gives other outputs once channels are taken out.
+        ArgumentError: an example that is no float32 batch on the CPU, `inputs` that `model` does
+            not take, a bad `round_to`, `gamma_below` or `tolerance`, a model that cannot be
+            copied, an optimiser of another model or one that cannot be cut (LBFGS, Adafactor), an
+            average of another model or one that shares tensors with it.
+    """
+    given = tensors_of(example)
+    more = _more(inputs)
+    _check(model, round_to, gamma_below, tolerance)
+    _check_companions(model, optimizer, ema)
+    original = _working_copy(model, given)
+    _check_runs(original, more)
+    reference = original
+    if gamma_below is not None:
+        reference = zero_small_scales_(copy.deepcopy(original), gamma_below)
+    found = rewrite(reference, given, more, round_to or 1, tolerance)
+    change = average = None
+    if gamma_below is not None:
+        cases = compare(original, found.small, given, more, float("inf"))
+        change = max(case.relative for case in cases)
+    if ema is not None:
+        average = _change_of_average(_averaged(ema), found, given)
+    report = prove(reference, found, given, change, average)
+    small = _as_before(found.small, model)
+    if evaluate is not None:
+        with evaluation(model, small):
+            report = with_scores(report, _score(evaluate, model), _score(evaluate, small))
+    # In place, so after all that can fail.
+    if ema is not None:
+        _cut_average_(make_masks_permanent_(_averaged(ema)), found)
+    if optimizer is not None:
+        carry_over_(optimizer, model, small, found.cuts)
+    return small, report
+
+
+def _more(inputs: Any) -> list[Inputs]:
+    if isinstance(inputs, torch.Tensor) or not isinstance(inputs, Iterable):
+        raise ArgumentError(
+            f"`inputs` is a {type(inputs).__name__}, but must hold batches such as `example`; put "
+            "a single one into a list"
+        )
+    return [tensors_of(other, f"inputs[{index}]") for index, other in enumerate(inputs)]
+
+
+def _check(
+    model: nn.Module, round_to: int | None, gamma_below: float | None, tolerance: float
+) -> None:
+    check_model(model)
+    if round_to is not None:
+        check_count("round_to", round_to)
+    if gamma_below is not None:
+        check_threshold("gamma_below", gamma_below)
+        if gamma_below == 0:
+            raise ArgumentError(f"`gamma_below`={gamma_below!r} must be above 0, such as 1e-3")
+    check_tolerance(tolerance)
+
+
+def _check_companions(
+    model: nn.Module, optimizer: torch.optim.Optimizer | None, ema: nn.Module | None
+) -> None:
+    if optimizer is not None:
+        check_optimizer(model, optimizer)
+    if ema is None:
+        return
+    check_model(ema, "ema")
+    average = _averaged(ema)
+    if _shapes(model) != _shapes(average):
+        raise ArgumentError(
+            f"`ema` is a {type(ema).__name__} with other parameters than `model`; pass an "
+            "average of this model"
+        )
+    if average is model or _memory(model) & _memory(average):
+        raise ArgumentError(
+            "`ema` shares tensors with `model`, and cutting it in place would cut `model`; pass "
+            "a model with copies of its own (copy.deepcopy)"
+        )
+
+
+def _check_runs(model: nn.Module, more: Sequence[Inputs]) -> None:
+    for index, inputs in enumerate(more):
+        try:
+            with evaluation(model), torch.no_grad():
+                model(*(tensor.clone() for tensor in inputs))
+        except Exception as error:
+            # Any kind: it is the model's own code that raises.
+            shapes = ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in inputs)
+            raise ArgumentError(
+                f"`inputs[{index}]` ({shapes}) is not what `model` takes "
+                f"({type(error).__name__}: {error}); give batches such as `example`"
+            ) from error
+
+
+def _memory(model: nn.Module) -> set[int]:
+    held = [*model.parameters(), *model.buffers()]
+    return {t.untyped_storage().data_ptr() for t in held if t.numel()}
+
+
+def _working_copy(model: nn.Module, given: Inputs) -> nn.Module:
+    """A copy on the CPU, in evaluation mode, without masks and hooks that only look on."""
+    working = make_masks_permanent_(replica(model).cpu()).eval()
+    park_watchers_(working, given)
+    return working
+
+
+def _score(evaluate: Callable[[nn.Module], float], model: nn.Module) -> float:
+    score = evaluate(model)
+    try:
+        return float(score)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentError(
+            f"`evaluate` gives {score!r}, but must give a number for a model"
+        ) from error
+
+
+def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+
+
+def _averaged(ema: nn.Module) -> nn.Module:
+    return ema.module if isinstance(ema, AveragedModel) else ema
+
+
+def _change_of_average(average: nn.Module, found: Rewrite, given: Inputs) -> float:
+    """How far the averaged model's outputs will change, relative to the largest."""
+    trial = _working_copy(average, given)
+    before = outputs(trial, given)
+    _cut_average_(trial, found)
+    return apart(before or [], outputs(trial, given))[1]
+
+
+def _cut_average_(average: nn.Module, found: Rewrite) -> None:
+    device = _device(average)
+    average.cpu()
+    found.put_zeros_(average)
+    cut_(average, found.analysis, found.selection)
+    average.to(device)
+
+
+def _device(model: nn.Module) -> torch.device:
+    first = next(iter([*model.parameters(), *model.buffers()]), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def _as_before(small: nn.Module, model: nn.Module) -> nn.Module:
+    """On the device of `model`, each module in its mode and with all its hooks."""
+    unpark_watchers_(small)
+    modes = {name: module.training for name, module in model.named_modules()}
+    for name, module in small.named_modules():
+        module.training = modes.get(name, model.training)
+    return small.to(_device(model))

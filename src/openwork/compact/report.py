@@ -1,0 +1,192 @@
+"""What `compact` says of its work: the report, and a table of what went and why."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from openwork.compact.locate_fault import module_of
+from openwork.compact.rewrite import Rewrite
+from openwork.flow.atoms import UNKNOWN
+from openwork.flow.context import Barrier
+from openwork.nn import Table, count_macs
+from openwork.nn.cost import live_weights
+from openwork.verify.compare import ANOTHER_SIZE, Case, Inputs
+
+# How many operators a note names at most.
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class CompactReport:
+    """That a compacted network computes what the original does, and what it is rid of.
+
+    Attributes:
+        cases: every comparison of outputs.
+        layers: one row a layer: channels before and after, and how many went for what reason.
+        parameters: before and after.
+        macs: multiply-adds of one image in two-dimensional convolutions and linear layers, before
+            and after; None for networks of several inputs.
+        training: how a forward pass in training mode went, in words.
+        kept: dead channels that stay, because code takes their number for fixed or a count would
+            not divide.
+        branches: names of layers that were wholly dead and give plain zeros now.
+        change: with `gamma_below`, how far outputs are from the original's, relative to the
+            largest; None without.
+        ema: the same for the averaged model; None without.
+        scores: with `evaluate`, what it gave for the original and for the copy; None without.
+    """
+
+    cases: tuple[Case, ...]
+    layers: Table
+    parameters: tuple[int, int]
+    macs: tuple[int, int] | None
+    training: str
+    kept: int
+    branches: tuple[str, ...] = ()
+    change: float | None = None
+    ema: float | None = None
+    scores: tuple[float, float] | None = None
+
+    @property
+    def absolute(self) -> float:
+        """The largest difference of any output number in any case."""
+        return max(case.absolute for case in self.cases)
+
+    @property
+    def relative(self) -> float:
+        """The largest difference in any case, relative to the largest number of its output."""
+        return max(case.relative for case in self.cases)
+
+    def __str__(self) -> str:
+        return str(self.layers)
+
+    def print(self) -> None:
+        """Print the table to standard output."""
+        self.layers.print()
+
+
+def prove(
+    before: nn.Module,
+    found: Rewrite,
+    given: Inputs,
+    change: float | None,
+    ema: float | None,
+) -> CompactReport:
+    """The report of a rewrite of `before`."""
+    small = found.small
+    parameters = (live_weights(before), live_weights(small))
+    macs = None
+    if len(given) == 1:
+        macs = (_macs(before, given[0]), _macs(small, given[0]))
+    gone = found.selection.gone
+    kept = sum(
+        int((found.selection.dead & ~gone)[weight.out].sum())
+        for weight in found.analysis.weights.values()
+    )
+    report = CompactReport(found.cases, _table(found), parameters, macs, found.training, kept,
+        found.branches, change, ema)  # fmt: skip
+    notes = (*_notes(report, given), *_left(found), *_not_understood(found))
+    return replace(report, layers=replace(report.layers, notes=notes))
+
+
+def with_scores(report: CompactReport, before: float, after: float) -> CompactReport:
+    """`report`, with what the user's measure gives for the original and for the copy."""
+    note = f"evaluated: {before:.6g} -> {after:.6g} ({after - before:+.3g})"
+    layers = replace(report.layers, notes=(*report.layers.notes, note))
+    return replace(report, layers=layers, scores=(before, after))
+
+
+def _macs(model: nn.Module, example: torch.Tensor) -> int:
+    return sum(count_macs(model, example).values())
+
+
+def _table(found: Rewrite) -> Table:
+    """One row for each layer that lost channels."""
+    analysis, gone = found.analysis, found.selection.gone
+    read, fixed = found.selection.reasons()
+    rows = []
+    for weight in analysis.weights.values():
+        lost = weight.out[gone[weight.out]]
+        inside = weight.inside
+        if not len(lost) and not gone[inside].any():
+            continue
+        unread, constant = int((~read[lost]).sum()), int(fixed[lost].sum())
+        rows.append(
+            (
+                weight.name.rpartition(".")[0],
+                f"{len(inside)} -> {len(inside) - gone[inside].sum()}",
+                f"{len(weight.out)} -> {len(weight.out) - len(lost)}",
+                len(lost) - unread - constant,
+                constant,
+                unread,
+            )
+        )
+    return Table(("layer", "in", "out", "zero", "constant", "unread"), tuple(rows))
+
+
+def _notes(report: CompactReport, given: Inputs) -> Iterator[str]:
+    before, after = report.parameters
+    yield f"parameters: {before:,} -> {after:,} ({after / max(before, 1):.1%})"
+    if report.macs is not None:
+        before, after = report.macs
+        share = f" ({after / before:.1%})" if before else ", counted in Conv2d and Linear only"
+        yield f"multiply-adds of one image: {before:,} -> {after:,}{share}"
+    if report.branches:
+        yield f"wholly dead, plain zeros now: {', '.join(report.branches)}"
+    if report.kept:
+        yield (
+            f"{report.kept} dead channels stay: code takes their number for fixed, groups or "
+            "rounding need it, or one bears the constants of others"
+        )
+    sizes = sorted({"x".join(map(str, case.shape)) for case in report.cases})
+    yield (
+        f"outputs differ by at most {report.absolute:.1e}, {report.relative:.1e} of the largest, "
+        f"over {', '.join(sizes)}; {report.training}"
+    )
+    images = any(tensor.dim() == 4 for tensor in given)
+    if images and not any(case.what == ANOTHER_SIZE for case in report.cases):
+        yield "outputs were compared at one image size: the original took no other that was tried"
+    if report.change is not None:
+        yield f"scales taken for zero change outputs by {report.change:.1e} of the largest"
+    if report.ema is not None:
+        yield f"outputs of the averaged model change by {report.ema:.1e} of the largest"
+
+
+def _left(found: Rewrite) -> Iterator[str]:
+    """Of kinds of convolutions none of which is understood."""
+    convolutions = {
+        f"{name}.weight" if name else "weight": type(module).__name__
+        for name, module in found.small.named_modules()
+        if isinstance(module, nn.modules.conv._ConvNd)
+    }
+    known = {kind for name, kind in convolutions.items() if name in found.analysis.weights}
+    left = sorted(set(convolutions.values()) - known)
+    if left:
+        yield f"{', '.join(left)} stay as they are: their channels are not followed"
+
+
+def _not_understood(found: Rewrite) -> Iterator[str]:
+    """Which operators keep channels that are dead but for them, and how many."""
+    analysis = found.analysis
+    classes = analysis.atoms.classes()
+    needed = np.zeros(len(classes), dtype=bool)
+    needed[classes[analysis.live & np.isnan(analysis.atoms.value)]] = True
+    channels = np.bincount(
+        np.concatenate([classes[:0], *(classes[w.out] for w in analysis.weights.values())]),
+        minlength=len(classes),
+    )
+    kept: Counter[str] = Counter()
+    for step in analysis.steps:
+        if isinstance(step, Barrier) and step.node.op == "call_function":
+            read = [classes[layout.ids.reshape(-1)] for layout in step.inputs]
+            own = np.unique(np.concatenate([classes[:0], *read]))
+            place = module_of(step)
+            name = f"{step.node.target} in {place}" if place else str(step.node.target)
+            kept[name] += int(channels[own[~needed[own] & (own != classes[UNKNOWN])]].sum())
+    worst = [f"{name} ({count})" for name, count in kept.most_common(_NAMED) if count]
+    if worst:
+        yield f"not understood, so that dead channels they read stay: {', '.join(worst)}"

@@ -1,0 +1,3 @@
+"""What each exported operator does to channels, by kind of operator."""
+
+__all__: list[str] = []

@@ -1,0 +1,190 @@
+"""What operators do to atoms: `Move` passes them on, `Join` makes new ones from several.
+
+A step also says what becomes of its result when atoms are gone, from what becomes of its sources.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import final
+
+import numpy as np
+from torch.fx import Node
+
+from openwork.flow.atoms import Atoms, Layout
+
+Layouts = list[Layout]
+# A tensor of the graph: the node that makes it, and which of its results it is.
+Source = tuple[Node, int]
+# The layouts of a step's results, from those of its sources.
+Apply = Callable[[Layouts], Layouts]
+# From the layouts of its sources: the result's shape, and (..., n) what each number is made of.
+Align = Callable[[Layouts], tuple[tuple[int, ...], np.ndarray]]
+
+
+class Inconsistent(Exception):
+    """With these atoms gone, the network would no longer be the same one; some must stay."""
+
+    def __init__(self, *keep: Layout) -> None:
+        super().__init__()
+        self.keep = np.unique(np.concatenate([layout.ids.reshape(-1) for layout in keep]))
+
+
+class Step(ABC):
+    """One operator.
+
+    Attributes:
+        node: of the graph.
+        sources: nodes whose layouts it reads.
+        inputs, outputs: the layouts of both.
+    """
+
+    node: Node
+    sources: Sequence[Source]
+    inputs: Layouts
+    outputs: Layouts
+
+    def spread(self, atoms: Atoms, live: np.ndarray) -> None:
+        """Mark in `live` the atoms that live results are made of; steps come last first."""
+        return
+
+    def uneven(self, gone: np.ndarray) -> np.ndarray | None:
+        """Atoms that must stay because the counts of what stays do not work out, or None."""
+        return None
+
+    @abstractmethod
+    def shrink(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
+        """The layouts of the results, with these of the sources, when the atoms `gone` are.
+
+        Raises:
+            Inconsistent: they would not be those of the original less what is gone.
+        """
+
+
+@final
+class Move(Step):
+    """Atoms are passed on, to other places: views, slices, concatenations.
+
+    Args:
+        node, sources, inputs: as in `Step`.
+        apply: gives the layouts of the results.
+        rows: (m, n) ids; in each of the m, equally many must stay. None: no such rule.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        sources: Sequence[Source],
+        inputs: Layouts,
+        apply: Apply,
+        rows: np.ndarray | None = None,
+    ) -> None:
+        self.node, self.sources, self.inputs, self._apply = node, sources, inputs, apply
+        self.outputs = apply(inputs)
+        self.rows = rows
+
+    def uneven(self, gone: np.ndarray) -> np.ndarray | None:
+        return None if self.rows is None else even_out(self.rows, gone)
+
+    def shrink(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
+        try:
+            found = self._apply(inputs)
+        except (RuntimeError, ValueError, IndexError):
+            raise Inconsistent(*self.inputs) from None
+        for before, after in zip(self.outputs, found, strict=True):
+            if _emptied(before.shape, after.shape) or not np.isin(after.ids, before.ids).all():
+                raise Inconsistent(*self.inputs)
+        return found
+
+
+@final
+class Join(Step):
+    """Each number of the result is made of several atoms, and equal ones of equal atoms.
+
+    Args:
+        atoms: to which the result's are added.
+        node, sources, inputs: as in `Step`.
+        align: says which atoms each number is made of.
+        values: from (k, n) atoms, the values (k,) and maps of what they make; NaN where unknown.
+        loose: which of the n are one number for all channels: they stay, whatever else goes.
+    """
+
+    def __init__(
+        self,
+        atoms: Atoms,
+        node: Node,
+        sources: Sequence[Source],
+        inputs: Layouts,
+        align: Align,
+        values: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | int]],
+        loose: Sequence[int] = (),
+    ) -> None:
+        self.node, self.sources, self.inputs, self._align = node, sources, inputs, align
+        shape, made_of = align(inputs)
+        self._rows, codes = _Rows.of(made_of)
+        self.ids = atoms.new(*values(self._rows.rows))
+        self.outputs = [Layout(shape, self.ids[codes])]
+        for index, column in enumerate(self._rows.rows.T):
+            if index in loose:
+                atoms.freeze(column)
+            else:
+                atoms.tie(column, self.ids)
+
+    def spread(self, atoms: Atoms, live: np.ndarray) -> None:
+        needed = live[self.ids] & ~atoms.known(self.ids)
+        live[self._rows.rows[needed]] = True
+
+    def shrink(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
+        try:
+            shape, made_of = self._align(inputs)
+        except (RuntimeError, ValueError, IndexError):
+            raise Inconsistent(*self.inputs) from None
+        codes = self._rows.find(made_of)
+        if codes is None or _emptied(self.outputs[0].shape, shape):
+            raise Inconsistent(*self.inputs)
+        return [Layout(shape, self.ids[codes])]
+
+
+def _emptied(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """Whether an axis has no size left that had one."""
+    return any(now == 0 != was for was, now in zip(before, after, strict=True))
+
+
+def even_out(rows: np.ndarray, gone: np.ndarray) -> np.ndarray | None:
+    """Atoms to keep so that in each of `rows` (m, n) equally many stay; None if they do."""
+    missing = gone[rows]
+    fewest = missing.sum(1).min()
+    surplus = missing & (np.cumsum(missing, 1) > fewest)
+    return rows[surplus] if surplus.any() else None
+
+
+class _Rows:
+    """Distinct rows of atoms, and where a row is among them."""
+
+    def __init__(self, rows: np.ndarray, tables: list[np.ndarray]) -> None:
+        self.rows = rows
+        self._tables = tables
+
+    @classmethod
+    def of(cls, made_of: np.ndarray) -> tuple["_Rows", np.ndarray]:
+        """The distinct rows of `made_of` (..., n), and the number (...) of each of its rows."""
+        rows = made_of.reshape(-1, made_of.shape[-1]).astype(np.int64)
+        codes = np.zeros(len(rows), dtype=np.int64)
+        tables = []
+        for column in rows.T:
+            table, codes = np.unique((codes << 32) | column, return_inverse=True)
+            tables.append(table)
+        _, first = np.unique(codes, return_index=True)
+        return cls(rows[first], tables), codes.reshape(made_of.shape[:-1])
+
+    def find(self, made_of: np.ndarray) -> np.ndarray | None:
+        """The number (...) of each row of `made_of` (..., n); None if one is new."""
+        rows = made_of.reshape(-1, made_of.shape[-1]).astype(np.int64)
+        if rows.shape[1] != len(self._tables):
+            return None
+        codes = np.zeros(len(rows), dtype=np.int64)
+        for table, column in zip(self._tables, rows.T, strict=True):
+            keys = (codes << 32) | column
+            codes = np.minimum(np.searchsorted(table, keys), len(table) - 1)
+            if (table[codes] != keys).any():
+                return None
+        return codes.reshape(made_of.shape[:-1])

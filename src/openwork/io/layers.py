@@ -1,0 +1,58 @@
+"""The sparse layers of a model as a checkpoint keeps them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from openwork.errors import ArgumentError
+from openwork.nn import SparseConv2d, SparseLinear
+from openwork.nn.drawn_from import DrawnFrom
+from openwork.nn.layers import replace, sparse_layers
+from openwork.patterns import Pattern
+
+
+def describe_layers(model: nn.Module) -> dict[str, Any]:
+    """What the header must say of the sparse layers; their `gaps` are among the tensors."""
+    return {
+        name: {
+            "shape": list(layer.shape),
+            "groups": layer.groups,
+            "whole": layer.pattern.whole,
+            "origin": layer.origin.to_dict() if layer.origin else None,
+        }
+        for name, layer in sparse_layers(model).items()
+    }
+
+
+def restore_layers_(
+    model: nn.Module, layers: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+) -> nn.Module:
+    """Put sparse layers where `layers` says, with the patterns among `tensors`; all checked.
+
+    Returns `model`, or the sparse layer that takes its place where the model is a single layer.
+    """
+    modules = dict(model.named_modules())
+    replacements: dict[nn.Module, nn.Module] = {}
+    for name, entry in layers.items():
+        pattern = Pattern.from_gaps(
+            entry["shape"],
+            tensors[f"{name}.gaps" if name else "gaps"].numpy(),
+            whole=entry["whole"],
+            groups=entry["groups"],
+        )
+        module = modules.get(name)
+        if isinstance(module, nn.Conv2d):
+            sparse = SparseConv2d.from_dense(module, pattern)
+        elif isinstance(module, nn.Linear):
+            sparse = SparseLinear.from_dense(module, pattern)
+        else:
+            found = "nothing" if module is None else type(module).__name__
+            raise ArgumentError(f"layer {name!r} must be a convolution or linear, found {found}")
+        # Files of version 0.1.0 do not say where a pattern comes from.
+        if entry.get("origin"):
+            sparse.origin = DrawnFrom.from_dict(entry["origin"])
+        replacements[module] = sparse
+    replace(model, replacements)
+    return replacements.get(model, model)

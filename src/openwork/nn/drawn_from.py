@@ -1,0 +1,32 @@
+"""Where a sparse layer comes from: what it takes to draw its pattern again, or a denser one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from openwork.patterns import PatternSpec
+
+
+@dataclass(frozen=True)
+class DrawnFrom:
+    """What a layer was drawn with.
+
+    Attributes:
+        spec: the kind of pattern and its parameters.
+        seed: the layer's own, made of its plan's seed and its name.
+        deviation: standard deviation of the dense weights that the layer took the place of.
+    """
+
+    spec: PatternSpec
+    seed: int
+    deviation: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The origin as plain data."""
+        return {"spec": self.spec.to_data(), "seed": self.seed, "deviation": self.deviation}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        spec = PatternSpec.from_data(data["spec"])
+        return cls(spec, int(data["seed"]), float(data["deviation"]))

@@ -1,0 +1,3 @@
+"""Random masks, scored on held-out data; the best one wins."""
+
+__all__: list[str] = []

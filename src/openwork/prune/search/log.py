@@ -1,0 +1,150 @@
+"""A search's log: one line of JSON a score, so that a search can go on and a report can tell."""
+
+import errno
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from openwork._files import write_text
+from openwork._identity import difference
+from openwork.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one candidate came to.
+
+    Attributes:
+        candidate: number of the mask, from 0.
+        share: of the held-out data that it was scored on, in (0, 1].
+        error: what `evaluate` returned.
+    """
+
+    candidate: int
+    share: float
+    error: float
+
+
+class SearchLog:
+    """The scores of one search, in memory and, if a path is given, in a file.
+
+    The file's first line says which search it is; each further line is a `Score`. A line is
+    written at once and synced; one that a killed process left half is dropped when going on.
+
+    Args:
+        identity: what must be equal for a search to go on: network, ratio, seed and the like.
+        path: of the file, or None.
+
+    Attributes:
+        known: (candidate, share) -> error.
+    """
+
+    def __init__(self, identity: Mapping[str, Any], path: str | os.PathLike[str] | None) -> None:
+        self._identity = dict(identity)
+        self._path = Path(path) if path is not None else None
+        self.known: dict[tuple[int, float], float] = {}
+
+    def open(self) -> dict[tuple[int, float], float]:
+        """Begin the file, or go on with it if there is one; what is `known` by then.
+
+        Raises:
+            CheckpointError: the file is another search's or no search's, or cannot be written.
+        """
+        if self._path is None:
+            return self.known
+        if self._path.exists():
+            stored, scores = _read(self._path)
+            _check_identity(stored, self._identity, self._path)
+            self.known = {(s.candidate, s.share): s.error for s in scores}
+        rows = [asdict(Score(*key, error)) for key, error in self.known.items()]
+        text = "".join(json.dumps(line) + "\n" for line in (self._identity, *rows))
+        try:
+            write_text(self._path, text)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return self.known
+
+    def add(self, scores: Sequence[Score]) -> None:
+        """Note `scores` down.
+
+        Raises:
+            CheckpointError: the file cannot be written.
+        """
+        self.known |= {(score.candidate, score.share): score.error for score in scores}
+        if self._path is None or not scores:
+            return
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(asdict(score)) + "\n" for score in scores)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def way_out(self) -> str:
+        """How to go on after `evaluate` has failed, as the end of an error message."""
+        if self._path is None:
+            return "; repair it and search again, with `log` to keep the scores"
+        return f"; repair it and search again: {len(self.known)} scores are kept in {self._path}"
+
+    def _unwritable(self, error: OSError) -> CheckpointError:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        way_out = "Free some space" if full else "Choose a file in a folder that you may write to"
+        return CheckpointError(
+            f"`log`={str(self._path)!r} could not be written ({error}); what it holds is unharmed. "
+            f"{way_out}, then search again"
+        )
+
+
+def read_log(path: str | os.PathLike[str]) -> tuple[Score, ...]:
+    """Every score in the log at `path`, in the order in which they were found.
+
+    Raises:
+        CheckpointError: no such file, or not the log of a search.
+    """
+    return tuple(_read(Path(path))[1])
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[Score]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"`log`={str(path)!r} cannot be read: {error}") from error
+    # Without a line break at its end the last line is not whole.
+    lines = text.split("\n")[:-1]
+    try:
+        identity = json.loads(lines[0])
+        if identity["kind"] != "search":
+            raise ValueError(identity["kind"])
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise CheckpointError(
+            f"`log`={str(path)!r} is not the log of a search; choose another file"
+        ) from error
+    return identity, [_score(line, number, path) for number, line in enumerate(lines[1:], 2)]
+
+
+def _score(line: str, number: int, path: Path) -> Score:
+    """The score in a line of the log at `path`, all of its values checked."""
+    try:
+        score = Score(**json.loads(line))
+        count = type(score.candidate) is int and score.candidate >= 0
+        if count and 0 < score.share <= 1 and math.isfinite(score.error):
+            return score
+    except (ValueError, TypeError, OverflowError):
+        pass
+    raise CheckpointError(
+        f"line {number} of `log`={str(path)!r} is no score of a candidate: {line[:60]!r}. Delete "
+        "that line, and its candidate is scored again"
+    )
+
+
+def _check_identity(stored: Mapping[str, Any], own: Mapping[str, Any], path: Path) -> None:
+    if why := difference(stored, own):
+        raise CheckpointError(
+            f"`log`={str(path)!r} is of another search: {why}. Search with the arguments it was "
+            "begun with, or choose another file"
+        )

@@ -1,0 +1,99 @@
+"""Networks between stages, kept in a folder so that a stopped run goes on from the last one."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from openwork import io
+from openwork._files import writable_folder
+from openwork._identity import difference, digest_of
+from openwork.errors import CheckpointError
+from openwork.io.plain import plain
+from openwork.nn import densify_
+from openwork.prune.stages.stage import Stage, StageResult
+
+
+class Checkpoints:
+    """One file a stage in the folder `out`, each with the result of its stage.
+
+    Args:
+        out: made if need be; None keeps nothing.
+        model: the network that the run begins with.
+        identity: what else must be equal for a run to go on.
+        stages: what is cut. Those up to the one of a file must be equal, so that a run goes on
+            from what it has even if a later stage is another one than before.
+
+    Raises:
+        OpenworkError: the folder cannot be written to.
+        ArgumentError: `identity` is not plain data.
+    """
+
+    def __init__(
+        self,
+        out: str | os.PathLike[str] | None,
+        model: nn.Module,
+        identity: Mapping[str, Any],
+        stages: Sequence[Stage] = (),
+    ) -> None:
+        self._folder = writable_folder(out, "out") if out is not None else None
+        self._stages = [asdict(stage) for stage in stages]
+        # Not asked for without a folder: a digest reads all of the network.
+        known = {} if out is None else {"model": digest_of(model), **identity}
+        self._identity = plain("identity", known)
+
+    def path(self, index: int) -> Path | None:
+        """The file of stage `index`, from 0."""
+        return self._folder / f"stage-{index + 1}.safetensors" if self._folder else None
+
+    def result(self, index: int) -> StageResult | None:
+        """What stage `index` came to; None if it has not been finished here.
+
+        Raises:
+            CheckpointError: the file is damaged, or of another run.
+        """
+        path = self.path(index)
+        if path is None or not path.exists():
+            return None
+        metrics = io.info(path).metrics
+        stored = dict(metrics.get("run") or {})
+        if "stages" in stored:
+            # Files of version 0.1.0 name the later stages too.
+            stored["stages"] = stored["stages"][: index + 1]
+        why = difference(stored, self._identity_at(index))
+        if why:
+            why = why if stored else "no pruning wrote it"
+            raise CheckpointError(
+                f"`out`={str(self._folder)!r} holds {path.name} of another run: {why}. Go on with "
+                "the network and arguments it was begun with, or choose another folder"
+            )
+        return StageResult(**metrics["result"])
+
+    def save(self, index: int, model: nn.Module, result: StageResult) -> None:
+        """Keep `model` as it is after stage `index`."""
+        path = self.path(index)
+        # Under torchrun all processes hold the same network.
+        if path is not None and os.environ.get("RANK", "0") == "0":
+            metrics = {"run": self._identity_at(index), "result": asdict(result)}
+            io.save(model, path, metrics=metrics)
+
+    def restore_(self, index: int, model: nn.Module) -> nn.Module:
+        """Make the network after stage `index` of `model`, the one that the run began with."""
+        path = self.path(index)
+        if path is None:
+            raise CheckpointError(f"stage {index + 1} was not kept; give `out`")
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        return io.load(path, build=lambda: densify_(model), device=device)
+
+    def _identity_at(self, index: int) -> dict[str, Any]:
+        stages = {"stages": self._stages[: index + 1]} if self._stages else {}
+        return self._identity | stages
+
+
+def with_settings(own: Mapping[str, Any], settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """An identity of one's `own` together with what the caller says decides the result too."""
+    return {**own, "settings": dict(settings)} if settings else dict(own)

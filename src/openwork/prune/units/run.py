@@ -1,0 +1,95 @@
+"""What one forward pass shows: the order in which layers run, and those that no other layer reads.
+
+Needs no graph of the network: torch notes down by itself where each tensor comes from.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.autograd.graph import Node
+from torch.utils._pytree import tree_leaves
+
+from openwork._mode import evaluation
+from openwork.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class Run:
+    """One forward pass.
+
+    Attributes:
+        order: names of the layers that ran, in the order of their first calls.
+        heads: those of them that make an output which no other layer has read.
+    """
+
+    order: tuple[str, ...]
+    heads: frozenset[str]
+
+
+def run_of(model: nn.Module, layers: Mapping[str, nn.Module], example: torch.Tensor) -> Run:
+    """Run `model` on `example` in evaluation mode and see in which order `layers` come.
+
+    Raises:
+        ArgumentError: the network does not take the example.
+    """
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            # A result of an operator, so that networks may change it in place.
+            return _watched(model, layers, example.detach().clone().requires_grad_().clone())
+    except Exception:
+        # Some networks run without gradients only, and then the last layer counts as the head.
+        try:
+            with torch.no_grad():
+                return _watched(model, layers, example.clone())
+        except Exception as error:
+            raise ArgumentError(
+                f"`example` of shape {tuple(example.shape)} and {example.dtype} does not go "
+                f"through {type(model).__name__}: {str(error).strip().rstrip('.')}. Pass an input "
+                "batch of the network"
+            ) from error
+
+
+def _watched(model: nn.Module, layers: Mapping[str, nn.Module], example: torch.Tensor) -> Run:
+    calls: dict[str, list[Node | None]] = {}
+
+    def watch(name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
+        def hook(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+            calls.setdefault(name, []).append(output.grad_fn)
+
+        return hook
+
+    handles = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
+    try:
+        with evaluation(model):
+            outputs = model(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    heads = _heads(outputs, calls) or set(list(calls)[-1:])
+    return Run(tuple(calls), frozenset(heads))
+
+
+def _heads(outputs: Any, calls: Mapping[str, list[Node | None]]) -> set[str]:
+    """Layers with a call that outputs depend on and no other call does."""
+    names = {node: name for name, nodes in calls.items() for node in nodes if node is not None}
+    tensors = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor)]
+    last = _reached((t.grad_fn for t in tensors if t.grad_fn is not None), names) & names.keys()
+    before = (source for node in last for source, _ in node.next_functions if source is not None)
+    return {names[node] for node in last - _reached(before, ())}
+
+
+def _reached(start: Iterable[Node], stop: Iterable[Node]) -> set[Node]:
+    """Nodes that lead to `start`, not looking past those of `stop`."""
+    ends, found = set(stop), set(start)
+    waiting = list(found)
+    while waiting:
+        node = waiting.pop()
+        if node in ends:
+            continue
+        sources = {source for source, _ in node.next_functions if source is not None} - found
+        found |= sources
+        waiting += sources
+    return found

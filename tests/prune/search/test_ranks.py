@@ -1,0 +1,24 @@
+"""What one process does for all of them."""
+
+import pytest
+
+import openwork as ow
+from openwork.prune.search.ranks import Ranks
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (TypeError("no such thing"), ow.OpenworkError, "TypeError: no such thing"),
+        (ow.CheckpointError("full"), ow.CheckpointError, "full"),
+    ],
+)
+def test_what_the_first_one_raises_is_an_error_of_ours(
+    error: Exception, kind: type[Exception], text: str
+) -> None:
+    def work() -> None:
+        raise error
+
+    with Ranks() as ranks, pytest.raises(kind, match=text) as caught:
+        ranks.first(work)
+    assert error in (caught.value, caught.value.__cause__)

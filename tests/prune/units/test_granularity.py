@@ -1,0 +1,73 @@
+"""Arguments that say what is cut, and where."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import openwork as ow
+from openwork import prune
+from openwork.prune.units.granularity import example_for, units_of
+
+Build = Callable[[str], nn.Module]
+
+
+def _cut(model: nn.Module, **arguments: Any) -> ow.Plan:
+    return prune.by_criterion(model, **{"ratio": 0.5, "progress": False, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"example": np.zeros((2, 3, 6, 6))}, "a tensor .*, but is a ndarray"),
+        ({"example": (torch.zeros(2, 3, 6, 6),)}, "a tensor .*, but is a tuple"),
+        ({"example": torch.zeros(0, 3, 6, 6)}, "holds no image"),
+        ({"example": torch.zeros(2, 5, 6, 6)}, "does not go through Residual"),
+        ({"layers": 5}, "`layers`=5 must be a glob"),
+        ({"granularity": "block", "block": 4}, "`block`=4 must be two numbers"),
+        ({"granularity": "block", "block": (4,)}, "must be two numbers"),
+        ({"granularity": "block", "block": (4, 1, 1)}, "must be two numbers"),
+    ],
+)
+def test_arguments_that_break_a_rule_are_refused(
+    arguments: dict[str, Any], message: str, network: Build
+) -> None:
+    with pytest.raises(ow.ArgumentError, match=message):
+        _cut(network("plain"), **arguments)
+
+
+def test_the_example_takes_the_dtype_of_the_model(network: Build, example: torch.Tensor) -> None:
+    model = network("plain").to(torch.bfloat16)
+    found = example_for(model, example)
+    assert found is not None
+    assert found.dtype == torch.bfloat16
+    plan = _cut(model, granularity="feature_map", example=example, layers="a", progress=True)
+    assert (plan.layers["a"].fan_in == 0).sum() == 4
+
+
+def test_numbers_of_numpy_are_ratios(network: Build) -> None:
+    model = network("plain")
+    assert _cut(model, ratio=np.float32(0.5)) == _cut(model)
+
+
+def test_what_is_left_by_default_is_said(network: Build, example: torch.Tensor) -> None:
+    model = network("plain")
+    (note,) = units_of(model, "kernel", None, (4, 1), example).notes
+    assert note == "left whole by default: stem, head; `layers` can name them"
+    assert units_of(model, "kernel", "a", (4, 1), example).notes == ()
+
+
+@pytest.mark.parametrize("granularity", ["kernel", "block", "intra_kernel", "feature_map"])
+def test_dead_layers_are_passed_over_but_not_all_of_them(
+    granularity: str, network: Build, example: torch.Tensor
+) -> None:
+    dead = ow.patterns.Pattern(np.zeros((8, 8, 3, 3), dtype=bool))
+    model = ow.sparsify_(network("plain"), ow.Plan({"a": dead}), init="keep")
+    arguments = {"granularity": granularity, "example": example, "block": (2, 1)}
+    plan = _cut(model, **arguments, layers=["a", "b"], progress=True)
+    assert plan.layers["b"].live < 8 * 8 * 9
+    with pytest.raises(ow.ArgumentError, match="nothing lives in"):
+        _cut(model, **arguments, layers="a")
