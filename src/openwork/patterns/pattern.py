@@ -223,9 +223,22 @@ class Pattern:
 
     def show(self) -> "Figure":
         """A picture: connections as a matrix (inputs across, outputs down), fans at the margins."""
-        from openwork.patterns.picture import draw
+        from openwork.patterns.picture import draw_connections
 
-        return draw(self)
+        size = " × ".join(map(str, self.shape))
+        title = f"{size}, density {self.density:.3g}, {self.live:,} live weights"
+        return draw_connections(self._shares(), self.fan_in, self.fan_out, title)
+
+    def _shares(self) -> np.ndarray:
+        """(out_channels, in_channels): the live share of each connection's taps."""
+        shares = np.zeros((self.out_channels, self.in_channels))
+        of_group = self.taps.reshape(self.shape[0], self.shape[1], -1).mean(axis=2)
+        rows = self.out_channels // self.groups
+        for group in range(self.groups):
+            out = slice(group * rows, (group + 1) * rows)
+            inputs = slice(group * self.shape[1], (group + 1) * self.shape[1])
+            shares[out, inputs] = of_group[out]
+        return shares
 
     def to_dict(self) -> dict[str, Any]:
         """The pattern as plain data, for YAML and JSON."""

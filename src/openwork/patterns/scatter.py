@@ -73,9 +73,13 @@ class Scatter:
 
     def show(self) -> "Figure":
         """A picture: the window adjacency matrices, a row for each junction."""
-        from openwork.patterns.picture import draw_scatter
+        from openwork.patterns.picture import draw_windows
 
-        return draw_scatter(self)
+        return draw_windows(
+            [(f"{each.name} windows: {each.scatter:.3f}", each.shares) for each in self.entries],
+            "share of the connections that even spread would give",
+            f"scatter {self.minimum:.3f}: the least of {len(self.entries)} entries",
+        )
 
 
 def scatter(

@@ -1,13 +1,12 @@
 """Optimisers by name, with L2 and decoupled weight decay kept apart."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-if TYPE_CHECKING:
-    from openwork.train.recipe import Recipe
+from openwork.train.recipe import Recipe
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -17,17 +16,9 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adadelta": torch.optim.Adadelta,
     "rmsprop": torch.optim.RMSprop,
 }
-DEFAULT_LR = {
-    "sgd": 0.1,
-    "adam": 1e-3,
-    "adamw": 1e-3,
-    "adagrad": 1e-2,
-    "adadelta": 1.0,
-    "rmsprop": 1e-3,
-}
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], recipe: "Recipe") -> torch.optim.Optimizer:
+def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     """The optimiser that `recipe` names, over those of `parameters` that train."""
     kind = OPTIMIZERS[recipe.optimizer]
     settings: dict[str, Any] = {"lr": recipe.peak_lr, "weight_decay": recipe.l2}

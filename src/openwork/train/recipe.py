@@ -11,10 +11,18 @@ from openwork._arguments import check_choice, check_count, check_seed, is_number
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError
 from openwork.train.growth import GrowthSchedule
-from openwork.train.optimizers import DEFAULT_LR, OPTIMIZERS
 from openwork.train.schedules import SCHEDULES
 
 PRECISIONS = ("float32", "bfloat16")
+# Learning rate by optimizer, where a recipe names none.
+DEFAULT_LR = {
+    "sgd": 0.1,
+    "adam": 1e-3,
+    "adamw": 1e-3,
+    "adagrad": 1e-2,
+    "adadelta": 1.0,
+    "rmsprop": 1e-3,
+}
 # Fields that came after version 0.1.0, and their defaults.
 _LATER: dict[str, object] = {"growth": None, "beta2": 0.999}
 
@@ -74,7 +82,7 @@ class Recipe:
     def __post_init__(self) -> None:
         check_count("epochs", self.epochs)
         check_count("batch_size", self.batch_size)
-        check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
+        check_choice("optimizer", self.optimizer, tuple(DEFAULT_LR))
         check_choice("schedule", self.schedule, tuple(SCHEDULES))
         check_choice("precision", self.precision, PRECISIONS)
         check_seed(self.seed)
