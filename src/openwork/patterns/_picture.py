@@ -15,7 +15,7 @@ _INK = "#1b4965"
 def draw(pattern: "Pattern") -> Figure:
     """The connection matrix (outputs down, inputs across) with fan-in and fan-out beside it.
 
-    The shade of a cell is the share of its taps that live.
+    The shade of a cell is the share of its taps that are live.
     """
     shares = np.zeros((pattern.out_channels, pattern.in_channels))
     taps = pattern.taps.reshape(pattern.shape[0], pattern.shape[1], -1).mean(axis=2)
@@ -25,7 +25,7 @@ def draw(pattern: "Pattern") -> Figure:
         inputs = slice(group * pattern.shape[1], (group + 1) * pattern.shape[1])
         shares[out, inputs] = taps[out]
 
-    # The matrix keeps its proportions between 1:4 and 4:1, so that thin layers stay readable.
+    # Proportions are limited to 1:4 and 4:1, so that narrow layers stay readable.
     ratio = min(4.0, max(0.25, pattern.out_channels / pattern.in_channels))
     width, height = (6.0 / ratio, 6.0) if ratio > 1 else (6.0, 6.0 * ratio)
     figure = Figure(figsize=(width + 1.6, height + 1.8), layout="constrained")
@@ -48,9 +48,9 @@ def draw(pattern: "Pattern") -> Figure:
 
 
 def draw_scatter(scatter: "Scatter") -> Figure:
-    """The window adjacency matrices: a row for each junction, windows on the left and the right.
+    """The window adjacency matrices: a row per junction, with left and right windows.
 
-    The shade of a cell is the share of the evenly spread connections that it has.
+    The shade of a cell is its connections divided by what an even spread would give, at most 1.
     """
     rows = len(scatter.entries) // 2
     figure = Figure(figsize=(8.0, 2.6 * rows + 0.8), layout="constrained")
@@ -61,9 +61,9 @@ def draw_scatter(scatter: "Scatter") -> Figure:
         axes.set_title(f"{entry.name} windows: {entry.scatter:.3f}", fontsize="medium")
         axes.set_xlabel("window")
         axes.set_ylabel("neuron")
-    label = "share of the connections that even spread would give"
+    label = "share of the connections that an even spread would give"
     figure.colorbar(
         figure.axes[0].images[0], ax=figure.axes, label=label, shrink=0.8 / rows, aspect=15
     )
-    figure.suptitle(f"scatter {scatter.minimum:.3f}: the least of {len(scatter.entries)} entries")
+    figure.suptitle(f"scatter {scatter.minimum:.3f}: minimum of {len(scatter.entries)} entries")
     return figure
