@@ -3,7 +3,7 @@
 import openwork as ow
 
 plan = ow.Plan({"conv:*": {"pattern": "random", "density": 0.1}})
-ow.sparsify_(model, plan)      # then train with a loop of your own, or ow.train.fit
+ow.sparsify_(model, plan)      # then train with your own loop, or with ow.train.fit
 ow.save(model, "model.safetensors", plan=plan)
 """
 
@@ -84,8 +84,8 @@ __all__ = [
     "train",
 ]
 
-# Imported when first used: they bring torch's own compiler and matplotlib, 110 MB that a program
-# which only runs a network need not have.
+# Imported on first use: they load torch's compiler and matplotlib, 110 MB that a program which only
+# runs a network does not need.
 _LATER = ("data", "report", "train")
 
 
