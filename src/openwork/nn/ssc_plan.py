@@ -31,8 +31,8 @@ def ssc_plan(model: nn.Module, sparsity: float) -> Plan:
 
     The first convolution stays dense and linear layers are unchanged. Sparsity is counted over the
     weights of all convolutions, including the first. Each layer first loses taps, down to one per
-    channel, then channels, in rotating groups. All layers get nearly the same density; the rest of the
-    budget goes to the first layers that can use it. If that misses the sparsity, a search finds
+    channel, then channels, in rotating groups. All layers get nearly the same density; the rest of
+    the budget goes to the first layers that can use it. If that misses the sparsity, a search finds
     the most even settings that meet it.
 
     Args:
