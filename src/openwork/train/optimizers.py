@@ -1,4 +1,4 @@
-"""Optimisers by name, with L2 and decoupled weight decay kept apart."""
+"""Optimisers by name, with L2 and decoupled weight decay as separate settings."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -19,7 +19,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimiser that `recipe` names, over those of `parameters` that train."""
+    """The optimiser that `recipe` names, over the `parameters` that require gradients."""
     kind = OPTIMIZERS[recipe.optimizer]
     settings: dict[str, Any] = {"lr": recipe.peak_lr, "weight_decay": recipe.l2}
     if recipe.optimizer in ("sgd", "rmsprop"):
@@ -35,7 +35,7 @@ def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.
 
 
 def _decay_decoupled(optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
-    """Shrink every weight by `1 - lr * weight_decay` before each step, as AdamW does."""
+    """Multiply every weight by `1 - lr * weight_decay` before each step, as AdamW does."""
 
     @torch.no_grad()
     def shrink(optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
