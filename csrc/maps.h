@@ -10,9 +10,9 @@ struct Pool {
   int channels, height, width;
   int kernel_y, kernel_x, stride_y, stride_x, pad_y, pad_x;
   int out_height, out_width;
-  bool average;        // else the maximum
-  bool count_padding;  // averages divide by the whole window, not by the pixels inside
-  const float* shift;  // [channels], added to each output, or null
+  bool average;           // else the maximum
+  bool count_padding;     // averages divide by the whole window, not by the pixels inside
+  const float* shift;     // [channels], added to each output, or null
   Activation activation;  // applied last
 };
 

@@ -39,8 +39,8 @@ struct SpmmPlan {
   const int32_t* channel;  // [inputs]
   const uint16_t* tap;     // [inputs], ky * kernel_x + kx
   bool plain;              // 1x1 with stride 1, unpadded; columns are all channels in order
-  int vectors;    // most vectors of pixels in one tile
-  bool in_place;  // plain: read whole tiles from the input itself instead of a packed copy
+  int vectors;             // most vectors of pixels in one tile
+  bool in_place;           // plain: read whole tiles from the input itself instead of a packed copy
 };
 
 // A 3x3 stride-1 convolution as one sparse product per position of the transformed tile.

@@ -34,7 +34,7 @@ struct Run {
   const float* residual;
   float* output;
   int64_t in_image, out_image;  // floats from image to image
-  float* workspace;  // as many floats as the kernel's workspace function says
+  float* workspace;             // as many floats as the kernel's workspace function says
   int batch;
   int threads;
 };

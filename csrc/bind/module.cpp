@@ -113,8 +113,9 @@ std::unique_ptr<Layer> make_spmm(const std::string& isa, const std::vector<int64
   const Lists lists = arrays.view(inputs, g.out_channels, chunk, group, 1);
   const bool plain = g.kernel_y == 1 && g.kernel_x == 1 && g.stride_y == 1 && g.stride_x == 1 &&
                      g.pad_y == 0 && g.pad_x == 0 && inputs == g.in_channels;
-  const SpmmPlan plan{g,     epilogue_of(g, bias, activation), lists,   channel.data(), tap.data(),
-                      plain, vectors,                          in_place};
+  const SpmmPlan plan{
+      g,       epilogue_of(g, bias, activation), lists, channel.data(), tap.data(), plain, vectors,
+      in_place};
   check(plan);
   std::vector<nb::object> owners = arrays.owners(bias);
   owners.push_back(nb::cast(channel));

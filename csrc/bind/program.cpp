@@ -28,8 +28,9 @@ Activation activation_of(int number) {
 // A maximum of those sizes.
 Pool pool_of(const std::vector<int64_t>& sizes) {
   const std::vector<int> n = whole_numbers("sizes", sizes, 11);
-  const Pool pool{n[0], n[1], n[2], n[3],  n[4],  n[5],    n[6],           n[7],
-                  n[8], n[9], n[10], false, false, nullptr, Activation::none};
+  const Pool pool{n[0],  n[1],  n[2],  n[3],    n[4],
+                  n[5],  n[6],  n[7],  n[8],    n[9],
+                  n[10], false, false, nullptr, Activation::none};
   check(pool);
   return pool;
 }
@@ -57,17 +58,15 @@ class BoundProgram {
     program_.add_step(layer_step(std::move(layer), native, at(input), at(output),
                                  residual ? &at(*residual) : nullptr));
   }
-  void pool(int input, int output, const std::vector<int64_t>& sizes, bool average, bool count_padding,
-            std::vector<float> shift, int activation) {
+  void pool(int input, int output, const std::vector<int64_t>& sizes, bool average,
+            bool count_padding, std::vector<float> shift, int activation) {
     Pool pool = pool_of(sizes);
     pool.average = average;
     pool.count_padding = count_padding;
     pool.activation = activation_of(activation);
     program_.add_step(pool_step(maps_, pool, std::move(shift), at(input), at(output)));
   }
-  void mean(int input, int output) {
-    program_.add_step(mean_step(maps_, at(input), at(output)));
-  }
+  void mean(int input, int output) { program_.add_step(mean_step(maps_, at(input), at(output))); }
   void add(int a, std::optional<int> b, int output, int activation) {
     program_.add_step(
         add_step(maps_, at(a), b ? &at(*b) : nullptr, at(output), activation_of(activation)));
@@ -123,7 +122,8 @@ class BoundProgram {
 
   static void check_call(int batch, int threads) {
     if (batch < 1 || batch > most_batch || threads < 1 || threads > 4096)
-      throw std::invalid_argument("`batch`=" + std::to_string(batch) + " must lie in [1, 2^20] and " +
+      throw std::invalid_argument("`batch`=" + std::to_string(batch) +
+                                  " must lie in [1, 2^20] and " +
                                   "`threads`=" + std::to_string(threads) + " in [1, 4096]");
   }
   static void require(const char* what, int64_t found, int64_t wanted) {
@@ -142,8 +142,8 @@ void bind_program(nb::module_& m) {
   using namespace nb::literals;
   m.def(
       "pool_refusal",
-      [](const std::vector<int64_t>& sizes) { return refusal([&] { pool_of(sizes); }); },
-      "sizes"_a, "Why `Program.pool` does not take such sizes; None if it does.");
+      [](const std::vector<int64_t>& sizes) { return refusal([&] { pool_of(sizes); }); }, "sizes"_a,
+      "Why `Program.pool` does not take such sizes; None if it does.");
   nb::class_<BoundProgram>(m, "Program", "A network as steps over one arena.")
       .def(nb::init<const std::string&>(), "isa"_a)
       .def("arena_slot", &BoundProgram::arena_slot, "at"_a, "floats"_a)

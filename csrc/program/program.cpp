@@ -9,9 +9,12 @@ namespace openwork {
 
 const float* Frame::read(const Slot& slot) const {
   switch (slot.kind) {
-    case Slot::Kind::arena: return arena + slot.at * batch + slot.first;
-    case Slot::Kind::input: return inputs[slot.at] + slot.first;
-    case Slot::Kind::output: return outputs[slot.at] + slot.first;
+    case Slot::Kind::arena:
+      return arena + slot.at * batch + slot.first;
+    case Slot::Kind::input:
+      return inputs[slot.at] + slot.first;
+    case Slot::Kind::output:
+      return outputs[slot.at] + slot.first;
   }
   return nullptr;
 }

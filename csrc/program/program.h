@@ -17,7 +17,7 @@ constexpr int most_batch = 1 << 20;
 struct Slot {
   enum class Kind { arena, input, output };
   Kind kind;
-  int64_t at;      // of the whole tensor: offset in the arena, or number of the input or output
+  int64_t at;  // of the whole tensor: offset in the arena, or number of the input or output
   int64_t floats;
   int64_t image;      // of the whole tensor
   int64_t first = 0;  // of this part within each image

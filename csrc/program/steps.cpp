@@ -131,8 +131,8 @@ std::unique_ptr<Step> pool_step(const Maps& maps, const Pool& pool, std::vector<
     Pool shifted = pool;
     shifted.shift = shift.empty() ? nullptr : shift.data();
     over_images(f, {&input, &output}, [&](int64_t image, int batch) {
-      maps.pool(shifted, f.read(input) + image * input.image, f.write(output) + image * output.image,
-                batch, f.threads);
+      maps.pool(shifted, f.read(input) + image * input.image,
+                f.write(output) + image * output.image, batch, f.threads);
     });
   });
 }
@@ -159,8 +159,7 @@ std::unique_ptr<Step> add_step(const Maps& maps, const Slot& a, const Slot* b, c
   const Slot other = b ? *b : a;
   return step_of([=, &maps](const Frame& f) {
     over_images(f, {&a, &other, &output}, [&](int64_t image, int batch) {
-      maps.add(f.read(a) + image * a.image,
-               has_b ? f.read(other) + image * other.image : nullptr,
+      maps.add(f.read(a) + image * a.image, has_b ? f.read(other) + image * other.image : nullptr,
                f.write(output) + image * output.image, a.floats * batch, activation, f.threads);
     });
   });

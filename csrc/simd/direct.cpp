@@ -52,8 +52,7 @@ void run_tile(const DirectPlan& plan, const PlanesLayout& layout, const Finish& 
   for (int64_t i = plan.start[filter]; i < plan.start[filter + 1]; ++i)
     add_kernel<S, R, V>(sum, at + plan.index[i] * layout.channel, layout,
                         plan.weight + i * (S::ky * S::kx));
-  const int64_t out =
-      image + (static_cast<int64_t>(filter) * g.out_height + y) * g.out_width + x;
+  const int64_t out = image + (static_cast<int64_t>(filter) * g.out_height + y) * g.out_width + x;
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
     if (y + r >= g.out_height) break;

@@ -52,7 +52,8 @@ OPENWORK_INLINE void pad_channel(const Geometry& g, const PlanesLayout& layout, 
 }
 
 // Pads each image into the workspace and calls `body(image, filter, tile_y, tile_x)` for the tiles
-// of all its maps. All filters pass over one row of tiles before the next: its inputs stay in cache.
+// of all its maps. All filters pass over one row of tiles before the next: its inputs stay in
+// cache.
 template <class Body>
 void over_tiles(const Geometry& g, const PlanesLayout& layout, const Run& run, int down, int across,
                 const Body& body) {

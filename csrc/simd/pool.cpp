@@ -3,8 +3,8 @@
 // Rows of the map are combined into lines that hold the padding too (zeros, or minus infinity), so
 // that no output is a special case. A band of lines fits half of L1; it is written whole before it
 // is read, because loads that straddle two fresh stores wait for both.
-#include "epilogue.h"
 #include "pool.h"
+#include "epilogue.h"
 #include "shuffle.h"
 
 namespace openwork::OPENWORK_NAMESPACE {
@@ -45,7 +45,9 @@ struct Columns {
   int pitch;         // floats from line to line
 
   Columns(const Pool& pool, int x, int stop)
-      : x(x), stop(stop), from(x * pool.stride_x - pool.pad_x),
+      : x(x),
+        stop(stop),
+        from(x * pool.stride_x - pool.pad_x),
         length((stop - x - 1) * pool.stride_x + pool.kernel_x),
         // A vector of outputs two apart reads two vectors, from its last tap on.
         pitch(static_cast<int>(round_up(length, lanes)) + 2 * lanes) {}
@@ -146,8 +148,8 @@ void pool_columns(const Pool& pool, const Columns& columns, const float* input, 
     alignas(64) float lines[band_floats];
     alignas(64) float shares[band_floats];
     for (int x = columns.x; Average && x < columns.stop; ++x)
-      shares[x - columns.x] = share(x, pool.stride_x, pool.pad_x, pool.kernel_x, pool.width,
-                                    pool.count_padding);
+      shares[x - columns.x] =
+          share(x, pool.stride_x, pool.pad_x, pool.kernel_x, pool.width, pool.count_padding);
 #pragma omp for schedule(static)
     for (int64_t map = 0; map < maps; ++map) {
       const float shift = pool.shift ? pool.shift[map % pool.channels] : 0.f;

@@ -161,8 +161,8 @@ OPENWORK_INLINE void product_chunk(const Lists& lists, int chunk, const float* w
   }
 }
 
-// Positions of a Winograd tile that walk together where a block is one vector: their filters' inputs
-// have the same places, and several sums wait less for each other than one.
+// Positions of a Winograd tile that walk together where a block is one vector: their filters'
+// inputs have the same places, and several sums wait less for each other than one.
 constexpr int positions_together(int group) { return registers == 16 && group == 4 ? 2 : 4; }
 
 // One vector at each of P positions: position p reads at x + p * in_slab, weighs with
