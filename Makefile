@@ -55,8 +55,8 @@ aarch64:
 	for source in csrc/simd/*.cpp; do \
 	  aarch64-linux-gnu-g++ -std=c++20 -O3 -ffp-contract=fast -fopenmp -Wall -Wextra \
 	    -DOPENWORK_NAMESPACE=neon -c $$source -o /dev/null || exit 1; done
-	for source in csrc/isa.cpp csrc/planes_layout.cpp csrc/bind/checks.cpp; do \
-	  aarch64-linux-gnu-g++ -std=c++20 -O3 -Wall -Wextra -c $$source -o /dev/null || exit 1; done
+	for source in csrc/*.cpp csrc/program/*.cpp; do \
+	  aarch64-linux-gnu-g++ -std=c++20 -O3 -fopenmp -Wall -Wextra -c $$source -o /dev/null || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo build dist

@@ -9,7 +9,7 @@ namespace openwork::OPENWORK_NAMESPACE {
 const Kernels& kernels() {
   static const Kernels table{
       lanes, most_vectors, sizes_of(RowTiles{}), sizes_of(TapTiles{}), spmm, winograd, direct,
-      taps,  maps};
+      taps,  pooling,      elementwise};
   return table;
 }
 
