@@ -20,7 +20,6 @@ from openwork.engine.graph import (
     Value,
 )
 from openwork.engine.lower.context import Lowering, Unknown, map_size, pair
-from openwork.kernels.native import extension as _C
 
 aten = torch.ops.aten
 
@@ -62,7 +61,7 @@ def _pool(
 
 
 def _within_bounds(pool: Pool) -> Pool:
-    reason = _C.pool_refusal(pool.sizes())
+    reason = pool.refusal()
     if reason is not None:
         raise Unknown(reason)
     return pool
