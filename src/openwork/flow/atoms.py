@@ -69,20 +69,20 @@ class Atoms:
 
     def __init__(self) -> None:
         self._values = [np.array([np.nan])]
-        self._maps = [np.array([0])]
+        self._profiles = [np.array([0])]
         self._count = 1
         self._ties: list[np.ndarray] = []
         self._frozen: list[np.ndarray] = [np.array([UNKNOWN])]
 
-    def new(self, value: np.ndarray, map: np.ndarray | int = 0) -> np.ndarray:
+    def new(self, value: np.ndarray, profile: np.ndarray | int = 0) -> np.ndarray:
         """Add atoms with these values `(n,)` and maps; their ids (n,)."""
         value = np.asarray(value, dtype=np.float64).reshape(-1)
         value = np.where(np.isfinite(value), value, np.nan)
-        maps = np.where(np.nan_to_num(value) == 0, 0, np.broadcast_to(map, value.shape))
+        maps = np.where(np.nan_to_num(value) == 0, 0, np.broadcast_to(profile, value.shape))
         self._values.append(value)
-        self._maps.append(maps)
+        self._profiles.append(maps)
         self.__dict__.pop("value", None)
-        self.__dict__.pop("map", None)
+        self.__dict__.pop("profile", None)
         first, self._count = self._count, self._count + value.size
         return np.arange(first, self._count)
 
@@ -92,15 +92,15 @@ class Atoms:
         return self._values[0]
 
     @cached_property
-    def map(self) -> np.ndarray:
-        self._maps = [np.concatenate(self._maps)]
-        return self._maps[0]
+    def profile(self) -> np.ndarray:
+        self._profiles = [np.concatenate(self._profiles)]
+        return self._profiles[0]
 
-    def known(self, ids: np.ndarray) -> np.ndarray:
+    def is_constant(self, ids: np.ndarray) -> np.ndarray:
         """Whether each of `ids` is the same for every input."""
         return ~np.isnan(self.value[ids])
 
-    def tie(self, one: np.ndarray, two: np.ndarray) -> None:
+    def couple(self, one: np.ndarray, two: np.ndarray) -> None:
         """Atoms at equal places of both go or stay together; shapes broadcast."""
         pairs = np.broadcast_arrays(one, two)
         self._ties.append(np.stack([pair.reshape(-1) for pair in pairs]))
@@ -115,7 +115,7 @@ class Atoms:
         mask[np.concatenate(self._frozen)] = True
         return mask
 
-    def classes(self) -> np.ndarray:
+    def coupled_groups(self) -> np.ndarray:
         """(n,) for each atom the smallest of all that go or stay with it."""
         root = np.arange(self._count)
         one, two = np.concatenate([np.empty((2, 0), int), *self._ties], axis=1)

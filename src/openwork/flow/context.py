@@ -11,18 +11,14 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 
 from openwork.capture import Captured
-from openwork.capture.nodes import leaves
+from openwork.capture.operators import NotUnderstood, leaves
 from openwork.flow.atoms import Atoms, Layout
-from openwork.flow.op import Apply, Layouts, Move, Source, Step
+from openwork.flow.op import Apply, Layouts, Movement, Op, Source
 from openwork.flow.weighted_sum import Weight
 
 
-class Unknown(Exception):
-    """This use of an operator is not understood: its inputs stay as they are."""
-
-
 @final
-class Barrier(Step):
+class Opaque(Op):
     """An operator that is not understood, or the network's output: it reads all, all stays."""
 
     def __init__(
@@ -32,23 +28,23 @@ class Barrier(Step):
         for layout in inputs:
             atoms.freeze(layout.ids)
 
-    def spread(self, atoms: Atoms, live: np.ndarray) -> None:
+    def propagate_liveness(self, atoms: Atoms, live: np.ndarray) -> None:
         for layout in self.inputs:
             live[layout.ids] = True
 
-    def shrink(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
+    def reinfer(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
         return self.outputs
 
 
-class Walk:
+class AnalysisContext:
     """What is known so far of a captured network.
 
     Attributes:
         atoms: of all its tensors.
-        steps: its operators, in order.
+        ops: its operators, in order.
         weights: qualified name of a parameter -> what a convolution or linear layer makes of it.
         vectors: qualified name of a parameter or buffer with one axis -> its layout.
-        held: the layouts of parameters, buffers and constants.
+        constant_layouts: the layouts of parameters, buffers and constants.
         layouts: these, and those of all results so far.
         names: placeholder -> qualified name.
         constants: placeholder or attribute -> the tensor behind it.
@@ -57,12 +53,12 @@ class Walk:
     def __init__(self, captured: Captured, model: nn.Module) -> None:
         signature = captured.program.graph_signature
         self.atoms = Atoms()
-        self.steps: list[Step] = []
+        self.ops: list[Op] = []
         self.weights: dict[str, Weight] = {}
         self.vectors: dict[str, Layout] = {}
         self.constants = captured.constants
         self.names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-        self.held: dict[Source, Layout] = {}
+        self.constant_layouts: dict[Source, Layout] = {}
         self.layouts: dict[Source, Layout] = {}
         self.model = model
         self.uses = Counter(
@@ -71,7 +67,7 @@ class Walk:
         self._aliases: dict[Node, Source] = {}
         self._own = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
         self._read_whole: set[str] = set()
-        self._maps: dict[tuple[str, int], int] = {}
+        self._profiles: dict[tuple[str, int], int] = {}
 
     def source(self, node: Node) -> Source:
         """The tensor that `node` stands for."""
@@ -84,19 +80,19 @@ class Walk:
     def input(self, argument: Any) -> Layout:
         """The layout of the tensor `argument`."""
         if not isinstance(argument, Node):
-            raise Unknown
+            raise NotUnderstood
         source = self.source(argument)
         if source not in self.layouts:
             if argument.name not in self.constants:
-                raise Unknown
-            self.layouts[source] = self.held[source] = self._constant(argument)
+                raise NotUnderstood
+            self.layouts[source] = self.constant_layouts[source] = self._constant(argument)
         return self.layouts[source]
 
     def _constant(self, node: Node) -> Layout:
         """The layout of a parameter, buffer or constant; its atoms have known values."""
         name, held = self.names.get(node.name), self.constants[node.name]
         if not isinstance(held, torch.Tensor):
-            raise Unknown
+            raise NotUnderstood
         if held.numel() != max([1, *held.shape]) or not held.is_floating_point():
             if name is not None:
                 self._read_whole.add(name)
@@ -109,69 +105,72 @@ class Walk:
             self.vectors[name] = layout
         return layout
 
-    def settle(self, argument: Any) -> None:
+    def require_uniform(self, argument: Any) -> None:
         """What is about to be moved within maps must not be a map that differs from place to place.
 
         Two such channels could no longer stand for each other.
         """
         ids = np.unique(self.input(argument).ids)
-        self.atoms.freeze(ids[self.atoms.map[ids] != 0])
+        self.atoms.freeze(ids[self.atoms.profile[ids] != 0])
 
-    def new_maps(self, node: Node, maps: np.ndarray) -> np.ndarray:
+    def new_profiles(self, node: Node, maps: np.ndarray) -> np.ndarray:
         """The maps that `node` makes of `maps`."""
-        made = [self._maps.setdefault((node.name, n), len(self._maps) + 1) for n in maps.tolist()]
+        made = [
+            self._profiles.setdefault((node.name, n), len(self._profiles) + 1)
+            for n in maps.tolist()
+        ]
         return np.array(made, dtype=np.int64)
 
     def data(self, argument: Any) -> torch.Tensor | None:
-        """The parameter or buffer behind `argument`, None for None; Unknown if it is computed."""
+        """The parameter or buffer behind `argument`, None for None. Not if it is computed."""
         if argument is None:
             return None
         held = self.constants.get(argument.name) if isinstance(argument, Node) else None
         if not isinstance(held, torch.Tensor):
-            raise Unknown
+            raise NotUnderstood
         return held.detach()
 
     def name(self, argument: Node) -> str:
         """The qualified name of the model's own parameter or buffer behind `argument`."""
         name = self.names.get(argument.name)
         if name is None or name not in self._own:
-            raise Unknown
+            raise NotUnderstood
         return name
 
     def once(self, *arguments: Any) -> bool:
         """Whether each parameter among `arguments` is used once."""
         return all(self.uses[a.name] == 1 for a in arguments if isinstance(a, Node))
 
-    def add(self, step: Step) -> None:
-        """Keep `step`, and the layouts that it gives."""
-        self.steps.append(step)
-        for index, layout in enumerate(step.outputs):
-            self.layouts[(step.node, index)] = layout
+    def add(self, op: Op) -> None:
+        """Keep `op`, and the layouts that it gives."""
+        self.ops.append(op)
+        for index, layout in enumerate(op.outputs):
+            self.layouts[(op.node, index)] = layout
 
-    def move(
+    def movement(
         self,
         node: Node,
         arguments: Sequence[Any],
         apply: Apply,
         rows: np.ndarray | None = None,
-    ) -> Move:
-        """The step that passes on the atoms of the tensors `arguments`."""
+    ) -> Movement:
+        """The op that passes on the atoms of the tensors `arguments`."""
         inputs = [self.input(argument) for argument in arguments]
         try:
-            return Move(node, self.sources(arguments), inputs, apply, rows)
+            return Movement(node, self.sources(arguments), inputs, apply, rows)
         except (RuntimeError, ValueError, IndexError):
-            raise Unknown from None
+            raise NotUnderstood from None
 
     def sources(self, arguments: Sequence[Any]) -> list[Source]:
         """The tensors behind `arguments`."""
         return [self.source(argument) for argument in arguments]
 
-    def barrier(self, node: Node) -> Barrier:
-        """The step for an operator that is not understood."""
+    def opaque(self, node: Node) -> Opaque:
+        """The op for an operator that is not understood."""
         arguments = [a for a in leaves((node.args, node.kwargs)) if self._is_tensor(a)]
         inputs = [self.input(a) for a in arguments]
         outputs = [Layout.unknown(shape) for shape in shapes(node)]
-        return Barrier(self.atoms, node, self.sources(arguments), inputs, outputs)
+        return Opaque(self.atoms, node, self.sources(arguments), inputs, outputs)
 
     def _is_tensor(self, node: Node) -> bool:
         if isinstance(self.constants.get(node.name), torch.Tensor):
@@ -208,7 +207,7 @@ def concrete(arguments: Any) -> Any:
     def size(node: Node) -> Any:
         held = number(node.meta.get("val"))
         if not isinstance(held, int | float | bool):
-            raise Unknown
+            raise NotUnderstood
         return held
 
     return map_arg(arguments, size)

@@ -1,6 +1,6 @@
-"""What operators do to atoms: `Move` passes them on, `Join` makes new ones from several.
+"""What operators do to atoms: `Movement` passes them on, `Combine` makes new ones from several.
 
-A step also says what becomes of its result when atoms are gone, from what becomes of its sources.
+A op also says what becomes of its result when atoms are gone, from what becomes of its sources.
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ from openwork.flow.atoms import Atoms, Layout
 Layouts = list[Layout]
 # A tensor of the graph: the node that makes it, and which of its results it is.
 Source = tuple[Node, int]
-# The layouts of a step's results, from those of its sources.
+# The layouts of a op's results, from those of its sources.
 Apply = Callable[[Layouts], Layouts]
 # From the layouts of its sources: the result's shape, and (..., n) what each number is made of.
 Align = Callable[[Layouts], tuple[tuple[int, ...], np.ndarray]]
@@ -29,7 +29,7 @@ class Inconsistent(Exception):
         self.keep = np.unique(np.concatenate([layout.ids.reshape(-1) for layout in keep]))
 
 
-class Step(ABC):
+class Op(ABC):
     """One operator.
 
     Attributes:
@@ -43,16 +43,16 @@ class Step(ABC):
     inputs: Layouts
     outputs: Layouts
 
-    def spread(self, atoms: Atoms, live: np.ndarray) -> None:
-        """Mark in `live` the atoms that live results are made of; steps come last first."""
+    def propagate_liveness(self, atoms: Atoms, live: np.ndarray) -> None:
+        """Mark in `live` the atoms that live results are made of; ops come last first."""
         return
 
-    def uneven(self, gone: np.ndarray) -> np.ndarray | None:
+    def violations(self, gone: np.ndarray) -> np.ndarray | None:
         """Atoms that must stay because the counts of what stays do not work out, or None."""
         return None
 
     @abstractmethod
-    def shrink(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
+    def reinfer(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
         """The layouts of the results, with these of the sources, when the atoms `gone` are.
 
         Raises:
@@ -61,11 +61,11 @@ class Step(ABC):
 
 
 @final
-class Move(Step):
+class Movement(Op):
     """Atoms are passed on, to other places: views, slices, concatenations.
 
     Args:
-        node, sources, inputs: as in `Step`.
+        node, sources, inputs: as in `Op`.
         apply: gives the layouts of the results.
         rows: (m, n) ids; in each of the m, equally many must stay. None: no such rule.
     """
@@ -82,10 +82,10 @@ class Move(Step):
         self.outputs = apply(inputs)
         self.rows = rows
 
-    def uneven(self, gone: np.ndarray) -> np.ndarray | None:
-        return None if self.rows is None else even_out(self.rows, gone)
+    def violations(self, gone: np.ndarray) -> np.ndarray | None:
+        return None if self.rows is None else balance(self.rows, gone)
 
-    def shrink(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
+    def reinfer(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
         try:
             found = self._apply(inputs)
         except (RuntimeError, ValueError, IndexError):
@@ -97,15 +97,15 @@ class Move(Step):
 
 
 @final
-class Join(Step):
+class Combine(Op):
     """Each number of the result is made of several atoms, and equal ones of equal atoms.
 
     Args:
         atoms: to which the result's are added.
-        node, sources, inputs: as in `Step`.
+        node, sources, inputs: as in `Op`.
         align: says which atoms each number is made of.
         values: from (k, n) atoms, the values (k,) and maps of what they make; NaN where unknown.
-        loose: which of the n are one number for all channels: they stay, whatever else goes.
+        shared: which of the n are one number for all channels: they stay, whatever else goes.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Join(Step):
         inputs: Layouts,
         align: Align,
         values: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | int]],
-        loose: Sequence[int] = (),
+        shared: Sequence[int] = (),
     ) -> None:
         self.node, self.sources, self.inputs, self._align = node, sources, inputs, align
         shape, made_of = align(inputs)
@@ -124,16 +124,16 @@ class Join(Step):
         self.ids = atoms.new(*values(self._rows.rows))
         self.outputs = [Layout(shape, self.ids[codes])]
         for index, column in enumerate(self._rows.rows.T):
-            if index in loose:
+            if index in shared:
                 atoms.freeze(column)
             else:
-                atoms.tie(column, self.ids)
+                atoms.couple(column, self.ids)
 
-    def spread(self, atoms: Atoms, live: np.ndarray) -> None:
-        needed = live[self.ids] & ~atoms.known(self.ids)
+    def propagate_liveness(self, atoms: Atoms, live: np.ndarray) -> None:
+        needed = live[self.ids] & ~atoms.is_constant(self.ids)
         live[self._rows.rows[needed]] = True
 
-    def shrink(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
+    def reinfer(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
         try:
             shape, made_of = self._align(inputs)
         except (RuntimeError, ValueError, IndexError):
@@ -149,7 +149,7 @@ def _emptied(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
     return any(now == 0 != was for was, now in zip(before, after, strict=True))
 
 
-def even_out(rows: np.ndarray, gone: np.ndarray) -> np.ndarray | None:
+def balance(rows: np.ndarray, gone: np.ndarray) -> np.ndarray | None:
     """Atoms to keep so that in each of `rows` (m, n) equally many stay; None if they do."""
     missing = gone[rows]
     fewest = missing.sum(1).min()

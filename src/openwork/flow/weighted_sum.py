@@ -1,4 +1,4 @@
-"""`Mix`: convolutions and linear layers, where every output is a weighted sum of inputs."""
+"""`WeightedSum`: convolutions and linear layers, where every output is a weighted sum of inputs."""
 
 from dataclasses import dataclass
 from typing import final
@@ -7,7 +7,7 @@ import numpy as np
 from torch.fx import Node
 
 from openwork.flow.atoms import UNKNOWN, Atoms, Layout
-from openwork.flow.op import Inconsistent, Layouts, Source, Step, even_out
+from openwork.flow.op import Inconsistent, Layouts, Op, Source, balance
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,20 +42,21 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Geometry:
+class Placement:
     """How a layer lies on its input.
 
     Attributes:
         axis: of the channels.
         shape: of the result.
-        flat: whether a constant input gives a constant output: no padding, not transposed.
+        keeps_constants: whether a constant input gives a constant output, that is, whether there
+            is no padding and the layer is not transposed.
         spatial: whether the channels of one input hold their maps at the same places; features of
             a flattened map do not.
     """
 
     axis: int
     shape: tuple[int, ...]
-    flat: bool
+    keeps_constants: bool
     spatial: bool
 
 
@@ -74,17 +75,17 @@ class Fold:
 
 
 @final
-class Mix(Step):
+class WeightedSum(Op):
     """A layer's use of its weight.
 
     Args:
         atoms: to which the result's are added.
-        node, source, input: as in `Step`.
+        node, source, input: as in `Op`.
         weight: its weight.
         bias: (out_channels,) float64.
-        geometry: how it lies.
+        placement: how it lies.
         fold: where constants go; None if they cannot.
-        steady: whether nothing else uses weight and bias, so that they may change.
+        exclusive: whether nothing else uses weight and bias, so that they may change.
     """
 
     def __init__(
@@ -95,24 +96,24 @@ class Mix(Step):
         input: Layout,
         weight: Weight,
         bias: np.ndarray,
-        geometry: Geometry,
+        placement: Placement,
         fold: Fold | None,
-        steady: bool,
+        exclusive: bool,
     ) -> None:
         self.node, self.sources, self.inputs = node, [source], [input]
-        self.weight, self.geometry, self.fold, self.steady = weight, geometry, fold, steady
+        self.weight, self.placement, self.fold, self.exclusive = weight, placement, fold, exclusive
         self._atoms = atoms
-        channels = input.along(geometry.axis)
+        channels = input.along(placement.axis)
         # Where channels lie along other axes too, all of them are read, and stay.
-        self._blind = channels is None
+        self._reads_all = channels is None
         if channels is None:
             atoms.freeze(input.ids)
-            channels = np.full(input.shape[geometry.axis], UNKNOWN)
+            channels = np.full(input.shape[placement.axis], UNKNOWN)
         self.ids = channels
         self.out = atoms.new(self._values(bias))
-        atoms.tie(self.out, weight.out)
-        atoms.tie(self.ids, weight.inside)
-        self.outputs = [self._layout(self.out, geometry.shape)]
+        atoms.couple(self.out, weight.out)
+        atoms.couple(self.ids, weight.inside)
+        self.outputs = [self._layout(self.out, placement.shape)]
 
     def _layout(self, out: np.ndarray, shape: tuple[int, ...]) -> Layout:
         ids = out.reshape([-1 if axis == self._axis else 1 for axis in range(len(shape))])
@@ -120,13 +121,13 @@ class Mix(Step):
 
     @property
     def _axis(self) -> int:
-        return self.geometry.axis % len(self.geometry.shape)
+        return self.placement.axis % len(self.placement.shape)
 
     def _values(self, bias: np.ndarray) -> np.ndarray:
         """The constants that outputs are, NaN for those that depend on the input."""
         value = self._atoms.value[self.ids]
-        simple = self._atoms.map[self.ids] == 0
-        settled = (value == 0) | (~np.isnan(value) & simple & self.geometry.flat)
+        simple = self._atoms.profile[self.ids] == 0
+        settled = (value == 0) | (~np.isnan(value) & simple & self.placement.keeps_constants)
         groups = self.weight.groups
         unknown = (self.weight.reads & ~settled.reshape(groups, 1, -1)).any(2).reshape(-1)
         return np.where(unknown, np.nan, bias + self.added(settled))
@@ -144,10 +145,10 @@ class Mix(Step):
         some = np.flatnonzero(by_group.any(0))
         return np.einsum("goi,gi->go", self.weight.sums[:, :, some], by_group[:, some]).reshape(-1)
 
-    def spread(self, atoms: Atoms, live: np.ndarray) -> None:
-        if self._blind:
+    def propagate_liveness(self, atoms: Atoms, live: np.ndarray) -> None:
+        if self._reads_all:
             live[self.inputs[0].ids] = True
-        needed = live[self.out] & ~atoms.known(self.out)
+        needed = live[self.out] & ~atoms.is_constant(self.out)
         live[self.ids[self._read_by(needed)]] = True
 
     def _read_by(self, outputs: np.ndarray) -> np.ndarray:
@@ -157,36 +158,38 @@ class Mix(Step):
 
     def folded(self, gone: np.ndarray) -> np.ndarray:
         """(in_channels,) bool: constants that go, to be added to the output's own constant."""
-        value, map = self._atoms.value[self.ids], self._atoms.map[self.ids]
+        value, profile = self._atoms.value[self.ids], self._atoms.profile[self.ids]
         constant = gone[self.ids] & ~np.isnan(value) & (value != 0)
-        return constant & (map == 0) & (self.geometry.flat and self.fold is not None)
+        return (
+            constant & (profile == 0) & (self.placement.keeps_constants and self.fold is not None)
+        )
 
-    def carried(self, gone: np.ndarray) -> np.ndarray:
-        """(in_channels,) bool: constants that go, to be borne by a constant channel that stays."""
+    def absorbed(self, gone: np.ndarray) -> np.ndarray:
+        """(in_channels,) bool: removed constants that a remaining constant channel must absorb."""
         value = self._atoms.value[self.ids]
         constant = gone[self.ids] & ~np.isnan(value) & (value != 0)
         return constant & ~self.folded(gone) & self._read_by(~gone[self.out])
 
-    def carriers(self, gone: np.ndarray) -> np.ndarray:
-        """(in_channels,) index of the input that bears each of `carried`; -1 where there is none.
+    def absorbers(self, gone: np.ndarray) -> np.ndarray:
+        """(in_channels,) index of the input that bears each of `absorbed`; -1 where there is none.
 
         By linearity a layer's answer to v times a map is v / w times its answer to w times the
         map, at padded borders and of any size.
         """
-        bearer = np.full(len(self.ids), -1)
-        value, map = self._atoms.value[self.ids], self._atoms.map[self.ids]
+        absorber = np.full(len(self.ids), -1)
+        value, profile = self._atoms.value[self.ids], self._atoms.profile[self.ids]
         width = len(self.ids) // self.weight.groups
         weights = np.where(~gone[self.ids], np.abs(np.nan_to_num(value)), 0)
-        for index in np.flatnonzero(self.carried(gone)):
+        for index in np.flatnonzero(self.absorbed(gone)):
             start = index // width * width
             group = slice(start, start + width)
-            fit = np.where(map[group] == map[index], weights[group], 0)
+            fit = np.where(profile[group] == profile[index], weights[group], 0)
             if fit.any():
-                bearer[index] = start + fit.argmax()
-        return bearer
+                absorber[index] = start + fit.argmax()
+        return absorber
 
-    def uneven(self, gone: np.ndarray) -> np.ndarray | None:
-        for rule in (self._unborne, self._emptied, self._unequal):
+    def violations(self, gone: np.ndarray) -> np.ndarray | None:
+        for rule in (self._unabsorbed, self._emptied, self._unequal):
             keep = rule(gone)
             if keep is not None:
                 return keep
@@ -207,17 +210,17 @@ class Mix(Step):
         if (no_out != no_inside).any():
             # A group goes whole or not at all.
             return np.concatenate([out[no_out & ~no_inside, 0], inside[no_inside & ~no_out, 0]])
-        keep = even_out(out[~no_out], gone)
-        return even_out(inside[~no_out], gone) if keep is None else keep
+        keep = balance(out[~no_out], gone)
+        return balance(inside[~no_out], gone) if keep is None else keep
 
-    def _unborne(self, gone: np.ndarray) -> np.ndarray | None:
-        carried = self.carried(gone)
-        lost = carried & (self._atoms.map[self.ids] != 0) & (not self.geometry.spatial)
-        if not self.steady:
-            lost = carried | self.folded(gone)
+    def _unabsorbed(self, gone: np.ndarray) -> np.ndarray | None:
+        absorbed = self.absorbed(gone)
+        lost = absorbed & (self._atoms.profile[self.ids] != 0) & (not self.placement.spatial)
+        if not self.exclusive:
+            lost = absorbed | self.folded(gone)
         if lost.any():
             return self.ids[lost]
-        alone = carried & (self.carriers(gone) < 0)
+        alone = absorbed & (self.absorbers(gone) < 0)
         if not alone.any():
             return None
         value = np.where(alone, np.abs(np.nan_to_num(self._atoms.value[self.ids])), 0)
@@ -230,9 +233,9 @@ class Mix(Step):
             Inconsistent: its channels are not those of the original less what is gone, group by
                 group.
         """
-        channels = input.along(self.geometry.axis)
-        if self._blind:
-            channels = np.full(input.shape[self.geometry.axis], UNKNOWN)
+        channels = input.along(self.placement.axis)
+        if self._reads_all:
+            channels = np.full(input.shape[self.placement.axis], UNKNOWN)
         staying = np.flatnonzero(~gone[self.ids])
         if channels is None or len(channels) != len(staying) or not len(channels):
             raise Inconsistent(*self.inputs)
@@ -246,9 +249,9 @@ class Mix(Step):
             raise Inconsistent(*self.inputs)
         return columns
 
-    def shrink(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
+    def reinfer(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
         self.columns(inputs[0], gone)
-        return [self._layout(self.out[~gone[self.out]], self.geometry.shape)]
+        return [self._layout(self.out[~gone[self.out]], self.placement.shape)]
 
 
 def _occurrence(ids: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch.fx import Node as FxNode
 
-from openwork.capture.nodes import arguments
+from openwork.capture.operators import NotUnderstood, arguments
 from openwork.engine.graph import Add, Affine, Gate, Node, Value
-from openwork.engine.lower.context import Lowering, Unknown, array
+from openwork.engine.lower.context import Lowering, array
 from openwork.kernels.problem import Activation
 
 aten = torch.ops.aten
@@ -25,19 +25,19 @@ def _activation(name: Activation) -> Callable[[Lowering, FxNode], Node]:
 def _hardtanh(known: Lowering, fx: FxNode) -> Node:
     x, low, high = arguments(fx, None, -1.0, 1.0)
     if (low, high) != (0.0, 6.0):
-        raise Unknown(f"from {low} to {high}")
+        raise NotUnderstood(f"from {low} to {high}")
     return Add([known.input(x)], known.output(fx), "relu6")
 
 
 def _add(known: Lowering, fx: FxNode) -> Node:
     if fx.kwargs.get("alpha", 1) != 1:
-        raise Unknown("with a factor")
+        raise NotUnderstood("with a factor")
     x, channels = _and_constant(known, fx)
     if channels is not None:
         return _affine(known, fx, x, np.ones_like(channels), channels)
     a, b = known.input(fx.args[0]), known.input(fx.args[1])
     if a.shape != b.shape:
-        raise Unknown("of different shapes")
+        raise NotUnderstood("of different shapes")
     return Add([a, b], known.output(fx))
 
 
@@ -52,7 +52,7 @@ def _mul(known: Lowering, fx: FxNode) -> Node:
         # The maps may not be stretched: of two gates that are, neither is as large as the product.
         if maps.shape == output.shape and gates.shape == (*maps.shape[:1], 1, 1):
             return Gate([maps, gates], output)
-    raise Unknown("no gate for each map")
+    raise NotUnderstood("no gate for each map")
 
 
 def _subtraction(sign: int) -> Callable[[Lowering, FxNode], Node]:
@@ -60,10 +60,10 @@ def _subtraction(sign: int) -> Callable[[Lowering, FxNode], Node]:
 
     def handler(known: Lowering, fx: FxNode) -> Node:
         if arguments(fx, None, None, 1)[2] != 1:
-            raise Unknown("with a factor")
+            raise NotUnderstood("with a factor")
         x, channels = _and_constant(known, fx)
         if channels is None:
-            raise Unknown("of two activations")
+            raise NotUnderstood("of two activations")
         factor = -sign if _is_constant(known, fx.args[0]) else sign
         return _affine(known, fx, x, np.full_like(channels, factor), -factor * channels)
 
@@ -73,16 +73,16 @@ def _subtraction(sign: int) -> Callable[[Lowering, FxNode], Node]:
 def _div(known: Lowering, fx: FxNode) -> Node:
     x, channels = _and_constant(known, fx)
     if channels is None or _is_constant(known, fx.args[0]):
-        raise Unknown("by an activation")
+        raise NotUnderstood("by an activation")
     if (np.abs(channels) < np.finfo(np.float32).tiny).any():
-        raise Unknown("by zero, or nearly")
+        raise NotUnderstood("by zero, or nearly")
     return _affine(known, fx, x, 1 / channels, np.zeros_like(channels))
 
 
 def _affine(known: Lowering, fx: FxNode, x: Value, scale: np.ndarray, shift: np.ndarray) -> Node:
     output = known.output(fx)
     if output.shape != x.shape:
-        raise Unknown("a constant with more axes")
+        raise NotUnderstood("a constant with more axes")
     return Affine([x], output, scale, shift)
 
 
@@ -111,7 +111,7 @@ def _and_constant(known: Lowering, fx: FxNode) -> tuple[Value, np.ndarray | None
     wanted = (1, value.shape[0]) + (1,) * (len(value.shape) - 1)
     shape = (1,) * (len(wanted) - numbers.ndim) + numbers.shape
     if numbers.size != 1 and shape != wanted:
-        raise Unknown("a constant with another shape than one number for each channel")
+        raise NotUnderstood("a constant with another shape than one number for each channel")
     return value, np.broadcast_to(numbers.reshape(-1), value.shape[:1]).copy()
 
 

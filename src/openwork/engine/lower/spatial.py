@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.fx import Node as FxNode
 
-from openwork.capture.nodes import arguments
+from openwork.capture.operators import NotUnderstood, arguments
 from openwork.engine.graph import (
     Alias,
     Concat,
@@ -19,7 +19,7 @@ from openwork.engine.graph import (
     Slice,
     Value,
 )
-from openwork.engine.lower.context import Lowering, Unknown, map_size, pair
+from openwork.engine.lower.context import Lowering, map_size, pair
 from openwork.kernels.native import extension as _C
 
 aten = torch.ops.aten
@@ -28,7 +28,7 @@ aten = torch.ops.aten
 def _max_pool(known: Lowering, fx: FxNode) -> Node:
     x, kernel, stride, padding, dilation, _ = arguments(fx, None, None, [], 0, 1, False)
     if pair(dilation) != (1, 1):
-        raise Unknown("dilated")
+        raise NotUnderstood("dilated")
     return _pool(known, fx, x, kernel, stride, padding, average=False, count_padding=False)
 
 
@@ -37,7 +37,7 @@ def _avg_pool(known: Lowering, fx: FxNode) -> Node:
         fx, None, None, [], 0, False, True, None
     )
     if divisor is not None:
-        raise Unknown("a divisor of its own")
+        raise NotUnderstood("a divisor of its own")
     return _pool(known, fx, x, kernel, stride, padding, average=True, count_padding=count)
 
 
@@ -64,7 +64,7 @@ def _pool(
 def _within_bounds(pool: Pool) -> Pool:
     reason = _C.pool_refusal(pool.sizes())
     if reason is not None:
-        raise Unknown(reason)
+        raise NotUnderstood(reason)
     return pool
 
 
@@ -77,7 +77,7 @@ def _adaptive(known: Lowering, fx: FxNode) -> Node | Value:
     if wanted == (height, width):
         return value
     if height % wanted[0] or width % wanted[1]:
-        raise Unknown("into unequal windows")
+        raise NotUnderstood("into unequal windows")
     window = (height // wanted[0], width // wanted[1])
     return _within_bounds(Pool([value], output, window, window, (0, 0), True, True))
 
@@ -86,7 +86,7 @@ def _mean(known: Lowering, fx: FxNode) -> Node:
     value, output = known.input(fx.args[0]), known.output(fx)
     axes = arguments(fx)[1]
     if len(value.shape) != 3 or not axes or {axis % 4 for axis in axes} != {2, 3}:
-        raise Unknown("over other axes than height and width")
+        raise NotUnderstood("over other axes than height and width")
     return Mean([value], output)
 
 
@@ -102,7 +102,7 @@ def _same(known: Lowering, fx: FxNode) -> Value:
 
 def _dropout(known: Lowering, fx: FxNode) -> Value:
     if fx.args[2]:
-        raise Unknown("in training mode")
+        raise NotUnderstood("in training mode")
     return known.input(fx.args[0])
 
 
@@ -110,7 +110,7 @@ def _cat(known: Lowering, fx: FxNode) -> Node:
     tensors, axis = arguments(fx, None, 0)
     values = [known.input(tensor) for tensor in tensors]
     if axis % (len(values[0].shape) + 1) != 1:
-        raise Unknown("along another axis than the channels")
+        raise NotUnderstood("along another axis than the channels")
     return Concat(values, known.output(fx), list(values), [value.shape[0] for value in values])
 
 
@@ -119,7 +119,7 @@ def _pad(known: Lowering, fx: FxNode) -> Node:
     value = known.input(x)
     map_size(value)
     if mode != "constant" or fill or len(widths) != 6 or any(widths[:4]) or min(widths) < 0:
-        raise Unknown("other than zero channels around the channels")
+        raise NotUnderstood("other than zero channels around the channels")
     parts: list[Value | None] = [value]
     channels = [value.shape[0]]
     if widths[4]:
@@ -135,7 +135,7 @@ def _slice(known: Lowering, fx: FxNode) -> Node | Value:
     if value.shape == output.shape:
         return value
     if axis % (len(value.shape) + 1) != 1 or step != 1:
-        raise Unknown("other than neighbouring channels")
+        raise NotUnderstood("other than neighbouring channels")
     first = start or 0
     return Slice([value], output, first if first >= 0 else max(0, first + value.shape[0]))
 
@@ -143,15 +143,15 @@ def _slice(known: Lowering, fx: FxNode) -> Node | Value:
 def _item(known: Lowering, fx: FxNode) -> Node | Value:
     source, index = fx.args
     if not isinstance(source, FxNode) or not isinstance(index, int):
-        raise Unknown("no item of an operator's results")
+        raise NotUnderstood("no item of an operator's results")
     if source.target in _GIVES_TUPLE and source in known.native and index == 0:
         return known.values[source]
     if source.target not in _SPLITS:
-        raise Unknown("an item of results that torch computes")
+        raise NotUnderstood("an item of results that torch computes")
     x, _, axis = arguments(source, None, None, 0)
     value = known.input(x)
     if axis % (len(value.shape) + 1) != 1:
-        raise Unknown("split along another axis than the channels")
+        raise NotUnderstood("split along another axis than the channels")
     ends = np.cumsum([0, *(part.shape[1] for part in source.meta["val"])]).tolist()
     first, last = list(pairwise(ends))[index]
     output = known.output(fx)

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch.fx import Node as FxNode
 
-from openwork.capture.nodes import arguments
+from openwork.capture.operators import NotUnderstood, arguments
 from openwork.engine.graph import Affine, Conv, Node, Value
-from openwork.engine.lower.context import Lowering, Unknown, map_size, pair
+from openwork.engine.lower.context import Lowering, map_size, pair
 from openwork.patterns import Pattern
 
 aten = torch.ops.aten
@@ -51,7 +51,7 @@ def _conv(
     """A convolution, or without a `geometry` a linear layer."""
     value = known.input(x)
     if geometry is None and len(value.shape) != 1:
-        raise Unknown("over more than one axis")
+        raise NotUnderstood("over more than one axis")
     out, inside, *kernel = shape
     height, width = kernel or (1, 1)
     return Conv(
@@ -90,14 +90,14 @@ def _sparse_linear(known: Lowering, fx: FxNode) -> Node:
 def _weight(known: Lowering, argument: Any) -> np.ndarray:
     weight = known.constant(argument)
     if weight is None or weight.dtype != np.float32:
-        raise Unknown("weight not float32")
+        raise NotUnderstood("weight not float32")
     return weight
 
 
 def _pattern(known: Lowering, live: np.ndarray, gaps: Any, shape: Any, groups: Any) -> Pattern:
     steps = known.constant(gaps)
     if steps is None:
-        raise Unknown("no pattern")
+        raise NotUnderstood("no pattern")
     return Pattern.from_gaps(tuple(shape), steps, whole=live.size != steps.size, groups=groups)
 
 
@@ -106,7 +106,7 @@ def _named_padding(name: str, kernel: Any, dilation: tuple[int, int]) -> tuple[i
         return 0, 0
     reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
     if reach[0] % 2 or reach[1] % 2:
-        raise Unknown("more padding on one side than on the other")
+        raise NotUnderstood("more padding on one side than on the other")
     return reach[0] // 2, reach[1] // 2
 
 
@@ -123,7 +123,7 @@ def _live(weight: np.ndarray) -> np.ndarray:
 def _batch_norm(known: Lowering, fx: FxNode) -> Node:
     x, weight, bias, mean, variance, training, _, eps = fx.args[:8]
     if training:
-        raise Unknown("in training mode")
+        raise NotUnderstood("in training mode")
     scale, shift = _scale_shift(known, weight, bias, mean, variance, eps)
     return Affine([known.input(x)], known.output(fx), scale, shift)
 
@@ -141,7 +141,7 @@ def _scale_shift(
 ) -> tuple[np.ndarray, np.ndarray]:
     middle, spread = known.constant(mean), known.constant(variance)
     if middle is None or spread is None:
-        raise Unknown("no running statistics")
+        raise NotUnderstood("no running statistics")
     # In double precision: the fold is done once, and its rounding would reach every pixel.
     scale = 1.0 / np.sqrt(spread.astype(np.float64) + eps)
     gamma, beta = known.constant(weight), known.constant(bias)

@@ -7,63 +7,63 @@ import numpy as np
 import torch
 from torch.fx import Node
 
-from openwork.capture.nodes import arguments
+from openwork.capture.operators import NotUnderstood, arguments
 from openwork.flow.atoms import Layout
-from openwork.flow.context import Unknown, Walk, concrete, shapes
-from openwork.flow.op import Layouts, Move
+from openwork.flow.context import AnalysisContext, concrete, shapes
+from openwork.flow.op import Layouts, Movement
 from openwork.flow.reshape import reshaped, split_rows
 
 aten = torch.ops.aten
 
 
-def _same(walk: Walk, node: Node) -> Move:
+def _same(ctx: AnalysisContext, node: Node) -> Movement:
     """The tensor itself."""
-    return walk.move(node, node.args[:1], lambda layouts: layouts)
+    return ctx.movement(node, node.args[:1], lambda layouts: layouts)
 
 
-def _cast(walk: Walk, node: Node) -> Move:
+def _cast(ctx: AnalysisContext, node: Node) -> Movement:
     """Another dtype, unless it rounds."""
     held = node.meta["val"]
     if held.dtype not in (torch.float32, torch.float64):
-        raise Unknown
-    return _same(walk, node)
+        raise NotUnderstood
+    return _same(ctx, node)
 
 
-def _dropout(walk: Walk, node: Node) -> Move:
+def _dropout(ctx: AnalysisContext, node: Node) -> Movement:
     if node.args[2]:
-        raise Unknown
-    return _same(walk, node)
+        raise NotUnderstood
+    return _same(ctx, node)
 
 
-def _by_operator(walk: Walk, node: Node) -> Move:
+def _by_operator(ctx: AnalysisContext, node: Node) -> Movement:
     """The operator itself, on ids in place of numbers."""
     rest, kwargs = concrete((node.args[1:], node.kwargs))
     target: Any = node.target
-    walk.settle(node.args[0])
+    ctx.require_uniform(node.args[0])
 
     def apply(layouts: Layouts) -> Layouts:
         found = target(_ids(layouts[0]), *rest, **kwargs)
         return _layouts(found if isinstance(found, list | tuple) else [found])
 
-    return walk.move(node, node.args[:1], apply)
+    return ctx.movement(node, node.args[:1], apply)
 
 
-def _view(walk: Walk, node: Node) -> Move:
+def _view(ctx: AnalysisContext, node: Node) -> Movement:
     """Another shape for the same numbers; what stays of an axis is found again in the new one."""
-    before, after = walk.input(node.args[0]).shape, shapes(node)[0]
-    walk.settle(node.args[0])
+    before, after = ctx.input(node.args[0]).shape, shapes(node)[0]
+    ctx.require_uniform(node.args[0])
 
     def apply(layouts: Layouts) -> Layouts:
         size = reshaped(before, after, layouts[0].shape)
         return [Layout.of(layouts[0].full().reshape(size))]
 
-    move = walk.move(node, node.args[:1], apply)
+    move = ctx.movement(node, node.args[:1], apply)
     move.rows = split_rows(before, after, move.outputs[0])
     return move
 
 
-def _expand(walk: Walk, node: Node) -> Move:
-    before, after = walk.input(node.args[0]).shape, shapes(node)[0]
+def _expand(ctx: AnalysisContext, node: Node) -> Movement:
+    before, after = ctx.input(node.args[0]).shape, shapes(node)[0]
     new = len(after) - len(before)
 
     def apply(layouts: Layouts) -> Layouts:
@@ -72,20 +72,20 @@ def _expand(walk: Walk, node: Node) -> Move:
         shape = (*after[:new], *(n if was == 1 else now for n, was, now in old))
         return [Layout(shape, layout.ids.reshape((1,) * new + layout.ids.shape))]
 
-    return walk.move(node, node.args[:1], apply)
+    return ctx.movement(node, node.args[:1], apply)
 
 
-def _cat(walk: Walk, node: Node) -> Move:
+def _cat(ctx: AnalysisContext, node: Node) -> Movement:
     parts: Any = node.args[0]
     axis = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
 
     def apply(layouts: Layouts) -> Layouts:
         return [_joined(layouts, int(axis) % len(layouts[0].shape))]  # type: ignore[arg-type]
 
-    return walk.move(node, parts, apply)
+    return ctx.movement(node, parts, apply)
 
 
-def _stack(walk: Walk, node: Node) -> Move:
+def _stack(ctx: AnalysisContext, node: Node) -> Movement:
     parts: Any = node.args[0]
     axis = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
 
@@ -97,7 +97,7 @@ def _stack(walk: Walk, node: Node) -> Move:
         ]
         return [_joined(grown, place)]
 
-    return walk.move(node, parts, apply)
+    return ctx.movement(node, parts, apply)
 
 
 def _joined(layouts: Layouts, axis: int) -> Layout:
@@ -117,56 +117,56 @@ def _joined(layouts: Layouts, axis: int) -> Layout:
     return Layout(tuple(shape), joined.ids)
 
 
-def _chunk(walk: Walk, node: Node) -> Move:
+def _chunk(ctx: AnalysisContext, node: Node) -> Movement:
     """Equal parts, which must stay equal."""
     x, count, axis = arguments(node, None, None, 0)
-    layout = walk.input(x)
+    layout = ctx.input(x)
     place = int(axis) % len(layout.shape)
     channels = layout.along(place)
     if not layout.varies(place):
-        return _by_operator(walk, node)
+        return _by_operator(ctx, node)
     if channels is None or len(channels) % count:
-        return _parts(walk, node)
-    move = _by_operator(walk, node)
+        return _parts(ctx, node)
+    move = _by_operator(ctx, node)
     move.rows = channels.reshape(count, -1)
     return move
 
 
-def _channel_shuffle(walk: Walk, node: Node) -> Move:
+def _channel_shuffle(ctx: AnalysisContext, node: Node) -> Movement:
     """Groups of channels, which must stay equal, dealt out in turns."""
-    channels = walk.input(node.args[0]).along(1)
-    move = _by_operator(walk, node)
+    channels = ctx.input(node.args[0]).along(1)
+    move = _by_operator(ctx, node)
     if channels is not None:
         move.rows = channels.reshape(int(concrete(node.args[1])), -1)
     return move
 
 
-def _parts(walk: Walk, node: Node) -> Move:
+def _parts(ctx: AnalysisContext, node: Node) -> Movement:
     """Parts at fixed places: what is cut into them stays as it is."""
-    layout = walk.input(node.args[0])
+    layout = ctx.input(node.args[0])
     axis = _axis(node) % len(layout.shape)
     others = [a for a in range(len(layout.shape)) if a != axis and layout.varies(a)]
-    move = _by_operator(walk, node)
+    move = _by_operator(ctx, node)
     whole = len(move.outputs) == 1 and move.outputs[0].shape == layout.shape
     if layout.varies(axis) and not others and not whole:
-        walk.atoms.freeze(layout.ids)
+        ctx.atoms.freeze(layout.ids)
     return move
 
 
-def _selected(walk: Walk, node: Node) -> Move:
+def _selected(ctx: AnalysisContext, node: Node) -> Movement:
     """Places along an axis that the code names: what is picked from among them stays as it is."""
     x, axis, places = node.args
-    layout, index = walk.input(x), walk.data(places)
+    layout, index = ctx.input(x), ctx.data(places)
     if index is None or index.dim() != 1:
-        raise Unknown
+        raise NotUnderstood
     if layout.varies(int(axis) % len(layout.shape)):  # type: ignore[arg-type]
-        walk.atoms.freeze(layout.ids)
-    walk.settle(x)
+        ctx.atoms.freeze(layout.ids)
+    ctx.require_uniform(x)
 
     def apply(layouts: Layouts) -> Layouts:
         return _layouts([_ids(layouts[0]).index_select(int(axis), index)])  # type: ignore[arg-type]
 
-    return walk.move(node, [x], apply)
+    return ctx.movement(node, [x], apply)
 
 
 def _axis(node: Node) -> int:
@@ -183,7 +183,7 @@ def _layouts(found: Sequence[torch.Tensor]) -> Layouts:
     return [Layout.of(tensor.numpy()) for tensor in found]
 
 
-MOVES: dict[Any, Callable[[Walk, Node], Move]] = {
+MOVEMENT: dict[Any, Callable[[AnalysisContext, Node], Movement]] = {
     **dict.fromkeys(
         (
             *(aten.clone.default, aten.alias.default, aten.detach.default, aten.detach_.default),

@@ -9,9 +9,10 @@ from torch._ops import OpOverload
 from torch.fx import Node
 from torch.fx.node import map_arg
 
+from openwork.capture.operators import NotUnderstood
 from openwork.capture.out_of_place import out_of_place
-from openwork.flow.context import Unknown, Walk, concrete
-from openwork.flow.op import Join, Layouts
+from openwork.flow.context import AnalysisContext, concrete
+from openwork.flow.op import Combine, Layouts
 
 aten = torch.ops.aten
 # Those without torch's own mark.
@@ -30,42 +31,44 @@ def is_pointwise(target: Any) -> bool:
     return (torch.Tag.pointwise in target.tags and not seeded) or target in _MORE
 
 
-def pointwise(walk: Walk, node: Node) -> Join:
-    """The step of an operator of which `is_pointwise` holds."""
+def pointwise(ctx: AnalysisContext, node: Node) -> Combine:
+    """The op of an operator of which `is_pointwise` holds."""
     held = node.meta.get("val")
     if not isinstance(held, torch.Tensor) or not _has_values(held.dtype):
-        raise Unknown
+        raise NotUnderstood
     given: list[Node] = []
-    map_arg((node.args, node.kwargs), lambda a: given.append(a) if _is_operand(walk, a) else None)
-    inputs = [walk.input(argument) for argument in given]
-    dtypes = [_dtype(walk, argument) for argument in given]
+    map_arg((node.args, node.kwargs), lambda a: given.append(a) if _is_operand(ctx, a) else None)
+    inputs = [ctx.input(argument) for argument in given]
+    dtypes = [_dtype(ctx, argument) for argument in given]
     # Comparisons decide as the network does, in its own precision; all else is more exact.
     exact = held.dtype == torch.bool
     compute = _computation(
-        walk, node, [torch.float64 if d.is_floating_point and not exact else d for d in dtypes]
+        ctx, node, [torch.float64 if d.is_floating_point and not exact else d for d in dtypes]
     )
     chooses = np.array([dtype == torch.bool for dtype in dtypes])
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        simple = np.where(walk.atoms.map[rows] == 0, walk.atoms.value[rows], np.nan)
+        simple = np.where(ctx.atoms.profile[rows] == 0, ctx.atoms.value[rows], np.nan)
         found = compute(simple)
         if chooses.sum() == 1:
             # A choice between equal numbers does not matter.
             no, yes = (compute(np.where(np.isnan(simple) & chooses, n, simple)) for n in (0, 1))
             found = np.where(no == yes, no, found)
         if node.target in _PRODUCTS:
-            found = np.where((walk.atoms.value[rows] == 0).any(1), 0.0, found)
+            found = np.where((ctx.atoms.value[rows] == 0).any(1), 0.0, found)
         return found, 0
 
-    return Join(walk.atoms, node, walk.sources(given), inputs, _align, values, loose=_loose(inputs))
+    return Combine(
+        ctx.atoms, node, ctx.sources(given), inputs, _align, values, shared=_shared(inputs)
+    )
 
 
-def _is_operand(walk: Walk, argument: Node) -> bool:
-    return isinstance(argument.meta.get("val"), torch.Tensor) or argument.name in walk.constants
+def _is_operand(ctx: AnalysisContext, argument: Node) -> bool:
+    return isinstance(argument.meta.get("val"), torch.Tensor) or argument.name in ctx.constants
 
 
-def _dtype(walk: Walk, operand: Node) -> torch.dtype:
-    held = walk.constants.get(operand.name)
+def _dtype(ctx: AnalysisContext, operand: Node) -> torch.dtype:
+    held = ctx.constants.get(operand.name)
     return (operand.meta["val"] if held is None else held).dtype
 
 
@@ -75,12 +78,12 @@ def _has_values(dtype: torch.dtype) -> bool:
 
 
 def _computation(
-    walk: Walk, node: Node, dtypes: list[torch.dtype]
+    ctx: AnalysisContext, node: Node, dtypes: list[torch.dtype]
 ) -> Callable[[np.ndarray], np.ndarray]:
     """What `node` makes (k,) of the numbers (k, n) of its operands; NaN where one is NaN."""
     operator = out_of_place(node.target)  # type: ignore[arg-type]
     if operator is None:
-        raise Unknown
+        raise NotUnderstood
 
     def compute(numbers: np.ndarray) -> np.ndarray:
         columns = (
@@ -89,7 +92,7 @@ def _computation(
         )
         args, kwargs = map_arg(
             (node.args, node.kwargs),
-            lambda a: next(columns) if _is_operand(walk, a) else concrete(a),
+            lambda a: next(columns) if _is_operand(ctx, a) else concrete(a),
         )
         try:
             found = operator(*args, **kwargs).double().numpy()
@@ -101,7 +104,7 @@ def _computation(
     return compute
 
 
-def zeros_like(walk: Walk, node: Node) -> Join:
+def zeros_like(ctx: AnalysisContext, node: Node) -> Combine:
     """Zeros of the shape of a tensor."""
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
@@ -110,15 +113,15 @@ def zeros_like(walk: Walk, node: Node) -> Join:
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
         return np.zeros(len(rows)), 0
 
-    inputs = [walk.input(node.args[0])]
-    return Join(walk.atoms, node, walk.sources(node.args[:1]), inputs, align, values)
+    inputs = [ctx.input(node.args[0])]
+    return Combine(ctx.atoms, node, ctx.sources(node.args[:1]), inputs, align, values)
 
 
-def prelu(walk: Walk, node: Node) -> Join:
+def prelu(ctx: AnalysisContext, node: Node) -> Combine:
     """A leaky activation with a slope for each channel."""
-    inputs = [walk.input(argument) for argument in node.args]
+    inputs = [ctx.input(argument) for argument in node.args]
     if len(inputs[0].shape) < 2:
-        raise Unknown
+        raise NotUnderstood
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         x, slope = layouts
@@ -126,12 +129,12 @@ def prelu(walk: Walk, node: Node) -> Join:
         return x.shape, np.stack(np.broadcast_arrays(x.ids, places), axis=-1)
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        x, slope = walk.atoms.value[rows.T]
-        x = np.where(walk.atoms.map[rows[:, 0]] == 0, x, np.nan)
+        x, slope = ctx.atoms.value[rows.T]
+        x = np.where(ctx.atoms.profile[rows[:, 0]] == 0, x, np.nan)
         return np.where(x >= 0, x, x * slope), 0
 
-    loose = (1,) if inputs[1].shape == (1,) else ()
-    return Join(walk.atoms, node, walk.sources(node.args), inputs, align, values, loose)
+    shared = (1,) if inputs[1].shape == (1,) else ()
+    return Combine(ctx.atoms, node, ctx.sources(node.args), inputs, align, values, shared)
 
 
 def _align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
@@ -142,7 +145,7 @@ def _align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
     return shape, np.stack(np.broadcast_arrays(*parts), axis=-1)
 
 
-def _loose(inputs: Layouts) -> list[int]:
+def _shared(inputs: Layouts) -> list[int]:
     """Operands that are one number wherever the others differ."""
     shape, made_of = _align(inputs)
     varying = [axis for axis in range(len(shape)) if made_of.shape[axis] > 1]

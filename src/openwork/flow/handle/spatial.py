@@ -7,49 +7,49 @@ import numpy as np
 import torch
 from torch.fx import Node
 
-from openwork.capture.nodes import arguments
-from openwork.flow.context import Unknown, Walk, concrete, shapes
-from openwork.flow.op import Join, Layouts, Step
+from openwork.capture.operators import NotUnderstood, arguments
+from openwork.flow.context import AnalysisContext, concrete, shapes
+from openwork.flow.op import Combine, Layouts, Op
 
 aten = torch.ops.aten
 
 
-def _keeps_constants(walk: Walk, node: Node) -> Step:
+def _keeps_constants(ctx: AnalysisContext, node: Node) -> Op:
     """Every output is a mean or a maximum of inputs: constants stay what they are."""
-    return _local(walk, node, constants=True, linear=False)
+    return _local(ctx, node, constants=True, linear=False)
 
 
-def _resampled(walk: Walk, node: Node) -> Step:
+def _resampled(ctx: AnalysisContext, node: Node) -> Op:
     """Every output is a mean of inputs, with weights that depend on sizes only."""
-    return _local(walk, node, constants=True, linear=True)
+    return _local(ctx, node, constants=True, linear=True)
 
 
-def _avg_pool(walk: Walk, node: Node) -> Step:
+def _avg_pool(ctx: AnalysisContext, node: Node) -> Op:
     _, _, _, padding, _, counts, divisor = arguments(node, None, None, None, 0, False, True, None)
     bordered = np.any(concrete(padding)) and counts
-    return _local(walk, node, constants=not bordered and divisor is None, linear=True)
+    return _local(ctx, node, constants=not bordered and divisor is None, linear=True)
 
 
-def _pad(walk: Walk, node: Node) -> Step:
+def _pad(ctx: AnalysisContext, node: Node) -> Op:
     x, widths, mode, value = arguments(node, None, None, "constant", None)
     sizes = concrete(widths)
-    if len(sizes) > 2 * (len(walk.input(x).shape) - 2):
-        raise Unknown
+    if len(sizes) > 2 * (len(ctx.input(x).shape) - 2):
+        raise NotUnderstood
     if mode != "constant":
-        return _resampled(walk, node)
-    return _local(walk, node, constants=False, linear=not value, filled=value)
+        return _resampled(ctx, node)
+    return _local(ctx, node, constants=False, linear=not value, filled=value)
 
 
-def _constant_pad(walk: Walk, node: Node) -> Step:
+def _constant_pad(ctx: AnalysisContext, node: Node) -> Op:
     x, widths, value = arguments(node, None, None, 0)
-    if len(concrete(widths)) > 2 * (len(walk.input(x).shape) - 2):
-        raise Unknown
-    return _local(walk, node, constants=False, linear=not value, filled=value)
+    if len(concrete(widths)) > 2 * (len(ctx.input(x).shape) - 2):
+        raise NotUnderstood
+    return _local(ctx, node, constants=False, linear=not value, filled=value)
 
 
 def _local(
-    walk: Walk, node: Node, *, constants: bool, linear: bool, filled: float | None = None
-) -> Join:
+    ctx: AnalysisContext, node: Node, *, constants: bool, linear: bool, filled: float | None = None
+) -> Combine:
     """Channel by channel.
 
     Args:
@@ -57,38 +57,38 @@ def _local(
         linear: whether twice the input gives twice the output.
         filled: what is put beside the map, if that alone would make a constant of it.
     """
-    x = walk.input(node.args[0])
+    x = ctx.input(node.args[0])
     if len(x.shape) != 4 or any(x.varies(axis) for axis in (2, 3)):
-        raise Unknown
+        raise NotUnderstood
     shape = shapes(node)[0]
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         return (*layouts[0].shape[:2], *shape[2:]), layouts[0].ids[..., None]
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        value, map = walk.atoms.value[rows[:, 0]], walk.atoms.map[rows[:, 0]]
+        value, profile = ctx.atoms.value[rows[:, 0]], ctx.atoms.profile[rows[:, 0]]
         same = (value == 0) & (not filled)
         if constants:
-            same |= map == 0
+            same |= profile == 0
         if filled:
-            same |= (value == filled) & (map == 0)
+            same |= (value == filled) & (profile == 0)
         if not linear:
             return np.where(same, value, np.nan), 0
-        return value, np.where(same, 0, walk.new_maps(node, map))
+        return value, np.where(same, 0, ctx.new_profiles(node, profile))
 
-    return Join(walk.atoms, node, walk.sources(node.args[:1]), [x], align, values)
+    return Combine(ctx.atoms, node, ctx.sources(node.args[:1]), [x], align, values)
 
 
-def _reduced(walk: Walk, node: Node) -> Step:
+def _reduced(ctx: AnalysisContext, node: Node) -> Op:
     """A mean, sum or extremum along axes."""
-    x = walk.input(node.args[0])
+    x = ctx.input(node.args[0])
     given = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
     axes = _axes(given, len(x.shape))
     keep = bool(node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False))
     # Along such axes there are maps, and how much a sum adds up there depends on their size.
     sized = not all(x.varies(axis) for axis in axes)
     if 0 in x.shape:
-        raise Unknown
+        raise NotUnderstood
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         size = layouts[0].shape
@@ -100,7 +100,7 @@ def _reduced(walk: Walk, node: Node) -> Step:
         return tuple(n for axis, n in enumerate(size) if axis not in axes), rest
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        value = np.where(walk.atoms.map[rows] == 0, walk.atoms.value[rows], np.nan)
+        value = np.where(ctx.atoms.profile[rows] == 0, ctx.atoms.value[rows], np.nan)
         if node.target is aten.mean.dim:
             return value.mean(1), 0
         if node.target is aten.sum.dim_IntList:
@@ -108,15 +108,15 @@ def _reduced(walk: Walk, node: Node) -> Step:
             return np.where((total != 0) & sized, np.nan, total), 0
         return (value.max(1) if node.target is aten.amax.default else value.min(1)), 0
 
-    return Join(walk.atoms, node, walk.sources(node.args[:1]), [x], align, values)
+    return Combine(ctx.atoms, node, ctx.sources(node.args[:1]), [x], align, values)
 
 
-def _softmax(walk: Walk, node: Node) -> Step:
-    x = walk.input(node.args[0])
+def _softmax(ctx: AnalysisContext, node: Node) -> Op:
+    x = ctx.input(node.args[0])
     (axis,) = _axes(node.args[1], len(x.shape))
     if x.varies(axis) and x.ids.size == x.ids.shape[axis]:
         # Over all channels: none may go.
-        raise Unknown
+        raise NotUnderstood
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         ids = layouts[0].ids
@@ -127,14 +127,14 @@ def _softmax(walk: Walk, node: Node) -> Step:
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
         return np.full(len(rows), np.nan), 0
 
-    return Join(walk.atoms, node, walk.sources(node.args[:1]), [x], align, values)
+    return Combine(ctx.atoms, node, ctx.sources(node.args[:1]), [x], align, values)
 
 
-def _pixel_shuffle(walk: Walk, node: Node) -> Step:
-    x = walk.input(node.args[0])
+def _pixel_shuffle(ctx: AnalysisContext, node: Node) -> Op:
+    x = ctx.input(node.args[0])
     factor = int(concrete(node.args[1])) ** 2
     if len(x.shape) != 4 or x.along(1) is None:
-        raise Unknown
+        raise NotUnderstood
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         channels = np.broadcast_to(layouts[0].ids.reshape(-1), (layouts[0].shape[1],))
@@ -142,10 +142,10 @@ def _pixel_shuffle(walk: Walk, node: Node) -> Step:
         return (layouts[0].shape[0], parts.shape[1], *shapes(node)[0][2:]), parts
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        value = np.where(walk.atoms.map[rows] == 0, walk.atoms.value[rows], np.nan)
+        value = np.where(ctx.atoms.profile[rows] == 0, ctx.atoms.value[rows], np.nan)
         return np.where((value == value[:, :1]).all(1), value[:, 0], np.nan), 0
 
-    return Join(walk.atoms, node, walk.sources(node.args[:1]), [x], align, values)
+    return Combine(ctx.atoms, node, ctx.sources(node.args[:1]), [x], align, values)
 
 
 def _axes(given: Any, rank: int) -> tuple[int, ...]:
@@ -156,7 +156,7 @@ def _axes(given: Any, rank: int) -> tuple[int, ...]:
     return tuple(sorted(axis % rank for axis in several))
 
 
-MAPS: dict[Any, Callable[[Walk, Node], Step]] = {
+SPATIAL: dict[Any, Callable[[AnalysisContext, Node], Op]] = {
     aten.max_pool2d.default: _keeps_constants,
     aten.adaptive_max_pool2d.default: _keeps_constants,
     aten.adaptive_avg_pool2d.default: _resampled,

@@ -6,6 +6,10 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 
 
+class NotUnderstood(Exception):
+    """This use of an operator is not one that the caller handles; the text says why."""
+
+
 def arguments(node: Node, *defaults: Any) -> list[Any]:
     """Positional arguments, filled up from keywords and `defaults` by the operator's schema."""
     names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
