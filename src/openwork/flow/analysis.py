@@ -36,7 +36,7 @@ class Analysis:
     Attributes:
         atoms: of all its tensors.
         live: (n,) bool; whether an output of the network depends on the atom.
-        ops: its operators, in order.
+        ops: its operators, in the order in which they run.
         weights, vectors: the parameters and buffers that have channels, by qualified name.
         names: parameter or buffer of the graph -> its qualified name.
         constant_layouts: the layouts of parameters, buffers and constants, as sources of ops.
@@ -60,11 +60,12 @@ class Analysis:
 def analyse(captured: Captured, model: nn.Module) -> Analysis:
     """Follow every channel of the network once forward, for its value, and once backward.
 
-    An operator that is not known reads all its inputs, and they stay as they are.
+    An operator that is not understood reads all its inputs, and no channel of them can be
+    removed.
 
     Args:
-        captured: of `model`.
-        model: whose parameters they are.
+        captured: the graph of `model`.
+        model: the network whose parameters are read; it is not changed.
     """
     ctx = AnalysisContext(captured, model)
     for node in captured.program.graph.nodes:
@@ -81,9 +82,8 @@ def analyse(captured: Captured, model: nn.Module) -> Analysis:
     )
 
 
-def _is_empty(held: Any) -> bool:
-    """Whether there is nothing in a result."""
-    return isinstance(held, torch.Tensor) and held.numel() == 0
+def _is_empty(result: Any) -> bool:
+    return isinstance(result, torch.Tensor) and result.numel() == 0
 
 
 def _add_op(ctx: AnalysisContext, node: Node) -> None:
@@ -91,14 +91,14 @@ def _add_op(ctx: AnalysisContext, node: Node) -> None:
         source, _ = ctx.source(node.args[0])  # type: ignore[arg-type]
         ctx.alias(node, (source, node.args[1]))
         return
-    held = node.meta.get("val")
-    if not isinstance(held, torch.Tensor | list | tuple):
-        # Sizes, and checks of them: the export has worked them out.
+    result = node.meta.get("val")
+    if not isinstance(result, torch.Tensor | list | tuple):
+        # Sizes and checks of sizes: torch.export has worked them out.
         return
     handler = _HANDLERS.get(node.target) or (pointwise if is_pointwise(node.target) else None)
     try:
-        if handler is None or (_is_empty(held) and node.target not in MOVEMENT):
-            raise NotUnderstood
+        if handler is None or (_is_empty(result) and node.target not in MOVEMENT):
+            raise NotUnderstood(f"{node.target} has no handler")
         op = handler(ctx, node)
     except NotUnderstood:
         op = ctx.opaque(node)

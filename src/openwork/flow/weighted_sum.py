@@ -1,4 +1,4 @@
-"""`WeightedSum`: convolutions and linear layers, where every output is a weighted sum of inputs."""
+"""`WeightedSum`: convolutions and linear layers, whose outputs are weighted sums of inputs."""
 
 from dataclasses import dataclass
 from typing import final
@@ -15,11 +15,12 @@ class Weight:
     """The weight of a layer, and the atoms of its two axes.
 
     Attributes:
-        name: of the parameter, qualified.
+        name: the qualified name of the parameter.
         out, inside: atoms (out_channels,) and (in_channels,), of all groups together.
         groups: of the convolution.
         reads: (groups, out / groups, in / groups) bool: which connections are not zero.
-        sums: likewise, the sum of each kernel's taps, in float64 if there are several.
+        sums: (groups, out / groups, in / groups): the sum of each kernel's taps, in float64 if a
+            kernel has several.
         transposed: whether the parameter is `(in, out / groups, ...)`.
     """
 
@@ -43,15 +44,15 @@ class Weight:
 
 @dataclass(frozen=True)
 class Placement:
-    """How a layer lies on its input.
+    """Which axes of its tensors a layer works on.
 
     Attributes:
-        axis: of the channels.
-        shape: of the result.
+        axis: the axis of the channels.
+        shape: the shape of the result.
         keeps_constants: whether a constant input gives a constant output, that is, whether there
             is no padding and the layer is not transposed.
-        spatial: whether the channels of one input hold their maps at the same places; features of
-            a flattened map do not.
+        spatial: whether channels are feature maps. The features of a flattened map are not: each
+            has its own place.
     """
 
     axis: int
@@ -62,12 +63,12 @@ class Placement:
 
 @dataclass(frozen=True)
 class Fold:
-    """Where a constant goes that an output gets from inputs that are taken away.
+    """Where the constant is added that an output gets from removed inputs.
 
     Attributes:
-        name: of a bias, which may have to be made, or of the running mean of the batch
-            normalisation that follows, qualified.
-        sign: 1 if the constant is added to it, -1 if it is taken from it.
+        name: the qualified name of a bias, which may have to be created, or of the running mean
+            of the batch normalisation that follows.
+        sign: 1 if the constant is added to it, -1 if it is subtracted.
     """
 
     name: str
@@ -80,12 +81,14 @@ class WeightedSum(Op):
 
     Args:
         atoms: to which the result's are added.
-        node, source, input: as in `Op`.
-        weight: its weight.
+        node: as in `Op`.
+        source, input: the tensor that it reads, and its layout.
+        weight: of the layer.
         bias: (out_channels,) float64.
-        placement: how it lies.
-        fold: where constants go; None if they cannot.
-        exclusive: whether nothing else uses weight and bias, so that they may change.
+        placement: the axes that it works on.
+        fold: where constants of removed inputs are added; None if there is no such place.
+        exclusive: whether nothing else uses the weight and the tensor of `fold`, so that they may
+            be changed.
     """
 
     def __init__(
@@ -104,7 +107,7 @@ class WeightedSum(Op):
         self.weight, self.placement, self.fold, self.exclusive = weight, placement, fold, exclusive
         self._atoms = atoms
         channels = input.along(placement.axis)
-        # Where channels lie along other axes too, all of them are read, and stay.
+        # Where channels lie along other axes too, all of them are read and none is removed.
         self._reads_all = channels is None
         if channels is None:
             atoms.freeze(input.ids)
@@ -124,13 +127,13 @@ class WeightedSum(Op):
         return self.placement.axis % len(self.placement.shape)
 
     def _values(self, bias: np.ndarray) -> np.ndarray:
-        """The constants that outputs are, NaN for those that depend on the input."""
+        """(out_channels,) the constant that each output is; NaN if it depends on the input."""
         value = self._atoms.value[self.ids]
-        simple = self._atoms.profile[self.ids] == 0
-        settled = (value == 0) | (~np.isnan(value) & simple & self.placement.keeps_constants)
+        uniform = self._atoms.profile[self.ids] == 0
+        constant = (value == 0) | (~np.isnan(value) & uniform & self.placement.keeps_constants)
         groups = self.weight.groups
-        unknown = (self.weight.reads & ~settled.reshape(groups, 1, -1)).any(2).reshape(-1)
-        return np.where(unknown, np.nan, bias + self.added(settled))
+        unknown = (self.weight.reads & ~constant.reshape(groups, 1, -1)).any(2).reshape(-1)
+        return np.where(unknown, np.nan, bias + self.added(constant))
 
     @property
     def constants(self) -> np.ndarray:
@@ -138,10 +141,10 @@ class WeightedSum(Op):
         return self._atoms.value[self.ids]
 
     def added(self, inputs: np.ndarray) -> np.ndarray:
-        """What the constants among `inputs` (in_channels,) bool add to each output, float64."""
+        """(out_channels,) what the constants of `inputs` (in_channels,) bool add to each output."""
         value = np.where(inputs, np.nan_to_num(self._atoms.value[self.ids]), 0.0)
         by_group = value.reshape(self.weight.groups, -1)
-        # Few are: heads of 100 million weights are not multiplied out.
+        # Few are constant, and heads have up to 100 million weights.
         some = np.flatnonzero(by_group.any(0))
         return np.einsum("goi,gi->go", self.weight.sums[:, :, some], by_group[:, some]).reshape(-1)
 
@@ -152,12 +155,12 @@ class WeightedSum(Op):
         live[self.ids[self._read_by(needed)]] = True
 
     def _read_by(self, outputs: np.ndarray) -> np.ndarray:
-        """(in_channels,) bool: inputs that some of `outputs` (out_channels,) bool read."""
+        """(in_channels,) bool: inputs that one of `outputs` (out_channels,) bool reads."""
         wanted = outputs.reshape(self.weight.groups, -1, 1)
         return (self.weight.reads & wanted).any(1).reshape(-1)
 
     def folded(self, gone: np.ndarray) -> np.ndarray:
-        """(in_channels,) bool: constants that go, to be added to the output's own constant."""
+        """(in_channels,) bool: removed constants that are added to the tensor of `fold`."""
         value, profile = self._atoms.value[self.ids], self._atoms.profile[self.ids]
         constant = gone[self.ids] & ~np.isnan(value) & (value != 0)
         return (
@@ -171,10 +174,10 @@ class WeightedSum(Op):
         return constant & ~self.folded(gone) & self._read_by(~gone[self.out])
 
     def absorbers(self, gone: np.ndarray) -> np.ndarray:
-        """(in_channels,) index of the input that bears each of `absorbed`; -1 where there is none.
+        """(in_channels,) for each of `absorbed` the input that absorbs it; -1 if there is none.
 
-        By linearity a layer's answer to v times a map is v / w times its answer to w times the
-        map, at padded borders and of any size.
+        By linearity, a layer's response to v times a profile is v / w times its response to w
+        times the same profile, also at padded borders and for any size.
         """
         absorber = np.full(len(self.ids), -1)
         value, profile = self._atoms.value[self.ids], self._atoms.profile[self.ids]
@@ -208,7 +211,7 @@ class WeightedSum(Op):
         out, inside = weight.by_group()
         no_out, no_inside = gone[out].all(1), gone[inside].all(1)
         if (no_out != no_inside).any():
-            # A group goes whole or not at all.
+            # A group is removed whole or not at all.
             return np.concatenate([out[no_out & ~no_inside, 0], inside[no_inside & ~no_out, 0]])
         keep = balance(out[~no_out], gone)
         return balance(inside[~no_out], gone) if keep is None else keep
@@ -227,11 +230,11 @@ class WeightedSum(Op):
         return self.ids[[value.argmax()]]
 
     def columns(self, input: Layout, gone: np.ndarray) -> np.ndarray:
-        """The input channel of the original at each channel of a shrunken input.
+        """The original's input channel at each channel of an input without removed channels.
 
         Raises:
-            Inconsistent: its channels are not those of the original less what is gone, group by
-                group.
+            Inconsistent: its channels are not those of the original without the removed ones,
+                group by group.
         """
         channels = input.along(self.placement.axis)
         if self._reads_all:
@@ -255,7 +258,7 @@ class WeightedSum(Op):
 
 
 def _occurrence(ids: np.ndarray) -> np.ndarray:
-    """How many equal ones come before each of `ids`."""
+    """(n,) how many of the same ids come before each of `ids` (n,)."""
     order = np.argsort(ids, kind="stable")
     ranks = np.arange(len(ids))
     first = np.searchsorted(ids[order], ids[order])

@@ -1,4 +1,4 @@
-"""Exported operators that work channel by channel on maps, and along axes."""
+"""Exported operators on feature maps: pools, resampling, padding, reductions, pixel shuffles."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,14 @@ import numpy as np
 import torch
 from torch.fx import Node
 
-from openwork.capture.operators import NotUnderstood, arguments
+from openwork.capture.operators import (
+    NotUnderstood,
+    arguments,
+    operand,
+    padding,
+    pool,
+    reduction,
+)
 from openwork.flow.context import AnalysisContext, concrete, shapes
 from openwork.flow.op import Combine, Layouts, Op
 
@@ -15,51 +22,48 @@ aten = torch.ops.aten
 
 
 def _keeps_constants(ctx: AnalysisContext, node: Node) -> Op:
-    """Every output is a mean or a maximum of inputs: constants stay what they are."""
+    """Every output is a mean or a maximum of inputs, so constants are kept."""
     return _local(ctx, node, constants=True, linear=False)
 
 
 def _resampled(ctx: AnalysisContext, node: Node) -> Op:
-    """Every output is a mean of inputs, with weights that depend on sizes only."""
+    """Every output is a weighted mean of inputs, and the weights depend on sizes only."""
     return _local(ctx, node, constants=True, linear=True)
 
 
 def _avg_pool(ctx: AnalysisContext, node: Node) -> Op:
-    _, _, _, padding, _, counts, divisor = arguments(node, None, None, None, 0, False, True, None)
-    bordered = np.any(concrete(padding)) and counts
-    return _local(ctx, node, constants=not bordered and divisor is None, linear=True)
+    record = pool(node)
+    bordered = np.any(concrete(record.padding)) and record.count_padding
+    return _local(ctx, node, constants=not bordered and record.divisor is None, linear=True)
 
 
 def _pad(ctx: AnalysisContext, node: Node) -> Op:
-    x, widths, mode, value = arguments(node, None, None, "constant", None)
-    sizes = concrete(widths)
-    if len(sizes) > 2 * (len(ctx.input(x).shape) - 2):
-        raise NotUnderstood
-    if mode != "constant":
+    record = padding(node)
+    # Sizes that are computed must be known.
+    widths = concrete(record.widths)
+    if len(widths) > 2 * (len(ctx.input(record.input).shape) - 2):
+        raise NotUnderstood("padding of channels or images")
+    if record.mode != "constant":
         return _resampled(ctx, node)
-    return _local(ctx, node, constants=False, linear=not value, filled=value)
-
-
-def _constant_pad(ctx: AnalysisContext, node: Node) -> Op:
-    x, widths, value = arguments(node, None, None, 0)
-    if len(concrete(widths)) > 2 * (len(ctx.input(x).shape) - 2):
-        raise NotUnderstood
-    return _local(ctx, node, constants=False, linear=not value, filled=value)
+    fill = record.value
+    return _local(ctx, node, constants=False, linear=not fill, filled=fill)
 
 
 def _local(
     ctx: AnalysisContext, node: Node, *, constants: bool, linear: bool, filled: float | None = None
 ) -> Combine:
-    """Channel by channel.
+    """Each output channel depends on the input channel at the same place alone.
 
     Args:
         constants: whether a constant channel gives the same constant.
         linear: whether twice the input gives twice the output.
-        filled: what is put beside the map, if that alone would make a constant of it.
+        filled: the number that is put around the feature map. Only a channel of that constant
+            stays constant.
     """
-    x = ctx.input(node.args[0])
+    source = operand(node)
+    x = ctx.input(source)
     if len(x.shape) != 4 or any(x.varies(axis) for axis in (2, 3)):
-        raise NotUnderstood
+        raise NotUnderstood("not a batch of feature maps")
     shape = shapes(node)[0]
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
@@ -76,26 +80,25 @@ def _local(
             return np.where(same, value, np.nan), 0
         return value, np.where(same, 0, ctx.new_profiles(node, profile))
 
-    return Combine(ctx.atoms, node, ctx.sources(node.args[:1]), [x], align, values)
+    return Combine(ctx.atoms, node, [ctx.source(source)], [x], align, values)
 
 
 def _reduced(ctx: AnalysisContext, node: Node) -> Op:
     """A mean, sum or extremum along axes."""
-    x = ctx.input(node.args[0])
-    given = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-    axes = _axes(given, len(x.shape))
-    keep = bool(node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False))
-    # Along such axes there are maps, and how much a sum adds up there depends on their size.
+    record = reduction(node)
+    x = ctx.input(record.input)
+    axes = record.axes_of(len(x.shape))
+    # Along an axis where all numbers are alike, a sum depends on the axis's size.
     sized = not all(x.varies(axis) for axis in axes)
     if 0 in x.shape:
-        raise NotUnderstood
+        raise NotUnderstood("an empty tensor")
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         size = layouts[0].shape
         shape = [1 if axis in axes else n for axis, n in enumerate(size)]
         ids = np.moveaxis(layouts[0].ids, axes, range(len(size) - len(axes), len(size)))
         rest = ids.reshape(*ids.shape[: len(size) - len(axes)], -1)
-        if keep:
+        if record.keep:
             return tuple(shape), np.expand_dims(rest, axes)
         return tuple(n for axis, n in enumerate(size) if axis not in axes), rest
 
@@ -108,15 +111,15 @@ def _reduced(ctx: AnalysisContext, node: Node) -> Op:
             return np.where((total != 0) & sized, np.nan, total), 0
         return (value.max(1) if node.target is aten.amax.default else value.min(1)), 0
 
-    return Combine(ctx.atoms, node, ctx.sources(node.args[:1]), [x], align, values)
+    return Combine(ctx.atoms, node, [ctx.source(record.input)], [x], align, values)
 
 
 def _softmax(ctx: AnalysisContext, node: Node) -> Op:
-    x = ctx.input(node.args[0])
-    (axis,) = _axes(node.args[1], len(x.shape))
+    given = arguments(node)
+    x = ctx.input(given["self"])
+    axis = given["dim"] % len(x.shape)
     if x.varies(axis) and x.ids.size == x.ids.shape[axis]:
-        # Over all channels: none may go.
-        raise NotUnderstood
+        raise NotUnderstood("over all channels, none of which can be removed")
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         ids = layouts[0].ids
@@ -127,14 +130,15 @@ def _softmax(ctx: AnalysisContext, node: Node) -> Op:
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
         return np.full(len(rows), np.nan), 0
 
-    return Combine(ctx.atoms, node, ctx.sources(node.args[:1]), [x], align, values)
+    return Combine(ctx.atoms, node, [ctx.source(given["self"])], [x], align, values)
 
 
 def _pixel_shuffle(ctx: AnalysisContext, node: Node) -> Op:
-    x = ctx.input(node.args[0])
-    factor = int(concrete(node.args[1])) ** 2
+    given = arguments(node)
+    x = ctx.input(given["self"])
+    factor = int(concrete(given["upscale_factor"])) ** 2
     if len(x.shape) != 4 or x.along(1) is None:
-        raise NotUnderstood
+        raise NotUnderstood("not a batch of feature maps")
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         channels = np.broadcast_to(layouts[0].ids.reshape(-1), (layouts[0].shape[1],))
@@ -145,15 +149,7 @@ def _pixel_shuffle(ctx: AnalysisContext, node: Node) -> Op:
         value = np.where(ctx.atoms.profile[rows] == 0, ctx.atoms.value[rows], np.nan)
         return np.where((value == value[:, :1]).all(1), value[:, 0], np.nan), 0
 
-    return Combine(ctx.atoms, node, ctx.sources(node.args[:1]), [x], align, values)
-
-
-def _axes(given: Any, rank: int) -> tuple[int, ...]:
-    chosen = concrete(given)
-    if chosen is None or chosen == []:
-        return tuple(range(rank))
-    several = [chosen] if isinstance(chosen, int) else list(chosen)
-    return tuple(sorted(axis % rank for axis in several))
+    return Combine(ctx.atoms, node, [ctx.source(given["self"])], [x], align, values)
 
 
 SPATIAL: dict[Any, Callable[[AnalysisContext, Node], Op]] = {
@@ -167,7 +163,7 @@ SPATIAL: dict[Any, Callable[[AnalysisContext, Node], Op]] = {
     aten.upsample_bilinear2d.default: _resampled,
     aten.upsample_bicubic2d.vec: _resampled,
     aten.pad.default: _pad,
-    aten.constant_pad_nd.default: _constant_pad,
+    aten.constant_pad_nd.default: _pad,
     aten.mean.dim: _reduced,
     aten.sum.dim_IntList: _reduced,
     aten.amax.default: _reduced,

@@ -8,7 +8,15 @@ import torch
 from torch import nn
 from torch.fx import Node
 
-from openwork.capture.operators import NotUnderstood, arguments
+from openwork.capture.operators import (
+    Convolution,
+    Linear,
+    NotUnderstood,
+    arguments,
+    batch_norm,
+    convolution,
+    linear,
+)
 from openwork.flow.context import AnalysisContext, concrete, shapes
 from openwork.flow.op import Combine, Layouts, Op
 from openwork.flow.weighted_sum import Fold, Placement, Weight, WeightedSum
@@ -16,93 +24,61 @@ from openwork.nn import SparseLayer
 from openwork.ops.expand import expand
 
 aten = torch.ops.aten
-# Both ways in which torch exports one, with the number of arguments that matter.
-_BATCH_NORMS: dict[Any, int] = {
-    aten.batch_norm.default: 8,
-    aten._native_batch_norm_legit_no_training.default: 7,
-}
+_BATCH_NORMS = (aten.batch_norm.default, aten._native_batch_norm_legit_no_training.default)
 
 
-def _conv(ctx: AnalysisContext, node: Node) -> Op:
-    x, weight, bias, _, padding, _, groups = arguments(node, None, None, None, 1, 0, 1, 1)
-    keeps_constants = padding == "valid" or (
-        not isinstance(padding, str) and not np.any(concrete(padding))
-    )
-    dense = _dense(ctx, weight)
+def _convolution(ctx: AnalysisContext, node: Node) -> Op:
+    record = convolution(node)
+    dense = _dense(ctx, record)
     if dense.dim() != 4:
-        raise NotUnderstood
-    return _weighted_sum(ctx, node, x, weight, bias, dense, groups, keeps_constants)
-
-
-def _conv_transpose(ctx: AnalysisContext, node: Node) -> Op:
-    x, weight, bias, _, _, _, groups, _ = arguments(node, None, None, None, 1, 0, 0, 1, 1)
-    dense = _dense(ctx, weight)
-    if dense.dim() != 4:
-        raise NotUnderstood
-    inside, out, *kernel = dense.shape
-    turned = dense.reshape(groups, inside // groups, out, *kernel).transpose(1, 2)
-    turned = turned.reshape(groups * out, inside // groups, *kernel)
-    return _weighted_sum(
-        ctx, node, x, weight, bias, turned, groups, keeps_constants=False, transposed=True
-    )
+        raise NotUnderstood("other than two spatial axes")
+    padded = record.padding == "same" or np.any(concrete(record.padding))
+    if record.transposed:
+        inside, out, *kernel = dense.shape
+        groups = record.groups
+        dense = dense.reshape(groups, inside // groups, out, *kernel).transpose(1, 2)
+        dense = dense.reshape(groups * out, inside // groups, *kernel)
+    return _weighted_sum(ctx, node, record, dense, not padded and not record.transposed)
 
 
 def _linear(ctx: AnalysisContext, node: Node) -> Op:
-    x, weight, bias = arguments(node, None, None, None)
-    return _weighted_sum(ctx, node, x, weight, bias, _dense(ctx, weight), 1, keeps_constants=True)
-
-
-def _sparse_conv(ctx: AnalysisContext, node: Node) -> Op:
-    x, weight, gaps, bias, shape, _, padding, _, groups = arguments(node)
-    dense = _sparse(ctx, weight, gaps, shape)
-    return _weighted_sum(
-        ctx, node, x, weight, bias, dense, groups, keeps_constants=not np.any(concrete(padding))
-    )
-
-
-def _sparse_linear(ctx: AnalysisContext, node: Node) -> Op:
-    x, weight, gaps, bias, shape = arguments(node)
-    return _weighted_sum(
-        ctx, node, x, weight, bias, _sparse(ctx, weight, gaps, shape), 1, keeps_constants=True
-    )
+    record = linear(node)
+    return _weighted_sum(ctx, node, record, _dense(ctx, record), keeps_constants=True)
 
 
 def _weighted_sum(
     ctx: AnalysisContext,
     node: Node,
-    x: Any,
-    weight: Any,
-    bias: Any,
+    record: Convolution | Linear,
     dense: torch.Tensor,
-    groups: int,
     keeps_constants: bool,
-    transposed: bool = False,
 ) -> WeightedSum:
-    name = ctx.name(weight)
-    linear = dense.dim() == 2
-    axis = -1 if linear else 1
-    layout = ctx.input(x)
-    if len(layout.shape) != (len(shapes(node)[0])) or (not linear and len(layout.shape) != 4):
-        raise NotUnderstood
-    known = ctx.weights.get(name) or _weight(ctx, name, dense, groups, transposed)
-    if known.groups != groups or known.transposed != transposed:
-        raise NotUnderstood
-    ctx.weights[name] = known
-    constant = ctx.data(bias)
-    given = np.zeros(len(known.out)) if constant is None else constant.double().numpy()
+    """The op of a layer whose weight is `dense`, (out_channels, in_channels / groups, ...)."""
+    spatial = isinstance(record, Convolution)
+    groups, transposed = (record.groups, record.transposed) if spatial else (1, False)
+    name = ctx.parameter_name(record.weight)
+    layout = ctx.input(record.input)
+    shape = shapes(node)[0]
+    if len(layout.shape) != len(shape) or (spatial and len(layout.shape) != 4):
+        raise NotUnderstood("an input without a batch axis")
+    weight = ctx.weights.get(name) or _weight(ctx, name, dense, groups, transposed)
+    if weight.groups != groups or weight.transposed != transposed:
+        raise NotUnderstood("a weight that two layers read in different ways")
+    ctx.weights[name] = weight
+    bias = ctx.tensor(record.bias)
     if bias is not None:
-        ctx.atoms.couple(known.out, ctx.input(bias).ids)
-    fold, exclusive = _fold(ctx, node, name, bias)
+        ctx.atoms.couple(weight.out, ctx.input(record.bias).ids)
+    fold, exclusive = _fold(ctx, node, name, record.bias)
     return WeightedSum(
         ctx.atoms,
         node,
-        ctx.source(x),
+        ctx.source(record.input),
         layout,
-        known,
-        given,
-        Placement(axis % len(layout.shape), shapes(node)[0], keeps_constants, spatial=not linear),
+        weight,
+        np.zeros(len(weight.out)) if bias is None else bias.double().numpy(),
+        Placement(1 if spatial else len(shape) - 1, shape, keeps_constants, spatial),
         fold,
-        exclusive and ctx.once(weight, bias),
+        exclusive and ctx.used_once(record.weight, record.bias),
     )
 
 
@@ -127,83 +103,85 @@ def _weight(
 
 
 def _fold(ctx: AnalysisContext, node: Node, weight: str, bias: Any) -> tuple[Fold | None, bool]:
-    """What takes up a constant, and whether nothing else uses it."""
+    """Where constants of removed inputs are added, and whether nothing else uses that tensor."""
     if bias is not None:
-        return Fold(ctx.name(bias), 1), True
-    users = list(node.users)
-    if len(users) == 1 and users[0].target in _BATCH_NORMS:
-        mean = users[0].args[3]
-        if users[0].args[0] is node and isinstance(mean, Node):
-            return Fold(ctx.name(mean), -1), ctx.once(mean)
+        return Fold(ctx.parameter_name(bias), 1), True
+    readers = list(node.users)
+    if len(readers) == 1 and readers[0].target in _BATCH_NORMS:
+        norm = batch_norm(readers[0])
+        if norm.input is node and isinstance(norm.mean, Node):
+            return Fold(ctx.parameter_name(norm.mean), -1), ctx.used_once(norm.mean)
     owner, _, attribute = weight.rpartition(".")
     module = ctx.model.get_submodule(owner)
-    can = attribute == "weight" and "bias" in module._parameters
-    if can and isinstance(module, nn.modules.conv._ConvNd | nn.Linear | SparseLayer):
+    may_have_bias = attribute == "weight" and "bias" in module._parameters
+    if may_have_bias and isinstance(module, nn.modules.conv._ConvNd | nn.Linear | SparseLayer):
         return Fold(f"{owner}.bias" if owner else "bias", 1), True
     return None, True
 
 
-def _dense(ctx: AnalysisContext, argument: Any) -> torch.Tensor:
-    weight = ctx.data(argument)
+def _dense(ctx: AnalysisContext, record: Convolution | Linear) -> torch.Tensor:
+    """The weight of a layer, with its zeros."""
+    weight, gaps = ctx.tensor(record.weight), ctx.tensor(record.gaps)
     if weight is None:
-        raise NotUnderstood
-    return weight
-
-
-def _sparse(ctx: AnalysisContext, weight: Any, gaps: Any, shape: Any) -> torch.Tensor:
-    return expand(_dense(ctx, weight), _dense(ctx, gaps), tuple(shape))
+        raise NotUnderstood("no weight")
+    if gaps is None or record.shape is None:
+        return weight
+    return expand(weight, gaps, record.shape)
 
 
 def _batch_norm(ctx: AnalysisContext, node: Node) -> Op:
-    x, weight, bias, mean, variance, *mode, _, eps = node.args[: _BATCH_NORMS[node.target]]
-    if any(mode) or mean is None or variance is None:
-        raise NotUnderstood
-    given = [x, mean, variance, *[p for p in (weight, bias) if p is not None]]
-    inputs = [ctx.input(argument) for argument in given]
+    norm = batch_norm(node)
+    if norm.training or norm.mean is None or norm.variance is None:
+        raise NotUnderstood("statistics of the batch")
+    affine = [vector for vector in (norm.weight, norm.bias) if vector is not None]
+    operands = [norm.input, norm.mean, norm.variance, *affine]
+    inputs = [ctx.input(argument) for argument in operands]
     if len(inputs[0].shape) < 2:
-        raise NotUnderstood
+        raise NotUnderstood("no axis of channels")
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        held = ctx.atoms.value[rows.T]
-        input, mean_, variance_, *affine = held
-        gamma = affine.pop(0) if weight is not None else 1.0
-        beta = affine.pop(0) if bias is not None else 0.0
-        scale = gamma / np.sqrt(variance_ + eps)
-        simple = np.where(ctx.atoms.profile[rows[:, 0]] == 0, input, np.nan)
-        return np.where(scale == 0, beta, (simple - mean_) * scale + beta), 0
+        x, mean, variance, *affine = ctx.atoms.value[rows.T]
+        gamma = affine.pop(0) if norm.weight is not None else 1.0
+        beta = affine.pop(0) if norm.bias is not None else 0.0
+        scale = gamma / np.sqrt(variance + norm.eps)
+        uniform = np.where(ctx.atoms.profile[rows[:, 0]] == 0, x, np.nan)
+        return np.where(scale == 0, beta, (uniform - mean) * scale + beta), 0
 
-    return Combine(ctx.atoms, node, ctx.sources(given), inputs, _by_channel, values)
+    return Combine(ctx.atoms, node, ctx.sources(operands), inputs, _by_channel, values)
 
 
 def _instance_norm(ctx: AnalysisContext, node: Node) -> Op:
-    """Without statistics of its own: a scale of zero leaves the shift, and so does a zero map."""
-    x, weight, bias, mean, _, by_input, *_ = node.args
-    if not by_input or mean is not None or weight is None or bias is None:
-        raise NotUnderstood
-    given = [x, weight, bias]
-    inputs = [ctx.input(argument) for argument in given]
+    """Each image's own statistics: a scale of zero, or a channel of zeros, gives the bias."""
+    given = arguments(node)
+    x, weight, bias = given["input"], given["weight"], given["bias"]
+    by_input = given["use_input_stats"] and given["running_mean"] is None
+    if not by_input or weight is None or bias is None:
+        raise NotUnderstood("running statistics, or no scale and bias")
+    operands = [x, weight, bias]
+    inputs = [ctx.input(argument) for argument in operands]
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        held, gamma, beta = ctx.atoms.value[rows.T]
-        return np.where((gamma == 0) | (held == 0), beta, np.nan), 0
+        x, gamma, beta = ctx.atoms.value[rows.T]
+        return np.where((gamma == 0) | (x == 0), beta, np.nan), 0
 
-    return Combine(ctx.atoms, node, ctx.sources(given), inputs, _by_channel, values)
+    return Combine(ctx.atoms, node, ctx.sources(operands), inputs, _by_channel, values)
 
 
 def _by_channel(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
-    """A tensor with channels along its second axis, beside vectors of them."""
+    """Aligns a tensor (batch, channels, ...) with vectors (channels,)."""
     shape = layouts[0].shape
     vectors = [part.ids.reshape(1, -1, *[1] * (len(shape) - 2)) for part in layouts[1:]]
     return shape, np.stack(np.broadcast_arrays(layouts[0].ids, *vectors), axis=-1)
 
 
 WEIGHTS: dict[Any, Callable[[AnalysisContext, Node], Op]] = {
-    aten.conv2d.default: _conv,
-    aten.conv2d.padding: _conv,
-    aten.conv_transpose2d.input: _conv_transpose,
-    aten.linear.default: _linear,
+    aten._native_batch_norm_legit_no_training.default: _batch_norm,
+    aten.batch_norm.default: _batch_norm,
+    aten.conv2d.default: _convolution,
+    aten.conv2d.padding: _convolution,
+    aten.conv_transpose2d.input: _convolution,
     aten.instance_norm.default: _instance_norm,
-    **dict.fromkeys(_BATCH_NORMS, _batch_norm),
-    torch.ops.openwork.sparse_conv2d.default: _sparse_conv,
-    torch.ops.openwork.sparse_linear.default: _sparse_linear,
+    aten.linear.default: _linear,
+    torch.ops.openwork.sparse_conv2d.default: _convolution,
+    torch.ops.openwork.sparse_linear.default: _linear,
 }
