@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from channel_networks import Probe
 from torch import nn
 
 from openwork.capture import capture
@@ -15,20 +16,6 @@ from openwork.flow.analysis import Analysis, analyse
 NAN = float("nan")
 VALUES = (NAN, 0.0, 0.5, -0.5)
 Body = Callable[[torch.Tensor], torch.Tensor]
-
-
-class Probe(nn.Module):
-    """Four channels, unknown, 0, 0.5 and -0.5, then `body`."""
-
-    def __init__(self, body: Body) -> None:
-        super().__init__()
-        self.first, self.body = nn.Conv2d(2, 4, 1), body
-        with torch.no_grad():
-            self.first.weight[1:] = 0
-            self.first.bias.copy_(torch.tensor([0.1, 0, 0.5, -0.5]))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.body(self.first(x))
 
 
 class Selected(nn.Module):
