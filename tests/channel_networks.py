@@ -201,3 +201,46 @@ class Around(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Any:
         return self.end(self.head(self.body(self.norm(self.conv(x)))))
+
+
+class Applied(nn.Module):
+    """A layer whose first channel is zero, and a function of its output."""
+
+    def __init__(self, layer: nn.Module, after: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.layer, self.after = layer, after
+        nn.init.constant_(layer.weight, 0.5)
+        nn.init.zeros_(layer.weight[:1])
+        nn.init.zeros_(layer.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.after(self.layer(x))
+
+
+class Mixed(nn.Module):
+    """Activations as modules and functions, in place and not; a sum; a layer without batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(2, 4, 1, bias=False), nn.BatchNorm2d(4)
+        self.conv2, self.bn2 = nn.Conv2d(4, 4, 1, bias=False), nn.BatchNorm2d(4)
+        self.conv3, self.head = nn.Conv2d(4, 3, 1), nn.Linear(3, 2)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(x))
+        y += x
+        return self.head(F.relu(self.conv3(F.relu(y))).mean((2, 3)))
+
+
+@torch.no_grad()
+def mixed() -> Mixed:
+    """Three of `bn1` and all of `bn2` are dead by scale or by activation; see `Mixed`."""
+    torch.manual_seed(0)
+    model = Mixed()
+    model.bn1.weight[0], model.bn1.bias[0] = 0, -1
+    model.bn1.weight[1], model.bn1.bias[1] = 0, 1
+    model.bn1.weight[2], model.bn1.bias[2] = 1, -1000
+    model.bn2.weight.zero_()
+    return model
