@@ -1,4 +1,4 @@
-"""Small random networks of every way in which channels get from layer to layer."""
+"""Small networks with every way in which channels pass from layer to layer."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -92,7 +92,7 @@ class Grouped(Unit):
 
 
 class Bordered(nn.Module):
-    """Zeros and means around the border, of which constants are no longer constant."""
+    """Zeros or means around the border, so that constants differ there."""
 
     def __init__(self, width: int, draw: torch.Generator) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Pixels(nn.Module):
 
 
 class Head(nn.Module):
-    """Flattened maps into a linear layer."""
+    """Flattened feature maps, then linear layers."""
 
     def __init__(self, width: int, draw: torch.Generator) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ KINDS: dict[str, type[nn.Module]] = {
 
 
 def network(kinds: Sequence[str], seed: int) -> nn.Sequential:
-    """A network of these parts, in evaluation mode, some of its channels dead or constant."""
+    """A network of these parts in evaluation mode; some of its channels are dead or constant."""
     draw = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -163,7 +163,7 @@ def network(kinds: Sequence[str], seed: int) -> nn.Sequential:
                 _kill(module, draw)
         for module in model.modules():
             if isinstance(module, nn.Conv2d) and _pick(draw, range(3)) == 0:
-                # What nothing reads is dead as well.
+                # Channels that nothing reads are dead, too.
                 module.weight.data[:, torch.rand(module.weight.shape[1], generator=draw) < 0.4] = 0
     return model
 

@@ -1,4 +1,4 @@
-"""Networks of timm and torchvision, one a family: killed channels go, outputs stay."""
+"""`compact` on timm and torchvision, one network a family: outputs are kept."""
 
 import pytest
 import torch

@@ -36,7 +36,7 @@ def _cut(model: nn.Module, example: torch.Tensor) -> tuple[nn.Module, Selection]
 
 @QUICK
 @given(kinds=parts, seed=st.integers(0, 10**6))
-def test_outputs_stay_at_any_size(kinds: list[str], seed: int) -> None:
+def test_outputs_are_kept_at_any_size(kinds: list[str], seed: int) -> None:
     torch.manual_seed(seed)
     model = network(kinds, seed)
     small, _ = _cut(model, torch.randn(2, 3, 24, 24))
@@ -44,7 +44,7 @@ def test_outputs_stay_at_any_size(kinds: list[str], seed: int) -> None:
         for size in ((24, 24), (37, 29)):
             x = torch.randn(2, 3, *size, dtype=torch.float64)
             expected = copy.deepcopy(model).double()(x)
-            # Constants are folded in double precision and kept in float32.
+            # Constants are folded in float64 and stored in float32.
             assert difference(expected, copy.deepcopy(small).double()(x)) < 1e-5
 
 

@@ -25,7 +25,7 @@ def test_history_follows_the_epochs(tmp_path: Path) -> None:
     )
 
 
-def test_history_goes_on_from_its_file(tmp_path: Path) -> None:
+def test_history_continues_from_its_file(tmp_path: Path) -> None:
     model, path = mixed(), tmp_path / "sparsity.csv"
     first = SparsityHistory(path=path)
     for epoch in (1, 2, 3):

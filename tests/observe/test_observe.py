@@ -1,4 +1,4 @@
-"""`observe`: dead and selective channels, however activations are applied."""
+"""`observe`: dead and selective channels, whatever code applies activations."""
 
 from typing import Any
 

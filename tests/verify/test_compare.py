@@ -18,7 +18,7 @@ EXAMPLE = torch.rand(2, 3, 12, 12)
 
 
 class Beside(nn.Module):
-    """A network of an image, and of a vector that is added in the end."""
+    """A network of an image and a vector, which is added at the end."""
 
     def __init__(self, body: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
@@ -47,9 +47,9 @@ def _over_sides(x: torch.Tensor) -> torch.Tensor:
 )
 def test_what_depends_on_the_size_is_not_constant(model: nn.Module) -> None:
     vector = (torch.rand(2, 5),) if isinstance(model, Beside) else ()
-    small, proof = compact(model.eval(), (EXAMPLE, *vector))
-    assert ANOTHER_SIZE in {case.what for case in proof.cases}
-    assert "one image size" not in str(proof)
+    small, report = compact(model.eval(), (EXAMPLE, *vector))
+    assert ANOTHER_SIZE in {case.what for case in report.cases}
+    assert "one image size" not in str(report)
     for size in (24, 36):
         x = torch.rand(2, 3, size, size)
         assert torch.allclose(small(x, *vector), model(x, *vector), rtol=0, atol=1e-5)
@@ -60,20 +60,20 @@ def test_a_sum_over_a_map_of_one_number_is_not_constant() -> None:
         return F.relu(x[:, :, ::12, ::12]).sum((2, 3), keepdim=True)
 
     model = Around(small_sum, constant=0.7).eval()
-    small, proof = compact(model, EXAMPLE)
-    assert proof.relative < 1e-5
+    small, report = compact(model, EXAMPLE)
+    assert report.relative < 1e-5
     x = torch.rand(2, 3, 48, 48)
     assert torch.allclose(small(x), model(x), rtol=0, atol=1e-5)
 
 
-def test_that_no_other_size_is_taken_is_said() -> None:
+def test_networks_of_one_size_are_noted() -> None:
     class Fixed(Around):
         def forward(self, x: torch.Tensor) -> Any:
             return super().forward(x) * {(12, 12): 1}[tuple(x.shape[2:])]
 
-    small, proof = compact(Fixed(), EXAMPLE)
+    small, report = compact(Fixed(), EXAMPLE)
     assert small.conv.out_channels == 5
-    assert "one image size" in str(proof)
+    assert "one image size" in str(report)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_that_no_other_size_is_taken_is_said() -> None:
     ids=["one number", "none", "complex"],
 )
 def test_outputs_of_every_kind(end: Callable[[torch.Tensor], Any]) -> None:
-    small, proof = compact(Around(end=end), EXAMPLE)
+    small, report = compact(Around(end=end), EXAMPLE)
     assert small.conv.out_channels == 5
-    assert proof.relative < 1e-5
+    assert report.relative < 1e-5
 
 
 def test_imaginary_parts_are_compared() -> None:

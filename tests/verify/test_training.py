@@ -13,15 +13,15 @@ EXAMPLE = torch.rand(2, 3, 12, 12)
 
 
 class Targets(Around):
-    """Needs more to train than to run, as detectors do."""
+    """Needs labels to train, as detectors do."""
 
     def forward(self, x: torch.Tensor, targets: Any = None) -> Any:
         return super().forward(x) + (targets["boxes"] if self.training else 0)
 
 
 def test_training_that_needs_more_than_images_is_left_out() -> None:
-    _, proof = compact(Targets(), EXAMPLE)
-    assert "does not run in training mode" in proof.training
+    _, report = compact(Targets(), EXAMPLE)
+    assert "does not run in training mode" in report.training
 
 
 class Training(nn.Module):

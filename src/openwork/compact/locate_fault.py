@@ -46,7 +46,7 @@ class _Differs(Exception):
 
 
 class _FaultLocator:
-    """What the original's layers give, to compare those of a failing network with.
+    """Outputs of the original's layers, with which those of a failing network are compared.
 
     Args:
         model, analysis, inputs, train: as for `locate_fault`.
@@ -75,7 +75,7 @@ class _FaultLocator:
         return np.arange(len(gone))
 
     def _failing_module(self, small: nn.Module, selection: Selection) -> str:
-        """The module in which `small` first goes wrong."""
+        """The qualified name of the module in which `small` first goes wrong; empty if unknown."""
         names = {module: name for name, module in small.named_modules()}
         stack: list[str] = []
 

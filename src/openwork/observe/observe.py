@@ -17,7 +17,7 @@ from openwork.observe.report import ChannelReport, LayerChannels
 
 @dataclass(frozen=True)
 class _Thresholds:
-    """As in `observe`."""
+    """When a channel is dead or selective; each is described in `observe`."""
 
     gamma_below: float
     activation_below: float
@@ -81,7 +81,7 @@ def observe(
     if not histograms:
         raise ArgumentError(
             f"`model` ({type(model).__name__}) has neither batch norms nor convolutions or linear "
-            "layers that an activation such as relu follows, at once or behind pooling and "
+            "layers that an activation such as relu follows, directly or after pooling and "
             "dropout; there is nothing to observe"
         )
     layers = tuple(
