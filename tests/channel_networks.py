@@ -1,4 +1,4 @@
-"""Small random networks of every way in which channels get from layer to layer."""
+"""Small networks with every way in which channels pass from layer to layer."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -92,7 +92,7 @@ class Grouped(Unit):
 
 
 class Bordered(nn.Module):
-    """Zeros and means around the border, of which constants are no longer constant."""
+    """Zeros or means around the border, so that constants differ there."""
 
     def __init__(self, width: int, draw: torch.Generator) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Pixels(nn.Module):
 
 
 class Head(nn.Module):
-    """Flattened maps into a linear layer."""
+    """Flattened feature maps, then linear layers."""
 
     def __init__(self, width: int, draw: torch.Generator) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ KINDS: dict[str, type[nn.Module]] = {
 
 
 def network(kinds: Sequence[str], seed: int) -> nn.Sequential:
-    """A network of these parts, in evaluation mode, some of its channels dead or constant."""
+    """A network of these parts in evaluation mode; some of its channels are dead or constant."""
     draw = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -163,7 +163,7 @@ def network(kinds: Sequence[str], seed: int) -> nn.Sequential:
                 _kill(module, draw)
         for module in model.modules():
             if isinstance(module, nn.Conv2d) and _pick(draw, range(3)) == 0:
-                # What nothing reads is dead as well.
+                # Channels that nothing reads are dead, too.
                 module.weight.data[:, torch.rand(module.weight.shape[1], generator=draw) < 0.4] = 0
     return model
 
@@ -215,3 +215,46 @@ class Probe(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(self.first(x))
+
+
+class Applied(nn.Module):
+    """A layer whose first channel is zero, and a function of its output."""
+
+    def __init__(self, layer: nn.Module, after: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.layer, self.after = layer, after
+        nn.init.constant_(layer.weight, 0.5)
+        nn.init.zeros_(layer.weight[:1])
+        nn.init.zeros_(layer.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.after(self.layer(x))
+
+
+class Mixed(nn.Module):
+    """Activations as modules and functions, in place and not; a sum; a layer without batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(2, 4, 1, bias=False), nn.BatchNorm2d(4)
+        self.conv2, self.bn2 = nn.Conv2d(4, 4, 1, bias=False), nn.BatchNorm2d(4)
+        self.conv3, self.head = nn.Conv2d(4, 3, 1), nn.Linear(3, 2)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(x))
+        y += x
+        return self.head(F.relu(self.conv3(F.relu(y))).mean((2, 3)))
+
+
+@torch.no_grad()
+def mixed() -> Mixed:
+    """Three of `bn1` and all of `bn2` are dead by scale or by activation; see `Mixed`."""
+    torch.manual_seed(0)
+    model = Mixed()
+    model.bn1.weight[0], model.bn1.bias[0] = 0, -1
+    model.bn1.weight[1], model.bn1.bias[1] = 0, 1
+    model.bn1.weight[2], model.bn1.bias[2] = 1, -1000
+    model.bn2.weight.zero_()
+    return model

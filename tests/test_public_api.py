@@ -86,7 +86,19 @@ EXPORTS = {
         "ssc_plan",
     ],
     "openwork.capture": ["BatchSizes", "Captured", "capture"],
-    "openwork.verify": ["Case", "difference", "rounding"],
+    "openwork.verify": [
+        "ANOTHER_SIZE",
+        "Inputs",
+        "OutputDifference",
+        "compare",
+        "compare_many",
+        "compare_training",
+        "difference",
+        "outputs",
+        "refusal",
+        "rounding",
+        "with_batch_size",
+    ],
     "openwork.flow": [],
     "openwork.compact": ["CompactReport", "compact"],
     "openwork.observe": [
@@ -146,7 +158,7 @@ DOCUMENTED = [
     (module, name)
     for module, names in EXPORTS.items()
     for name in names
-    if name not in ("__version__", "KINDS", "BACKENDS")
+    if name not in ("__version__", "KINDS", "BACKENDS", "ANOTHER_SIZE", "Inputs")
 ]
 
 

@@ -1,20 +1,20 @@
-"""Working copies: of models that are hard to copy, and without hooks that only look on."""
+"""`clone`: models that are hard to copy, and what cannot be copied."""
 
 import threading
-from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from openwork.compact import compact
+from openwork.compact.clone import clone
 from openwork.errors import ArgumentError
 
 EXAMPLE = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 
 
-class Watched(nn.Module):
-    """Dead channels, and a hook of its own that keeps what it sees."""
+class Plain(nn.Module):
+    """Three of eight channels are dead."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,62 +22,30 @@ class Watched(nn.Module):
         self.stem, self.norm = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
         self.head = nn.Conv2d(8, 4, 1)
         nn.init.zeros_(self.norm.weight.data[:3])
-        self.seen: list[torch.Tensor] = []
-        self.norm.register_forward_hook(self.see)
-
-    def see(self, _: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-        self.seen.append(output)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(torch.relu(self.norm(self.stem(x))))
 
 
-def test_hooks_that_look_on_run_once_and_are_on_the_copy() -> None:
-    model, given = Watched().eval(), []
-    model.head.register_forward_pre_hook(
-        lambda _module, args, kwargs: given.append((args, kwargs)), with_kwargs=True
-    )
-    small, _ = compact(model, EXAMPLE)
-    assert model.seen == []
-    assert [type(args[0]) for args, _ in given] == [torch.Tensor]
-    assert all(type(tensor) is torch.Tensor for tensor in small.seen)
-    before = len(small.seen)
-    small(EXAMPLE)
-    assert (len(given), len(small.seen), len(model.seen)) == (2, before + 1, 0)
-    assert small.seen[-1].shape[1] == 5
-    assert not any("parked" in key for module in small.modules() for key in vars(module))
-
-
-def _add_one(_: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-    output.add_(1)
-
-
-@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
-@pytest.mark.parametrize("how", ["returns", "writes", "sets"])
-def test_hooks_that_compute_are_part_of_the_network(how: str) -> None:
-    model = Watched().eval()
-    if how == "returns":
-        model.norm.register_forward_hook(lambda _module, _inputs, output: output + 1)
-    elif how == "writes":
-        model.norm.register_forward_hook(_add_one)
-    else:
-        nn.utils.weight_norm(model.head)
-    small, report = compact(model, EXAMPLE)
-    if how == "returns":
-        assert small.stem.out_channels == 5
-    assert report.relative < 1e-5
-    with torch.no_grad():
-        torch.testing.assert_close(small(EXAMPLE), model(EXAMPLE), rtol=0, atol=1e-5)
+def test_a_copy_shares_no_tensors() -> None:
+    model = Plain()
+    model.cache = model.stem(EXAMPLE)
+    copied = clone(model)
+    assert torch.equal(copied.cache, model.cache)
+    assert copied.cache.is_leaf
+    tensors = [{t.data_ptr() for t in net.state_dict().values()} for net in (model, copied)]
+    assert not tensors[0] & tensors[1]
+    assert torch.equal(copied(EXAMPLE), model(EXAMPLE))
 
 
 def test_models_that_hold_computed_tensors_are_copied() -> None:
-    model = Watched()
+    model = Plain()
     model.cache = [model.stem(EXAMPLE), {"weight": model.head.weight * 2}]
     assert compact(model, EXAMPLE)[0].stem.out_channels == 5
 
 
 def test_what_cannot_be_copied_is_named() -> None:
-    model = Watched()
+    model = Plain()
     model.norm.lock = threading.Lock()
     with pytest.raises(ArgumentError, match=r"`norm\.lock` .*cannot pickle"):
         compact(model, EXAMPLE)

@@ -1,4 +1,4 @@
-"""`compact`: outputs stay, dead channels go, and what cannot go is left alone."""
+"""`compact`: dead channels are removed, outputs are kept, and so is all that code relies on."""
 
 import copy
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def _kill(norm: nn.BatchNorm2d, channels: list[int], shift: float = 0.0) -> None
     norm.weight[channels], norm.bias[channels] = 0, shift
 
 
-def test_dead_channels_go_and_the_proof_says_why() -> None:
+def test_dead_channels_are_removed_and_the_report_says_why() -> None:
     model = _plain()
     _kill(model[1], [0, 1, 2])
     _kill(model[4], [5], shift=0.5)
@@ -82,7 +82,7 @@ def test_nothing_dead_nothing_changed() -> None:
     assert report.absolute == 0
 
 
-def test_constants_at_padded_borders_are_borne_by_one_channel() -> None:
+def test_one_channel_absorbs_constants_at_padded_borders() -> None:
     model = _plain()[:7]
     _kill(model[1], [0, 1, 2, 3], shift=0.7)
     small, report = compact(model, EXAMPLE)
@@ -121,7 +121,7 @@ def test_a_constant_before_a_batch_norm_moves_its_mean() -> None:
     assert small[3].bias is None
     assert not torch.equal(small[4].running_mean, model[4].running_mean)
     assert _same(model, small)
-    # In training the batch's own mean takes the constant away, in both.
+    # In training both subtract the batch's own mean, and the constant with it.
     torch.testing.assert_close(small.train()(EXAMPLE), model.train()(EXAMPLE), rtol=0, atol=1e-5)
 
 
@@ -150,7 +150,7 @@ class Residual(nn.Module):
 
 
 @pytest.mark.parametrize("inplace", [True, False])
-def test_a_wholly_dead_branch_goes_and_the_identity_stays(inplace: bool) -> None:
+def test_a_dead_branch_is_removed_and_the_identity_is_kept(inplace: bool) -> None:
     model = Residual(inplace)
     _kill(model.bn2, list(range(6)))
     small, report = compact(model, EXAMPLE)
@@ -164,7 +164,7 @@ def test_a_wholly_dead_branch_goes_and_the_identity_stays(inplace: bool) -> None
     assert _same(model, small)
 
 
-def test_channels_of_a_sum_go_together_or_not_at_all() -> None:
+def test_channels_of_a_sum_are_removed_together_or_not_at_all() -> None:
     model = Residual()
     _kill(model.bn2, [0, 1])
     assert compact(model, EXAMPLE)[0].stem.out_channels == 6
@@ -194,7 +194,7 @@ def test_counts_are_rounded_on_request() -> None:
     assert _same(model, small)
 
 
-def test_masks_of_torch_come_in() -> None:
+def test_masks_of_torch_are_applied() -> None:
     model = _plain()
     prune.ln_structured(model[0], "weight", amount=3, n=1, dim=0)
     prune.l1_unstructured(model[6], "weight", amount=2)
@@ -209,7 +209,7 @@ def test_masks_of_torch_come_in() -> None:
     assert _same(model, small)
 
 
-def test_small_scales_go_on_request_and_the_change_is_told() -> None:
+def test_small_scales_are_removed_on_request_and_the_change_is_reported() -> None:
     model = _plain()
     with torch.no_grad():
         model[1].weight[:3], model[1].bias[:3] = 1e-4, 0
@@ -221,7 +221,7 @@ def test_small_scales_go_on_request_and_the_change_is_told() -> None:
     assert model[1].weight[0] == torch.tensor(1e-4)
 
 
-def test_the_users_own_measure_is_taken_of_both() -> None:
+def test_the_users_own_measure_is_applied_to_both() -> None:
     model = _plain()
     with torch.no_grad():
         model[1].weight[:3], model[1].bias[:3] = 1e-2, 0
@@ -314,7 +314,7 @@ def test_a_layer_used_twice_is_cut_for_both_uses() -> None:
 
 
 class Fixed(nn.Module):
-    """Counts of channels that are written into the code."""
+    """Code that hard-codes numbers of channels."""
 
     def __init__(self, how: str) -> None:
         super().__init__()
@@ -337,13 +337,13 @@ class Fixed(nn.Module):
         if self.how == "ones":
             x = x * torch.linspace(1, 2, 8).view(1, 8, 1, 1)
         if self.how == "wrong":
-            # Runs with any number of channels, and gives something else.
+            # Runs with any number of channels, but gives other outputs.
             x = x * x.shape[1]
         return self.head(x)
 
 
 @pytest.mark.parametrize("how", ["view", "groups", "split", "narrow", "ones", "wrong"])
-def test_counts_written_into_code_are_kept(how: str) -> None:
+def test_hard_coded_numbers_of_channels_are_kept(how: str) -> None:
     model = Fixed(how)
     _kill(model.norm, [0, 1, 4])
     _kill(model.after, [0, 2, 6])
@@ -356,7 +356,7 @@ def test_counts_written_into_code_are_kept(how: str) -> None:
 
 
 class Auxiliary(nn.Module):
-    """A second head that the exported network does not have."""
+    """A second head, which only training mode has."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -387,7 +387,7 @@ def test_groups_of_a_shuffle_stay_equal(dead: list[int]) -> None:
     )
     _kill(model[1], dead)
     small, _ = compact(model, EXAMPLE)
-    # Of both halves as many go as of the one of which fewer are dead.
+    # Each half loses as many channels as are dead in the half that has fewer.
     fewest = min(sum(c < 4 for c in dead), sum(c >= 4 for c in dead))
     assert small[0].out_channels == 8 - 2 * fewest
     assert _same(model, small)
@@ -399,7 +399,7 @@ class Branching(nn.Module):
 
 
 class Restless(nn.Module):
-    """Gives something else at each call."""
+    """Gives other outputs at each call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -409,7 +409,7 @@ class Restless(nn.Module):
         return self.conv(x) + torch.rand_like(x)
 
 
-def test_what_cannot_be_proven_is_refused() -> None:
+def test_what_cannot_be_verified_is_refused() -> None:
     with pytest.raises(CaptureError, match="cannot capture Branching"):
         compact(Branching(), EXAMPLE)
     with pytest.raises(VerificationError, match="the original is unchanged"):

@@ -1,4 +1,4 @@
-"""Optimisers and averages go on with the compacted network where they were."""
+"""Optimisers and averages continue with the compacted network."""
 
 import copy
 
@@ -27,7 +27,7 @@ def _model(sparse: bool) -> nn.Sequential:
     )
     if sparse:
         sparsify_(model, Plan({"3": {"pattern": "random", "density": 0.5}}))
-    # Dead for good: with neither weights nor scales, no gradient and no decay brings them back.
+    # Without weights and scales, neither gradients nor decay can revive these channels.
     with torch.no_grad():
         model[0].weight[:3], model[1].weight[:3], model[1].bias[:3] = 0, 0, 0
     return model
@@ -41,7 +41,7 @@ def _step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
 
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
-def test_training_goes_on_as_if_nothing_had_happened(kind: str, sparse: bool) -> None:
+def test_training_continues_as_if_nothing_had_happened(kind: str, sparse: bool) -> None:
     model = _model(sparse)
     if kind == "sgd":
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-3)

@@ -1,4 +1,4 @@
-"""Keeping what is at fault, and which branches give way to zeros."""
+"""`rewrite`: channels at fault are kept, and zeros replace dead branches."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ EXAMPLE = torch.rand(2, 3, 12, 12)
 
 
 class Second(nn.Module):
-    """A second head that only training has, and a batch norm that trains on two images or more."""
+    """A second head in training mode only, and a batch norm that needs two images to train."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Second(nn.Module):
         return found
 
 
-def test_one_image_tells_what_only_training_reads() -> None:
+def test_one_image_shows_what_only_training_reads() -> None:
     model, before = Second(), torch.random.get_rng_state()
     small, report = compact(model, EXAMPLE[:1])
     assert small.around.conv.out_channels == 8
@@ -36,7 +36,7 @@ def test_one_image_tells_what_only_training_reads() -> None:
 
 
 class Counted(nn.Module):
-    """A residual block that takes eight channels for given."""
+    """A residual block whose code relies on eight channels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ def test_more_places_at_fault_than_attempts(
 
 
 class Residual(nn.Module):
-    """Of the branch three channels are zero, and the others nobody reads."""
+    """Three channels of the branch are zero, and the others are read if `rest` is not zero."""
 
     def __init__(self, rest: float) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Residual(nn.Module):
 
 
 @pytest.mark.parametrize("rest", [0.0, 0.1], ids=["unread", "read"])
-def test_a_branch_is_dead_where_only_zeros_of_it_are_read(rest: float) -> None:
+def test_a_branch_is_dead_if_only_its_zeros_are_read(rest: float) -> None:
     model = Residual(rest).eval()
     small, report = compact(model, EXAMPLE)
     assert set(report.branches) == (set() if rest else {"one", "two"})
@@ -85,7 +85,7 @@ def test_a_branch_is_dead_where_only_zeros_of_it_are_read(rest: float) -> None:
     assert compact(small, EXAMPLE)[1].parameters == report.parameters[1:] * 2
 
 
-def test_the_last_channel_of_a_layer_bears_the_constants() -> None:
+def test_the_last_channel_of_a_layer_absorbs_the_constants() -> None:
     model = nn.Sequential(
         *(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Sigmoid()),
         *(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1)),

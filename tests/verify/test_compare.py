@@ -1,4 +1,4 @@
-"""What outputs are compared over: sizes, kinds of numbers, and inputs that are not taken."""
+"""`compare`: the float64 rule, sizes, kinds of numbers, and inputs that are not taken."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +11,14 @@ from torch import nn
 
 from openwork.compact import compact
 from openwork.errors import VerificationError
-from openwork.verify.compare import ANOTHER_SIZE, apart
+from openwork.verify import ANOTHER_SIZE, OutputDifference, compare, compare_many
+from openwork.verify.difference import largest_difference
 
 EXAMPLE = torch.rand(2, 3, 12, 12)
 
 
 class Beside(nn.Module):
-    """A network of an image, and of a vector that is added in the end."""
+    """A network of an image and a vector, which is added at the end."""
 
     def __init__(self, body: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
@@ -44,35 +45,35 @@ def _over_sides(x: torch.Tensor) -> torch.Tensor:
     [Around(_over_sides, constant=0.7), Patches(_over_sides, constant=0.7), Beside(_over_sides)],
     ids=["any size", "patches", "and a vector"],
 )
-def test_what_depends_on_the_size_is_no_constant(model: nn.Module) -> None:
+def test_what_depends_on_the_size_is_not_constant(model: nn.Module) -> None:
     vector = (torch.rand(2, 5),) if isinstance(model, Beside) else ()
-    small, proof = compact(model.eval(), (EXAMPLE, *vector))
-    assert ANOTHER_SIZE in {case.what for case in proof.cases}
-    assert "one image size" not in str(proof)
+    small, report = compact(model.eval(), (EXAMPLE, *vector))
+    assert ANOTHER_SIZE in {case.what for case in report.cases}
+    assert "one image size" not in str(report)
     for size in (24, 36):
         x = torch.rand(2, 3, size, size)
         assert torch.allclose(small(x, *vector), model(x, *vector), rtol=0, atol=1e-5)
 
 
-def test_a_sum_over_a_map_of_one_number_is_no_constant() -> None:
+def test_a_sum_over_a_map_of_one_number_is_not_constant() -> None:
     def small_sum(x: torch.Tensor) -> torch.Tensor:
         return F.relu(x[:, :, ::12, ::12]).sum((2, 3), keepdim=True)
 
     model = Around(small_sum, constant=0.7).eval()
-    small, proof = compact(model, EXAMPLE)
-    assert proof.relative < 1e-5
+    small, report = compact(model, EXAMPLE)
+    assert report.relative < 1e-5
     x = torch.rand(2, 3, 48, 48)
     assert torch.allclose(small(x), model(x), rtol=0, atol=1e-5)
 
 
-def test_that_no_other_size_is_taken_is_said() -> None:
+def test_networks_of_one_size_are_noted() -> None:
     class Fixed(Around):
         def forward(self, x: torch.Tensor) -> Any:
             return super().forward(x) * {(12, 12): 1}[tuple(x.shape[2:])]
 
-    small, proof = compact(Fixed(), EXAMPLE)
+    small, report = compact(Fixed(), EXAMPLE)
     assert small.conv.out_channels == 5
-    assert "one image size" in str(proof)
+    assert "one image size" in str(report)
 
 
 @pytest.mark.parametrize(
@@ -81,25 +82,103 @@ def test_that_no_other_size_is_taken_is_said() -> None:
     ids=["one number", "none", "complex"],
 )
 def test_outputs_of_every_kind(end: Callable[[torch.Tensor], Any]) -> None:
-    small, proof = compact(Around(end=end), EXAMPLE)
+    small, report = compact(Around(end=end), EXAMPLE)
     assert small.conv.out_channels == 5
-    assert proof.relative < 1e-5
+    assert report.relative < 1e-5
 
 
 def test_imaginary_parts_are_compared() -> None:
     one, two = torch.tensor([3 + 4j]), torch.tensor([3 + 2j])
-    assert apart([one], [two]) == (2, 0.5)
+    assert largest_difference([one], [two]) == (2, 0.5)
     with pytest.raises(VerificationError, match="the same outputs twice"):
         compact(Around(end=lambda y: torch.complex(y, torch.rand_like(y))), EXAMPLE)
 
 
-class Targets(Around):
-    """Needs more to train than to run, as detectors do."""
+class Shifted(nn.Module):
+    """Adds a constant and subtracts it again; `wrong` is added too."""
 
-    def forward(self, x: torch.Tensor, targets: Any = None) -> Any:
-        return super().forward(x) + (targets["boxes"] if self.training else 0)
+    def __init__(self, shift: float, wrong: float = 0.0) -> None:
+        super().__init__()
+        self.shift, self.wrong = shift, wrong
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.shift - self.shift + self.wrong
 
 
-def test_training_that_needs_more_than_images_is_left_out() -> None:
-    _, proof = compact(Targets(), EXAMPLE)
-    assert "does not run in training mode" in proof.training
+class Single(Shifted):
+    """Takes float32 only, as compiled networks do."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dtype != torch.float32:
+            raise ValueError(x.dtype)
+        return super().forward(x)
+
+
+def _compare(rewritten: nn.Module) -> OutputDifference:
+    return compare(Shifted(0), rewritten, (torch.linspace(0, 1, 7)[None],), 1e-4)
+
+
+def test_a_small_difference_holds_without_float64() -> None:
+    found = _compare(Shifted(0, wrong=5e-5))
+    assert found.absolute == pytest.approx(5e-5, rel=1e-2)
+    assert found.relative == pytest.approx(5e-5, rel=1e-2)
+    assert (found.what, found.shape) == ("given", (1, 7))
+    assert found.in_float64 is None
+    assert found.holds(1e-4)
+    assert found.inputs == ()
+
+
+def test_what_rounding_makes_in_float32_holds_in_float64() -> None:
+    found = _compare(Shifted(1e6))
+    assert found.relative > 1e-3
+    assert found.in_float64 is not None
+    assert found.in_float64 < 1e-9
+    assert found.holds(1e-4)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e6])
+def test_what_is_wrong_in_float64_does_not_hold(shift: float) -> None:
+    found = _compare(Shifted(shift, wrong=1e-2))
+    assert found.in_float64 == pytest.approx(1e-2)
+    assert not found.holds(1e-4)
+    assert torch.equal(found.inputs[0], torch.linspace(0, 1, 7)[None])
+
+
+def test_without_float64_the_float32_difference_stands() -> None:
+    found = _compare(Single(1e6))
+    assert found.in_float64 is None
+    assert not found.holds(1e-4)
+    assert found.holds(found.relative)
+
+
+@pytest.mark.parametrize(
+    "rewritten",
+    [nn.Flatten(0), nn.Softmax(1), nn.Threshold(2, float("nan"))],
+    ids=["shape", "numbers", "NaN"],
+)
+def test_other_shapes_numbers_and_nans_do_not_hold(rewritten: nn.Module) -> None:
+    found = _compare(rewritten)
+    assert not found.holds(1e-4)
+    assert (found.relative == float("inf")) == (not isinstance(rewritten, nn.Softmax))
+
+
+def test_what_the_rewritten_network_raises_is_kept() -> None:
+    found = _compare(nn.Linear(3, 3))
+    assert isinstance(found.error, RuntimeError)
+    assert found.relative == float("inf")
+    assert not found.holds(1e-4)
+    with pytest.raises(RuntimeError):
+        compare(nn.Linear(3, 3), Shifted(0), (torch.rand(1, 7),), 1e-4)
+
+
+def test_the_first_difference_that_does_not_hold_is_the_last() -> None:
+    example = (torch.rand(2, 3, 12, 12),)
+    found = compare_many(Shifted(0), Shifted(0), example, [(torch.rand(1, 3, 12, 12),)], 1e-4)
+    assert [one.what for one in found] == [
+        *("given", "given", "random", "another batch size"),
+        *[ANOTHER_SIZE] * 3,
+    ]
+    assert [one.what for one in compare_many(Shifted(0), nn.ReLU(), example, (), 1e-4)] == [
+        "given",
+        "random",
+    ]

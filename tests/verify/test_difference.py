@@ -1,22 +1,10 @@
-"""How far two results are apart, and how far float32 takes a network from itself."""
+"""`difference`: relative to the largest number, infinite for other shapes, dtypes and kinds."""
 
 import pytest
 import torch
-from torch import nn
 
-from openwork.verify import difference, rounding
-
-
-class _Amplifying(nn.Module):
-    """Takes away nearly all of a number, and with it nearly all digits that were right."""
-
-    def __init__(self, times: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor(1 / 3))
-        self.times = times
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * self.weight * self.times + x - x * self.weight * self.times
+from openwork.verify import difference
+from openwork.verify.difference import largest_difference
 
 
 @pytest.mark.parametrize(
@@ -39,23 +27,10 @@ def test_relative_to_the_largest(expected: object, found: object, apart: float) 
     assert difference(expected, found) == apart
 
 
-def test_rounding_tells_networks_that_amplify_it() -> None:
-    x = torch.linspace(0.5, 1, 7)
-    assert 1e-8 < rounding(nn.Sequential(nn.Linear(7, 7), nn.Tanh()), (x,)) < 1e-6
-    model = _Amplifying(1e5).train()
-    # 1e5 times as large numbers, each off by half an ulp.
-    assert 1e-4 < rounding(model, (x,)) < 1e-1
-    assert model.training
-    assert model.weight.dtype == torch.float32
-
-
-def test_rounding_of_what_does_not_run_in_double() -> None:
-    class Single(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.linear = nn.Linear(3, 3)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.linear(x.float())
-
-    assert rounding(Single(), (torch.rand(3),)) == 0.0
+def test_the_largest_of_several_results() -> None:
+    expected = [torch.tensor([100.0, 50.0]), torch.tensor([1.0, -2.0]), "label"]
+    found = [torch.tensor([99.0, 50.0]), torch.tensor([1.0, -1.5]), "label"]
+    assert largest_difference(expected, found) == (1, 0.25)
+    assert largest_difference(expected, expected) == (0, 0)
+    assert largest_difference(expected, found[:2]) == (float("inf"), float("inf"))
+    assert largest_difference(expected, [*found[:2], "other"]) == (float("inf"), float("inf"))

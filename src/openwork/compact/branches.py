@@ -1,4 +1,4 @@
-"""Residual branches that add nothing: which layers could give way to plain zeros."""
+"""`dead_branches`: residual branches that add nothing, so that zeros can replace their layers."""
 
 import numpy as np
 import torch
@@ -12,10 +12,10 @@ _SUMS = (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor)
 
 
 def dead_branches(analysis: Analysis, model: nn.Module) -> tuple[str, ...]:
-    """Qualified names of layers in branches whose sum with the rest is the rest.
+    """Qualified names of the layers in branches that add nothing to a sum.
 
     Such a branch reads one tensor, is zero for every input wherever the sum is read, and has the
-    shape of what it reads, so that zeros of that shape can pass through whatever is between its
+    shape of what it reads, so that zeros of that shape can pass through the operators between its
     layers.
     """
     found: dict[str, None] = {}
@@ -39,13 +39,13 @@ def dead_branches(analysis: Analysis, model: nn.Module) -> tuple[str, ...]:
 
 def _adds_nothing(analysis: Analysis, branch: Layout, total: Layout) -> bool:
     ids, sums = np.broadcast_arrays(branch.ids, total.ids)
-    # Who reads a known sum counts on that number, live or not.
+    # Readers of a constant sum rely on its value, live or not.
     unread = np.isnan(analysis.atoms.value[sums]) & ~analysis.live[sums]
     return bool(((analysis.atoms.value[ids] == 0) | unread).all())
 
 
 def _branch(last: Node, reader: Node) -> set[Node]:
-    """The nodes that only `reader` depends on, by way of `last`."""
+    """The nodes whose results reach `reader` through `last` and are used nowhere else."""
     branch: set[Node] = set()
     if set(last.users) != {reader}:
         return branch
@@ -60,7 +60,7 @@ def _branch(last: Node, reader: Node) -> set[Node]:
 
 
 def _layers(branch: set[Node], analysis: Analysis, model: nn.Module) -> list[str]:
-    """The modules whose parameters are used in `branch`, and nowhere else."""
+    """The modules whose parameters are used only in `branch`; none if one is used elsewhere too."""
     layers: dict[str, None] = {}
     for node in sorted(branch, key=lambda node: node.name):
         for held in node.all_input_nodes:

@@ -16,14 +16,16 @@ from openwork._arguments import (
     tensors_of,
 )
 from openwork._mode import evaluation
-from openwork.compact.clone import park_watchers_, replica, unpark_watchers_
-from openwork.compact.masks import make_masks_permanent_, zero_small_scales_
-from openwork.compact.optimizer import carry_over_, check_optimizer
-from openwork.compact.report import CompactReport, prove, with_scores
+from openwork.compact.clone import clone
+from openwork.compact.hooks import detach_passive_hooks_, reattach_passive_hooks_
+from openwork.compact.masks import make_masks_permanent_
+from openwork.compact.optimizer import check_optimizer, transfer_state_
+from openwork.compact.report import CompactReport, make_report, with_scores
 from openwork.compact.rewrite import Rewrite, rewrite
+from openwork.compact.small_scales import zero_small_scales_
 from openwork.compact.surgery import cut_
 from openwork.errors import ArgumentError
-from openwork.verify.compare import Inputs, apart, compare, outputs
+from openwork.verify import Inputs, compare, compare_many, outputs
 
 Example = torch.Tensor | Sequence[torch.Tensor]
 
@@ -42,25 +44,26 @@ def compact(
 ) -> tuple[nn.Module, CompactReport]:
     """A copy of `model` without its dead channels, its outputs checked against the original's.
 
-    A channel is dead if nothing reads it, or if it is zero or constant for every input: its batch
-    norm's scale is zero, its weights are. Constants go into the next bias, or, where zero padding
-    would show, into one constant channel that stays, so the copy is exact at any input size.
-    Operators that are not understood keep what they read. Activations are taken to be finite.
-    Forward hooks of `model` that change what it computes are captured with it. Those that only
-    look on run once, on `example`; they are left out of the report, and the copy has them again.
+    A channel is dead if nothing reads it, or if it is zero or constant for every input, because
+    its batch norm's scale or all its weights are zero. Constants are added to the next bias, or,
+    where zero padding would show, to one constant channel that is kept, so the copy is exact at
+    any input size. An operator that is not understood keeps the channels that it reads.
+    Activations are assumed to be finite. Forward hooks of `model` that change what it computes are
+    captured with it. Those that only observe run once, on `example`; they are left out of the
+    report, and the copy has them again.
 
     Args:
         model: any module that torch.export captures, float32; it is not changed. Masks of
-            `torch.nn.utils.prune` are applied for good in the copy.
-        example: an input batch (or several tensors), float32 on the CPU.
-        inputs: more of them, over which outputs are compared too.
-        optimizer: of `model`. In the end it holds the copy's parameters, with what it remembers
-            of numbers that stay.
-        ema: a model of the same kind with averaged weights, cut like the copy, in place, once
-            all else has worked; `report.ema` says how far that changes its outputs.
+            `torch.nn.utils.prune` are made permanent in the copy.
+        example: an input batch `(N, ...)`, or several tensors, float32 on the CPU.
+        inputs: more such batches, over which outputs are compared too.
+        optimizer: of `model`. Afterwards it holds the copy's parameters, with the state of the
+            weights that were kept.
+        ema: a model of the same kind with averaged weights, cut like the copy, in place, after
+            everything else has worked; `report.ema` says how far that changes its outputs.
         round_to: keep some dead channels so that counts are multiples of it; default None.
-        gamma_below: also take channels for constant whose batch norm has a scale smaller than
-            this in size. That changes outputs, and `report.change` says how far. Default None.
+        gamma_below: also treat channels as constant whose batch norm has |scale| below this.
+            That changes outputs, and `report.change` says how far. Default None.
         evaluate: gives a number for a model in evaluation mode, such as its accuracy; called with
             `model` and with the copy, and `report.scores` holds both. Default None.
         tolerance: largest difference allowed, relative to the largest output, default 1e-4.
@@ -71,9 +74,9 @@ def compact(
 
     Raises:
         CaptureError: torch cannot capture the network.
-        VerificationError: the network gives other outputs once channels are taken out.
-        ArgumentError: an example that is no float32 batch on the CPU, `inputs` that `model` does
-            not take, a bad `round_to`, `gamma_below` or `tolerance`, a model that cannot be
+        VerificationError: the network gives other outputs once channels are removed.
+        ArgumentError: an example that is not a float32 batch on the CPU, `inputs` that `model`
+            does not take, a bad `round_to`, `gamma_below` or `tolerance`, a model that cannot be
             copied, an optimiser of another model or one that cannot be cut (LBFGS, Adafactor), an
             average of another model or one that shares tensors with it.
     """
@@ -89,20 +92,20 @@ def compact(
     found = rewrite(reference, given, more, round_to or 1, tolerance)
     change = average = None
     if gamma_below is not None:
-        cases = compare(original, found.small, given, more, float("inf"))
+        cases = compare_many(original, found.small, given, more, float("inf"))
         change = max(case.relative for case in cases)
     if ema is not None:
         average = _change_of_average(_averaged(ema), found, given)
-    report = prove(reference, found, given, change, average)
+    report = make_report(reference, found, given, change, average)
     small = _as_before(found.small, model)
     if evaluate is not None:
         with evaluation(model, small):
             report = with_scores(report, _score(evaluate, model), _score(evaluate, small))
-    # In place, so after all that can fail.
+    # These change in place, so they come after everything that can fail.
     if ema is not None:
         _cut_average_(make_masks_permanent_(_averaged(ema)), found)
     if optimizer is not None:
-        carry_over_(optimizer, model, small, found.cuts)
+        transfer_state_(optimizer, model, small, found.cuts)
     return small, report
 
 
@@ -145,15 +148,14 @@ def _check_companions(
     if average is model or _memory(model) & _memory(average):
         raise ArgumentError(
             "`ema` shares tensors with `model`, and cutting it in place would cut `model`; pass "
-            "a model with copies of its own (copy.deepcopy)"
+            "a model with its own copies (copy.deepcopy)"
         )
 
 
 def _check_runs(model: nn.Module, more: Sequence[Inputs]) -> None:
     for index, inputs in enumerate(more):
         try:
-            with evaluation(model), torch.no_grad():
-                model(*(tensor.clone() for tensor in inputs))
+            outputs(model, inputs)
         except Exception as error:
             # Any kind: it is the model's own code that raises.
             shapes = ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in inputs)
@@ -169,9 +171,9 @@ def _memory(model: nn.Module) -> set[int]:
 
 
 def _working_copy(model: nn.Module, given: Inputs) -> nn.Module:
-    """A copy on the CPU, in evaluation mode, without masks and hooks that only look on."""
-    working = make_masks_permanent_(replica(model).cpu()).eval()
-    park_watchers_(working, given)
+    """A copy on the CPU, in evaluation mode, without masks and passive hooks."""
+    working = make_masks_permanent_(clone(model).cpu()).eval()
+    detach_passive_hooks_(working, given)
     return working
 
 
@@ -195,10 +197,14 @@ def _averaged(ema: nn.Module) -> nn.Module:
 
 def _change_of_average(average: nn.Module, found: Rewrite, given: Inputs) -> float:
     """How far the averaged model's outputs will change, relative to the largest."""
-    trial = _working_copy(average, given)
-    before = outputs(trial, given)
+    average = _working_copy(average, given)
+    trial = copy.deepcopy(average)
     _cut_average_(trial, found)
-    return apart(before or [], outputs(trial, given))[1]
+    try:
+        return compare(average, trial, given, float("inf")).relative
+    except Exception:
+        # The average does not run where `model` does, and nothing is known of its outputs.
+        return float("inf")
 
 
 def _cut_average_(average: nn.Module, found: Rewrite) -> None:
@@ -215,8 +221,8 @@ def _device(model: nn.Module) -> torch.device:
 
 
 def _as_before(small: nn.Module, model: nn.Module) -> nn.Module:
-    """On the device of `model`, each module in its mode and with all its hooks."""
-    unpark_watchers_(small)
+    """`small` on the device of `model`, each module in its mode and with all its hooks."""
+    reattach_passive_hooks_(small)
     modes = {name: module.training for name, module in model.named_modules()}
     for name, module in small.named_modules():
         module.training = modes.get(name, model.training)

@@ -1,4 +1,8 @@
-"""Which channels a rewritten network fails over: those of the code that takes counts for fixed."""
+"""`locate_fault`: which channels made a rewritten network fail.
+
+The usual cause is code that hard-codes a number of channels: the fault is in the module where
+outputs first differ, or where an error is raised.
+"""
 
 import copy
 from collections.abc import Sequence
@@ -16,18 +20,36 @@ from openwork.flow.weighted_sum import WeightedSum
 from openwork.verify import difference
 
 
+def locate_fault(
+    model: nn.Module,
+    small: nn.Module,
+    analysis: Analysis,
+    selection: Selection,
+    inputs: Sequence[torch.Tensor],
+    train: bool,
+) -> np.ndarray:
+    """(k,) int, atoms to keep in the next attempt; at least one of them is removed in `small`.
+
+    Args:
+        model: the original, on the CPU.
+        small: the network that fails.
+        analysis: of the original.
+        selection: what was removed from it to make `small`.
+        inputs: tensors `(N, ...)` of one call, over which `small` fails.
+        train: whether to run in training mode, where only errors count: numbers are random.
+    """
+    return _FaultLocator(model, analysis, inputs, train).suspects(small, selection)
+
+
 class _Differs(Exception):
     pass
 
 
-class Blame:
-    """Runs of the original, beside which those of rewritten networks are held.
+class _FaultLocator:
+    """Outputs of the original's layers, with which those of a failing network are compared.
 
     Args:
-        model: the original, on the CPU.
-        analysis: of it.
-        inputs: of one call.
-        train: whether to run in training mode; then only errors count, not numbers.
+        model, analysis, inputs, train: as for `locate_fault`.
     """
 
     def __init__(
@@ -37,14 +59,14 @@ class Blame:
         self._weighted_sums = _called_once(analysis)
         self._expected: dict[str, torch.Tensor] = {}
         self._feeds: dict[str, list[str]] = {}
-        # In training mode batch normalisation notes down what it sees.
+        # In training mode batch norms record statistics.
         self._record(copy.deepcopy(model) if train else model)
 
-    def atoms(self, small: nn.Module, selection: Selection) -> np.ndarray:
-        """Atoms that should rather stay, at least one of them gone now."""
-        place = self._place(small, selection)
+    def suspects(self, small: nn.Module, selection: Selection) -> np.ndarray:
+        """(k,) int, the atoms around the failing module, at least one of them removed."""
+        place = self._failing_module(small, selection)
         gone = selection.gone
-        for ops in self._suspects(place):
+        for ops in self._rounds(place):
             layouts = [layout for op in ops for layout in (*op.inputs, *op.outputs)]
             found = [layout.ids.reshape(-1) for layout in layouts]
             atoms = np.unique(np.concatenate([*found, np.empty(0, int)]))
@@ -52,8 +74,8 @@ class Blame:
                 return atoms
         return np.arange(len(gone))
 
-    def _place(self, small: nn.Module, selection: Selection) -> str:
-        """The module in which `small` goes wrong first."""
+    def _failing_module(self, small: nn.Module, selection: Selection) -> str:
+        """The qualified name of the module in which `small` first goes wrong; empty if unknown."""
         names = {module: name for name, module in small.named_modules()}
         stack: list[str] = []
 
@@ -71,7 +93,7 @@ class Blame:
         try:
             _run(small, self._inputs, self._train)
         except Exception:
-            # Whatever kind it is: it tells where.
+            # Errors of any kind show the place.
             return stack[-1] if stack else ""
         finally:
             for handle in handles:
@@ -82,26 +104,26 @@ class Blame:
         if name not in self._expected or not isinstance(output, torch.Tensor):
             return False
         op, gone, live = self._weighted_sums[name], selection.gone, self._analysis.live
-        stays = op.out[~gone[op.out]]
+        kept = op.out[~gone[op.out]]
         axis = op.placement.axis
-        if output.dim() <= axis or output.shape[axis] != len(stays):
+        if output.dim() <= axis or output.shape[axis] != len(kept):
             return True
-        # What nothing depends on may be anything.
+        # Numbers that no output depends on may differ.
         matters = torch.from_numpy(
-            np.flatnonzero(live[stays] & ~self._analysis.atoms.is_constant(stays))
+            np.flatnonzero(live[kept] & ~self._analysis.atoms.is_constant(kept))
         )
-        before = torch.from_numpy(np.flatnonzero(np.isin(op.out, stays[matters.numpy()])))
+        before = torch.from_numpy(np.flatnonzero(np.isin(op.out, kept[matters.numpy()])))
         expected = self._expected[name].index_select(axis, before)
         return difference(expected, output.index_select(axis, matters)) > 1e-3
 
-    def _suspects(self, place: str) -> list[list[Op]]:
-        """Ever more ops around the module `place`."""
+    def _rounds(self, place: str) -> list[list[Op]]:
+        """Ops around the module `place`, in wider and wider circles."""
         own = self._weighted_sums.get(place)
         rounds: list[list[Op]] = [] if own is None else [[own]]
         while True:
             within = self._within(place)
             if not within:
-                # It runs in training mode only, and reads what other modules give.
+                # It runs only in training mode, and reads outputs of other modules.
                 made = [self._within(name)[-1:] for name in self._feeds.get(place, [])]
                 rounds.append([op for ops in made for op in ops])
             rounds += [[op for op in within if isinstance(op, Movement)], within]
@@ -114,7 +136,7 @@ class Blame:
         return [s for s in self._analysis.ops if f"{module_of(s)}.".startswith(prefix)]
 
     def _record(self, model: nn.Module) -> None:
-        """What each layer gives, and which modules made what each module is given."""
+        """Store each layer's output, and which modules made each module's inputs."""
         names = {module: name for name, module in model.named_modules()}
         made: dict[int, str] = {}
         held: list[torch.Tensor] = []
@@ -141,24 +163,25 @@ class Blame:
 def _run(model: nn.Module, inputs: Sequence[torch.Tensor], train: bool) -> None:
     model.train(train)
     with torch.random.fork_rng():
-        # A batch of one has no variance to train with.
+        # Batch norms cannot train on a single image.
         model(*(several(inputs) if train else [tensor.clone() for tensor in inputs]))
     model.eval()
 
 
 def module_of(op: Op) -> str:
-    """The qualified name of the module whose own code `op` is in."""
+    """The qualified name of the innermost module whose code contains `op`."""
     stack = op.node.meta.get("nn_module_stack") or {}
     entries = [path for path, _ in stack.values() if isinstance(path, str)]
     return entries[-1] if entries else ""
 
 
 def _called_once(analysis: Analysis) -> dict[str, WeightedSum]:
+    """The layers that run once in a call, by qualified name."""
     weighted_sums: dict[str, WeightedSum] = {}
-    several = set()
+    repeated = set()
     for op in analysis.weighted_sums:
         name = op.weight.name.rpartition(".")[0]
         if name in weighted_sums:
-            several.add(name)
+            repeated.add(name)
         weighted_sums[name] = op
-    return {name: op for name, op in weighted_sums.items() if name not in several}
+    return {name: op for name, op in weighted_sums.items() if name not in repeated}

@@ -1,4 +1,4 @@
-"""What an optimiser remembers, cut like the parameters it remembers it for."""
+"""`transfer_state_`: an optimiser goes on with the smaller network, its state cut to fit."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils import _pytree
 
 from openwork._arguments import check_optimizer_kind
-from openwork.compact.surgery import Cuts, Take
+from openwork.compact.surgery import Cuts, Slice
 from openwork.errors import ArgumentError
 
 Optimizer = torch.optim.Optimizer
@@ -17,8 +17,8 @@ def check_optimizer(model: nn.Module, optimizer: Optimizer) -> None:
     """Refuse an optimiser that cannot be made to train a smaller network.
 
     Raises:
-        ArgumentError: it holds parameters of something else, keeps them elsewhere than in its
-            groups (LBFGS), or remembers tensors of other shapes (Adafactor).
+        ArgumentError: it holds parameters of another model, keeps them outside its groups too
+            (LBFGS), or its state has tensors of other shapes than the parameters (Adafactor).
     """
     check_optimizer_kind(optimizer)
     own = {id(parameter) for parameter in model.parameters()}
@@ -45,11 +45,17 @@ def check_optimizer(model: nn.Module, optimizer: Optimizer) -> None:
                 )
 
 
-def carry_over_(optimizer: Optimizer, model: nn.Module, small: nn.Module, cuts: Cuts) -> None:
-    """Have `optimizer`, which trained `model`, train `small`, in place.
+def transfer_state_(optimizer: Optimizer, model: nn.Module, small: nn.Module, cuts: Cuts) -> None:
+    """Make `optimizer`, which trained `model`, train `small`, in place.
 
-    Momentum and the like of numbers that stay are kept; those of new ones begin at zero. A bias
-    that was made joins the group of its layer's weight. Learning rates and schedules stay.
+    Weights that are kept keep their momentum and other state; new ones begin at zero. A new bias
+    joins the group of its layer's weight. Learning rates and schedules do not change.
+
+    Args:
+        optimizer: one that `check_optimizer` allows.
+        model: the original.
+        small: the network that was cut out of it.
+        cuts: what `cut_` did to it.
     """
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     new = dict(small.named_parameters())
@@ -67,7 +73,7 @@ def carry_over_(optimizer: Optimizer, model: nn.Module, small: nn.Module, cuts: 
             kept.append(new[name])
             if old in optimizer.state:
                 held = optimizer.state[old]
-                state[new[name]] = {k: _cut(v, old, cuts.taken.get(name)) for k, v in held.items()}
+                state[new[name]] = {k: _cut(v, old, cuts.slices.get(name)) for k, v in held.items()}
             owner, _, attribute = name.rpartition(".")
             if attribute == "weight" and owner in biases:
                 kept.append(biases.pop(owner))
@@ -86,10 +92,10 @@ def _can_be_cut(held: Any, parameter: torch.Tensor) -> bool:
     return not any(isinstance(leaf, torch.Tensor) for leaf in _pytree.tree_leaves(held))
 
 
-def _cut(held: Any, old: torch.Tensor, take: Take | None) -> Any:
-    """What is remembered of `old`, for what `take` leaves of it; a copy."""
+def _cut(held: Any, old: torch.Tensor, keep: Slice | None) -> Any:
+    """A copy of the state `held` of the parameter `old`, cut by `keep`."""
     if not isinstance(held, torch.Tensor):
         return held
-    if take is None or held.shape != old.shape:
+    if keep is None or held.shape != old.shape:
         return held.clone()
-    return take(held.cpu()).to(held.device)
+    return keep(held.cpu()).to(held.device)

@@ -1,4 +1,4 @@
-"""What `compact` says of its work: the report, and a table of what went and why."""
+"""`CompactReport`: the outputs that were compared, and what was removed and why."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from openwork.flow.atoms import UNKNOWN
 from openwork.flow.context import Opaque
 from openwork.nn import Table, count_macs
 from openwork.nn.cost import live_weights
-from openwork.verify.compare import ANOTHER_SIZE, Case, Inputs
+from openwork.verify import ANOTHER_SIZE, Inputs, OutputDifference
 
 # How many operators a note names at most.
 _NAMED = 5
@@ -22,25 +22,26 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class CompactReport:
-    """That a compacted network computes what the original does, and what it is rid of.
+    """Evidence that a compacted network computes what the original does, and what was removed.
 
     Attributes:
         cases: every comparison of outputs.
-        layers: one row a layer: channels before and after, and how many went for what reason.
+        layers: one row for each layer: channels before and after, and how many were removed for
+            which reason.
         parameters: before and after.
         macs: multiply-adds of one image in two-dimensional convolutions and linear layers, before
             and after; None for networks of several inputs.
-        training: how a forward pass in training mode went, in words.
-        kept: dead channels that stay, because code takes their number for fixed or a count would
-            not divide.
-        branches: names of layers that were wholly dead and give plain zeros now.
+        training: what a forward pass in training mode gave, in words.
+        kept: how many dead channels were kept, because code relies on their number, groups or
+            rounding need them, or they absorb constants.
+        branches: names of layers in dead branches, which give zeros now.
         change: with `gamma_below`, how far outputs are from the original's, relative to the
             largest; None without.
         ema: the same for the averaged model; None without.
         scores: with `evaluate`, what it gave for the original and for the copy; None without.
     """
 
-    cases: tuple[Case, ...]
+    cases: tuple[OutputDifference, ...]
     layers: Table
     parameters: tuple[int, int]
     macs: tuple[int, int] | None
@@ -69,14 +70,21 @@ class CompactReport:
         self.layers.print()
 
 
-def prove(
+def make_report(
     before: nn.Module,
     found: Rewrite,
     given: Inputs,
     change: float | None,
     ema: float | None,
 ) -> CompactReport:
-    """The report of a rewrite of `before`."""
+    """The report of a rewrite.
+
+    Args:
+        before: the network that was rewritten.
+        found: the rewrite.
+        given: tensors `(N, ...)` of one call.
+        change, ema: as in `CompactReport`.
+    """
     small = found.small
     parameters = (live_weights(before), live_weights(small))
     macs = None
@@ -89,12 +97,12 @@ def prove(
     )
     report = CompactReport(found.cases, _table(found), parameters, macs, found.training, kept,
         found.branches, change, ema)  # fmt: skip
-    notes = (*_notes(report, given), *_left(found), *_not_understood(found))
+    notes = (*_notes(report, given), *_not_followed(found), *_not_understood(found))
     return replace(report, layers=replace(report.layers, notes=notes))
 
 
 def with_scores(report: CompactReport, before: float, after: float) -> CompactReport:
-    """`report`, with what the user's measure gives for the original and for the copy."""
+    """`report`, with the user's scores of the original and of the copy."""
     note = f"evaluated: {before:.6g} -> {after:.6g} ({after - before:+.3g})"
     layers = replace(report.layers, notes=(*report.layers.notes, note))
     return replace(report, layers=layers, scores=(before, after))
@@ -136,11 +144,11 @@ def _notes(report: CompactReport, given: Inputs) -> Iterator[str]:
         share = f" ({after / before:.1%})" if before else ", counted in Conv2d and Linear only"
         yield f"multiply-adds of one image: {before:,} -> {after:,}{share}"
     if report.branches:
-        yield f"wholly dead, plain zeros now: {', '.join(report.branches)}"
+        yield f"dead branches, zeros now: {', '.join(report.branches)}"
     if report.kept:
         yield (
-            f"{report.kept} dead channels stay: code takes their number for fixed, groups or "
-            "rounding need it, or one bears the constants of others"
+            f"{report.kept} dead channels stay: code relies on their number, groups or rounding "
+            "need them, or they absorb the constants of others"
         )
     sizes = sorted({"x".join(map(str, case.shape)) for case in report.cases})
     yield (
@@ -151,26 +159,26 @@ def _notes(report: CompactReport, given: Inputs) -> Iterator[str]:
     if images and not any(case.what == ANOTHER_SIZE for case in report.cases):
         yield "outputs were compared at one image size: the original took no other that was tried"
     if report.change is not None:
-        yield f"scales taken for zero change outputs by {report.change:.1e} of the largest"
+        yield f"scales treated as zero change outputs by {report.change:.1e} of the largest"
     if report.ema is not None:
         yield f"outputs of the averaged model change by {report.ema:.1e} of the largest"
 
 
-def _left(found: Rewrite) -> Iterator[str]:
-    """Of kinds of convolutions none of which is understood."""
+def _not_followed(found: Rewrite) -> Iterator[str]:
+    """A note on kinds of convolutions none of which is understood."""
     convolutions = {
         f"{name}.weight" if name else "weight": type(module).__name__
         for name, module in found.small.named_modules()
         if isinstance(module, nn.modules.conv._ConvNd)
     }
     known = {kind for name, kind in convolutions.items() if name in found.analysis.weights}
-    left = sorted(set(convolutions.values()) - known)
-    if left:
-        yield f"{', '.join(left)} stay as they are: their channels are not followed"
+    others = sorted(set(convolutions.values()) - known)
+    if others:
+        yield f"{', '.join(others)} stay as they are: their channels are not followed"
 
 
 def _not_understood(found: Rewrite) -> Iterator[str]:
-    """Which operators keep channels that are dead but for them, and how many."""
+    """A note on operators that are not understood, and how many dead channels they keep."""
     analysis = found.analysis
     classes = analysis.atoms.coupled_groups()
     needed = np.zeros(len(classes), dtype=bool)
@@ -189,4 +197,4 @@ def _not_understood(found: Rewrite) -> Iterator[str]:
             kept[name] += int(channels[own[~needed[own] & (own != classes[UNKNOWN])]].sum())
     worst = [f"{name} ({count})" for name, count in kept.most_common(_NAMED) if count]
     if worst:
-        yield f"not understood, so that dead channels they read stay: {', '.join(worst)}"
+        yield f"not understood, so dead channels that they read stay: {', '.join(worst)}"

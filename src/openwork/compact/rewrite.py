@@ -1,4 +1,4 @@
-"""The way from a network to its smaller self: analyse, cut, compare, and keep what was at fault."""
+"""`rewrite`: analyse a network, cut it, compare the outputs, and keep more where they differ."""
 
 import copy
 from collections.abc import Sequence
@@ -9,16 +9,15 @@ from torch import nn
 
 from openwork.capture import Captured, capture
 from openwork.compact.branches import dead_branches
-from openwork.compact.locate_fault import Blame
+from openwork.compact.locate_fault import locate_fault
 from openwork.compact.select import Selection
 from openwork.compact.surgery import Cuts, cut_
-from openwork.errors import VerificationError
 from openwork.flow.analysis import Analysis, analyse
 from openwork.nn.layers import replace
 from openwork.nn.resize import Zeros
-from openwork.verify.compare import Case, Inputs, compare, trained
+from openwork.verify import Inputs, OutputDifference, compare_many, compare_training, refusal
 
-# Every try keeps more, one place at a time, and the last one everything.
+# Each attempt keeps the channels of one more place, and the last one all channels.
 _ATTEMPTS = 100
 
 
@@ -28,23 +27,41 @@ class Rewrite:
 
     Attributes:
         small: the network, in evaluation mode.
-        analysis, selection, cuts: how it came about.
-        cases: the comparisons.
-        branches: layers that were wholly dead and give plain zeros now.
-        training: of a forward pass in training mode, in words.
+        analysis, selection, cuts: what was known, what was removed, and how tensors were cut.
+        cases: the comparisons of outputs.
+        branches: names of layers in dead branches, which give zeros now.
+        training: what a forward pass in training mode gave, in words.
     """
 
     small: nn.Module
     analysis: Analysis
     selection: Selection
     cuts: Cuts
-    cases: tuple[Case, ...]
+    cases: tuple[OutputDifference, ...]
     branches: tuple[str, ...]
     training: str
 
     def put_zeros_(self, model: nn.Module) -> None:
-        """Put plain zeros in the place of the dead branches of `model`."""
+        """Replace the layers in dead branches of `model` by zeros."""
         put_zeros_(model, self.branches)
+
+
+@dataclass(frozen=True, eq=False)
+class _Settings:
+    """What every attempt has in common.
+
+    Attributes:
+        reference: the original, with which each attempt is compared.
+        given, more: inputs of calls.
+        round_to: the numbers of kept channels are multiples of it where they can be.
+        tolerance: largest relative difference.
+    """
+
+    reference: nn.Module
+    given: Inputs
+    more: Sequence[Inputs]
+    round_to: int
+    tolerance: float
 
 
 def rewrite(
@@ -59,62 +76,65 @@ def rewrite(
 
     Args:
         reference: on the CPU, in evaluation mode; not changed.
-        given, more: inputs of calls.
-        round_to: counts of channels are multiples of it where they can be.
+        given, more: tensors `(N, ...)` of one call, and of more calls.
+        round_to: the numbers of kept channels are multiples of it where they can be.
         tolerance: largest relative difference.
         captured: `reference`, if it has been captured already.
+
+    Raises:
+        CaptureError: torch cannot capture the network.
+        VerificationError: outputs differ even with every channel in place.
     """
+    settings = _Settings(reference, given, more, round_to, tolerance)
     analysis = analyse(captured or capture(reference, given), reference)
     branches = dead_branches(analysis, reference)
     if branches:
         base = copy.deepcopy(reference)
         put_zeros_(base, branches)
         whole = analyse(capture(base, given), base)
-        found = _cut(reference, base, whole, branches, (given, more, round_to, tolerance))
+        found = _cut(base, whole, branches, settings)
         if isinstance(found, Rewrite):
             return found
-    found = _cut(reference, reference, analysis, (), (given, more, round_to, tolerance))
+    found = _cut(reference, analysis, (), settings)
     if isinstance(found, Rewrite):
         return found
-    raise VerificationError(
-        f"the compacted network differs from the original by {found:.2e} of its largest output, "
-        f"more than `tolerance`={tolerance}, even with every channel in place: the network does "
-        "not give the same outputs twice; the original is unchanged"
+    raise refusal(
+        "the compacted network",
+        found,
+        reference,
+        tolerance,
+        "even with every channel in place: the network does not give the same outputs twice",
     )
 
 
 def put_zeros_(model: nn.Module, names: Sequence[str]) -> None:
-    """Put plain zeros in the place of layers."""
+    """Replace the layers `names` of `model` by zeros, in place."""
     replace(model, {model.get_submodule(name): Zeros() for name in names})
 
 
 def _cut(
-    reference: nn.Module,
-    base: nn.Module,
-    analysis: Analysis,
-    branches: tuple[str, ...],
-    how: tuple[Inputs, Sequence[Inputs], int, float],
-) -> Rewrite | float:
-    """Take out less and less until outputs agree; the difference if they never do."""
-    given, more, round_to, tolerance = how
+    base: nn.Module, analysis: Analysis, branches: tuple[str, ...], settings: _Settings
+) -> Rewrite | OutputDifference:
+    """Remove less and less from `base` until outputs agree; the difference if they never do."""
+    reference, given, tolerance = settings.reference, settings.given, settings.tolerance
     everything = np.arange(len(analysis.live))
     keep = everything[:0]
-    worst = float("inf")
-    for left in reversed(range(_ATTEMPTS)):
-        selection = Selection(analysis, keep, round_to)
+    attempts = _ATTEMPTS
+    while True:
+        attempts -= 1
+        selection = Selection(analysis, keep, settings.round_to)
         small = copy.deepcopy(base)
         cuts = cut_(small, analysis, selection)
-        cases = compare(reference, small, given, more, tolerance)
-        worst = max(case.relative for case in cases)
-        failed = not all(case.holds(tolerance) for case in cases)
-        training = "" if failed else trained(reference, small, given)
-        if not failed and not selection.gone.any():
-            training = training or "outputs in training mode are not the same twice"
-        if training:
+        cases = compare_many(reference, small, given, settings.more, tolerance)
+        failed = not cases[-1].holds(tolerance)
+        unchanged = not selection.gone.any()
+        training = None if failed else compare_training(reference, small, given)
+        if training is None and not failed and unchanged:
+            training = "outputs in training mode are not the same twice"
+        if training is not None:
             return Rewrite(small, analysis, selection, cuts, cases, branches, training)
-        if not selection.gone.any():
-            break
-        # The last case is the one that did not hold.
-        blame = Blame(base, analysis, cases[-1].inputs or given, train=not failed)
-        keep = np.union1d(keep, blame.atoms(small, selection)) if left > 1 else everything
-    return worst
+        if unchanged:
+            return cases[-1]
+        inputs = cases[-1].inputs or given
+        fault = locate_fault(base, small, analysis, selection, inputs, train=not failed)
+        keep = np.union1d(keep, fault) if attempts > 1 else everything

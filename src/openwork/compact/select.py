@@ -1,4 +1,4 @@
-"""Which atoms go: all that are dead, less those that must stay for the shapes to work out."""
+"""`Selection`: which atoms are removed; all that are dead, but for those that shapes need."""
 
 from collections.abc import Callable
 
@@ -12,18 +12,18 @@ from openwork.flow.weighted_sum import WeightedSum
 
 
 class Selection:
-    """Atoms that are taken away, and what tensors look like without them.
+    """Atoms that are removed, and the layouts of tensors without them.
 
     Args:
         analysis: of the network.
-        keep: atoms that must stay, with all that are tied to them.
-        round_to: counts of channels that stay are multiples of it where enough of them are there.
+        keep: (k,) int, atoms that must be kept, with all that are coupled to them.
+        round_to: the numbers of kept channels are multiples of it in layers that have enough.
 
     Attributes:
-        dead: (n,) bool: atoms that could go if counts did not matter.
-        removable: (n,) bool: those that could go if `keep` was empty: groups stay equal, layers
-            have a channel, and constants one that bears them.
-        columns: qualified name of a weight -> the old input channel at each new one.
+        dead: (n,) bool: atoms that could be removed if numbers of channels did not matter.
+        removable: (n,) bool: those that could be removed if `keep` were empty, so that groups are
+            equal, no layer is empty, and each constant has a channel that absorbs it.
+        columns: qualified name of a weight -> (in,) int, the old input channel of each new one.
     """
 
     def __init__(self, analysis: Analysis, keep: np.ndarray, round_to: int = 1) -> None:
@@ -32,19 +32,22 @@ class Selection:
         self._gone = self._dead()
         self.dead = self.gone
         self.columns: dict[str, np.ndarray] = {}
-        self._even_out(round_to=1)
+        self._balance(round_to=1)
         self.removable = self.gone
         self._keep(keep)
-        self._settle(round_to)
+        self._make_consistent(round_to)
 
     @property
     def gone(self) -> np.ndarray:
-        """(n,) bool: atoms that are taken away."""
+        """(n,) bool: atoms that are removed."""
         return self._gone[self._class]
 
     def reasons(self) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) bool each: whether an output depends on the atom or one that goes with it, and
-        whether one of those is a constant that is not zero."""
+        """Why atoms are removed: (n,) bool, read, and (n,) bool, constant.
+
+        An atom is read if an output depends on it or on one that is coupled to it; constant if
+        one of these is read and has a constant value other than zero.
+        """
         analysis = self._analysis
         read, constant = np.zeros_like(self._gone), np.zeros_like(self._gone)
         read[self._class[analysis.live]] = True
@@ -52,20 +55,20 @@ class Selection:
         return read[self._class], constant[self._class]
 
     def _dead(self) -> np.ndarray:
-        """By class: whether all its atoms are constant or unread, and none is frozen."""
+        """By group: whether all its atoms are constant or unread, and none is frozen."""
         analysis = self._analysis
         needed = analysis.live & np.isnan(analysis.atoms.value)
-        stays = np.zeros(len(self._class), dtype=bool)
-        stays[self._class[needed | analysis.atoms.frozen()]] = True
-        return ~stays
+        kept = np.zeros(len(self._class), dtype=bool)
+        kept[self._class[needed | analysis.atoms.frozen()]] = True
+        return ~kept
 
     def _keep(self, atoms: np.ndarray) -> None:
         self._gone[self._class[atoms]] = False
 
-    def _settle(self, round_to: int) -> None:
-        """Give back atoms until everything fits."""
+    def _make_consistent(self, round_to: int) -> None:
+        """Keep more atoms until all shapes are consistent."""
         while True:
-            self._even_out(round_to)
+            self._balance(round_to)
             try:
                 self._shrink()
                 return
@@ -74,29 +77,31 @@ class Selection:
                 self._keep(reason.keep)
                 if not before:
                     raise VerificationError(
-                        "shapes do not work out with every channel in place: the network moves "
-                        "channels in a way that is not understood; the original is unchanged"
+                        "shapes are inconsistent even with every channel in place: the network "
+                        "moves channels in a way that is not understood; the original is unchanged"
                     ) from None
                 if self.gone.sum() == before:
                     self._keep(np.arange(len(self._class)))
 
-    def _even_out(self, round_to: int) -> None:
+    def _balance(self, round_to: int) -> None:
+        """Keep more atoms until groups are equal and no layer is empty."""
         rules: list[Callable[[np.ndarray], np.ndarray | None]] = [
-            # The last first: where one channel of a layer stays, it is one that bears constants.
+            # Backwards: a layer that keeps only one channel then keeps one that absorbs constants.
             op.violations
             for op in reversed(self._analysis.ops)
         ]
         if round_to > 1:
             rules += [_rounding(op, round_to) for op in self._analysis.weighted_sums]
-        settled = False
-        while not settled:
-            settled = True
+        balanced = False
+        while not balanced:
+            balanced = True
             for rule in rules:
                 while (keep := rule(self.gone)) is not None and self.gone[keep].any():
                     self._keep(keep)
-                    settled = False
+                    balanced = False
 
     def _shrink(self) -> None:
+        """Work out every tensor's layout without the removed atoms; refuse what is inconsistent."""
         analysis, gone = self._analysis, self.gone
         found = {
             source: _less(layout, gone) for source, layout in analysis.constant_layouts.items()
@@ -112,12 +117,12 @@ class Selection:
     def _find_columns(self, op: WeightedSum, input: Layout) -> None:
         found = op.columns(input, self.gone)
         if not np.array_equal(self.columns.setdefault(op.weight.name, found), found):
-            # Two uses of one weight that want it cut in different ways.
+            # Two uses of one weight would cut it in different ways.
             raise Inconsistent(*op.inputs)
 
 
 def _less(layout: Layout, gone: np.ndarray) -> Layout:
-    """The layout of a parameter without the atoms that are gone; it has one axis, or stays."""
+    """The layout of a parameter without the atoms that are gone; unchanged if it has more axes."""
     if layout.ids.size != max((1, *layout.shape)):
         return layout
     ids = layout.ids.reshape(-1)

@@ -1,4 +1,4 @@
-"""Cutting channels out of a model's own layers."""
+"""`cut_`: take selected channels out of a model's own layers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +15,8 @@ from openwork.nn.resize import mark_resized, set_pattern_
 from openwork.ops.expand import collect, expand
 from openwork.patterns import Pattern
 
-Take = Callable[[torch.Tensor], torch.Tensor]
+# From a tensor of the old shape, the part that is kept.
+Slice = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass
@@ -23,44 +24,48 @@ class Cuts:
     """What was cut out of a model.
 
     Attributes:
-        taken: qualified name of a parameter or buffer -> from a tensor of its old shape, such as
-            the momentum of it, what belongs to the new one; zero for numbers that are new.
-        added: names of biases that were made.
+        slices: qualified name of a parameter or buffer -> cuts a tensor of its old shape, such as
+            its momentum, to its new shape; gives zero for weights that are new.
+        added: names of new biases.
     """
 
-    taken: dict[str, Take] = field(default_factory=dict)
+    slices: dict[str, Slice] = field(default_factory=dict)
     added: list[str] = field(default_factory=list)
 
 
 @torch.no_grad()
 def cut_(model: nn.Module, analysis: Analysis, selection: Selection) -> Cuts:
-    """Take the atoms of `selection` out of `model`, in place.
+    """Remove the atoms of `selection` from `model`, in place.
 
     Args:
         model: the one that was analysed, or an equal one.
-        analysis: of it.
-        selection: what goes.
+        analysis: of that model.
+        selection: the atoms to remove.
+
+    Returns:
+        How each parameter and buffer was cut: a weight `(out, in, ...)` to its kept rows and
+        columns, a vector `(out,)` to its kept entries.
     """
     cuts = Cuts()
     gone = selection.gone
     resized: dict[nn.Module, int | None] = {}
     for op in analysis.weighted_sums:
         _fold(model, op, gone, cuts)
-        if op.weight.name in cuts.taken:
-            # Cut already, at another use of it.
+        if op.weight.name in cuts.slices:
+            # Cut already, where the layer was used before.
             continue
         columns = selection.columns[op.weight.name]
         absorbers = op.absorbers(gone)
         whole = not gone[op.weight.out].any() and len(columns) == len(op.weight.inside)
         if not whole or (absorbers >= 0).any():
-            take, groups = _taking(op.weight, columns, gone)
-            _cut_weight(model, op, take, groups, absorbers, cuts)
+            keep, groups = _slice_of(op.weight, columns, gone)
+            _cut_weight(model, op, keep, groups, absorbers, cuts)
             module = _owner(model, op.weight.name)
             resized[module] = groups if op.weight.groups > 1 else None
     for name, layout in analysis.vectors.items():
-        staying = np.flatnonzero(~gone[layout.ids.reshape(-1)])
-        if len(staying) < layout.ids.size:
-            _cut_vector(model, name, staying, cuts)
+        kept = np.flatnonzero(~gone[layout.ids.reshape(-1)])
+        if len(kept) < layout.ids.size:
+            _cut_vector(model, name, kept, cuts)
             resized.setdefault(_owner(model, name), None)
     for module, groups in resized.items():
         mark_resized(module, groups)
@@ -76,7 +81,7 @@ def _tensor(model: nn.Module, name: str) -> torch.Tensor | None:
 
 
 def _fold(model: nn.Module, op: WeightedSum, gone: np.ndarray, cuts: Cuts) -> None:
-    """Add to a bias, or take from a running mean, what constants gave that go."""
+    """Add what removed constants contributed to a bias, or subtract it from a running mean."""
     folded = op.folded(gone)
     if op.fold is None or not folded.any():
         return
@@ -94,19 +99,19 @@ def _fold(model: nn.Module, op: WeightedSum, gone: np.ndarray, cuts: Cuts) -> No
         held.copy_(held.double() + constant)
 
 
-def _taking(weight: Weight, columns: np.ndarray, gone: np.ndarray) -> tuple[Take, int]:
-    """How to take what stays from a tensor of the weight's shape, and how many groups stay."""
+def _slice_of(weight: Weight, columns: np.ndarray, gone: np.ndarray) -> tuple[Slice, int]:
+    """How to cut a tensor of the weight's shape, and how many groups are kept."""
     out, _ = weight.by_group()
-    stays = ~gone[out]
+    alive = ~gone[out]
     if weight.groups == 1:
-        rows = np.flatnonzero(stays[0])
+        rows = np.flatnonzero(alive[0])
         axes = (columns, rows) if weight.transposed else (rows, columns)
         first, second = map(torch.from_numpy, axes)
         return lambda t: _laid_out_like(t, t.index_select(0, first).index_select(1, second)), 1
     width = len(weight.inside) // weight.groups
-    kept = np.flatnonzero(stays.any(1))
+    kept = np.flatnonzero(alive.any(1))
     inside = columns.reshape(len(kept), -1)
-    filters = out.shape[1] * kept[:, None] + np.nonzero(stays[kept])[1].reshape(len(kept), -1)
+    filters = out.shape[1] * kept[:, None] + np.nonzero(alive[kept])[1].reshape(len(kept), -1)
     if weight.transposed:
         flat = inside[:, :, None] * out.shape[1] + (filters % out.shape[1])[:, None, :]
     else:
@@ -116,7 +121,7 @@ def _taking(weight: Weight, columns: np.ndarray, gone: np.ndarray) -> tuple[Take
 
 
 def _laid_out_like(whole: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
-    """`part`, with channels last in memory where `whole` has them so."""
+    """`part`, with channels last in memory if `whole` has them last."""
     form = {4: torch.channels_last, 5: torch.channels_last_3d}.get(whole.dim())
     if form is None or whole.is_contiguous() or not whole.is_contiguous(memory_format=form):
         return part
@@ -124,22 +129,22 @@ def _laid_out_like(whole: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
 
 
 def _cut_weight(
-    model: nn.Module, op: WeightedSum, take: Take, groups: int, absorbers: np.ndarray, cuts: Cuts
+    model: nn.Module, op: WeightedSum, keep: Slice, groups: int, absorbers: np.ndarray, cuts: Cuts
 ) -> None:
     module, name = _owner(model, op.weight.name), op.weight.name
     if isinstance(module, SparseLayer):
-        cuts.taken[name] = _cut_sparse(module, op, take, groups, absorbers)
+        cuts.slices[name] = _cut_sparse(module, op, keep, groups, absorbers)
         return
     held = _tensor(model, name)
     if held is not None:
-        cuts.taken[name] = take
-        held.data = take(_with_absorbed(held, op, absorbers, op.constants)).to(held.dtype)
+        cuts.slices[name] = keep
+        held.data = keep(_with_absorbed(held, op, absorbers, op.constants)).to(held.dtype)
 
 
 def _with_absorbed(
     held: torch.Tensor, op: WeightedSum, absorbers: np.ndarray, value: np.ndarray
 ) -> torch.Tensor:
-    """`held` where the kernels of constants that go are added to those that absorb them."""
+    """`held`, the kernels of removed constants added to those of their absorbers."""
     weight = op.weight
     width = len(weight.inside) // weight.groups
     if not (absorbers >= 0).any():
@@ -157,28 +162,28 @@ def _with_absorbed(
 
 
 def _cut_sparse(
-    layer: SparseLayer, op: WeightedSum, take: Take, groups: int, absorbers: np.ndarray
-) -> Take:
-    """Cut live weights; how to cut what belongs to them."""
+    layer: SparseLayer, op: WeightedSum, keep: Slice, groups: int, absorbers: np.ndarray
+) -> Slice:
+    """Cut live weights (live,); how to cut other tensors of their shape."""
     gaps, shape = layer.gaps, layer.shape
-    dense = take(_with_absorbed(layer.dense_weight(), op, absorbers, op.constants))
+    dense = keep(_with_absorbed(layer.dense_weight(), op, absorbers, op.constants))
     live = expand(torch.ones(layer.weight.shape[0]), gaps, shape)
     # An absorber gets the taps of all that it absorbs.
-    absorbed = take(_with_absorbed(live, op, absorbers, np.ones(len(absorbers))))
+    absorbed = keep(_with_absorbed(live, op, absorbers, np.ones(len(absorbers))))
     pattern = Pattern((absorbed != 0).numpy(), groups)
     new = torch.from_numpy(pattern.gaps.copy())
     set_pattern_(layer, pattern, collect(dense, new, pattern.live))
-    return lambda held: collect(take(expand(held, gaps, shape)), new, pattern.live)
+    return lambda held: collect(keep(expand(held, gaps, shape)), new, pattern.live)
 
 
-def _cut_vector(model: nn.Module, name: str, staying: np.ndarray, cuts: Cuts) -> None:
+def _cut_vector(model: nn.Module, name: str, kept: np.ndarray, cuts: Cuts) -> None:
     held = _tensor(model, name)
     if held is None:
         return
-    places = torch.from_numpy(staying)
+    places = torch.from_numpy(kept)
 
-    def take(tensor: torch.Tensor) -> torch.Tensor:
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.reshape(-1)[places].reshape([-1 if n > 1 else 1 for n in tensor.shape])
 
-    cuts.taken[name] = take
-    held.data = take(held)
+    cuts.slices[name] = keep
+    held.data = keep(held)

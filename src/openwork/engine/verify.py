@@ -1,26 +1,22 @@
-"""The compiled network's outputs beside the original's."""
+"""For which batch sizes a compiled network's outputs are the original's."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import nn
-from torch.utils import _pytree
 
-from openwork._mode import evaluation
 from openwork.engine.compiled import CompiledModel
-from openwork.errors import VerificationError
-from openwork.verify import difference, rounding
+from openwork.verify import OutputDifference, compare, refusal, with_batch_size
 
 
 class OtherBatches(Exception):
-    """Only for the example's batch size are both networks the same; the text says why."""
+    """The networks are the same only for the example's batch size; the text says why."""
 
 
-_ANOTHER_WAY = "one image takes another way through the network than several"
+_ANOTHER_WAY = "a batch of one image takes a different path through the network"
 
 
-@torch.no_grad()
 def verify(
     model: nn.Module,
     compiled: CompiledModel,
@@ -36,96 +32,84 @@ def verify(
     Args:
         model: the original, run in evaluation mode.
         compiled: takes and returns the same.
-        inputs: the example, one batch size in all.
+        inputs: the example, tensors `(N, ...)`.
         dynamic: whether `compiled` takes other batch sizes.
         tolerance: largest difference allowed, relative to the largest output.
 
     Raises:
         VerificationError: the results differ by more, or in their kind or shape.
-        OtherBatches: a network captured for the example's batch size alone may be the same.
+        OtherBatches: a network captured only for the example's batch size may be the same.
     """
     images = len(inputs[0])
     # torch captures one image as if there were several.
     as_several = images == 1 and dynamic
     try:
-        worst = _apart(model, compiled, inputs)
+        found = _compare(model, compiled, inputs, tolerance)
     except Exception as error:
         if not as_several:
             raise
         raise OtherBatches(_ANOTHER_WAY) from error
-    if worst > tolerance:
+    if not found.holds(tolerance):
         if as_several:
             raise OtherBatches(_ANOTHER_WAY)
-        raise VerificationError(_message(model, inputs, worst, tolerance))
+        raise refusal("the compiled network", found, model, tolerance)
+    worst = found.relative
     others = [*range(images + 1, 2 * images + 8), *range(images - 1, 1, -1)]
     other = next((size for size in others if size in compiled.batches), None)
     if other is not None:
-        try:
-            apart = _apart(model, compiled, _batch(inputs, other))
-        except Exception as error:
-            # The original may raise anything.
-            raise OtherBatches(f"{other} images give {type(error).__name__}: {error}") from error
-        if apart > tolerance:
-            raise OtherBatches(f"{other} images take another way through the network")
-        worst = max(worst, apart)
+        worst = max(worst, _other_batch(model, compiled, inputs, other, tolerance))
     if images > 1 and 1 in compiled.batches:
         worst = max(worst, _one_image(model, compiled, inputs, tolerance))
     return worst
 
 
+def _other_batch(
+    model: nn.Module,
+    compiled: CompiledModel,
+    inputs: Sequence[torch.Tensor],
+    size: int,
+    tolerance: float,
+) -> float:
+    """Largest difference for a batch of `size` images.
+
+    Raises:
+        OtherBatches: the networks differ, or one of them fails.
+    """
+    try:
+        found = _compare(model, compiled, with_batch_size(inputs, size), tolerance)
+    except Exception as error:
+        # The original may raise anything.
+        raise OtherBatches(f"{size} images give {type(error).__name__}: {error}") from error
+    if not found.holds(tolerance):
+        raise OtherBatches(f"{size} images take a different path through the network")
+    return found.relative
+
+
 def _one_image(
     model: nn.Module, compiled: CompiledModel, inputs: Sequence[torch.Tensor], tolerance: float
 ) -> float:
-    """Largest difference for one image, if that may be given, as is found out here."""
+    """Largest difference for one image; where it is too large, `compiled` takes no single image."""
     try:
-        apart = _apart(model, compiled, _batch(inputs, 1))
+        found = _compare(model, compiled, with_batch_size(inputs, 1), tolerance)
     except Exception:
-        # The original, or what was captured, may not take one.
-        apart = float("inf")
-    if apart <= tolerance:
-        return apart
+        # Neither network need take a single image.
+        found = None
+    if found is not None and found.holds(tolerance):
+        return found.relative
     batches = replace(compiled.batches, least=2)
     compiled.limit(batches, f"takes batches of {batches}: {_ANOTHER_WAY}")
     return 0.0
 
 
-def _batch(inputs: Sequence[torch.Tensor], size: int) -> list[torch.Tensor]:
-    """Other batches made of the images of the example."""
-    turns = torch.arange(size) % len(inputs[0])
-    return [tensor.flip(0)[turns] for tensor in inputs]
+def _compare(
+    model: nn.Module, compiled: CompiledModel, inputs: Sequence[torch.Tensor], tolerance: float
+) -> OutputDifference:
+    """The difference.
 
-
-def _apart(model: nn.Module, compiled: CompiledModel, inputs: Sequence[torch.Tensor]) -> float:
-    with evaluation(model):
-        # Copies, for networks that write to their input.
-        expected = _pytree.tree_leaves(model(*(tensor.clone() for tensor in inputs)))
-    found = _pytree.tree_leaves(compiled(*inputs))
-    if len(found) != len(expected):
-        return float("inf")
-    return max((difference(a, b) for a, b in zip(expected, found, strict=True)), default=0.0)
-
-
-def _message(
-    model: nn.Module, inputs: Sequence[torch.Tensor], worst: float, tolerance: float
-) -> str:
-    if worst == float("inf"):
-        return (
-            "the compiled network's results are of another shape or dtype than the original's, or "
-            "have infinities or NaNs in other places; the original is unchanged"
-        )
-    return (
-        f"the compiled network differs from the original by {worst:.2e} of its largest output, "
-        f"more than `tolerance`={tolerance}; {_rounding(model, inputs, tolerance)}the original is "
-        "unchanged"
-    )
-
-
-def _rounding(model: nn.Module, inputs: Sequence[torch.Tensor], tolerance: float) -> str:
-    """What float32 alone explains, if that is much: random networks may amplify every rounding."""
-    own = rounding(model, inputs)
-    if own < tolerance / 10:
-        return ""
-    return (
-        f"in float32 the original's own outputs are off by {own:.2e}, so a larger `tolerance` may "
-        "be right; "
-    )
+    Raises:
+        Exception: whatever one of the networks raises.
+    """
+    found = compare(model, compiled, inputs, tolerance)
+    if found.error is not None:
+        raise found.error
+    return found

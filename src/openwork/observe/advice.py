@@ -1,6 +1,6 @@
-"""What made channels die, and what would make more or fewer of them, in plain words.
+"""`advice`: what made channels die, and what would give more or fewer of them, in plain words.
 
-Every statement on optimisers, decay and batch size is a finding of "On Implicit Filter Level
+Every statement about optimisers, decay and batch size is a finding of "On Implicit Filter Level
 Sparsity in Convolutional Neural Networks" (2019).
 """
 
@@ -14,12 +14,11 @@ _SOME, _MANY = 0.05, 0.3
 def advice(
     dead: float, early: float, late: float, optimizer: Optimizer | None, batch_size: int | None
 ) -> list[str]:
-    """Sentences, each of which can stand alone.
+    """Sentences, each of which makes sense alone.
 
     Args:
-        dead, early, late: shares of dead channels: of all, in the early and in the late half of
-            the layers.
-        optimizer, batch_size: that the model was trained with; None where that is not known.
+        dead, early, late: share of dead channels in all layers, in the early and in the late half.
+        optimizer, batch_size: with which the model was trained; None if unknown.
     """
     found = [_what(dead)]
     if dead > _SOME and max(early, late) > 2 * min(early, late):

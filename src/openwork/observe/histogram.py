@@ -1,4 +1,4 @@
-"""What is kept of each channel over any number of images, in memory of the channels' size."""
+"""`RunningHistogram`: how large channels become, over any number of images in fixed memory."""
 
 import torch
 
@@ -7,11 +7,15 @@ _STEPS, _LOWEST, _BINS = 8, -48, 64 * 8
 _TENTHS = 10
 
 
-class Tally:
-    """How large one layer's channels become, image by image.
+class RunningHistogram:
+    """A histogram for each channel of one layer: how large it becomes, image by image.
+
+    Args:
+        channels: of the layer.
+        device: on which its outputs are.
 
     Attributes:
-        images: how many were seen.
+        images: how many were added.
         largest: (channels,) the largest |number| in any image.
     """
 
@@ -21,23 +25,26 @@ class Tally:
         self._counts = torch.zeros(channels, _BINS + 1, dtype=torch.int64, device=device)
 
     def add(self, largest: torch.Tensor) -> None:
-        """Add images: (N, channels) of the largest |number| in each, at least one image.
+        """Add N images, at least one.
 
-        Where one is NaN, so is `self.largest`.
+        Args:
+            largest: (N, channels) the largest |number| of each channel in each image. Where one is
+                NaN, so is `self.largest`.
         """
         self.images += len(largest)
         self.largest = torch.maximum(self.largest, largest.amax(0))
-        # Bin 0 holds what is smaller than all others, zero above all.
+        # Bin 0 holds zeros and all that is below the lowest bin.
         places = (torch.log2(largest.nan_to_num()) - _LOWEST).mul(_STEPS).floor().clamp(
             -1, _BINS - 1
         ) + 1
         self._counts.scatter_add_(1, places.t().long(), torch.ones_like(places.t()).long())
 
     def universality(self, threshold: float, dead: float) -> torch.Tensor:
-        """(channels,) the share of images in which a channel exceeds `threshold` of its largest.
+        """(channels,) the share of images that excite each channel.
 
-        0 for channels that never exceed `dead`. The threshold is rounded to an eighth of an octave
-        (9 %), which is what makes one pass enough.
+        An image does if the channel's largest |number| there exceeds `threshold` times the largest
+        in any image, rounded to an eighth of an octave (9 %): so one pass is enough. The share is 0
+        for channels that never exceed `dead`.
         """
         limit = torch.log2(self.largest * threshold)
         place = (limit - _LOWEST).mul(_STEPS).round().clamp(-1, _BINS - 1) + 1
@@ -46,7 +53,7 @@ class Tally:
         return torch.where(self.largest > dead, share, 0.0)
 
 
-def histogram(universality: torch.Tensor) -> torch.Tensor:
-    """(10,) the share of channels in each tenth of [0, 1]."""
+def tenths(universality: torch.Tensor) -> torch.Tensor:
+    """(10,) the share of the channels of `universality` (channels,) in each tenth of [0, 1]."""
     places = (universality * _TENTHS).long().clamp(max=_TENTHS - 1)
     return torch.bincount(places, minlength=_TENTHS) / len(universality)

@@ -34,21 +34,21 @@ class EpochSparsity:
 class SparsityHistory:
     """Call it with the model after every epoch: `history(model, epoch)`.
 
-    In a loop of one's own, or as `on_epoch` of `openwork.train.fit`. It reads the scales of batch
-    norms only, so it costs next to nothing.
+    Call it in your own loop, or pass it as `on_epoch` of `openwork.train.fit`. It only reads the
+    scales of batch norms, so it costs next to nothing.
 
     Args:
         gamma_below: a channel is dead if |scale| of its batch norm is below; default 1e-3, as in
             "On Implicit Filter Level Sparsity in Convolutional Neural Networks" (2019).
-        path: CSV file that is written anew after every epoch, such as `sparsity.csv` in the run's
-            folder. What an earlier part of the run wrote there is read first, and an epoch that
-            comes again takes the place of itself and of all after it. None (default) keeps no file.
+        path: CSV file that is rewritten after every epoch, such as `sparsity.csv` in the run's
+            folder. What an earlier part of the run wrote there is read first; an epoch that is
+            repeated replaces itself and all after it. None (default) keeps no file.
 
     Attributes:
-        epochs: what was seen so far.
+        epochs: what was recorded so far.
 
     Raises:
-        ArgumentError: `path` holds something else; `gamma_below` is no number of at least 0.
+        ArgumentError: `path` holds something else; `gamma_below` is not a number of at least 0.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class SparsityHistory:
             self.epochs = _read(self._path)
 
     def __call__(self, model: nn.Module, epoch: int | None = None) -> EpochSparsity:
-        """Note down the dead channels of `model`; `epoch` is by default one more than the last."""
+        """Record the dead channels of `model`; `epoch` is by default one more than the last."""
         last = self.epochs[-1].epoch if self.epochs else 0
         row = EpochSparsity(last + 1 if epoch is None else epoch, {}, {})
         for name, module in model.named_modules():
@@ -76,7 +76,7 @@ class SparsityHistory:
         return row
 
     def table(self) -> Table:
-        """One row a layer: the share of dead channels after each epoch."""
+        """One row for each layer: the share of dead channels after each epoch."""
         names = dict.fromkeys(name for row in self.epochs for name in row.channels)
         rows = tuple(
             (name, *(row.dead.get(name, 0) / row.channels.get(name, 1) for row in self.epochs))
@@ -86,7 +86,7 @@ class SparsityHistory:
         return Table(("layer", *(str(row.epoch) for row in self.epochs)), rows, ("all", *shares))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one row an epoch and layer: how many channels are dead, of how many.
+        """Write one row for each epoch and layer: the number of dead channels, and of all.
 
         Raises:
             OpenworkError: `path` cannot be written; an earlier file there is unharmed.
@@ -111,6 +111,6 @@ def _read(path: Path) -> list[EpochSparsity]:
                 row.dead[layer], row.channels[layer] = int(dead), int(channels)
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise ArgumentError(
-            f"`path`={str(path)!r} is no history of sparsity ({error}); choose another file"
+            f"`path`={str(path)!r} is not a history of sparsity ({error}); choose another file"
         ) from error
     return list(epochs.values())

@@ -1,6 +1,7 @@
 """`observe`: how many channels training has left dead, and how selective the others are."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,9 +10,18 @@ from torch import nn
 from openwork._arguments import check_count, check_model, check_optimizer_kind, check_threshold
 from openwork._mode import evaluation
 from openwork.errors import ArgumentError
-from openwork.observe.histogram import Tally
-from openwork.observe.recorder import Watch
+from openwork.observe.histogram import RunningHistogram
+from openwork.observe.recorder import ActivationRecorder
 from openwork.observe.report import ChannelReport, LayerChannels
+
+
+@dataclass(frozen=True)
+class _Thresholds:
+    """When a channel is dead or selective; each is described in `observe`."""
+
+    gamma_below: float
+    activation_below: float
+    selective_below: float
 
 
 @torch.no_grad()
@@ -25,72 +35,71 @@ def observe(
     optimizer: torch.optim.Optimizer | None = None,
     batch_size: int | None = None,
 ) -> ChannelReport:
-    """Which channels are dead, by the scale of their batch norm and by what they do on data.
+    """Which channels are dead, by the scales of batch norms and by activations on data.
 
     One pass; memory grows with the channels, not with the data.
 
     Args:
         model: run in evaluation mode, on the device it is on; not changed.
-        batches: images `(N, ...)`, or tuples whose first item is that, such as (images, labels).
-            A batch of no images is passed over.
+        batches: images `(N, ...)`, or tuples that begin with them, such as (images, labels).
+            Empty batches are skipped.
         gamma_below: a channel is dead by scale if |scale| of its batch norm is below; default 1e-3.
         activation_below: dead by activation if no |number| after its activation exceeds this in
             any image; default 1e-12.
-        selective_below: an image does not excite a channel if its largest |number| there is at
-            most this share of the largest in any image; default 1e-3. Selectivity is the share of
-            images that do not excite, universality that of those that do.
-        optimizer, batch_size: that the model was trained with, for the advice; default unknown.
+        selective_below: an image excites a channel if the largest |number| there exceeds this
+            share of the largest in any image; default 1e-3. Universality is the share of images
+            that excite a channel, selectivity the share of those that do not.
+        optimizer, batch_size: with which the model was trained, for the advice; default unknown.
 
     Raises:
         ArgumentError: `batches` is empty, is a single tensor or holds something else, or a layer
             becomes NaN or infinite on it; the model has neither batch norms nor layers with
-            activations; a threshold is no number of at least 0.
+            activations; a threshold is not a number of at least 0.
 
     Source: thresholds and measures are those of "On Implicit Filter Level Sparsity in
     Convolutional Neural Networks" (2019).
     """
-    limits = (gamma_below, activation_below, selective_below)
-    _check(model, limits, optimizer, batch_size)
-    tallies: dict[str, Tally] = {}
+    thresholds = _Thresholds(gamma_below, activation_below, selective_below)
+    _check(model, thresholds, optimizer, batch_size)
+    histograms: dict[str, RunningHistogram] = {}
 
-    def record(name: str, largest: torch.Tensor) -> None:
-        if name not in tallies:
-            tallies[name] = Tally(largest.shape[1], largest.device)
-        tallies[name].add(largest)
+    def add(name: str, largest: torch.Tensor) -> None:
+        if name not in histograms:
+            histograms[name] = RunningHistogram(largest.shape[1], largest.device)
+        histograms[name].add(largest)
 
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     count = 0
-    with evaluation(model), Watch(model, record) as watch:
+    with evaluation(model), ActivationRecorder(model, add) as recorder:
         for images in _images(batches):
             model(images.to(device))
-            watch.flush()
+            recorder.flush()
             count += len(images)
-            _check_finite(tallies, watch.order)
+            _check_finite(histograms, recorder.order)
     if not count:
         raise ArgumentError("`batches` is empty: it holds no images; there is nothing to observe")
-    if not tallies:
+    if not histograms:
         raise ArgumentError(
             f"`model` ({type(model).__name__}) has neither batch norms nor convolutions or linear "
-            "layers that an activation such as relu follows, at once or behind pooling and "
+            "layers that an activation such as relu follows, directly or after pooling and "
             "dropout; there is nothing to observe"
         )
     layers = tuple(
-        _layer(name, model.get_submodule(name), tallies[name], limits)
-        for name in watch.order
-        if name in tallies
+        _layer(name, model.get_submodule(name), histograms[name], thresholds)
+        for name in recorder.order
+        if name in histograms
     )
     return ChannelReport(layers, count, gamma_below, activation_below, optimizer, batch_size)
 
 
 def _check(
     model: nn.Module,
-    limits: tuple[float, float, float],
+    thresholds: _Thresholds,
     optimizer: torch.optim.Optimizer | None,
     batch_size: int | None,
 ) -> None:
     check_model(model)
-    names = ("gamma_below", "activation_below", "selective_below")
-    for name, value in zip(names, limits, strict=True):
+    for name, value in vars(thresholds).items():
         check_threshold(name, value)
     if optimizer is not None:
         check_optimizer_kind(optimizer)
@@ -99,7 +108,7 @@ def _check(
 
 
 def _images(batches: Any) -> Iterator[torch.Tensor]:
-    """The images of each batch that has any."""
+    """The images `(N, ...)` of each batch that is not empty."""
     if isinstance(batches, torch.Tensor):
         raise ArgumentError(
             f"`batches` is one tensor {tuple(batches.shape)}, but must hold batches; put it into "
@@ -121,9 +130,9 @@ def _images(batches: Any) -> Iterator[torch.Tensor]:
             yield first
 
 
-def _check_finite(tallies: dict[str, Tally], order: Iterable[str]) -> None:
+def _check_finite(histograms: dict[str, RunningHistogram], order: Iterable[str]) -> None:
     for name in order:
-        if name in tallies and not tallies[name].largest.isfinite().all():
+        if name in histograms and not histograms[name].largest.isfinite().all():
             raise ArgumentError(
                 f"layer {name!r} gives NaN or infinite numbers on `batches`; check the images, and "
                 "the weights up to that layer"
@@ -131,16 +140,16 @@ def _check_finite(tallies: dict[str, Tally], order: Iterable[str]) -> None:
 
 
 def _layer(
-    name: str, module: nn.Module, tally: Tally, limits: tuple[float, float, float]
+    name: str, module: nn.Module, histogram: RunningHistogram, thresholds: _Thresholds
 ) -> LayerChannels:
-    gamma_below, activation_below, selective_below = limits
+    """What was seen of one layer; its masks and shares are (channels,)."""
     scale = getattr(module, "weight", None)
     by_scale = None
     if isinstance(module, nn.modules.batchnorm._BatchNorm) and scale is not None:
-        by_scale = (scale.detach().abs() < gamma_below).cpu()
+        by_scale = (scale.detach().abs() < thresholds.gamma_below).cpu()
     return LayerChannels(
         name,
         by_scale,
-        (tally.largest <= activation_below).cpu(),
-        tally.universality(selective_below, activation_below).cpu(),
+        (histogram.largest <= thresholds.activation_below).cpu(),
+        histogram.universality(thresholds.selective_below, thresholds.activation_below).cpu(),
     )

@@ -1,4 +1,7 @@
-"""Hooks that see each layer's channels after its activation, whatever code applies it."""
+"""`ActivationRecorder`: how large each layer's channels are after its activation.
+
+Activations are found as torch functions are called, whether modules or other code call them.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from openwork.errors import ArgumentError
 from openwork.nn import SparseConv2d, SparseLinear
 
-# As torch's own functions are called, in place or not, less underscores.
+# Names of torch's functions, in place or not, without underscores around them.
 _ACTIVATIONS = frozenset(
     (
         *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "threshold"),
@@ -20,9 +23,9 @@ _ACTIVATIONS = frozenset(
         *("clamp", "clamp_min", "clip"),
     )
 )
-# relu as some write it: the larger of a tensor and one number.
+# relu is also written as the larger of a tensor and one number.
 _LARGER = frozenset(("maximum", "max"))
-# Between a layer and its activation these change nothing of which channel is which.
+# Between a layer and its activation these keep the order of channels.
 _PASSING = frozenset(
     (
         *("dropout", "dropout1d", "dropout2d", "dropout3d"),
@@ -37,14 +40,14 @@ _LAYERS = (nn.modules.conv._ConvNd, nn.Linear, SparseConv2d, SparseLinear)
 
 @dataclass(eq=False)
 class _Waiting:
-    """A layer whose activation may yet come.
+    """A layer whose activation may still come.
 
     Attributes:
         name: qualified name of the layer.
         norm: whether it is a batch norm.
-        axis: of the channels in what it gives.
-        largest: (N, C) of what it gave.
-        outputs: what it gave, and what pooling made of that; held, so that the ids are theirs.
+        axis: of the channels in its output.
+        largest: (N, C) the largest |number| of each channel of each image of its output.
+        outputs: its output, and what pooling made of it; held, so that their ids are not reused.
     """
 
     name: str
@@ -55,24 +58,33 @@ class _Waiting:
 
 
 # Called with a layer's name and the largest |number| of each channel of each image, (N, C).
-Record = Callable[[str, torch.Tensor], None]
+Receiver = Callable[[str, torch.Tensor], None]
 
 
 @final
-class Watch(TorchFunctionMode):
-    """`with Watch(model, record): model(batch)`.
+class ActivationRecorder(TorchFunctionMode):
+    """`with ActivationRecorder(model, receive) as recorder: model(batch); recorder.flush()`.
 
-    Batch norms are layers, and convolutions and linear layers that an activation follows, at once
-    or behind pooling and dropout. Where an activation follows, its result counts, else the batch
-    norm's own. Layers that give something else than a tensor of at least two axes are left out.
+    Layers are batch norms, and convolutions and linear layers that an activation follows, directly
+    or after pooling and dropout. Recorded is the activation's result, or the batch norm's own
+    output where no activation follows. Layers whose output is not a tensor of at least two axes
+    are left out.
+
+    Args:
+        model: whose layers are recorded.
+        receive: called once for each call of a layer, with the layer's qualified name and the
+            largest |number| of each channel of each image, (N, C).
+
+    Attributes:
+        order: names of layers, in the order in which they first ran.
 
     Raises:
         ArgumentError: a convolution is given one image without a batch axis.
     """
 
-    def __init__(self, model: nn.Module, record: Record) -> None:
+    def __init__(self, model: nn.Module, receive: Receiver) -> None:
         super().__init__()
-        self._record = record
+        self._receive = receive
         # By the identity of an output of the layer.
         self._waiting: dict[int, _Waiting] = {}
         self.order: dict[str, None] = {}
@@ -98,8 +110,8 @@ class Watch(TorchFunctionMode):
         elif name in _PASSING:
             self._passed(id(first), output)
         elif output is first:
-            # A sum written in its place: what follows is no longer this layer's.
-            self._settle(id(output))
+            # A sum written in place: an activation that follows is not this layer's.
+            self._stop_waiting(id(output))
         return output
 
     def __exit__(self, *details: Any) -> None:
@@ -108,30 +120,30 @@ class Watch(TorchFunctionMode):
             handle.remove()
 
     def flush(self) -> None:
-        """Record the layers of this batch that no activation followed."""
+        """Record the batch norms of this batch that no activation followed."""
         for key in list(self._waiting):
-            self._settle(key)
+            self._stop_waiting(key)
 
     def _activated(self, key: int, output: torch.Tensor) -> None:
         layer = self._pop(key)
         if layer is not None:
-            self._record(layer.name, _largest(output, layer.axis))
+            self._receive(layer.name, _largest(output, layer.axis))
 
     def _passed(self, key: int, output: Any) -> None:
         layer = self._waiting.get(key)
         if layer is None or not isinstance(output, torch.Tensor):
             return
         axis, channels = layer.axis, layer.largest.shape[1]
-        # Pooling of tokens goes along the channels.
+        # Pooling over tokens runs along the channels.
         if output.dim() >= abs(axis) and output.shape[axis] == channels:
             layer.outputs.append(output)
             self._waiting[id(output)] = layer
 
-    def _settle(self, key: int) -> None:
-        """The layer itself counts, not what follows."""
+    def _stop_waiting(self, key: int) -> None:
+        """Stop waiting for an activation: a batch norm's own output is recorded."""
         layer = self._pop(key)
         if layer is not None and layer.norm:
-            self._record(layer.name, layer.largest)
+            self._receive(layer.name, layer.largest)
 
     def _pop(self, key: int) -> _Waiting | None:
         layer = self._waiting.get(key)
@@ -141,9 +153,9 @@ class Watch(TorchFunctionMode):
         return layer
 
     def _forget(self, _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        """The batch norm counts, not the layer before it."""
+        """Before a batch norm: the layer that feeds it is not recorded."""
         for value in (*inputs, *named.values()):
-            self._settle(id(value))
+            self._stop_waiting(id(value))
 
     def _keep(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -156,7 +168,7 @@ class Watch(TorchFunctionMode):
                     f"layer {name!r} is given one image without a batch axis; `batches` must give "
                     "images (N, ...), as a DataLoader does"
                 )
-            # Now, since what comes after may write to it.
+            # Measured now, since later code may write to the output.
             largest, norm = _largest(output, axis), isinstance(module, _NORMS)
             self._waiting[id(output)] = _Waiting(name, norm, axis, largest, [output])
 
@@ -164,14 +176,14 @@ class Watch(TorchFunctionMode):
 
 
 def _but_a_number(*values: Any) -> Any:
-    """The one tensor among `values` beside single numbers; None if there is another kind."""
+    """Of two tensors, the one that is not a single number; None if there is no such pair."""
     tensors = [v for v in values if isinstance(v, torch.Tensor)]
     large = [t for t in tensors if t.numel() > 1]
     return large[0] if len(large) == 1 and len(tensors) == len(values) == 2 else None
 
 
 def _axis(module: Any) -> int:
-    """Of the channels, in what `module` gives."""
+    """The axis of the channels in the output of `module`."""
     if isinstance(module, _NORMS):
         return 1
     if isinstance(module, nn.Linear | SparseLinear):

@@ -1,4 +1,4 @@
-"""`ChannelReport`: dead and selective channels by layer; printed, drawn, and put into words."""
+"""`ChannelReport`: dead and selective channels by layer, as a table, a picture and advice."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ import torch
 from openwork._files import atomic_path, writing
 from openwork.nn import Table
 from openwork.observe.advice import advice
-from openwork.observe.histogram import histogram
+from openwork.observe.histogram import tenths
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +38,13 @@ class LayerChannels:
 
 @dataclass(frozen=True, eq=False)
 class ChannelReport:
-    """What `observe` saw.
+    """What `observe` saw of a network's channels.
 
     Attributes:
         layers: in the order in which they run.
         images: how many were seen.
         gamma_below, activation_below: the thresholds.
-        optimizer, batch_size: that the model was trained with, if that is known.
+        optimizer, batch_size: with which the model was trained; None if unknown.
     """
 
     layers: tuple[LayerChannels, ...]
@@ -55,12 +55,12 @@ class ChannelReport:
     batch_size: int | None = None
 
     def dead_by_scale(self, layers: Sequence[LayerChannels] | None = None) -> float | None:
-        """Share of the channels of `layers` (default all) that are; None without batch norms."""
+        """Share of channels of `layers` (default all) dead by scale; None without batch norms."""
         held = [x.by_scale for x in layers or self.layers if x.by_scale is not None]
         return torch.cat(held).float().mean().item() if held else None
 
     def dead_by_activation(self, layers: Sequence[LayerChannels] | None = None) -> float:
-        """Share of the channels of `layers` (default all) that are."""
+        """Share of channels of `layers` (default all) dead by activation."""
         return torch.cat([x.by_activation for x in layers or self.layers]).float().mean().item()
 
     @property
@@ -70,7 +70,7 @@ class ChannelReport:
         return self.layers[:middle], self.layers[middle:]
 
     def table(self) -> Table:
-        """One row a layer: channels, dead ones by each measure, agreement, mean universality."""
+        """One row for each layer: channels, dead ones by each measure, agreement, universality."""
         rows = []
         for layer in self.layers:
             scale = None if layer.by_scale is None else int(layer.by_scale.sum())
@@ -91,7 +91,7 @@ class ChannelReport:
         return Table(columns, tuple(rows), notes=tuple(self._notes()))
 
     def advice(self) -> list[str]:
-        """What this means and what would give more or less of it, in plain words."""
+        """What this means, and what would give more or fewer dead channels, in plain words."""
         late = self.halves[1] or self.layers
         return advice(
             self.dead_by_activation(),
@@ -121,14 +121,20 @@ class ChannelReport:
         Raises:
             OpenworkError: `path` cannot be written; an earlier file there is unharmed.
         """
-
+        # Here, since nothing else needs matplotlib.
         from openwork.observe.picture import draw
 
+        figure = draw(
+            [layer.name for layer in self.layers],
+            [self.dead_by_activation([layer]) for layer in self.layers],
+            [self.dead_by_scale([layer]) for layer in self.layers],
+            torch.stack([tenths(layer.universality) for layer in self.layers]).numpy(),
+        )
         with writing(path), atomic_path(path) as temporary:
-            draw(self.layers).savefig(temporary, format="png", dpi=110)
+            figure.savefig(temporary, format="png", dpi=110)
 
 
 def _sketch(universality: torch.Tensor) -> str:
-    """The histogram in ten characters."""
+    """The histogram of `universality` (channels,) in ten characters."""
     bars = " ▁▂▃▄▅▆▇█"
-    return "".join(bars[-(-int(share * 800) // 100)] for share in histogram(universality).tolist())
+    return "".join(bars[-(-int(share * 800) // 100)] for share in tenths(universality).tolist())

@@ -1,174 +1,138 @@
-"""Proof that two networks compute the same: outputs compared over inputs, sizes and modes."""
+"""`compare`: whether a rewritten network gives the original's outputs.
+
+The rule, for every rewrite: a float32 difference of at most the tolerance holds; a larger one
+holds if both networks run in float64 and agree there within the same tolerance. Where one of them
+does not run in float64, as no compiled network does, the float32 difference stands.
+"""
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils import _pytree
 
-from openwork._mode import evaluation
-from openwork.capture.capture import several
-from openwork.verify.difference import difference, in_double
+from openwork.verify.difference import largest_difference
+from openwork.verify.inputs import ANOTHER_SIZE, varied_inputs
+from openwork.verify.outputs import Inputs, outputs
 
-Inputs = tuple[torch.Tensor, ...]
-ANOTHER_SIZE = "another size"
-# What sides of images are multiplied by, and what is added to height and width: sums first, then
-# multiples for networks that take only those of a patch or a stride.
-_RESIZED = ((1, (32, 32)), (1, (-16, 0)), (1, (0, 64)), (0.5, (0, 0)), (2, (0, 0)), (3, (0, 0)))
 # Over how many other sizes outputs are compared; each costs a call of both networks.
 _SIZES = 3
 
 
 @dataclass(frozen=True)
-class Case:
-    """One comparison.
+class OutputDifference:
+    """How far the outputs of two networks are apart over one call's inputs.
 
     Attributes:
         what: the inputs, in words.
         shape: of the first input.
         absolute: largest difference of any output number.
-        relative: the same, relative to the largest number of its output.
-        double: `relative` with both networks in float64, which tells a wrong rewrite from
-            rounding; None where it was not needed.
-        inputs: of a comparison that does not hold; empty otherwise.
+        relative: the same, relative to the largest number of its output; infinite where results
+            differ in number, kind, shape, dtype, or in the places of NaN and infinity.
+        in_float64: `relative` with both networks in float64; None where it was not needed, or
+            where one of them does not run in float64.
+        inputs: tensors `(N, ...)`, if the difference does not hold; empty otherwise.
+        error: what the rewritten network raised; None if it ran.
     """
 
     what: str
     shape: tuple[int, ...]
     absolute: float
     relative: float
-    double: float | None = None
+    in_float64: float | None = None
     inputs: Inputs = field(default=(), repr=False, compare=False)
+    error: Exception | None = field(default=None, repr=False, compare=False)
 
     def holds(self, tolerance: float) -> bool:
-        """Whether the outputs are equal up to `tolerance`, rounding left out of account."""
-        return min(self.relative, float("inf") if self.double is None else self.double) <= tolerance
-
-
-def compare(
-    model: nn.Module, small: nn.Module, example: Inputs, others: Iterable[Inputs], tolerance: float
-) -> tuple[Case, ...]:
-    """Compare outputs in evaluation mode, up to the first case that does not hold.
-
-    Sizes that `model` does not take are left out.
-
-    Args:
-        model, small: on the CPU.
-        example: inputs of one call.
-        others: more of them.
-        tolerance: where it is exceeded, float64 decides.
-    """
-    cases: list[Case] = []
-    for what, inputs in _cases(example, others):
-        case = _compared(model, small, what, inputs, tolerance)
-        if case is None:
-            continue
-        cases.append(case)
-        sizes = sum(case.what == ANOTHER_SIZE for case in cases)
-        if not case.holds(tolerance) or sizes == _SIZES:
-            break
-    return tuple(cases)
-
-
-def _compared(
-    model: nn.Module, small: nn.Module, what: str, inputs: Inputs, tolerance: float
-) -> Case | None:
-    """One comparison; None where `model` does not take `inputs`."""
-    expected = outputs(model, inputs)
-    if expected is None:
-        return None
-    absolute, relative = apart(expected, outputs(small, inputs))
-    double = _in_double(model, small, inputs) if relative > tolerance else None
-    case = Case(what, tuple(inputs[0].shape), absolute, relative, double)
-    return case if case.holds(tolerance) else replace(case, inputs=inputs)
-
-
-def _cases(example: Inputs, others: Iterable[Inputs]) -> Iterator[tuple[str, Inputs]]:
-    draw = torch.Generator().manual_seed(0)
-    yield "given", example
-    for inputs in others:
-        yield "given", inputs
-    yield "random", tuple(torch.randn(t.shape, generator=draw, dtype=t.dtype) for t in example)
-    yield "another batch size", tuple(torch.cat([t.flip(0), t[:1]]) for t in example)
-    for sizes in _other_sizes(example):
-        yield (
-            ANOTHER_SIZE,
-            tuple(
-                torch.randn(size, generator=draw, dtype=tensor.dtype)
-                for size, tensor in zip(sizes, example, strict=True)
-            ),
+        """Whether the outputs are equal up to `tolerance`, in float32 or else in float64."""
+        return self.relative <= tolerance or (
+            self.in_float64 is not None and self.in_float64 <= tolerance
         )
 
 
-def _other_sizes(example: Inputs) -> Iterator[list[tuple[int, ...]]]:
-    """Shapes like those of `example`, the images among them of other sizes."""
-    images = [index for index, tensor in enumerate(example) if tensor.dim() == 4]
-    for times, more in _RESIZED if images else ():
-        # Multiples of large images are for two at a time.
-        most = len(example[0]) if times == 1 else 2
-        sizes = [(min(most, len(tensor)), *tensor.shape[1:]) for tensor in example]
-        for index in images:
-            batch, channels, height, width = sizes[index]
-            sides = int(height * times) + more[0], int(width * times) + more[1]
-            sizes[index] = (batch, channels, *sides)
-        if all(min(sizes[index]) > 0 for index in images):
-            yield sizes
+def compare(
+    original: nn.Module,
+    rewritten: nn.Module,
+    inputs: Sequence[torch.Tensor],
+    tolerance: float,
+    what: str = "given",
+) -> OutputDifference:
+    """How far the outputs of two networks in evaluation mode are apart.
+
+    Args:
+        original, rewritten: on the CPU; both take `inputs`, and neither is changed.
+        inputs: tensors `(N, ...)` of one call.
+        tolerance: where the relative difference exceeds it, float64 decides.
+        what: the inputs, in words.
+
+    Raises:
+        Exception: whatever `original` raises on these inputs. What `rewritten` raises is the
+            result's `error`, and makes the difference infinite.
+    """
+    return _compare(outputs(original, inputs), original, rewritten, tuple(inputs), tolerance, what)
 
 
-@torch.no_grad()
-def outputs(model: nn.Module, inputs: Inputs) -> list[Any] | None:
-    """The results, one after another; None where the model does not take the inputs."""
+def compare_many(
+    original: nn.Module,
+    rewritten: nn.Module,
+    example: Inputs,
+    others: Iterable[Inputs],
+    tolerance: float,
+) -> tuple[OutputDifference, ...]:
+    """Compare over given and random inputs, another batch size and other image sizes.
+
+    Inputs that `original` does not take are left out, and the first difference that does not hold
+    is the last.
+
+    Args:
+        original, rewritten: on the CPU; neither is changed.
+        example: tensors `(N, ...)` of one call; those with four axes are images `(N, C, H, W)`.
+        others: the inputs of more calls.
+        tolerance: where a relative difference exceeds it, float64 decides.
+    """
+    found: list[OutputDifference] = []
+    for what, inputs in varied_inputs(example, others):
+        try:
+            expected = outputs(original, inputs)
+        except Exception:
+            # Each network has its own way to say that it does not take these.
+            continue
+        found.append(_compare(expected, original, rewritten, inputs, tolerance, what))
+        sizes = sum(one.what == ANOTHER_SIZE for one in found)
+        if not found[-1].holds(tolerance) or sizes == _SIZES:
+            break
+    return tuple(found)
+
+
+def _compare(
+    expected: list[Any],
+    original: nn.Module,
+    rewritten: nn.Module,
+    inputs: Inputs,
+    tolerance: float,
+    what: str,
+) -> OutputDifference:
+    shape = tuple(inputs[0].shape)
     try:
-        with evaluation(model):
-            return _pytree.tree_leaves(model(*(tensor.clone() for tensor in inputs)))
-    except Exception:
-        # A network says in its own way that it does not take these.
-        return None
+        found = outputs(rewritten, inputs)
+    except Exception as error:
+        infinite = float("inf")
+        return OutputDifference(what, shape, infinite, infinite, None, inputs, error)
+    absolute, relative = largest_difference(expected, found)
+    exact = _in_float64(original, rewritten, inputs) if relative > tolerance else None
+    result = OutputDifference(what, shape, absolute, relative, exact)
+    return result if result.holds(tolerance) else replace(result, inputs=inputs)
 
 
-def apart(expected: Sequence[Any], found: Sequence[Any] | None) -> tuple[float, float]:
-    """The largest difference, absolute and relative; infinite where kinds or shapes differ."""
-    if found is None or len(found) != len(expected):
-        return float("inf"), float("inf")
-    relative = max([0.0, *map(difference, expected, found)])
-    if relative == float("inf"):
-        return relative, relative
-    pairs = [(a, b) for a, b in zip(expected, found, strict=True) if isinstance(a, torch.Tensor)]
-    absolute = [
-        (in_double(a) - in_double(b)).abs().nan_to_num().max().item() for a, b in pairs if a.numel()
-    ]
-    return max([0.0, *absolute]), relative
-
-
-def _in_double(model: nn.Module, small: nn.Module, inputs: Inputs) -> float | None:
-    one, two = copy.deepcopy(model).double(), copy.deepcopy(small).double()
-    expected = outputs(one, tuple(tensor.double() for tensor in inputs))
-    found = outputs(two, tuple(tensor.double() for tensor in inputs))
-    return None if expected is None or found is None else apart(expected, found)[1]
-
-
-def trained(model: nn.Module, small: nn.Module, example: Inputs) -> str:
-    """How a forward pass in training mode went, in words; empty if only `model` can do it."""
-    expected, found = (_in_training(network, example) for network in (model, small))
-    if expected is None:
-        return "the original does not run in training mode on these inputs"
-    if found is None or len(found) != len(expected):
-        return ""
-    if [getattr(a, "shape", None) for a in expected] != [getattr(b, "shape", None) for b in found]:
-        return ""
-    return (
-        f"outputs in training mode differ by {apart(expected, found)[1]:.1e}, randomness included"
-    )
-
-
-def _in_training(model: nn.Module, example: Inputs) -> list[Any] | None:
-    replica = copy.deepcopy(model).train()
+def _in_float64(original: nn.Module, rewritten: nn.Module, inputs: Inputs) -> float | None:
+    """The relative difference in float64; None where one of the networks does not run in it."""
+    exact = tuple(tensor.double() for tensor in inputs)
     try:
-        with torch.no_grad(), torch.random.fork_rng():
-            torch.manual_seed(0)
-            return _pytree.tree_leaves(replica(*several(example)))
+        # The rewritten network first: a compiled one refuses float64 before the original is copied.
+        found = outputs(copy.deepcopy(rewritten).double(), exact)
+        expected = outputs(copy.deepcopy(original).double(), exact)
     except Exception:
         return None
+    return largest_difference(expected, found)[1]

@@ -1,22 +1,18 @@
-"""How far two results of a network are apart."""
+"""`difference`: how far two results of a network are apart."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils import _pytree
-
-from openwork._mode import evaluation
 
 
 def difference(expected: Any, found: Any) -> float:
     """Largest difference relative to the largest expected number.
 
     Args:
-        expected, found: tensors, or anything else, which is the same or infinitely far apart, as
-            are tensors of another shape or dtype, or NaNs in other places.
+        expected, found: tensors `(...)` of one shape and dtype. Tensors of different shapes or
+            dtypes are infinitely far apart, and so are NaNs in different places; values that are
+            not tensors are equal or infinitely far apart.
     """
     if not isinstance(expected, torch.Tensor):
         return 0.0 if type(expected) is type(found) and expected == found else float("inf")
@@ -26,46 +22,34 @@ def difference(expected: Any, found: Any) -> float:
         return float("inf")
     if not expected.numel():
         return 0.0
-    one, two = in_double(expected), in_double(found)
+    one, two = _as_float64(expected), _as_float64(found)
     equal = (one == two) | (one.isnan() & two.isnan())
-    apart = (one - two).abs().masked_fill(equal, 0).max().item()
+    largest = (one - two).abs().masked_fill(equal, 0).max().item()
     scale = one.abs().nan_to_num(nan=0.0, posinf=0.0).max().item()
-    return apart / max(scale, 1e-6) if apart < float("inf") else float("inf")
+    return largest / max(scale, 1e-6) if largest < float("inf") else float("inf")
 
 
-def in_double(tensor: torch.Tensor) -> torch.Tensor:
-    """`tensor` in float64; of complex numbers both parts, along one more axis."""
+def largest_difference(expected: Sequence[Any], found: Sequence[Any]) -> tuple[float, float]:
+    """The largest difference of two lists of results, absolute and relative.
+
+    Both are infinite where the results differ in number, kind, shape or dtype.
+    """
+    if len(found) != len(expected):
+        return float("inf"), float("inf")
+    relative = max([0.0, *map(difference, expected, found)])
+    if relative == float("inf"):
+        return relative, relative
+    pairs = [(a, b) for a, b in zip(expected, found, strict=True) if isinstance(a, torch.Tensor)]
+    absolute = [
+        (_as_float64(a) - _as_float64(b)).abs().nan_to_num().max().item()
+        for a, b in pairs
+        if a.numel()
+    ]
+    return max([0.0, *absolute]), relative
+
+
+def _as_float64(tensor: torch.Tensor) -> torch.Tensor:
+    """`tensor` in float64; complex numbers as (..., 2), real and imaginary parts."""
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor.resolve_conj())
     return tensor.double()
-
-
-@torch.no_grad()
-def rounding(model: nn.Module, inputs: Sequence[torch.Tensor]) -> float:
-    """How far the outputs of a network in evaluation mode are from its own in float64.
-
-    Some networks amplify every rounding: of those, two right results in float32 differ much.
-
-    Args:
-        model: in float32; it is not changed.
-        inputs: of one call.
-
-    Returns:
-        The difference relative to the largest output; 0 for networks that do not run in float64.
-    """
-    double = copy.deepcopy(model).double()
-    with evaluation(model, double):
-        single = _pytree.tree_leaves(model(*(tensor.clone() for tensor in inputs)))
-        try:
-            exact = _pytree.tree_leaves(double(*(tensor.double() for tensor in inputs)))
-        except RuntimeError:
-            # Those that convert to float32 themselves.
-            return 0.0
-    pairs = [(one, two) for one, two in zip(exact, single, strict=True) if _floats(one, two)]
-    return max((difference(one.float(), two) for one, two in pairs), default=0.0)
-
-
-def _floats(one: Any, two: Any) -> bool:
-    return all(
-        isinstance(value, torch.Tensor) and value.is_floating_point() for value in (one, two)
-    )

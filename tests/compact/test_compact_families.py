@@ -1,4 +1,4 @@
-"""Networks of timm and torchvision, one a family: killed channels go, outputs stay."""
+"""`compact` on timm and torchvision, one network a family: outputs are kept."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from openwork.compact import compact
 from openwork.errors import MissingPackageError
 from openwork.verify import difference
 
-# The name, the image's side, and a layer whose channels are nobody else's.
+# The name, the side of an image, and a layer whose channels are coupled to no others.
 QUICK = [
     ("timm:test_resnet", 32, "layer2.0.conv1"),
     ("timm:test_efficientnet", 32, "blocks.1.0.conv_exp"),
@@ -42,7 +42,7 @@ SLOW = [
 
 @torch.no_grad()
 def _kill(model: nn.Module, first: str | None) -> None:
-    """A quarter of the filters of every convolution; of the layer `first` the first ones."""
+    """Zero a quarter of the filters of every convolution; in the layer `first`, the first ones."""
     draw = torch.Generator().manual_seed(0)
     layers = list(model.named_modules())
     for _, module in layers:
@@ -65,7 +65,7 @@ def _kill(model: nn.Module, first: str | None) -> None:
                 tensor[dead] = 0  # type: ignore[index,operator]
 
 
-# torchvision announces another initialisation of its own.
+# torchvision warns that its initialisation will change.
 @pytest.mark.filterwarnings("ignore:The default weight initialization")
 @pytest.mark.parametrize(
     ("name", "side", "layer"),

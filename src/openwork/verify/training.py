@@ -1,0 +1,42 @@
+"""`compare_training`: whether a rewritten network still trains where the original does."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree
+
+from openwork.capture.capture import several
+from openwork.verify.difference import largest_difference
+from openwork.verify.outputs import Inputs
+
+
+def compare_training(original: nn.Module, rewritten: nn.Module, example: Inputs) -> str | None:
+    """What a forward pass in training mode gave, in words; None if only `original` can do it.
+
+    Only errors and shapes count: dropout and the like make numbers differ.
+
+    Args:
+        original, rewritten: on the CPU; copies of them run.
+        example: tensors `(N, ...)` of one call; a single image is doubled, for batch norms.
+    """
+    expected, found = (_train(network, example) for network in (original, rewritten))
+    if expected is None:
+        return "the original does not run in training mode on these inputs"
+    if found is None or len(found) != len(expected):
+        return None
+    if [getattr(a, "shape", None) for a in expected] != [getattr(b, "shape", None) for b in found]:
+        return None
+    relative = largest_difference(expected, found)[1]
+    return f"outputs in training mode differ by {relative:.1e}, randomness included"
+
+
+def _train(model: nn.Module, example: Inputs) -> list[Any] | None:
+    training = copy.deepcopy(model).train()
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(0)
+            return _pytree.tree_leaves(training(*several(example)))
+    except Exception:
+        return None

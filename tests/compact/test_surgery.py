@@ -1,0 +1,139 @@
+"""`cut_`: weights, biases and vectors are the right slices; random networks keep their outputs."""
+
+import copy
+
+import numpy as np
+import torch
+from channel_networks import KINDS, Unit, network
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from openwork.capture import capture
+from openwork.compact import compact
+from openwork.compact.select import Selection
+from openwork.compact.surgery import Cuts, cut_
+from openwork.flow.analysis import analyse
+from openwork.verify import difference
+
+NOTHING = torch.empty(0, dtype=torch.int64).numpy()
+QUICK = settings(
+    max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+# Never all, since then nothing reads the layers before.
+some = st.sets(st.integers(0, 7), max_size=7)
+parts = st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=4)
+
+
+def _cut(model: nn.Module, example: torch.Tensor) -> tuple[nn.Module, Selection]:
+    """Cut by analysis alone, without comparing or falling back."""
+    analysis = analyse(capture(model, (example,)), model)
+    selection = Selection(analysis, NOTHING)
+    small = copy.deepcopy(model)
+    cut_(small, analysis, selection)
+    return small, selection
+
+
+@QUICK
+@given(kinds=parts, seed=st.integers(0, 10**6))
+def test_outputs_are_kept_at_any_size(kinds: list[str], seed: int) -> None:
+    torch.manual_seed(seed)
+    model = network(kinds, seed)
+    small, _ = _cut(model, torch.randn(2, 3, 24, 24))
+    with torch.no_grad():
+        for size in ((24, 24), (37, 29)):
+            x = torch.randn(2, 3, *size, dtype=torch.float64)
+            expected = copy.deepcopy(model).double()(x)
+            # Constants are folded in float64 and stored in float32.
+            assert difference(expected, copy.deepcopy(small).double()(x)) < 1e-5
+
+
+@QUICK
+@given(seed=st.integers(0, 10**6), dead=st.lists(some, min_size=3, max_size=3))
+def test_all_that_is_known_to_be_dead_is_removed(seed: int, dead: list[set[int]]) -> None:
+    torch.manual_seed(seed)
+    draw = torch.Generator().manual_seed(seed)
+    units = [Unit(3, 8, draw), Unit(8, 8, draw), Unit(8, 8, draw)]
+    for unit, channels in zip(units, dead, strict=True):
+        unit.act = nn.SiLU()
+        # Only the dead channels have scales of zero.
+        nn.init.uniform_(unit.norm.bias, 0.1, 0.5)
+        for tensor in (unit.norm.weight, unit.norm.bias):
+            tensor.data[sorted(channels)] = 0
+    model = nn.Sequential(*units, nn.Conv2d(8, 2, 1)).eval()
+    small, _ = _cut(model, torch.randn(1, 3, 24, 24))
+    for unit, channels in zip(small, dead, strict=False):
+        assert isinstance(unit, Unit)
+        assert unit.conv.out_channels == unit.norm.num_features == 8 - len(channels)
+
+
+@QUICK
+@given(kinds=parts, seed=st.integers(0, 10**6))
+def test_compacting_twice_changes_nothing(kinds: list[str], seed: int) -> None:
+    torch.manual_seed(seed)
+    model = network(kinds, seed)
+    small, _ = compact(model, torch.randn(1, 3, 24, 24))
+    again, _ = compact(small, torch.randn(1, 3, 24, 24))
+    one, two = small.state_dict(), again.state_dict()
+    assert {n: t.shape for n, t in one.items()} == {n: t.shape for n, t in two.items()}
+
+
+def _cuts(model: nn.Module, side: int = 6) -> tuple[nn.Module, Cuts]:
+    analysis = analyse(capture(model.eval(), (torch.rand(2, 2, side, side),)), model)
+    small = copy.deepcopy(model)
+    return small, cut_(small, analysis, Selection(analysis, np.empty(0, int)))
+
+
+@torch.no_grad()
+def test_kept_rows_and_columns_are_those_of_the_original() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(2, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 3, 1, bias=False)
+    )
+    model[1].weight[[0, 3]], model[1].bias[[0, 3]] = 0, 0
+    small, cuts = _cuts(model)
+    kept = [1, 2, 4]
+    assert torch.equal(small[0].weight, model[0].weight[kept])
+    assert torch.equal(small[0].bias, model[0].bias[kept])
+    assert torch.equal(small[1].running_var, model[1].running_var[kept])
+    assert torch.equal(small[3].weight, model[3].weight[:, kept])
+    assert (small[0].out_channels, small[1].num_features, small[3].in_channels) == (3, 3, 3)
+    assert cuts.added == []
+    momentum = torch.rand(3, 5, 1, 1)
+    assert torch.equal(cuts.slices["3.weight"](momentum), momentum[:, kept])
+    assert torch.equal(cuts.slices["1.bias"](torch.arange(5)), torch.tensor(kept))
+
+
+@torch.no_grad()
+def test_constants_are_added_to_a_bias_that_may_be_new() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(), nn.Conv2d(3, 2, 1, bias=False))
+    model[0].weight[1], model[0].bias[1] = 0, 0.5
+    small, cuts = _cuts(model)
+    assert cuts.added == ["2.bias"]
+    torch.testing.assert_close(small[2].bias.detach(), 0.5 * model[2].weight[:, 1, 0, 0])
+    assert torch.equal(small[2].weight, model[2].weight[:, [0, 2]])
+
+
+@torch.no_grad()
+def test_at_padded_borders_one_constant_absorbs_the_others() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 3, padding=1))
+    model[0].weight[:2], model[0].bias[:2] = 0, torch.tensor([0.5, 2.0])
+    small, _ = _cuts(model)
+    # The larger constant is kept, with a quarter of the kernel of the other.
+    expected = model[2].weight[:, 1:].clone()
+    expected[:, 0] += model[2].weight[:, 0] / 4
+    torch.testing.assert_close(small[2].weight.detach(), expected)
+    torch.testing.assert_close(small[2].bias, model[2].bias)
+
+
+@torch.no_grad()
+def test_whole_groups_are_removed() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 6, 1), nn.Conv2d(6, 9, 1, groups=3), nn.Conv2d(9, 2, 1))
+    model[0].weight[2:4], model[0].bias[2:4] = 0, 0
+    model[1].bias[3:6] = 0
+    small, cuts = _cuts(model)
+    assert (small[1].groups, small[1].in_channels, small[1].out_channels) == (2, 4, 6)
+    kept = [0, 1, 2, 6, 7, 8]
+    assert torch.equal(small[1].weight, model[1].weight[kept])
+    assert torch.equal(small[2].weight, model[2].weight[:, kept])
+    rows = torch.arange(9.0).view(9, 1, 1, 1).expand(9, 2, 1, 1)
+    assert cuts.slices["1.weight"](rows)[:, 0, 0, 0].tolist() == kept
