@@ -13,7 +13,7 @@ from toy_search import toy_error, toy_network
 
 import openwork as ow
 from openwork import prune
-from openwork.prune.stages.stage import Evaluate
+from openwork.prune.error_of import Evaluate
 
 Full = Callable[[int], AbstractContextManager[None]]
 

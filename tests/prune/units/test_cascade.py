@@ -72,7 +72,7 @@ def test_the_ratio_is_met_and_no_layer_is_empty(
         assert all(live.any() for live in taps.values())
         count = sum(group.count for group in units.groups)
         slack = len(units.groups) / 2 if scope == "layer" else 0.5
-        assert abs(count - units.living(taps) - ratio * count) <= slack
+        assert abs(count - units.count_alive(taps) - ratio * count) <= slack
 
 
 def test_the_cheapest_map_stays_if_the_next_layer_is_made_of_it() -> None:

@@ -186,7 +186,10 @@ def test_shuffled_channels_are_followed(example: torch.Tensor) -> None:
     [
         (lambda x: torch.softmax(x, 1), "goes through softmax"),
         (lambda x: torch.nn.functional.group_norm(x, 2), "goes through group_norm"),
-        (lambda x: x.mean(1, keepdim=True).expand(-1, 6, -1, -1), "all its maps hang together"),
+        (
+            lambda x: x.mean(1, keepdim=True).expand(-1, 6, -1, -1),
+            "all its maps depend on each other",
+        ),
     ],
     ids=["softmax", "group_norm", "mean"],
 )
@@ -257,7 +260,9 @@ def test_maps_that_went_are_what_compact_takes_out(
 def test_a_depthwise_layer_alone_is_told_whose_maps_it_carries(
     network: Build, example: torch.Tensor
 ) -> None:
-    with pytest.raises(ow.ArgumentError, match="depthwise, and its maps go with those of a"):
+    with pytest.raises(
+        ow.ArgumentError, match="depthwise, and its maps are removed with"
+    ):
         _plan(network("depthwise"), example, layers="depthwise")
 
 
@@ -267,4 +272,6 @@ def test_maps_that_compact_cannot_take_out_alone_are_noted(
     model = network("plain")
     units = feature_map_units(model, chosen_layers(model, ["a", "b", "grouped"]), example)
     (note,) = units.notes
-    assert note.startswith("maps of b, grouped that go: `compact` takes out as many as each part")
+    assert note.startswith(
+        "removed maps of b, grouped: `compact` takes out the same number from each"
+    )

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import openwork as ow
+from openwork.prune.units.forward_pass import ForwardPass
 from openwork.prune.units.layers import Layer, chosen_layers
-from openwork.prune.units.run import Run
 
 Build = Callable[[str], nn.Module]
 
@@ -48,8 +48,8 @@ def test_dense_and_live_are_inverse_for_sparse_layers() -> None:
     layer = Layer("a", sparse)
     dense = layer.dense(sparse.weight)
     assert dense.shape == (4, 6, 3, 3)
-    assert ((dense != 0) == layer.taps).all()
-    above = layer.live(dense > 0)
+    assert ((dense != 0) == layer.mask).all()
+    above = layer.stored(dense > 0)
     assert torch.equal(above, sparse.weight > 0)
 
 
@@ -59,6 +59,11 @@ def test_a_kind_that_the_model_lacks_is_not_blamed_on_sparse_layers() -> None:
         chosen_layers(model, "linear:*")
 
 
-def test_a_run_shows_the_first_convolution_and_the_heads(network: Build) -> None:
-    run = Run(("b", "a", "grouped", "last"), frozenset({"grouped", "last"}))
-    assert list(chosen_layers(network("plain"), None, run)) == ["stem", "a", "depthwise", "wide"]
+def test_a_forward_pass_shows_the_first_convolution_and_the_heads(network: Build) -> None:
+    forward_pass = ForwardPass(("b", "a", "grouped", "last"), frozenset({"grouped", "last"}))
+    assert list(chosen_layers(network("plain"), None, forward_pass)) == [
+        "stem",
+        "a",
+        "depthwise",
+        "wide",
+    ]

@@ -13,7 +13,7 @@ import openwork as ow
 from openwork import prune
 from openwork.prune.criteria import drawn
 from openwork.prune.units.layers import chosen_layers
-from openwork.prune.units.strided import _offsets, strided_taps
+from openwork.prune.units.strided import offset_masks, strided_taps
 
 Build = Callable[[str], nn.Module]
 
@@ -97,7 +97,7 @@ def test_taps_that_are_cut_already_are_refused(network: Build) -> None:
 @given(st.integers(1, 49).flatmap(lambda taps: st.tuples(st.integers(1, taps), st.just(taps))))
 def test_every_offset_has_as_many_taps(sizes: tuple[int, int]) -> None:
     count, taps = sizes
-    offered = _offsets(count, taps)
+    offered = offset_masks(count, taps)
     assert (offered.sum(axis=1) == count).all()
     assert (offered.sum(axis=0) == count).all()
 
@@ -111,7 +111,7 @@ def test_source_maps_that_are_gone_do_not_count(network: Build) -> None:
     assert [(group.count, group.total) for group in units.groups] == [(36, 72)]
     for ratio, of, left in ((1 / 3, "live", 24), (2 / 3, "all", 24), (0.2, "all", 36)):
         mask = units.masks(drawn(units, 0, 0), ratio, of=of)["a"]
-        assert units.living({"a": mask}) == left
+        assert units.count_alive({"a": mask}) == left
         assert np.ptp(mask[0, 1::2].sum(axis=(1, 2))) == 0
 
 

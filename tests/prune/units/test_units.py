@@ -13,7 +13,7 @@ import openwork as ow
 from openwork import prune
 from openwork.prune.units.kernels import kernel_units
 from openwork.prune.units.layers import chosen_layers
-from openwork.prune.units.units import _cut, _most
+from openwork.prune.units.units import count_to_cut, ratio_for
 
 Build = Callable[[str], nn.Module]
 
@@ -27,10 +27,10 @@ def test_what_is_feasible_leaves_one_and_is_met_to_half_a_unit(
     counts: tuple[int, int], share: float, of: str
 ) -> None:
     count, total = counts
-    most = _most(count - 1, count, total, of)
-    cut = _cut(share * most, count, total, of)
+    most = ratio_for(count - 1, count, total, of)
+    cut = count_to_cut(share * most, count, total, of)
     assert 0 <= cut <= count - 1
-    assert _cut(min(1.0, math.nextafter(most, 2)), count, total, of) >= count - 1
+    assert count_to_cut(min(1.0, math.nextafter(most, 2)), count, total, of) >= count - 1
     if of == "live":
         assert abs(cut - share * most * count) <= 0.5 + 1e-9
     elif cut:
@@ -54,7 +54,7 @@ def test_the_range_that_is_named_can_be_typed_in(network: Build) -> None:
 def test_global_scope_leaves_something_of_each_layer(network: Build) -> None:
     units = kernel_units(chosen_layers(network("plain"), ["a", "last"]))
     scores = [np.zeros(64), np.ones(120)]
-    most = units.most("global", "live")
+    most = units.max_ratio("global", "live")
     taps = units.masks(scores, most, "global")
     assert [int(t.any(axis=(2, 3)).sum()) for t in taps.values()] == [1, 1]
     with pytest.raises(ow.ArgumentError, match="must lie in"):

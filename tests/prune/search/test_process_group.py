@@ -3,7 +3,7 @@
 import pytest
 
 import openwork as ow
-from openwork.prune.search.ranks import Ranks
+from openwork.prune.search.process_group import ProcessGroup
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,6 @@ def test_what_the_first_one_raises_is_an_error_of_ours(
     def work() -> None:
         raise error
 
-    with Ranks() as ranks, pytest.raises(kind, match=text) as caught:
-        ranks.first(work)
+    with ProcessGroup() as processes, pytest.raises(kind, match=text) as caught:
+        processes.run_on_first(work)
     assert error in (caught.value, caught.value.__cause__)

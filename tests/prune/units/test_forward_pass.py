@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import openwork as ow
-from openwork.prune.units.run import Run, run_of
+from openwork.prune.units.forward_pass import ForwardPass, trace_forward
 
 IMAGE = torch.ones(2, 3, 4, 4)
 
@@ -36,16 +36,16 @@ class Untaught(Two):
         return super().forward(torch.from_numpy(x.numpy()))
 
 
-def _run(model: nn.Module, example: torch.Tensor = IMAGE) -> Run:
+def _run(model: nn.Module, example: torch.Tensor = IMAGE) -> ForwardPass:
     layers = {n: m for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-    return run_of(model, layers, example)
+    return trace_forward(model, layers, example)
 
 
 @pytest.mark.parametrize("joined", [False, True])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_layers_that_no_other_reads_are_heads(joined: bool, frozen: bool) -> None:
     run = _run(Two(joined).requires_grad_(not frozen))
-    assert run == Run(("stem", "mid", "head", "box"), frozenset({"head", "box"}))
+    assert run == ForwardPass(("stem", "mid", "head", "box"), frozenset({"head", "box"}))
 
 
 def test_a_layer_that_ran_last_is_the_head_where_nothing_has_gradients() -> None:
