@@ -1,4 +1,4 @@
-"""What one process does for all of them."""
+"""What one process does for all."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from openwork.prune.search.process_group import ProcessGroup
         (ow.CheckpointError("full"), ow.CheckpointError, "full"),
     ],
 )
-def test_what_the_first_one_raises_is_an_error_of_ours(
+def test_errors_of_the_first_process_are_raised_as_openwork_errors(
     error: Exception, kind: type[Exception], text: str
 ) -> None:
     def work() -> None:

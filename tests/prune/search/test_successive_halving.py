@@ -15,11 +15,11 @@ def test_a_hundred_candidates_cost_a_fifth() -> None:
 
 
 @given(st.integers(1, 1000))
-def test_some_come_through_and_the_last_see_all_data(candidates: int) -> None:
-    stages = halving_rounds(candidates, halving=True)
-    counts = [count for _, count in stages]
+def test_the_last_round_has_candidates_and_sees_all_data(candidates: int) -> None:
+    rounds = halving_rounds(candidates, halving=True)
+    counts = [count for _, count in rounds]
     assert counts[0] == candidates
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] >= 1
-    assert stages[-1][0] == 1
-    assert all(type(share) is float for share, _ in stages)
+    assert rounds[-1][0] == 1
+    assert all(type(share) is float for share, _ in rounds)

@@ -13,19 +13,19 @@ from openwork.prune.units.layers import Layer, chosen_layers
 Build = Callable[[str], nn.Module]
 
 
-def test_the_first_convolution_and_the_head_stay_by_default(network: Build) -> None:
+def test_the_first_convolution_and_the_head_are_left_by_default(network: Build) -> None:
     inner = ["a", "b", "depthwise", "grouped", "wide", "last"]
     assert list(chosen_layers(network("plain"), None)) == inner
 
 
-def test_a_convolution_as_head_stays_too() -> None:
+def test_a_convolution_as_head_is_left_too() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 1))
     assert list(chosen_layers(model, None)) == ["1"]
     with pytest.raises(ow.PlanError, match="no convolution between its first one and its head"):
         chosen_layers(model[1:], None)
 
 
-def test_names_include_what_is_protected_otherwise(network: Build) -> None:
+def test_a_name_selects_what_is_left_by_default(network: Build) -> None:
     assert list(chosen_layers(network("plain"), ["stem", "linear:*"])) == ["stem", "head"]
 
 
@@ -36,14 +36,14 @@ def test_a_predicate_chooses(network: Build) -> None:
         chosen_layers(network("plain"), lambda name, module: False)
 
 
-def test_an_unknown_layer_is_told_its_neighbours(network: Build) -> None:
+def test_for_an_unknown_layer_the_error_names_the_closest(network: Build) -> None:
     with pytest.raises(ow.PlanError, match="closest are 'grouped'"):
         chosen_layers(network("plain"), "gruoped")
     with pytest.raises(ow.ArgumentError, match="must name at least one layer"):
         chosen_layers(network("plain"), [])
 
 
-def test_dense_and_live_are_inverse_for_sparse_layers() -> None:
+def test_dense_and_stored_are_inverse_for_sparse_layers() -> None:
     sparse = ow.SparseConv2d(ow.patterns.random(4, 6, 3, 0.5))
     layer = Layer("a", sparse)
     dense = layer.dense(sparse.weight)
