@@ -25,7 +25,7 @@ class Checkpoints:
         out: the folder, created if necessary; None keeps nothing.
         model: the network that the run starts with.
         identity: what else must be equal for a run to be resumed.
-        stages: what is cut. A file is resumed from if the stages up to its own are equal; later
+        stages: what is cut. A run is resumed from a file if the stages up to it are equal; later
             ones may differ.
 
     Raises:

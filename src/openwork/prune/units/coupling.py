@@ -29,8 +29,8 @@ class Coupling:
         norms: (scale (channels,) of a batch normalisation, label (channels,) of each channel)
             pairs.
         frozen: label -> why that map cannot be removed.
-        balanced: label -> what the map is in one of, such as "group of conv2", where an operator
-            has equal parts; `compact` keeps those parts equal.
+        balanced: label -> the part that the map belongs to, such as "group of conv2", of an
+            operator whose parts `compact` keeps equal.
         labels: one more than the largest label.
     """
 
@@ -117,7 +117,7 @@ def _operator(node: torch.fx.Node) -> str:
 
 
 def _among(step: Step, marked: np.ndarray) -> np.ndarray:
-    """The `marked` atoms that `step` reads; none for a layer, which can do without any of them."""
+    """The `marked` atoms that `step` reads; none for a layer, whose inputs can be removed alone."""
     if isinstance(step, Mix):
         return np.empty(0, np.int64)
     ids = np.concatenate([np.empty(0, np.int64), *(x.ids.reshape(-1) for x in step.inputs)])
@@ -125,7 +125,7 @@ def _among(step: Step, marked: np.ndarray) -> np.ndarray:
 
 
 def _balanced(analysis: Analysis, label: np.ndarray) -> dict[int, str]:
-    """Label -> the equal parts of an operator that the map is in one of."""
+    """Label -> the part that the map belongs to, of an operator with parts of equal size."""
     balanced: dict[int, str] = {}
     for step in analysis.steps:
         if isinstance(step, Move) and step.rows is not None:

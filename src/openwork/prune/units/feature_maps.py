@@ -22,7 +22,7 @@ _Notes = dict[str, dict[str, None]]
 def feature_map_units(
     model: nn.Module, layers: Mapping[str, Layer], example: torch.Tensor
 ) -> ConnectionUnits:
-    """One unit for each feature map: with it go all kernels that produce it and all that read it.
+    """One unit for each feature map, with all kernels that produce it and all that read it.
 
     Since nothing reads the map then, its bias and batch normalisation have no effect either. Maps
     that are added, multiplied or passed on by depthwise layers are removed together, if all
