@@ -1,4 +1,4 @@
-"""What two runs differ in, said in words; and what a network is told by."""
+"""The difference between two runs, in words, and the digest of a network."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 import openwork as ow
-from openwork._identity import difference, digest_of
+from openwork._identity import difference, digest_of, with_settings
 from openwork.io.plain import plain
 
 STAGE = {"granularity": "kernel", "ratio": 0.5}
 
 
 @pytest.mark.parametrize(
-    ("stored", "own", "words"),
+    ("stored", "current", "words"),
     [
         ({"model": "a", "ratio": 1}, {"ratio": 1, "model": "a"}, ""),
         ({"model": "a", "ratio": 1}, {"model": "b", "ratio": 2}, "the network's weights differ"),
@@ -29,10 +29,16 @@ STAGE = {"granularity": "kernel", "ratio": 0.5}
         ({"recipe": {"lr": 1}}, {"recipe": {"lr": 2}}, "recipe: lr is 1 there, 2 here"),
     ],
 )
-def test_the_first_difference_is_told(
-    stored: dict[str, Any], own: dict[str, Any], words: str
+def test_the_first_difference_is_named(
+    stored: dict[str, Any], current: dict[str, Any], words: str
 ) -> None:
-    assert difference(stored, own) == words
+    assert difference(stored, current) == words
+
+
+def test_settings_are_a_part_of_an_identity_if_there_are_any() -> None:
+    assert with_settings({"ratio": 1}, {"lr": 2}) == {"ratio": 1, "settings": {"lr": 2}}
+    assert with_settings({"ratio": 1}, {}) == {"ratio": 1}
+    assert with_settings({"ratio": 1}, None) == {"ratio": 1}
 
 
 def test_an_identity_is_plain_data() -> None:
@@ -41,8 +47,8 @@ def test_an_identity_is_plain_data() -> None:
         plain("identity", {"a": torch.zeros(1)})
 
 
-class Noted(nn.Module):
-    """A module whose state holds something else than tensors."""
+class WithExtraState(nn.Module):
+    """A module whose state holds more than tensors."""
 
     def __init__(self, note: str) -> None:
         super().__init__()
@@ -55,6 +61,6 @@ class Noted(nn.Module):
         self.note = state["note"]
 
 
-def test_state_of_any_kind_counts() -> None:
-    assert digest_of(Noted("a")) == digest_of(Noted("a"))
-    assert digest_of(Noted("a")) != digest_of(Noted("b"))
+def test_extra_state_counts() -> None:
+    assert digest_of(WithExtraState("a")) == digest_of(WithExtraState("a"))
+    assert digest_of(WithExtraState("a")) != digest_of(WithExtraState("b"))

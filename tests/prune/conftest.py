@@ -1,4 +1,4 @@
-"""Networks of every shape that maps can hang together in, and ways to look at a cut."""
+"""Networks in which feature maps depend on each other in every way, and ways to look at a cut."""
 
 import copy
 import sys
@@ -11,12 +11,12 @@ from torch import nn
 
 from openwork.nn import Plan
 
-# `import toy_search`: what the tests and their scripts share.
+# So that tests and their scripts can `import toy_search`.
 sys.path.insert(0, str(Path(__file__).parent))
 
 
 class Residual(nn.Module):
-    """A stem, two residual blocks (one that halves), a concatenation, depthwise, gate, head."""
+    """A stem, a head, and between them what `kind` names: residual, concatenating, depthwise."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ def masked() -> Callable[[nn.Module, Plan], nn.Module]:
 
 @pytest.fixture(autouse=True)
 def _same_random_state() -> Iterator[None]:
-    """Training seeds torch; no test sees what another one left."""
+    """Restore the random state, since training seeds torch."""
     state = torch.get_rng_state()
     yield
     torch.set_rng_state(state)

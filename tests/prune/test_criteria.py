@@ -1,4 +1,4 @@
-"""What each criterion finds least important, on weights where it is plain to see."""
+"""What each criterion scores lowest, on weights where the answer is plain."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ Build = Callable[[str], nn.Module]
 
 @pytest.fixture
 def model() -> nn.Sequential:
-    """Maps 0..5 of the middle layer are what is cut."""
+    """A network whose layer "2" has 6 maps to cut."""
     torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(3, 6, 3),
@@ -29,7 +29,7 @@ def model() -> nn.Sequential:
     ).eval()
 
 
-def _gone(model: nn.Module, example: torch.Tensor, criterion: str, **more: object) -> list[int]:
+def _removed(model: nn.Module, example: torch.Tensor, criterion: str, **more: object) -> list[int]:
     plan = prune.by_criterion(
         model,
         criterion,
@@ -56,8 +56,8 @@ def test_l1_and_l2_disagree_where_one_weight_is_large(
     weight.fill_(0.1)
     weight[:3] = 0.05
     weight[:3, 0, 0, 0] = 2.0
-    assert _gone(model, example, "l1") == [0, 1, 2]
-    assert _gone(model, example, "l2") == [3, 4, 5]
+    assert _removed(model, example, "l1") == [0, 1, 2]
+    assert _removed(model, example, "l2") == [3, 4, 5]
 
 
 def test_bn_gamma_looks_at_the_scale(model: nn.Sequential, example: torch.Tensor) -> None:
@@ -65,7 +65,7 @@ def test_bn_gamma_looks_at_the_scale(model: nn.Sequential, example: torch.Tensor
         norm = model[3].weight
         assert isinstance(norm, torch.Tensor)
         norm.copy_(torch.tensor([1.0, -0.1, 0.9, 0.2, -1.0, 0.0]))
-    assert _gone(model, example, "bn_gamma") == [1, 3, 5]
+    assert _removed(model, example, "bn_gamma") == [1, 3, 5]
 
 
 def test_bn_gamma_needs_a_normalisation(network: Build, example: torch.Tensor) -> None:
@@ -81,15 +81,15 @@ def test_bn_gamma_needs_a_normalisation(network: Build, example: torch.Tensor) -
         )
 
 
-def test_fpgm_takes_filters_that_others_can_stand_for(
+def test_fpgm_removes_filters_that_others_can_replace(
     model: nn.Sequential, example: torch.Tensor
 ) -> None:
     weight = _middle(model)
     weight[:] = 0.0
-    # Three filters in one place, three far from it and from each other.
+    # Three filters are equal, three are far from them and from each other.
     for index in (1, 3, 5):
         weight[index, index] = 10.0
-    assert _gone(model, example, "fpgm") == [0, 2, 4]
+    assert _removed(model, example, "fpgm") == [0, 2, 4]
 
 
 def test_taylor_is_the_squared_change_of_the_loss_to_first_order(
@@ -108,18 +108,18 @@ def test_taylor_is_the_squared_change_of_the_loss_to_first_order(
         expected += (_middle(model) * gradient).sum((1, 2, 3)).square()
     model.zero_grad()
     lowest = sorted(expected.argsort()[:3].tolist())
-    assert _gone(model, example, "taylor", batches=batches, loss=loss) == lowest
+    assert _removed(model, example, "taylor", batches=batches, loss=loss) == lowest
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_taylor_says_what_it_needs(model: nn.Sequential, example: torch.Tensor) -> None:
+def test_taylor_names_what_it_needs(model: nn.Sequential, example: torch.Tensor) -> None:
     with pytest.raises(ow.ArgumentError, match="`batches`=None"):
-        _gone(model, example, "taylor")
+        _removed(model, example, "taylor")
     with pytest.raises(ow.ArgumentError, match="`batches` is empty"):
-        _gone(model, example, "taylor", batches=[], loss=F.cross_entropy)
+        _removed(model, example, "taylor", batches=[], loss=F.cross_entropy)
     model[2].requires_grad_(False)
     with pytest.raises(ow.ArgumentError, match="weights of 2 are frozen"):
-        _gone(model, example, "taylor", batches=[(example, None)], loss=F.cross_entropy)
+        _removed(model, example, "taylor", batches=[(example, None)], loss=F.cross_entropy)
 
 
 @pytest.mark.parametrize(
@@ -133,18 +133,18 @@ def test_taylor_says_what_it_needs(model: nn.Sequential, example: torch.Tensor) 
         ({"loss": lambda outputs, targets: outputs.detach().sum()}, "has no gradient"),
     ],
 )
-def test_taylor_refuses_what_it_cannot_derive(
+def test_taylor_refuses_what_it_cannot_differentiate(
     arguments: dict[str, Any], message: str, model: nn.Sequential, example: torch.Tensor
 ) -> None:
-    both = {"batches": [(example, None)], "loss": lambda outputs, targets: outputs.sum()}
-    given = arguments if message.startswith("^") else both | arguments
+    valid = {"batches": [(example, None)], "loss": lambda outputs, targets: outputs.sum()}
+    changed = arguments if message.startswith("^") else valid | arguments
     with pytest.raises(ow.ArgumentError, match=message):
-        _gone(model, example, "taylor", **given)
+        _removed(model, example, "taylor", **changed)
     with pytest.raises(ow.ArgumentError, match="inference_mode"), torch.inference_mode():
-        _gone(model, example, "taylor", **both)
+        _removed(model, example, "taylor", **valid)
 
 
-def test_what_the_loss_does_not_reach_goes_first(example: torch.Tensor) -> None:
+def test_what_the_loss_does_not_depend_on_is_removed_first(example: torch.Tensor) -> None:
     class Two(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -166,9 +166,9 @@ def test_what_the_loss_does_not_reach_goes_first(example: torch.Tensor) -> None:
     assert [plan.layers[name].live for name in ("used", "other")] == [11, 1]
 
 
-def test_random_depends_on_the_seed_alone(model: nn.Sequential, example: torch.Tensor) -> None:
-    assert _gone(model, example, "random", seed=4) == _gone(model, example, "random", seed=4)
-    drawn = {tuple(_gone(model, example, "random", seed=seed)) for seed in range(8)}
+def test_random_depends_only_on_the_seed(model: nn.Sequential, example: torch.Tensor) -> None:
+    assert _removed(model, example, "random", seed=4) == _removed(model, example, "random", seed=4)
+    drawn = {tuple(_removed(model, example, "random", seed=seed)) for seed in range(8)}
     assert len(drawn) > 4
 
 
@@ -179,7 +179,7 @@ def test_scores_of_maps_are_refused_for_kernels(network: Build) -> None:
         prune.by_criterion(network("plain"), "l3", ratio=0.5)
 
 
-def test_weights_that_are_no_numbers_are_refused(network: Build) -> None:
+def test_weights_that_are_not_finite_are_refused(network: Build) -> None:
     model = network("plain")
     weight = model.get_submodule("a").weight
     assert isinstance(weight, torch.Tensor)

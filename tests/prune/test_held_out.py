@@ -1,4 +1,4 @@
-"""Data to judge masks by is no data to train on."""
+"""Data to judge masks by are not data to train on."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,13 +22,13 @@ def numbered() -> DataSet:
     return DataSet("numbered", train, train, ("a", "b", "c"), (0.0,), (1.0,))
 
 
-def test_the_two_parts_are_all_and_have_nothing_in_common(numbered: DataSet) -> None:
-    held = prune.hold_out(numbered, 0.2)
-    train, test = (set(split.images[:, 0, 0, 0].tolist()) for split in (held.train, held.test))
+def test_the_two_parts_are_disjoint_and_complete(numbered: DataSet) -> None:
+    data = prune.hold_out(numbered, 0.2)
+    train, test = (set(split.images[:, 0, 0, 0].tolist()) for split in (data.train, data.test))
     assert len(train) == 40
     assert len(test) == 10
     assert train | test == set(range(50))
-    assert (held.test.labels == held.test.images[:, 0, 0, 0] % 3).all()
+    assert (data.test.labels == data.test.images[:, 0, 0, 0] % 3).all()
 
 
 def test_what_is_held_out_is_in_random_order_and_fixed_by_the_seed(numbered: DataSet) -> None:
@@ -54,14 +54,14 @@ def test_bad_arguments_are_refused(numbered: DataSet) -> None:
 
 
 @pytest.mark.parametrize("share", [0, 1.5, float("nan"), "a"])
-def test_the_error_is_of_a_share(numbered: DataSet, share: Any) -> None:
+def test_the_share_of_the_error_is_checked(numbered: DataSet, share: Any) -> None:
     with pytest.raises(ow.ArgumentError, match=rf"`share`={share!r} must be a number in \(0, 1\]"):
         prune.error_on(numbered)(nn.Flatten(), share)
 
 
 def test_the_error_is_counted_on_the_first_share(numbered: DataSet) -> None:
     class Always(nn.Module):
-        """Finds class 0 for whatever it sees, and notes how many images that was."""
+        """Predicts class 0 for every image, and records the batch sizes."""
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             seen.append(len(x))

@@ -1,4 +1,4 @@
-"""Asked and achieved, in maps, kernels, parameters and MACs."""
+"""What was asked and what was achieved, in maps, kernels, parameters and MACs."""
 
 from collections.abc import Callable
 
@@ -19,8 +19,8 @@ Build = Callable[[str], nn.Module]
 def test_the_table_agrees_with_the_pruned_network(network: Build, example: torch.Tensor) -> None:
     model = network("depthwise")
     units = feature_map_units(model, chosen_layers(model, ["a", "grouped"]), example)
-    taps = units.masks(drawn(units, 0, 0), 0.5)
-    table = cut_table(model, units, taps, 0.5, "live", example)
+    masks = units.masks(drawn(units, 0, 0), 0.5)
+    table = cut_table(model, units, masks, 0.5, "live", example)
     before = [sum(p.numel() for p in model.parameters()), sum(count_macs(model, example).values())]
     plan = prune.by_criterion(
         model,
@@ -34,7 +34,7 @@ def test_the_table_agrees_with_the_pruned_network(network: Build, example: torch
     prune.apply_(model, plan)
     after = [sum(p.numel() for p in model.parameters()), sum(count_macs(model, example).values())]
     assert table.column("what")[0] == "asked 50.00% of the free maps"
-    # The maps of `a` are carried on by `depthwise`, which makes them once more.
+    # `depthwise` passes on the maps of `a`, so they count once for each of the two layers.
     assert table.column("before") == [20, 28, 64 + 8 + 48, *before]
     assert table.column("after") == [10, 14, table.rows[2][2], *after]
     assert table.column("pruned")[0] == "50.00%"

@@ -1,4 +1,4 @@
-"""A network and an error function of its weights alone: deterministic, quick, the same anywhere."""
+"""A network and an error that depends on its weights only: fast, and the same on every machine."""
 
 import itertools
 
@@ -15,7 +15,7 @@ def toy_network() -> nn.Sequential:
 
 
 def toy_error(model: nn.Module, share: float) -> float:
-    """Distance of the network's outputs from the whole network's, on the first share of inputs."""
+    """Mean squared difference from the uncut network's outputs, on the first share of inputs."""
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(256, 3, 5, 5, generator=generator)[: max(1, round(share * 256))]
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What can go from a trained network? Searched masks, criteria, schedules; each gives a plan."""
+"""What can be removed from a trained network? Searched masks, criteria and schedules give plans."""
 
 from openwork.prune.by_criterion import by_criterion as by_criterion
 from openwork.prune.held_out import error_on as error_on

@@ -1,4 +1,4 @@
-"""How much a unit matters: criteria by name, each a function to scores, high where it matters."""
+"""Which units matter? Criteria by name: each one scores units, high where they matter."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from torch import nn
 from openwork._mode import evaluation
 from openwork.errors import ArgumentError
 from openwork.patterns.keys import stream
-from openwork.prune.units.units import Cells, Units
+from openwork.prune.units.units import ConnectionUnits, Units
 
 Loss = Callable[[Any, Any], torch.Tensor]
-# Scores of whole filters, which kernels and taps do not have.
-OF_MAPS = ("bn_gamma", "fpgm")
+# These score whole filters, so they do not apply to kernels and taps.
+FEATURE_MAP_CRITERIA = ("bn_gamma", "fpgm")
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """What a criterion may look at.
+class CriterionInputs:
+    """What a criterion may look at besides the units.
 
     Attributes:
         model: the trained network.
         batches: (inputs, targets, ...) tuples, or None.
         loss: (outputs, targets) -> scalar, or None.
-        seed: of the criterion "random".
+        seed: for the criterion "random".
     """
 
     model: nn.Module
@@ -35,23 +35,27 @@ class Evidence:
     seed: int = 0
 
 
-def l1(units: Units, evidence: Evidence) -> list[np.ndarray]:
+# Every criterion takes the units and these inputs, and returns one array of scores for each group
+# of units, of the shapes `units.shapes`.
+
+
+def l1(units: Units, inputs: CriterionInputs) -> list[np.ndarray]:
     """Sum of absolute weights (Li et al. 2016), the criterion that the paper compares with."""
-    return units.sums({n: np.abs(w) for n, w in _weights(units).items()})
+    return units.aggregate({n: np.abs(w) for n, w in _weights(units).items()})
 
 
-def l2(units: Units, evidence: Evidence) -> list[np.ndarray]:
+def l2(units: Units, inputs: CriterionInputs) -> list[np.ndarray]:
     """Sum of squared weights."""
-    return units.sums({n: np.square(w) for n, w in _weights(units).items()})
+    return units.aggregate({n: np.square(w) for n, w in _weights(units).items()})
 
 
-def taylor(units: Units, evidence: Evidence) -> list[np.ndarray]:
-    """Squared change of the loss to first order if the unit goes, mean over the batches.
+def taylor(units: Units, inputs: CriterionInputs) -> list[np.ndarray]:
+    """Squared first-order change of the loss if the unit is removed, mean over the batches.
 
     Source: "Importance Estimation for Neural Network Pruning" (Molchanov et al. 2019), the joint
     form: gradient times weight is added up over the unit before it is squared.
     """
-    batches, loss = _checked(evidence)
+    batches, loss = _checked(inputs)
     layers = [units.layers[name] for name in units.chosen]
     weights = [layer.module.weight for layer in layers]
     frozen = [layer.name for layer in layers if not layer.module.weight.requires_grad]
@@ -62,16 +66,16 @@ def taylor(units: Units, evidence: Evidence) -> list[np.ndarray]:
         )
     totals = [np.zeros(shape) for shape in units.shapes]
     count = 0
-    with evaluation(evidence.model), torch.enable_grad():
+    with evaluation(inputs.model), torch.enable_grad():
         for batch in batches:
-            inputs, targets = _pair(batch)
-            value = _scalar(loss(evidence.model(inputs), targets))
-            # What the loss does not depend on changes nothing when it goes.
+            images, targets = _pair(batch)
+            value = _scalar(loss(inputs.model(images), targets))
+            # Weights that the loss does not depend on have a gradient of zero.
             gradients = torch.autograd.grad(
                 value, weights, allow_unused=True, materialize_grads=True
             )
-            pairs = zip(layers, weights, gradients, strict=True)
-            change = units.sums({layer.name: layer.dense(w * g) for layer, w, g in pairs})
+            triples = zip(layers, weights, gradients, strict=True)
+            change = units.aggregate({layer.name: layer.dense(w * g) for layer, w, g in triples})
             totals = [total + np.square(c) for total, c in zip(totals, change, strict=True)]
             count += 1
     if not count:
@@ -79,25 +83,25 @@ def taylor(units: Units, evidence: Evidence) -> list[np.ndarray]:
     return [total / count for total in totals]
 
 
-def _checked(evidence: Evidence) -> tuple[Iterable[Sequence[Any]], Loss]:
-    missing = [name for name in ("batches", "loss") if getattr(evidence, name) is None]
-    if evidence.batches is None or evidence.loss is None:
+def _checked(inputs: CriterionInputs) -> tuple[Iterable[Sequence[Any]], Loss]:
+    missing = [name for name in ("batches", "loss") if getattr(inputs, name) is None]
+    if inputs.batches is None or inputs.loss is None:
         raise ArgumentError(
             f"{' and '.join(f'`{name}`=None' for name in missing)}: `criterion`='taylor' needs "
             "`batches`, (inputs, targets) tuples, and `loss`, a function (outputs, targets) -> "
             "scalar"
         )
-    if isinstance(evidence.batches, torch.Tensor):
+    if isinstance(inputs.batches, torch.Tensor):
         raise ArgumentError(
-            f"`batches` is a tensor of shape {tuple(evidence.batches.shape)}, but must hold "
+            f"`batches` is a tensor of shape {tuple(inputs.batches.shape)}, but must hold "
             "(inputs, targets) tuples; for one batch pass [(inputs, targets)]"
         )
     if torch.is_inference_mode_enabled():
         raise ArgumentError(
-            "`criterion`='taylor' needs gradients, which torch.inference_mode() takes away; call "
+            "`criterion`='taylor' needs gradients, which torch.inference_mode() turns off; call "
             "it outside"
         )
-    return evidence.batches, evidence.loss
+    return inputs.batches, inputs.loss
 
 
 def _pair(batch: Any) -> tuple[Any, Any]:
@@ -121,47 +125,50 @@ def _scalar(value: Any) -> torch.Tensor:
     return value
 
 
-def bn_gamma(units: Units, evidence: Evidence) -> list[np.ndarray]:
-    """Absolute scale of the batch normalisation behind the map ("Network Slimming", 2017)."""
-    cells = cast(Cells, units)
-    size = sum(group.count for group in cells.groups)
-    scores, seen = np.zeros(size), np.zeros(size, dtype=bool)
-    for scale, owner in cells.norms:
+def bn_gamma(units: Units, inputs: CriterionInputs) -> list[np.ndarray]:
+    """Absolute scale of the batch normalisation after the map ("Network Slimming", 2017)."""
+    maps = cast(ConnectionUnits, units)
+    size = sum(group.count for group in maps.groups)
+    scores, normalised = np.zeros(size), np.zeros(size, dtype=bool)
+    for scale, owner in maps.norms:
         owned = owner >= 0
         np.add.at(scores, owner[owned], np.abs(scale[owned]))
-        seen[owner[owned]] = True
-    for group, normed in zip(cells.groups, cells.split(seen), strict=True):
-        if not normed.all():
+        normalised[owner[owned]] = True
+    for group, with_norm in zip(maps.groups, maps.split(normalised), strict=True):
+        if not with_norm.all():
             raise ArgumentError(
                 f"`criterion`='bn_gamma' needs a batch normalisation with a scale behind "
                 f"{group.name}; choose another criterion, or leave the layer out with `layers`"
             )
-    return cells.split(scores)
+    return maps.split(scores)
 
 
-def fpgm(units: Units, evidence: Evidence) -> list[np.ndarray]:
-    """Distance of a filter to all others of its layer: the most replaceable filter goes first.
+def fpgm(units: Units, inputs: CriterionInputs) -> list[np.ndarray]:
+    """Distance of a filter to all others of its layer: the most replaceable has the lowest score.
 
     Source: "Filter Pruning via Geometric Median" (He et al. 2019).
     """
-    cells = cast(Cells, units)
-    total = np.zeros(sum(group.count for group in cells.groups))
+    maps = cast(ConnectionUnits, units)
+    total = np.zeros(sum(group.count for group in maps.groups))
     for name, weight in _weights(units).items():
-        owner = cells.owner[name][:, 0]
+        owner = maps.owner[name][:, 0]
         owned = np.flatnonzero(owner >= 0)
         filters = torch.from_numpy(weight.reshape(len(weight), -1)[owned])
         distances = torch.cdist(filters, filters).sum(1).numpy()
         np.add.at(total, owner[owned], distances)
-    return cells.split(total)
+    return maps.split(total)
 
 
-def random(units: Units, evidence: Evidence) -> list[np.ndarray]:
-    """Nothing: each unit's score is drawn."""
-    return drawn(units, evidence.seed, 0)
+def random(units: Units, inputs: CriterionInputs) -> list[np.ndarray]:
+    """A score drawn for each unit, whatever its weights."""
+    return drawn(units, inputs.seed, 0)
 
 
 def drawn(units: Units, seed: int, candidate: int) -> list[np.ndarray]:
-    """Random scores in [0, 2**53): those of one candidate, the same on every platform."""
+    """Random scores of one candidate, of `units.shapes`: the same on every platform.
+
+    They are whole numbers in [0, 2**53), as float64.
+    """
     purpose = f"prune {candidate}"
     bits = stream(seed, purpose)
     sizes = [(shape, int(np.prod(shape))) for shape in units.shapes]
@@ -169,7 +176,7 @@ def drawn(units: Units, seed: int, candidate: int) -> list[np.ndarray]:
     return [(bits.random_raw(n) >> 11).astype(np.float64).reshape(shape) for shape, n in sizes]
 
 
-CRITERIA: dict[str, Callable[[Units, Evidence], list[np.ndarray]]] = {
+CRITERIA: dict[str, Callable[[Units, CriterionInputs], list[np.ndarray]]] = {
     "l1": l1,
     "l2": l2,
     "taylor": taylor,
@@ -180,5 +187,6 @@ CRITERIA: dict[str, Callable[[Units, Evidence], list[np.ndarray]]] = {
 
 
 def _weights(units: Units) -> dict[str, np.ndarray]:
+    """Layer -> its weights as a dense float64 array (out, in / groups, ...)."""
     layers = {name: units.layers[name] for name in units.chosen}
     return {name: layer.dense(layer.module.weight) for name, layer in layers.items()}

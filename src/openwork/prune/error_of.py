@@ -1,4 +1,4 @@
-"""What `evaluate` says of a network, if it is an error that can be compared."""
+"""How `evaluate` is called: its result must be a finite number."""
 
 import math
 from collections.abc import Callable
@@ -7,16 +7,23 @@ from torch import nn
 
 from openwork.errors import OpenworkError
 
+# (model, share of the data in (0, 1]) -> error; lower is better.
 Evaluate = Callable[[nn.Module, float], float]
 
 
 def error_of(
     model: nn.Module, evaluate: Evaluate, share: float = 1.0, what: str = "the network"
 ) -> float:
-    """The error of `model`, which messages call `what`, on the first `share` of the data.
+    """The error of `model` on the first `share` of the data.
+
+    Args:
+        model: the network.
+        evaluate: measures the error.
+        share: of the data, in (0, 1].
+        what: the name of the network in messages.
 
     Raises:
-        OpenworkError: `evaluate` gives no finite number. What it raises passes through.
+        OpenworkError: `evaluate` does not return a finite number. What it raises passes through.
     """
     value = evaluate(model, share)
     try:

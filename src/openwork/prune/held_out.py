@@ -1,4 +1,4 @@
-"""Data to judge masks by: held out of the training split, so that the test split stays unseen."""
+"""Data to judge masks by, held out of the training split so that the test split stays unseen."""
 
 import dataclasses
 import math
@@ -16,16 +16,16 @@ from openwork.patterns.keys import shuffled, stream
 
 
 def hold_out(data: DataSet, share: float = 0.2, *, seed: int = 0) -> DataSet:
-    """The training split of `data` parted in two: what is left to train on, and what judges.
+    """Split the training images of `data` in two: one part to train on, one to judge masks by.
 
     Args:
-        data: the data set; its test split is not touched.
-        share: of the training images that is held out, in (0, 1), default 0.2.
+        data: the data set; its test split is not used.
+        share: of the training images to hold out, in (0, 1), default 0.2.
         seed: which images, whole number >= 0, default 0.
 
     Returns:
-        A data set whose `train` is the rest and whose `test` is what was held out, in an order
-        that is random, so that any first part of it stands for the whole.
+        A data set whose `train` are the remaining images (N, C, H, W) and whose `test` are those
+        held out, in random order, so that the first part of them represents them all.
 
     Raises:
         ArgumentError: `share` would leave one of the two without an image, or a bad `seed`.
@@ -41,7 +41,7 @@ def hold_out(data: DataSet, share: float = 0.2, *, seed: int = 0) -> DataSet:
 
 
 def held_count(total: int, share: float, argument: str = "share") -> int:
-    """How many of `total` training images the `share` is; messages call it `argument`.
+    """How many of `total` training images are held out; messages call the share `argument`.
 
     Raises:
         ArgumentError: none, or all of them.
@@ -62,17 +62,17 @@ def error_on(
     batch_size: int | None = None,
     device: torch.device | str | None = None,
 ) -> Callable[[nn.Module, float], float]:
-    """An `evaluate` for `search`: the share of images of `data.test` whose class is not found.
+    """An `evaluate` for `search`: the share of images in `data.test` that are misclassified.
 
     Args:
-        data: from `hold_out`, so that `data.test` is what was held out of training.
+        data: from `hold_out`, so that `data.test` was held out of training.
         batch_size: images at a time. Default: what suits the device (`Batches.in_order`).
         device: where the images go, by default where the model's parameters are.
 
     Returns:
-        A function of a model that gives logits `(N, classes)` and of the share, in (0, 1], of the
-        images to look at; they are the first ones, so that a larger share holds a smaller one.
-        Another share is an `ArgumentError`.
+        A function of a model, which maps images (N, C, H, W) to logits (N, classes), and of the
+        share, in (0, 1], of the images to look at: the first ones, so that a larger share contains
+        a smaller one. Any other share raises an `ArgumentError`.
     """
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Mask search: the best of N, found cheaply, on any number of processes, and resumed."""
+"""Mask search: cheaply the best of N, on any number of processes, and resumed."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from toy_search import toy_error, toy_network
 
 import openwork as ow
 from openwork import prune
-from openwork.prune.stages.stage import Evaluate
+from openwork.prune.error_of import Evaluate
 
 Full = Callable[[int], AbstractContextManager[None]]
 
@@ -34,7 +34,7 @@ def test_the_best_candidate_is_kept(tmp_path: Path) -> None:
     assert toy_error(model, 1.0) == pytest.approx(best, rel=1e-5)
 
 
-def test_layers_are_drawn_jointly_at_the_ratio() -> None:
+def test_every_layer_meets_the_ratio() -> None:
     model = toy_network()
     patterns = _search(model).resolve(model)
     assert {name: len(p.connections) for name, p in patterns.items()} == {"1": 24, "2": 32}
@@ -92,16 +92,16 @@ def test_weights_are_as_before_whatever_happens(raises: type[BaseException] | No
 def test_the_model_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     model = toy_network()
 
-    def evaluate(given: nn.Module, share: float) -> float:
-        assert given is model
-        return toy_error(given, share)
+    def evaluate(network: nn.Module, share: float) -> float:
+        assert network is model
+        return toy_error(network, share)
 
     monkeypatch.setattr(nn.Module, "__deepcopy__", None, raising=False)
     assert _search(model, evaluate, candidates=4).resolve(model)
 
 
 @pytest.mark.parametrize("halving", [True, False])
-def test_a_search_that_was_stopped_goes_on_from_its_log(tmp_path: Path, halving: bool) -> None:
+def test_a_search_that_was_stopped_resumes_from_its_log(tmp_path: Path, halving: bool) -> None:
     calls = 0
 
     def stopping(model: nn.Module, share: float) -> float:
@@ -116,7 +116,7 @@ def test_a_search_that_was_stopped_goes_on_from_its_log(tmp_path: Path, halving:
         _search(toy_network(), stopping, log=log, halving=halving)
     assert len(prune.read_log(log)) == 19
     with log.open("a") as file:
-        # What a killed process leaves of a line.
+        # An incomplete line, as a killed process leaves it.
         file.write('{"candidate": 19, "sha')
     resumed = _search(toy_network(), stopping, log=log, halving=halving)
     whole = _search(toy_network(), halving=halving, log=tmp_path / "whole")
@@ -136,7 +136,7 @@ def test_a_search_that_was_stopped_goes_on_from_its_log(tmp_path: Path, halving:
     ],
     ids=["nan", "inf", "nothing"],
 )
-def test_an_error_that_is_no_number_ends_the_search_and_keeps_the_log(
+def test_an_error_that_is_not_finite_ends_the_search_and_keeps_the_log(
     tmp_path: Path, outcome: float, text: str
 ) -> None:
     calls = 0
@@ -174,7 +174,7 @@ def test_the_log_of_another_search_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}\n", "no json\n", "[1]\n"])
-def test_a_file_that_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_log_is_refused(tmp_path: Path, text: str) -> None:
     log = tmp_path / "log"
     log.write_text(text)
     with pytest.raises(ow.CheckpointError, match="not the log of a search"):
@@ -195,7 +195,7 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
         "",
     ],
 )
-def test_a_line_that_is_no_score_is_named(tmp_path: Path, line: str) -> None:
+def test_a_line_that_is_not_a_score_is_named(tmp_path: Path, line: str) -> None:
     log = tmp_path / "log"
     _search(toy_network(), candidates=4, log=log)
     lines = log.read_text().splitlines()
@@ -206,7 +206,7 @@ def test_a_line_that_is_no_score_is_named(tmp_path: Path, line: str) -> None:
     assert _search(toy_network(), candidates=4, log=log) == _search(toy_network(), candidates=4)
 
 
-def test_other_data_make_another_search(tmp_path: Path) -> None:
+def test_the_log_of_a_search_on_other_data_is_refused(tmp_path: Path) -> None:
     log = tmp_path / "log"
     _search(toy_network(), candidates=2, log=log, identity={"images": 5})
     with pytest.raises(ow.CheckpointError, match="images is 5 there, 6 here"):
@@ -218,7 +218,7 @@ def test_a_log_that_cannot_be_written_is_an_error(unwritable_folder: Path) -> No
         _search(toy_network(), log=unwritable_folder / "log")
 
 
-def test_what_helps_is_told(tmp_path: Path, full_disk: Full) -> None:
+def test_the_error_says_what_helps(tmp_path: Path, full_disk: Full) -> None:
     with pytest.raises(ow.CheckpointError, match="Choose a file in a folder"):
         _search(toy_network(), log=tmp_path / "missing" / "log")
     with full_disk(600), pytest.raises(ow.CheckpointError, match="Free some space"):
@@ -246,7 +246,7 @@ def _lowest(model: nn.Module, plan: ow.Plan) -> float:
     return toy_error(prune.apply_(copy, plan), 1.0)
 
 
-def test_sparse_networks_are_searched_within_what_lives() -> None:
+def test_in_sparse_networks_only_live_weights_are_cut() -> None:
     model = toy_network()
     prune.apply_(model, prune.by_criterion(model, ratio=0.5, progress=False))
     weights = model[1].weight
@@ -276,7 +276,7 @@ def test_bad_counts_are_refused() -> None:
         _search(toy_network(), layers="nope")
 
 
-def test_the_scores_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_scores_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     _search(toy_network(), progress=True)
     printed = capsys.readouterr().err
     assert "112 kernels in 2 layers; a ratio from 0 to 0.9895 is feasible" in printed
@@ -286,7 +286,9 @@ def test_the_scores_are_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_find_what_one_finds(tmp_path: Path, finish: Callable[..., str]) -> None:
+def test_two_processes_find_the_same_plan_as_one(
+    tmp_path: Path, finish: Callable[..., str]
+) -> None:
     folders = {name: tmp_path / name for name in ("one", "two")}
     for folder in folders.values():
         folder.mkdir()

@@ -4,22 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openwork.prune.search.successive_halving import rungs
+from openwork.prune.search.successive_halving import halving_rounds
 
 
 def test_a_hundred_candidates_cost_a_fifth() -> None:
-    assert rungs(100, halving=True) == [(1 / 16, 100), (1 / 4, 25), (1.0, 7)]
-    work = sum(share * count for share, count in rungs(100, halving=True))
+    assert halving_rounds(100, halving=True) == [(1 / 16, 100), (1 / 4, 25), (1.0, 7)]
+    work = sum(share * count for share, count in halving_rounds(100, halving=True))
     assert work == pytest.approx(19.5)
-    assert rungs(100, halving=False) == [(1.0, 100)]
+    assert halving_rounds(100, halving=False) == [(1.0, 100)]
 
 
 @given(st.integers(1, 1000))
-def test_some_come_through_and_the_last_see_all_data(candidates: int) -> None:
-    stages = rungs(candidates, halving=True)
-    counts = [count for _, count in stages]
+def test_the_last_round_has_candidates_and_sees_all_data(candidates: int) -> None:
+    rounds = halving_rounds(candidates, halving=True)
+    counts = [count for _, count in rounds]
     assert counts[0] == candidates
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] >= 1
-    assert stages[-1][0] == 1
-    assert all(type(share) is float for share, _ in stages)
+    assert rounds[-1][0] == 1
+    assert all(type(share) is float for share, _ in rounds)

@@ -1,4 +1,4 @@
-"""A plan put into effect: weights that stay are kept, whatever was sparse before."""
+"""What a plan does to a network: the weights that it keeps do not change, sparse or dense."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ def _plan(model: nn.Module, layers: str) -> ow.Plan:
     return prune.by_criterion(model, ratio=0.5, layers=layers, progress=False)
 
 
-def test_weights_that_stay_are_kept_bit_for_bit(network: Build) -> None:
+def test_weights_that_live_are_kept_bit_for_bit(network: Build) -> None:
     model = network("plain")
     dense = model.get_parameter("a.weight").clone()
     pattern = _plan(model, "a").resolve(model)["a"]
@@ -45,20 +45,20 @@ def test_a_plan_that_does_not_fit_changes_nothing(network: Build) -> None:
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
-def test_the_last_rule_counts_on_sparse_layers_too(network: Build) -> None:
+def test_the_last_rule_applies_to_sparse_layers_too(network: Build) -> None:
     model = network("plain")
     half = {"pattern": "random", "density": 0.5}
     ow.sparsify_(model, ow.Plan({"a": half}, seed=1), init="keep")
-    own = model.get_submodule("a").pattern
+    before = model.get_submodule("a").pattern
     plan = ow.Plan({"conv:*": half, "a": {"pattern": "random", "density": 0.9}}, seed=2)
     wanted = plan.resolve(network("plain"))
     prune.apply_(model, plan)
-    # What is dead already stays dead.
-    assert (model.get_submodule("a").pattern.taps == (own.taps & wanted["a"].taps)).all()
+    # Dead weights stay dead.
+    assert (model.get_submodule("a").pattern.taps == (before.taps & wanted["a"].taps)).all()
     assert model.get_submodule("b").pattern == wanted["b"]
 
 
-def test_layers_that_lose_nothing_stay_the_modules_they_were(network: Build) -> None:
+def test_layers_that_lose_nothing_remain_the_same_modules(network: Build) -> None:
     model = network("plain")
     half = {"pattern": "random", "density": 0.5}
     ow.sparsify_(model, ow.Plan({"a": half, "b": half}), init="keep")
@@ -76,7 +76,7 @@ def test_layers_that_lose_nothing_stay_the_modules_they_were(network: Build) -> 
 @pytest.mark.parametrize(
     ("layers", "error"), [(["wide", "nosuch"], ow.PlanError), (["wide", "a"], ow.ArgumentError)]
 )
-def test_what_goes_wrong_leaves_every_module_in_its_place(
+def test_a_failure_leaves_every_module_in_its_place(
     layers: list[str], error: type[Exception], network: Build
 ) -> None:
     model = network("plain")
@@ -90,6 +90,6 @@ def test_what_goes_wrong_leaves_every_module_in_its_place(
     assert list(model.modules()) == before
 
 
-def test_a_mapping_is_no_plan(network: Build) -> None:
+def test_a_mapping_is_not_a_plan(network: Build) -> None:
     with pytest.raises(ow.ArgumentError, match="must be a Plan"):
         prune.apply_(network("plain"), {"a": "dense"})  # type: ignore[arg-type]

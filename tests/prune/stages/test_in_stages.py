@@ -1,4 +1,4 @@
-"""Cut, retrain, cut again: what is left at the end, and going on after a stop."""
+"""Cut, retrain, cut again: what is left at the end, and resuming after a stop."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -29,7 +29,7 @@ def choose(model: nn.Module, stage: Stage, index: int) -> ow.Plan:
 
 
 class Retrain:
-    """Two steps towards the whole network's outputs; notes what it was asked for."""
+    """Two steps towards the outputs of the uncut network; records its calls."""
 
     def __init__(self, fail_at: int | None = None) -> None:
         self.calls: list[int] = []
@@ -53,7 +53,7 @@ def _run(model: nn.Module, retrain: Retrain, **more: object) -> tuple[prune.Stag
     return prune.in_stages_(model, choose, retrain, toy_error, **settings)  # type: ignore[arg-type]
 
 
-def test_both_cuts_are_made_and_stay_made() -> None:
+def test_both_cuts_are_made_and_last() -> None:
     model, retrain = toy_network(), Retrain()
     results = _run(model, retrain)
     assert retrain.calls == [0, 1]
@@ -102,7 +102,7 @@ def test_recalibration_is_measured() -> None:
     assert result.retrained == result.recalibrated
 
 
-def test_a_stopped_run_goes_on_from_its_last_stage(tmp_path: Path) -> None:
+def test_a_stopped_run_resumes_from_its_last_stage(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         _run(toy_network(), Retrain(fail_at=1), out=tmp_path / "run")
     model, retrain = toy_network(), Retrain()
@@ -130,7 +130,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
         _run(other, Retrain(), out=tmp_path / "run")
 
 
-def test_other_settings_make_another_run(tmp_path: Path) -> None:
+def test_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
     settings = {"criterion": "l1", "layers": ("1", "2")}
     first = _run(toy_network(), Retrain(), out=tmp_path, identity=settings)
     assert _run(toy_network(), Retrain(), out=tmp_path, identity=settings) == first
@@ -139,7 +139,7 @@ def test_other_settings_make_another_run(tmp_path: Path) -> None:
             _run(toy_network(), Retrain(), out=tmp_path, identity=other)
 
 
-def test_a_later_stage_may_be_another_one_than_before(tmp_path: Path) -> None:
+def test_a_later_stage_may_change_when_a_run_is_resumed(tmp_path: Path) -> None:
     first, *_ = _run(toy_network(), Retrain(), out=tmp_path, stages=STAGES[:1])
     _as_version_0_1_0(tmp_path / "stage-1.safetensors", STAGES)
     model, retrain = toy_network(), Retrain()
@@ -150,14 +150,14 @@ def test_a_later_stage_may_be_another_one_than_before(tmp_path: Path) -> None:
 
 
 def _as_version_0_1_0(path: Path, stages: Sequence[Stage]) -> None:
-    """Let the file name all stages of its run."""
+    """Rewrite the file so that it names all stages of its run."""
     metrics = ow.info(path).metrics
     metrics["run"]["stages"] = [asdict(stage) for stage in stages]
     ow.save(ow.load(path, build=toy_network), path, metrics=metrics)
 
 
 @pytest.mark.parametrize("stages", [(), ["kernel"], [("kernel", 0.5)]])
-def test_stages_are_stages(stages: Sequence[object]) -> None:
+def test_what_is_not_a_stage_is_refused(stages: Sequence[object]) -> None:
     with pytest.raises(ow.ArgumentError, match=r"`stages`=.*must hold stages, at least one"):
         _run(toy_network(), Retrain(), stages=stages)
 
@@ -171,7 +171,7 @@ def test_a_run_that_cuts_nothing_is_resumed_too(tmp_path: Path) -> None:
         assert torch.equal(again.state_dict()[name], tensor)
 
 
-def test_the_errors_of_each_stage_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_errors_of_each_stage_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     _run(toy_network(), Retrain(), progress=True)
     printed = capsys.readouterr().err
     assert "feature_map" in printed

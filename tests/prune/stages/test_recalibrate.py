@@ -1,4 +1,4 @@
-"""Batch normalisation after a cut: its statistics are those of the network that is left."""
+"""Batch normalisation after a cut has the statistics of the network that is left."""
 
 import pytest
 import torch
@@ -19,12 +19,12 @@ def test_statistics_are_those_of_the_batches() -> None:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     torch.testing.assert_close(norm.running_mean, maps.mean(1))
-    # The mean over batches of each one's own variance.
+    # The mean of the variances of the batches.
     torch.testing.assert_close(norm.running_var, maps.var(1), rtol=0.05, atol=0)
     assert norm.momentum == 0.1
 
 
-def test_modes_are_put_back() -> None:
+def test_modes_are_restored() -> None:
     model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
     model[1].eval()
     prune.recalibrate_(model, [torch.randn(4, 2, 3, 3)])
@@ -43,7 +43,7 @@ def test_no_batches_are_refused_before_anything_is_lost() -> None:
     assert (norm.running_mean == 7).all()
 
 
-def test_what_fails_half_way_leaves_the_statistics_as_they_were() -> None:
+def test_a_failure_half_way_leaves_the_statistics_as_they_were() -> None:
     model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(RuntimeError):

@@ -1,4 +1,4 @@
-"""How much is cut by when."""
+"""Which share of the ratio is cut by when."""
 
 import itertools
 from typing import Any
@@ -10,11 +10,11 @@ from openwork import prune
 from openwork.prune import Stage
 
 
-def test_one_shot_is_there_at_once() -> None:
+def test_one_shot_cuts_everything_at_once() -> None:
     assert [prune.one_shot(p) for p in (0, 0.5, 1)] == [1, 1, 1]
 
 
-def test_iterative_goes_in_equal_steps() -> None:
+def test_iterative_rises_in_equal_steps() -> None:
     assert [prune.iterative(p, 4) for p in (0, 0.24, 0.25, 0.6, 1)] == [0, 0, 0.25, 0.5, 1]
     assert [prune.iterative(n / 10, 10) for n in range(11)] == [n / 10 for n in range(11)]
 
@@ -27,13 +27,13 @@ def test_gradual_is_cubic() -> None:
 
 
 @pytest.mark.parametrize("progress", [-0.1, 1.1, float("nan"), "half"])
-def test_progress_is_a_share(progress: Any) -> None:
+def test_progress_outside_0_to_1_is_refused(progress: Any) -> None:
     for schedule in (prune.one_shot, prune.iterative, prune.gradual):
         with pytest.raises(ow.ArgumentError, match="`progress`="):
             schedule(progress)
 
 
-def test_stages_come_to_the_ratio_of_the_dense_layers() -> None:
+def test_stages_reach_the_ratio_of_the_dense_layers() -> None:
     stages = prune.in_steps("kernel", 0.8, steps=2)
     assert stages == (Stage("kernel", 0.8 * 0.875, "all"), Stage("kernel", 0.8, "all"))
     assert prune.in_steps("block", 0.8, schedule="one_shot") == (Stage("block", 0.8, "all"),)
@@ -42,7 +42,7 @@ def test_stages_come_to_the_ratio_of_the_dense_layers() -> None:
 
 
 @pytest.mark.parametrize("ratio", [1.5, float("nan"), "0.5"])
-def test_the_ratio_is_a_share(ratio: Any) -> None:
+def test_a_ratio_that_is_not_a_share_is_refused(ratio: Any) -> None:
     with pytest.raises(ow.ArgumentError, match=f"`ratio`={ratio!r} must be"):
         prune.in_steps("kernel", ratio)
 

@@ -1,4 +1,4 @@
-"""What a stage may be, and what `evaluate` must say of it."""
+"""What a stage may be, and what `evaluate` must return for it."""
 
 import math
 from typing import Any
@@ -22,7 +22,7 @@ from openwork.prune import Stage
         ({"of": "dead"}, "`of`='dead' must be one of"),
     ],
 )
-def test_a_stage_that_cannot_be_is_refused(change: dict[str, Any], text: str) -> None:
+def test_a_stage_with_a_bad_value_is_refused(change: dict[str, Any], text: str) -> None:
     with pytest.raises(ow.ArgumentError, match=text):
         Stage(**{"granularity": "kernel", "ratio": 0.5, **change})
 
@@ -33,7 +33,7 @@ def test_a_ratio_is_a_plain_number() -> None:
 
 @pytest.mark.parametrize("outcome", [math.nan, math.inf, None, "much"])
 @pytest.mark.parametrize("good", [0, 1, 2])
-def test_an_error_that_is_no_number_is_refused(outcome: Any, good: int) -> None:
+def test_an_error_that_is_not_finite_is_refused(outcome: Any, good: int) -> None:
     outcomes = [0.1] * good + [outcome]
 
     with pytest.raises(ow.OpenworkError, match=f"`evaluate` returned {outcome!r} for the"):

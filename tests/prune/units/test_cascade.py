@@ -1,4 +1,4 @@
-"""In sparse layers what falls with a map counts as cut too, and no layer is left empty."""
+"""In sparse layers maps that are lost with a cut one count as cut, and no layer is left empty."""
 
 import itertools
 
@@ -18,7 +18,7 @@ IMAGE = torch.ones(2, 3, 4, 4)
 
 
 def _grouped() -> nn.Module:
-    """Whose cheapest maps before the grouped layer are those its own dearest maps are made of."""
+    """A network whose grouped layer computes its best maps from the worst maps before it."""
     model = nn.Sequential(
         *(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, padding=1, groups=2)),
         *(nn.ReLU(), nn.Conv2d(4, 2, 1)),
@@ -30,17 +30,17 @@ def _grouped() -> nn.Module:
 
 
 def _one_column() -> nn.Module:
-    """A chain whose second layer reads the cheapest map of the first alone."""
+    """A chain whose second layer reads only the map with the lowest score of the first."""
     model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 2, 1))
     with torch.no_grad():
         model[0].weight[0] *= 1e-3
-    taps = np.zeros((8, 8, 1, 1), dtype=bool)
-    taps[:, 0] = True
-    return ow.sparsify_(model, ow.Plan({"1": ow.patterns.Pattern(taps)}), init="keep").eval()
+    mask = np.zeros((8, 8, 1, 1), dtype=bool)
+    mask[:, 0] = True
+    return ow.sparsify_(model, ow.Plan({"1": ow.patterns.Pattern(mask)}), init="keep").eval()
 
 
 def _thin() -> nn.Module:
-    """A chain of six layers with a fifth of its kernels."""
+    """A chain of convolutions with a fifth of the kernels."""
     torch.manual_seed(0)
     sizes = [3, *[16] * 6, 4]
     model = nn.Sequential(*(nn.Conv2d(i, o, 1) for i, o in itertools.pairwise(sizes)))
@@ -68,33 +68,33 @@ def test_the_ratio_is_met_and_no_layer_is_empty(
 ) -> None:
     units = _units(model, layers)
     for candidate in range(3):
-        taps = units.masks(drawn(units, 0, candidate), ratio, scope)
-        assert all(live.any() for live in taps.values())
+        masks = units.masks(drawn(units, 0, candidate), ratio, scope)
+        assert all(mask.any() for mask in masks.values())
         count = sum(group.count for group in units.groups)
         slack = len(units.groups) / 2 if scope == "layer" else 0.5
-        assert abs(count - units.living(taps) - ratio * count) <= slack
+        assert abs(count - units.count_alive(masks) - ratio * count) <= slack
 
 
-def test_the_cheapest_map_stays_if_the_next_layer_is_made_of_it() -> None:
+def test_the_map_with_the_lowest_score_is_kept_if_the_next_layer_needs_it() -> None:
     model = _one_column()
     plan = prune.by_criterion(
         model, granularity="feature_map", ratio=0.25, layers=["0", "1"], example=IMAGE
     )
-    made = plan.layers["0"].fan_in
-    assert made[0] == 3
-    assert (made == 0).sum() == 2
+    fan_in = plan.layers["0"].fan_in
+    assert fan_in[0] == 3
+    assert (fan_in == 0).sum() == 2
 
 
-def test_a_map_that_falls_takes_what_reads_it_along() -> None:
+def test_nothing_reads_a_map_that_is_lost() -> None:
     units = _units(_thin(), list("12345"))
-    taps = units.masks(drawn(units, 1, 0), 0.5)
-    for made, read in zip("1234", "2345", strict=True):
-        dead = ~taps[made].any(axis=(1, 2, 3))
-        assert not taps[read][:, dead].any()
+    masks = units.masks(drawn(units, 1, 0), 0.5)
+    for producer, consumer in zip("1234", "2345", strict=True):
+        dead = ~masks[producer].any(axis=(1, 2, 3))
+        assert not masks[consumer][:, dead].any()
 
 
 class _Tied(nn.Module):
-    """A layer that reads what it makes, since both are added."""
+    """A layer whose output is added to its input, so that it reads the maps it produces."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,6 +108,6 @@ class _Tied(nn.Module):
 def test_dense_layers_lose_the_lowest_scores() -> None:
     units = _units(_Tied().eval(), ["stem", "body"])
     (scores,) = drawn(units, 0, 0)
-    for name, live in units.masks([scores], 0.7).items():
-        kept = live.any(axis=(0, 2, 3) if name == "last" else (1, 2, 3))
+    for name, mask in units.masks([scores], 0.7).items():
+        kept = mask.any(axis=(0, 2, 3) if name == "last" else (1, 2, 3))
         assert np.flatnonzero(kept).tolist() == [scores.argmax()]

@@ -1,4 +1,4 @@
-"""A map goes with everything that makes or reads it, in networks of every shape."""
+"""A map is removed with everything that produces or reads it, in networks of every shape."""
 
 from collections.abc import Callable
 
@@ -40,7 +40,7 @@ def test_the_sparse_network_is_the_masked_dense_one(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_reads_what_a_dead_map_would_be(
+def test_nothing_reads_a_dead_map(
     kind: str, network: Build, example: torch.Tensor, masked: Callable[..., nn.Module]
 ) -> None:
     model = network(kind)
@@ -61,7 +61,7 @@ def test_nothing_reads_what_a_dead_map_would_be(
     torch.testing.assert_close(pruned(example), before, rtol=0, atol=0)
 
 
-def test_past_a_flatten_the_columns_of_the_next_linear_layer_go(
+def test_past_a_flatten_the_columns_of_the_next_linear_layer_are_removed(
     network: Build, example: torch.Tensor
 ) -> None:
     model = network("plain")
@@ -85,16 +85,16 @@ def test_each_layer_meets_the_ratio_to_half_a_map(
         assert abs(gone - ratio * patterns[name].out_channels) <= 0.5
 
 
-def test_added_maps_go_together(network: Build, example: torch.Tensor) -> None:
+def test_added_maps_are_removed_together(network: Build, example: torch.Tensor) -> None:
     model = network("residual")
     patterns = _plan(model, example).resolve(model)
     assert (patterns["a"].fan_in == 0).sum() == 4
-    # `b` reads what `a` makes, and its maps are added to and multiplied with those of `a`.
+    # `b` reads what `a` produces, and its maps are added to and multiplied with those of `a`.
     assert ((patterns["a"].fan_in == 0) == (patterns["b"].fan_in == 0)).all()
     assert (patterns["b"].fan_out[patterns["a"].fan_in == 0] == 0).all()
 
 
-def test_depthwise_layers_carry_a_map_on(network: Build, example: torch.Tensor) -> None:
+def test_depthwise_layers_pass_a_map_on(network: Build, example: torch.Tensor) -> None:
     model = network("depthwise")
     patterns = _plan(model, example, layers=["a"]).resolve(model)
     gone = patterns["a"].fan_in == 0
@@ -103,7 +103,7 @@ def test_depthwise_layers_carry_a_map_on(network: Build, example: torch.Tensor) 
     assert ((patterns["grouped"].fan_out == 0) == gone).all()
 
 
-def test_what_is_tied_to_a_layer_that_stays_is_named_and_left_whole(
+def test_what_is_tied_to_a_layer_that_is_not_chosen_is_left_whole(
     network: Build, example: torch.Tensor
 ) -> None:
     model = network("residual")
@@ -114,12 +114,14 @@ def test_what_is_tied_to_a_layer_that_stays_is_named_and_left_whole(
     assert set(patterns) == {"last", "head"}
 
 
-def test_outputs_cannot_go(network: Build, example: torch.Tensor) -> None:
+def test_outputs_cannot_be_removed(network: Build, example: torch.Tensor) -> None:
     with pytest.raises(ow.ArgumentError, match="head: its map is what the network returns"):
         _plan(network("plain"), example, layers="head")
 
 
-def test_a_concatenation_keeps_its_parts_apart(network: Build, example: torch.Tensor) -> None:
+def test_the_parts_of_a_concatenation_are_cut_separately(
+    network: Build, example: torch.Tensor
+) -> None:
     model = network("concatenating")
     patterns = _plan(model, example).resolve(model)
     gone = [*(patterns["b"].fan_in == 0), *(patterns["a"].fan_in == 0)]
@@ -139,7 +141,7 @@ def _sparse(model: nn.Module) -> dict[str, ow.SparseConv2d]:
     return {n: m for n, m in model.named_modules() if isinstance(m, ow.SparseConv2d)}
 
 
-def test_a_layer_called_twice_goes_only_where_both_calls_agree(example: torch.Tensor) -> None:
+def test_a_layer_called_twice_is_cut_only_where_both_calls_agree(example: torch.Tensor) -> None:
     class Twice(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -151,7 +153,7 @@ def test_a_layer_called_twice_goes_only_where_both_calls_agree(example: torch.Te
             return self.last(self.both(self.both(self.stem(x)))).mean((2, 3))
 
     model = Twice().eval()
-    # What `both` makes it reads again, so its maps hang together with the stem's.
+    # `both` reads its own output, so its maps are tied to those of the stem.
     with pytest.raises(ow.ArgumentError, match="tied to those of stem"):
         _plan(model, example, layers="both")
     patterns = _plan(model, example, layers=["stem", "both"]).resolve(model)
@@ -186,11 +188,14 @@ def test_shuffled_channels_are_followed(example: torch.Tensor) -> None:
     [
         (lambda x: torch.softmax(x, 1), "goes through softmax"),
         (lambda x: torch.nn.functional.group_norm(x, 2), "goes through group_norm"),
-        (lambda x: x.mean(1, keepdim=True).expand(-1, 6, -1, -1), "all its maps hang together"),
+        (
+            lambda x: x.mean(1, keepdim=True).expand(-1, 6, -1, -1),
+            "all its maps depend on each other",
+        ),
     ],
     ids=["softmax", "group_norm", "mean"],
 )
-def test_maps_that_are_mixed_stay(
+def test_maps_that_are_mixed_are_kept(
     mixes: Callable[[torch.Tensor], torch.Tensor], reason: str, example: torch.Tensor
 ) -> None:
     class Mixed(nn.Module):
@@ -206,7 +211,7 @@ def test_maps_that_are_mixed_stay(
         _plan(Mixed().eval(), example, layers="stem")
 
 
-def test_one_map_that_gates_all_others_stays_and_they_may_go(example: torch.Tensor) -> None:
+def test_one_map_that_gates_all_others_is_kept_and_they_may_be_cut(example: torch.Tensor) -> None:
     class Attention(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -237,13 +242,13 @@ def test_an_untraceable_network_is_told_to_cut_kernels(example: torch.Tensor) ->
     assert prune.by_criterion(model, ratio=0.5, progress=False).resolve(model)["1"].live == 8
 
 
-def test_the_example_is_asked_for_where_it_is_not_known(network: Build) -> None:
+def test_an_example_is_required_where_none_is_known(network: Build) -> None:
     with pytest.raises(ow.ArgumentError, match="pass an input batch"):
         prune.by_criterion(network("plain"), granularity="feature_map", ratio=0.5)
 
 
 @pytest.mark.parametrize("kind", ["plain", "depthwise"])
-def test_maps_that_went_are_what_compact_takes_out(
+def test_compact_takes_out_the_maps_that_were_removed(
     kind: str, network: Build, example: torch.Tensor
 ) -> None:
     model = network(kind)
@@ -254,10 +259,11 @@ def test_maps_that_went_are_what_compact_takes_out(
     torch.testing.assert_close(small(example), model(example), rtol=1e-4, atol=1e-5)
 
 
-def test_a_depthwise_layer_alone_is_told_whose_maps_it_carries(
+def test_for_a_depthwise_layer_alone_the_error_names_who_produces_its_maps(
     network: Build, example: torch.Tensor
 ) -> None:
-    with pytest.raises(ow.ArgumentError, match="depthwise, and its maps go with those of a"):
+    message = "depthwise, and its maps are removed with those of a"
+    with pytest.raises(ow.ArgumentError, match=message):
         _plan(network("depthwise"), example, layers="depthwise")
 
 
@@ -267,4 +273,6 @@ def test_maps_that_compact_cannot_take_out_alone_are_noted(
     model = network("plain")
     units = feature_map_units(model, chosen_layers(model, ["a", "b", "grouped"]), example)
     (note,) = units.notes
-    assert note.startswith("maps of b, grouped that go: `compact` takes out as many as each part")
+    assert note.startswith(
+        "removed maps of b, grouped: `compact` takes out the same number from each"
+    )

@@ -41,19 +41,19 @@ def test_arguments_that_break_a_rule_are_refused(
 
 def test_the_example_takes_the_dtype_of_the_model(network: Build, example: torch.Tensor) -> None:
     model = network("plain").to(torch.bfloat16)
-    found = example_for(model, example)
-    assert found is not None
-    assert found.dtype == torch.bfloat16
+    converted = example_for(model, example)
+    assert converted is not None
+    assert converted.dtype == torch.bfloat16
     plan = _cut(model, granularity="feature_map", example=example, layers="a", progress=True)
     assert (plan.layers["a"].fan_in == 0).sum() == 4
 
 
-def test_numbers_of_numpy_are_ratios(network: Build) -> None:
+def test_a_ratio_may_be_a_numpy_number(network: Build) -> None:
     model = network("plain")
     assert _cut(model, ratio=np.float32(0.5)) == _cut(model)
 
 
-def test_what_is_left_by_default_is_said(network: Build, example: torch.Tensor) -> None:
+def test_what_is_left_by_default_is_noted(network: Build, example: torch.Tensor) -> None:
     model = network("plain")
     (note,) = units_of(model, "kernel", None, (4, 1), example).notes
     assert note == "left whole by default: stem, head; `layers` can name them"
@@ -61,7 +61,7 @@ def test_what_is_left_by_default_is_said(network: Build, example: torch.Tensor) 
 
 
 @pytest.mark.parametrize("granularity", ["kernel", "block", "intra_kernel", "feature_map"])
-def test_dead_layers_are_passed_over_but_not_all_of_them(
+def test_dead_layers_are_skipped_unless_all_are_dead(
     granularity: str, network: Build, example: torch.Tensor
 ) -> None:
     dead = ow.patterns.Pattern(np.zeros((8, 8, 3, 3), dtype=bool))

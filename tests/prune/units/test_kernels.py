@@ -1,4 +1,4 @@
-"""Kernels and blocks: what counts as one, and how exactly a ratio is met."""
+"""Kernels and blocks: what counts as one, and how closely a ratio is met."""
 
 from collections.abc import Callable
 
@@ -36,7 +36,7 @@ def test_the_sparse_network_is_the_masked_dense_one(
 @pytest.mark.parametrize("ratio", [0.0, 0.01, 0.3, 0.5, 0.77, 0.98])
 def test_each_layer_meets_the_ratio_to_half_a_kernel(ratio: float, network: Build) -> None:
     model = network("concatenating")
-    # The depthwise layer has 8 kernels only, too few for the highest ratio.
+    # The depthwise layer has only 8 kernels, too few for the highest ratio.
     patterns = _plan(model, ratio=ratio, layers=["a", "b", "grouped", "wide", "last"]).resolve(
         model
     )
@@ -47,7 +47,7 @@ def test_each_layer_meets_the_ratio_to_half_a_kernel(ratio: float, network: Buil
         assert pattern.whole
 
 
-def test_blocks_go_whole(network: Build) -> None:
+def test_blocks_are_removed_whole(network: Build) -> None:
     model = network("plain")
     pattern = _plan(model, granularity="block", ratio=0.5, block=(4, 2), layers=["a"]).resolve(
         model
@@ -62,7 +62,7 @@ def test_a_block_that_does_not_divide_a_layer_is_refused(network: Build) -> None
         _plan(network("plain"), granularity="block", ratio=0.5, block=(3, 1), layers="a")
 
 
-def test_the_kernels_with_the_smallest_weights_go(network: Build) -> None:
+def test_the_kernels_with_the_smallest_weights_are_removed(network: Build) -> None:
     model = network("plain")
     layer = model.get_submodule("a")
     assert isinstance(layer, nn.Conv2d)
@@ -81,7 +81,7 @@ def test_global_scope_shares_the_ratio_out_over_layers(network: Build) -> None:
     plan = _plan(model, ratio=0.5, scope="global", layers=["a", "last"])
     patterns = plan.resolve(model)
     live = {name: len(pattern.connections) for name, pattern in patterns.items()}
-    # 64 + 120 kernels, half of which go: all but one of the weaker layer first.
+    # Half of 64 + 120 kernels are removed: all but one of the weaker layer first.
     assert live == {"a": 1, "last": 91}
 
 
@@ -104,7 +104,7 @@ def test_a_second_cut_is_made_in_what_is_left(network: Build) -> None:
     assert not (live.resolve(model)["a"].taps & ~before).any()
 
 
-def test_layers_that_were_sparse_already_stay_in_the_plan(network: Build) -> None:
+def test_layers_that_were_sparse_already_are_in_the_plan(network: Build) -> None:
     model = network("plain")
     prune.apply_(model, _plan(model, ratio=0.5, layers="last"))
     plan = _plan(model, ratio=0.5, layers="a")
@@ -112,7 +112,7 @@ def test_layers_that_were_sparse_already_stay_in_the_plan(network: Build) -> Non
     assert {n for n, m in model.named_modules() if isinstance(m, ow.SparseConv2d)} == {"a", "last"}
 
 
-def test_what_was_cut_is_no_parameter_any_more(network: Build) -> None:
+def test_removed_weights_are_no_longer_parameters(network: Build) -> None:
     model = network("plain")
     prune.apply_(model, _plan(model, ratio=0.75, layers="a"))
     optimizer = torch.optim.Adam(model.parameters())

@@ -1,4 +1,4 @@
-"""The feasible range of a ratio: every ratio in it can be reached, none beyond."""
+"""The feasible range of a ratio: every ratio inside it can be reached, and none outside."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import openwork as ow
 from openwork import prune
 from openwork.prune.units.kernels import kernel_units
 from openwork.prune.units.layers import chosen_layers
-from openwork.prune.units.units import _cut, _most
+from openwork.prune.units.units import count_to_cut, ratio_for
 
 Build = Callable[[str], nn.Module]
 
@@ -27,14 +27,14 @@ def test_what_is_feasible_leaves_one_and_is_met_to_half_a_unit(
     counts: tuple[int, int], share: float, of: str
 ) -> None:
     count, total = counts
-    most = _most(count - 1, count, total, of)
-    cut = _cut(share * most, count, total, of)
+    highest = ratio_for(count - 1, count, total, of)
+    cut = count_to_cut(share * highest, count, total, of)
     assert 0 <= cut <= count - 1
-    assert _cut(min(1.0, math.nextafter(most, 2)), count, total, of) >= count - 1
+    assert count_to_cut(min(1.0, math.nextafter(highest, 2)), count, total, of) >= count - 1
     if of == "live":
-        assert abs(cut - share * most * count) <= 0.5 + 1e-9
+        assert abs(cut - share * highest * count) <= 0.5 + 1e-9
     elif cut:
-        assert abs(cut + (total - count) - share * most * total) <= 0.5 + 1e-9
+        assert abs(cut + (total - count) - share * highest * total) <= 0.5 + 1e-9
 
 
 @pytest.mark.parametrize("ratio", [1.0, 1.5, -0.1, math.nan, "half", True])
@@ -54,9 +54,9 @@ def test_the_range_that_is_named_can_be_typed_in(network: Build) -> None:
 def test_global_scope_leaves_something_of_each_layer(network: Build) -> None:
     units = kernel_units(chosen_layers(network("plain"), ["a", "last"]))
     scores = [np.zeros(64), np.ones(120)]
-    most = units.most("global", "live")
-    taps = units.masks(scores, most, "global")
-    assert [int(t.any(axis=(2, 3)).sum()) for t in taps.values()] == [1, 1]
+    highest = units.max_ratio("global", "live")
+    masks = units.masks(scores, highest, "global")
+    assert [int(mask.any(axis=(2, 3)).sum()) for mask in masks.values()] == [1, 1]
     with pytest.raises(ow.ArgumentError, match="must lie in"):
         units.masks(scores, 0.9999, "global")
 

@@ -1,4 +1,4 @@
-"""A search's log: one line of JSON a score, so that a search can go on and a report can tell."""
+"""The log of a search: one line of JSON for each score, to resume the search and to read later."""
 
 import errno
 import json
@@ -16,12 +16,16 @@ from openwork.errors import CheckpointError
 
 @dataclass(frozen=True)
 class Score:
-    """What one candidate came to.
+    """The score of one candidate.
 
     Attributes:
         candidate: number of the mask, from 0.
-        share: of the held-out data that it was scored on, in (0, 1].
+        share: share of the held-out data that it was scored on, in (0, 1].
         error: what `evaluate` returned.
+
+    Examples:
+        >>> Score(candidate=3, share=0.25, error=0.125)
+        Score(candidate=3, share=0.25, error=0.125)
     """
 
     candidate: int
@@ -33,48 +37,49 @@ class SearchLog:
     """The scores of one search, in memory and, if a path is given, in a file.
 
     The file's first line says which search it is; each further line is a `Score`. A line is
-    written at once and synced; one that a killed process left half is dropped when going on.
+    written at once and synced; an incomplete last line, left by a killed process, is dropped when
+    the search is resumed.
 
     Args:
-        identity: what must be equal for a search to go on: network, ratio, seed and the like.
-        path: of the file, or None.
+        identity: what must be equal for a search to be resumed: network, ratio, seed and so on.
+        path: the file, or None.
 
     Attributes:
-        known: (candidate, share) -> error.
+        errors: (candidate, share) -> error.
     """
 
     def __init__(self, identity: Mapping[str, Any], path: str | os.PathLike[str] | None) -> None:
         self._identity = dict(identity)
         self._path = Path(path) if path is not None else None
-        self.known: dict[tuple[int, float], float] = {}
+        self.errors: dict[tuple[int, float], float] = {}
 
     def open(self) -> dict[tuple[int, float], float]:
-        """Begin the file, or go on with it if there is one; what is `known` by then.
+        """Start the file, or continue the one that exists; returns the `errors` so far.
 
         Raises:
-            CheckpointError: the file is another search's or no search's, or cannot be written.
+            CheckpointError: the file is not a log, or another search's, or cannot be written.
         """
         if self._path is None:
-            return self.known
+            return self.errors
         if self._path.exists():
             stored, scores = _read(self._path)
             _check_identity(stored, self._identity, self._path)
-            self.known = {(s.candidate, s.share): s.error for s in scores}
-        rows = [asdict(Score(*key, error)) for key, error in self.known.items()]
+            self.errors = {(s.candidate, s.share): s.error for s in scores}
+        rows = [asdict(Score(*key, error)) for key, error in self.errors.items()]
         text = "".join(json.dumps(line) + "\n" for line in (self._identity, *rows))
         try:
             write_text(self._path, text)
         except OSError as error:
             raise self._unwritable(error) from error
-        return self.known
+        return self.errors
 
     def add(self, scores: Sequence[Score]) -> None:
-        """Note `scores` down.
+        """Record `scores`.
 
         Raises:
             CheckpointError: the file cannot be written.
         """
-        self.known |= {(score.candidate, score.share): score.error for score in scores}
+        self.errors |= {(score.candidate, score.share): score.error for score in scores}
         if self._path is None or not scores:
             return
         try:
@@ -86,10 +91,10 @@ class SearchLog:
             raise self._unwritable(error) from error
 
     def way_out(self) -> str:
-        """How to go on after `evaluate` has failed, as the end of an error message."""
+        """What to do after `evaluate` has failed, as the end of an error message."""
         if self._path is None:
             return "; repair it and search again, with `log` to keep the scores"
-        return f"; repair it and search again: {len(self.known)} scores are kept in {self._path}"
+        return f"; repair it and search again: {len(self.errors)} scores are kept in {self._path}"
 
     def _unwritable(self, error: OSError) -> CheckpointError:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -101,10 +106,13 @@ class SearchLog:
 
 
 def read_log(path: str | os.PathLike[str]) -> tuple[Score, ...]:
-    """Every score in the log at `path`, in the order in which they were found.
+    """Every score in the log at `path`, in the order in which they were measured.
+
+    Args:
+        path: the `log` of a search.
 
     Raises:
-        CheckpointError: no such file, or not the log of a search.
+        CheckpointError: there is no such file, or it is not the log of a search.
     """
     return tuple(_read(Path(path))[1])
 
@@ -114,7 +122,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Score]]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"`log`={str(path)!r} cannot be read: {error}") from error
-    # Without a line break at its end the last line is not whole.
+    # A last line without a line break is incomplete.
     lines = text.split("\n")[:-1]
     try:
         identity = json.loads(lines[0])
@@ -128,7 +136,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Score]]:
 
 
 def _score(line: str, number: int, path: Path) -> Score:
-    """The score in a line of the log at `path`, all of its values checked."""
+    """The score in one line of the log at `path`, with all of its values checked."""
     try:
         score = Score(**json.loads(line))
         count = type(score.candidate) is int and score.candidate >= 0
@@ -137,14 +145,14 @@ def _score(line: str, number: int, path: Path) -> Score:
     except (ValueError, TypeError, OverflowError):
         pass
     raise CheckpointError(
-        f"line {number} of `log`={str(path)!r} is no score of a candidate: {line[:60]!r}. Delete "
-        "that line, and its candidate is scored again"
+        f"line {number} of `log`={str(path)!r} is not a score of a candidate: {line[:60]!r}. "
+        "Delete that line, and its candidate is scored again"
     )
 
 
-def _check_identity(stored: Mapping[str, Any], own: Mapping[str, Any], path: Path) -> None:
-    if why := difference(stored, own):
+def _check_identity(stored: Mapping[str, Any], current: Mapping[str, Any], path: Path) -> None:
+    if why := difference(stored, current):
         raise CheckpointError(
             f"`log`={str(path)!r} is of another search: {why}. Search with the arguments it was "
-            "begun with, or choose another file"
+            "started with, or choose another file"
         )

@@ -1,4 +1,4 @@
-"""A network as it would be with some weights gone, for a while and without a copy of it."""
+"""A network with some weights set to zero for a while, without a copy of it."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -9,9 +9,9 @@ from openwork.prune.units.layers import Layer
 
 
 class Masked:
-    """Puts zeros into the weights of `layers` and takes them out again, bit for bit.
+    """Sets weights of `layers` to zero and restores them bit for bit.
 
-    Holds one copy of those weights, however many masks are tried.
+    Holds one copy of those weights, no matter how many masks are tried.
     """
 
     def __init__(self, layers: Mapping[str, Layer]) -> None:
@@ -19,15 +19,18 @@ class Masked:
         self._whole = {name: x.module.weight.detach().clone() for name, x in layers.items()}
 
     @contextlib.contextmanager
-    def trial(self, taps: Mapping[str, np.ndarray]) -> Iterator[None]:
-        """Only `taps` (layer -> boolean array of its dense shape) live within the block.
+    def trial(self, masks: Mapping[str, np.ndarray]) -> Iterator[None]:
+        """Within the block only the weights of `masks` live; the others are zero.
 
-        Whatever is raised there, the weights are as before afterwards.
+        Whatever is raised inside, the weights are restored afterwards.
+
+        Args:
+            masks: layer -> boolean array of the shape of its dense weight.
         """
         try:
-            for name, live in taps.items():
+            for name, mask in masks.items():
                 layer = self._layers[name]
-                layer.module.weight.detach().masked_fill_(~layer.live(live), 0)
+                layer.module.weight.detach().masked_fill_(~layer.stored(mask), 0)
             yield
         finally:
             for name, weight in self._whole.items():

@@ -1,14 +1,23 @@
-"""Successive halving: many candidates on little data, few on all of it."""
+"""Successive halving: score many candidates on little data, and few on all of it."""
 
-# Three rungs on 1/16, 1/4 and all of the data, a quarter of the candidates going on from each,
-# cost 3/16 of scoring all of them on all data.
-_KEEP = 4
-_RUNGS = 3
+# Three rounds on 1/16, 1/4 and all of the data, each keeping a quarter of the candidates, cost
+# 3/16 of scoring all candidates on all data.
+_REDUCTION = 4
+_ROUNDS = 3
 
 
-def rungs(candidates: int, halving: bool) -> list[tuple[float, int]]:
-    """(share of the held-out data, candidates scored on it), in order; the last share is 1."""
+def halving_rounds(candidates: int, halving: bool) -> list[tuple[float, int]]:
+    """The rounds, in order: (share of the held-out data, candidates scored on it).
+
+    The last share is 1. Without `halving` there is one round.
+
+    Examples:
+        >>> halving_rounds(100, halving=True)
+        [(0.0625, 100), (0.25, 25), (1.0, 7)]
+    """
     if not halving:
         return [(1.0, candidates)]
-    steps = range(_RUNGS)
-    return [(float(_KEEP) ** (k - _RUNGS + 1), -(-candidates // _KEEP**k)) for k in steps]
+    rounds = range(_ROUNDS)
+    return [
+        (float(_REDUCTION) ** (k - _ROUNDS + 1), -(-candidates // _REDUCTION**k)) for k in rounds
+    ]

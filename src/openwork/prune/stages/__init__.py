@@ -1,3 +1,8 @@
-"""Cut, retrain, cut again: stages, schedules, and how far a network can go."""
+"""How far can a network be cut if it is retrained in between? Stages, schedules, bisection.
+
+`in_stages` and `largest_ratio` are the ways in. A `stage` is one cut with the retraining after it:
+`apply` cuts, `recalibrate` measures batch normalisation again. `schedules` make the stages that
+reach a ratio, and `checkpoints` keep the network after each one.
+"""
 
 __all__: list[str] = []

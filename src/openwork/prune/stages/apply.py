@@ -1,4 +1,4 @@
-"""`apply_`: a plan put into effect on a trained network, dense or sparse."""
+"""`apply_`: cut a trained network, dense or sparse, as a plan says."""
 
 from collections.abc import Mapping
 
@@ -12,23 +12,33 @@ from openwork.patterns import Pattern, PatternSpec
 
 
 def apply_(model: nn.Module, plan: Plan) -> nn.Module:
-    """Take away what `plan` leaves out, in place; the weights that stay are kept bit for bit.
+    """Remove the weights that `plan` leaves out, in place; the others are kept bit for bit.
 
-    What was cut is no parameter any more, so make the optimiser for retraining afterwards.
-    Nothing comes alive: a sparse layer is left with what both its pattern and the plan's have.
-    Layers that lose nothing stay the modules they were.
+    Removed weights are no longer parameters, so create the optimiser for retraining afterwards.
+    Dead weights stay dead: a sparse layer is left with what lives both in its pattern and in the
+    plan's. Layers that lose nothing remain the same modules.
 
     Args:
         model: the network that the plan was chosen for.
-        plan: from `search` or `by_criterion`, or any other.
+        plan: from `search` or `by_criterion`, or any other. Its pattern for a layer has the shape
+            of the dense weight, (out, in / groups, kh, kw) or (out, in).
 
     Returns:
-        `model` itself.
+        `model` itself. The weight of a layer that was cut has shape (live,).
 
     Raises:
         PlanError: the plan does not fit; nothing is changed.
-        ArgumentError: weights of a layer to be cut that are NaN or infinite; `plan` is none; or
-            `model` is itself a sparse layer. Nothing is changed either.
+        ArgumentError: weights of a layer to be cut are NaN or infinite, `plan` is not a plan, or
+            `model` is itself a sparse layer; nothing is changed.
+
+    Examples:
+        >>> import openwork as ow
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3))
+        >>> plan = ow.Plan({"1": ow.patterns.random(4, 8, 3, 0.25)})
+        >>> model[1].weight.shape
+        torch.Size([4, 8, 3, 3])
+        >>> apply_(model, plan)[1].weight.shape  # a quarter of the kernels
+        torch.Size([72])
     """
     if not isinstance(plan, Plan):
         raise ArgumentError(
@@ -41,34 +51,37 @@ def apply_(model: nn.Module, plan: Plan) -> nn.Module:
             "nn.Sequential"
         )
     dense: dict[nn.Module, nn.Module] = {layer: layer.to_dense() for layer in sparse.values()}
-    back = {stand_in: layer for layer, stand_in in dense.items()}
+    sparse_again = {stand_in: layer for layer, stand_in in dense.items()}
     replace(model, dense)
     try:
-        rules = _less(sparse, plan.resolve(model), plan.specs(model))
-        # Those that lose nothing are back in their places before anything is cut.
+        rules = _rules(sparse, plan.resolve(model), plan.specs(model))
+        # Layers that lose nothing are put back before anything is cut.
         replace(model, {dense[x]: x for name, x in sparse.items() if name not in rules})
         if rules:
-            own = {escape(name): rule for name, rule in rules.items()}
-            sparsify_(model, Plan(own, seed=plan.seed), init="keep")
+            by_glob = {escape(name): rule for name, rule in rules.items()}
+            sparsify_(model, Plan(by_glob, seed=plan.seed), init="keep")
     except BaseException:
-        replace(model, back)
+        replace(model, sparse_again)
         raise
     return model
 
 
-def _less(
+def _rules(
     sparse: Mapping[str, SparseLayer],
     planned: Mapping[str, Pattern],
     specs: Mapping[str, tuple[PatternSpec, int]],
 ) -> dict[str, Pattern | PatternSpec]:
-    """What each layer that loses something is left with; a spec where that is what it draws."""
+    """What each layer that loses something is left with.
+
+    A spec where the layer is left with exactly what the spec draws, so that its origin is kept.
+    """
     rules: dict[str, Pattern | PatternSpec] = {}
     for name, pattern in planned.items():
         left = pattern
         if name in sparse:
-            own = sparse[name].pattern
-            left = Pattern(own.taps & pattern.taps, own.groups)
-            if left == own:
+            current = sparse[name].pattern
+            left = Pattern(current.taps & pattern.taps, current.groups)
+            if left == current:
                 continue
         rules[name] = specs[name][0] if name in specs and left == pattern else left
     return rules

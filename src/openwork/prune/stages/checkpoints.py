@@ -1,4 +1,4 @@
-"""Networks between stages, kept in a folder so that a stopped run goes on from the last one."""
+"""Networks between stages, kept in a folder so that a stopped run can be resumed."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,14 @@ from openwork.prune.stages.stage import Stage, StageResult
 
 
 class Checkpoints:
-    """One file a stage in the folder `out`, each with the result of its stage.
+    """One file for each stage in the folder `out`, with the network and the result of the stage.
 
     Args:
-        out: made if need be; None keeps nothing.
-        model: the network that the run begins with.
-        identity: what else must be equal for a run to go on.
-        stages: what is cut. Those up to the one of a file must be equal, so that a run goes on
-            from what it has even if a later stage is another one than before.
+        out: the folder, created if necessary; None keeps nothing.
+        model: the network that the run starts with.
+        identity: what else must be equal for a run to be resumed.
+        stages: what is cut. A run is resumed from a file if the stages up to it are equal; later
+            ones may differ.
 
     Raises:
         OpenworkError: the folder cannot be written to.
@@ -42,16 +42,16 @@ class Checkpoints:
     ) -> None:
         self._folder = writable_folder(out, "out") if out is not None else None
         self._stages = [asdict(stage) for stage in stages]
-        # Not asked for without a folder: a digest reads all of the network.
-        known = {} if out is None else {"model": digest_of(model), **identity}
-        self._identity = plain("identity", known)
+        # A digest reads the whole network, so it is computed only if there is a folder.
+        full_identity = {} if out is None else {"model": digest_of(model), **identity}
+        self._identity = plain("identity", full_identity)
 
     def path(self, index: int) -> Path | None:
         """The file of stage `index`, from 0."""
         return self._folder / f"stage-{index + 1}.safetensors" if self._folder else None
 
     def result(self, index: int) -> StageResult | None:
-        """What stage `index` came to; None if it has not been finished here.
+        """The result of stage `index`; None if the folder does not hold it.
 
         Raises:
             CheckpointError: the file is damaged, or of another run.
@@ -69,20 +69,24 @@ class Checkpoints:
             why = why if stored else "no pruning wrote it"
             raise CheckpointError(
                 f"`out`={str(self._folder)!r} holds {path.name} of another run: {why}. Go on with "
-                "the network and arguments it was begun with, or choose another folder"
+                "the network and arguments it was started with, or choose another folder"
             )
         return StageResult(**metrics["result"])
 
     def save(self, index: int, model: nn.Module, result: StageResult) -> None:
-        """Keep `model` as it is after stage `index`."""
+        """Save `model` as it is after stage `index`, with the result of the stage."""
         path = self.path(index)
-        # Under torchrun all processes hold the same network.
+        # Under torchrun all processes have the same network.
         if path is not None and os.environ.get("RANK", "0") == "0":
             metrics = {"run": self._identity_at(index), "result": asdict(result)}
             io.save(model, path, metrics=metrics)
 
     def restore_(self, index: int, model: nn.Module) -> nn.Module:
-        """Make the network after stage `index` of `model`, the one that the run began with."""
+        """Turn `model`, the network that the run started with, into the one after stage `index`.
+
+        Raises:
+            CheckpointError: there is no folder, or the file cannot be read.
+        """
         path = self.path(index)
         if path is None:
             raise CheckpointError(f"stage {index + 1} was not kept; give `out`")
@@ -92,8 +96,3 @@ class Checkpoints:
     def _identity_at(self, index: int) -> dict[str, Any]:
         stages = {"stages": self._stages[: index + 1]} if self._stages else {}
         return self._identity | stages
-
-
-def with_settings(own: Mapping[str, Any], settings: Mapping[str, Any] | None) -> dict[str, Any]:
-    """An identity of one's `own` together with what the caller says decides the result too."""
-    return {**own, "settings": dict(settings)} if settings else dict(own)

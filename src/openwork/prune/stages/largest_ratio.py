@@ -1,4 +1,4 @@
-"""`largest_ratio`: how much can go if the error may rise by so much, found by bisection."""
+"""`largest_ratio`: how much can be cut within a tolerance of the error, found by bisection."""
 
 import copy
 import os
@@ -9,11 +9,12 @@ from typing import Any
 from torch import nn
 
 from openwork._arguments import check_choice, check_count, check_number
+from openwork._identity import with_settings
 from openwork.errors import ArgumentError, PlanError
 from openwork.nn import Plan
 from openwork.prune.error_of import Evaluate, error_of
 from openwork.prune.report import console
-from openwork.prune.stages.checkpoints import Checkpoints, with_settings
+from openwork.prune.stages.checkpoints import Checkpoints
 from openwork.prune.stages.in_stages import Choose, result_table
 from openwork.prune.stages.stage import Retrain, Stage, StageResult, run_stage_
 from openwork.prune.units.granularity import GRANULARITIES
@@ -21,15 +22,15 @@ from openwork.prune.units.granularity import GRANULARITIES
 
 @dataclass(frozen=True, eq=False)
 class LargestRatio:
-    """The end of a bisection.
+    """The result of a bisection.
 
     Attributes:
-        model: the most pruned network that kept within the tolerance, retrained; a copy of the
-            original if none did.
-        ratio: its ratio, 0 if none did.
+        model: the most pruned network within the tolerance, retrained; a copy of the original if
+            there is none.
+        ratio: its ratio, 0 for the original.
         error: its error.
         baseline: error of the original.
-        trials: every ratio that was cut, in order.
+        trials: the result of every ratio that was cut, in order.
     """
 
     model: nn.Module
@@ -54,30 +55,30 @@ def largest_ratio(
     identity: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> LargestRatio:
-    """Find the largest ratio at which the retrained network's error rises by `tolerance` at most.
+    """Find the largest ratio at which the retrained network's error rises by at most `tolerance`.
 
-    Ratios between 0 and `highest` are halved `trials` times; each trial starts from the original
-    network. Where the error does not rise with the ratio throughout, the result is a ratio that
-    keeps within the tolerance, not surely the largest. A ratio that `choose` refuses with an
-    `ArgumentError`, though a smaller one was within the tolerance, is more than the layers can
-    give: it is told and counts as one that was too high.
+    The interval from 0 to `highest` is halved `trials` times; each trial starts from the original
+    network. If the error does not rise steadily with the ratio, the result is within the tolerance
+    but may not be the largest such ratio. If `choose` refuses a ratio with an `ArgumentError`
+    after a smaller one was within the tolerance, the layers cannot give that much: a message says
+    so, and the ratio counts as too high.
 
     Args:
-        model: the trained network; it is copied and left as it is.
+        model: the trained network; it is copied, not changed.
         choose, retrain, evaluate, batches, identity: as in `in_stages_`, with the index of the
             trial.
-        granularity: of every trial, default "kernel".
+        granularity: what every trial cuts, default "kernel".
         tolerance: how much `evaluate` may rise, default 0.01: one point.
-        highest: ratio in (0, 1) above which nothing is tried, default 0.95.
-        trials: halvings, default 5, which leave an interval of `highest / 32`.
-        out: folder that keeps each trial; a bisection that was stopped goes on. Default none.
+        highest: the largest ratio to consider, in (0, 1), default 0.95.
+        trials: number of halvings, default 5, which leave an interval of `highest / 32`.
+        out: folder that keeps each trial; a bisection that was stopped resumes. Default none.
         progress: print the trials on standard error, default True.
 
     Raises:
-        ArgumentError: an unknown granularity, `highest` out of (0, 1), `tolerance` below 0,
+        ArgumentError: an unknown granularity, `highest` outside (0, 1), `tolerance` below 0,
             `trials` below 1, or what `choose` refuses at any ratio.
         CheckpointError: `out` holds another run.
-        OpenworkError: `evaluate` gives no finite number.
+        OpenworkError: `evaluate` does not return a finite number.
 
     Source: the paper's tolerance of one point in "Compact Deep CNNs With Coarse Pruning" (Anwar,
     Sung 2016); bisection is our reading.
@@ -86,29 +87,29 @@ def largest_ratio(
     check_choice("granularity", granularity, GRANULARITIES)
     check_number("highest", highest, "in (0, 1)", lambda value: 0 < value < 1)
     check_number("tolerance", tolerance, "of at least 0", lambda value: value >= 0)
-    own = {"granularity": granularity, "tolerance": tolerance, "highest": highest}
-    kept = Checkpoints(out, model, with_settings(own, identity))
+    arguments = {"granularity": granularity, "tolerance": tolerance, "highest": highest}
+    checkpoints = Checkpoints(out, model, with_settings(arguments, identity))
     baseline = error_of(model, evaluate)
     best, ratio, error = copy.deepcopy(model), 0.0, baseline
     low, high = 0.0, highest
     results: list[StageResult] = []
     for index in range(trials):
         stage = Stage(granularity, (low + high) / 2)
-        known = kept.result(index)
-        # A trial of another ratio was decided by another measurement of an error before it.
-        if known is None or known.ratio != stage.ratio:
+        result = checkpoints.result(index)
+        # A stored trial of another ratio followed from errors that were measured differently.
+        if result is None or result.ratio != stage.ratio:
             trial = copy.deepcopy(model)
             plan = _feasible(choose, trial, stage, index, low, progress)
             if plan is None:
                 high = stage.ratio
                 continue
-            known = run_stage_(trial, stage, plan, evaluate, retrain, index, batches)
-            kept.save(index, trial, known)
+            result = run_stage_(trial, stage, plan, evaluate, retrain, index, batches)
+            checkpoints.save(index, trial, result)
         else:
-            trial = kept.restore_(index, copy.deepcopy(model))
-        results.append(known)
-        if known.retrained <= baseline + tolerance:
-            best, ratio, error, low = trial, stage.ratio, known.retrained, stage.ratio
+            trial = checkpoints.restore_(index, copy.deepcopy(model))
+        results.append(result)
+        if result.retrained <= baseline + tolerance:
+            best, ratio, error, low = trial, stage.ratio, result.retrained, stage.ratio
         else:
             high = stage.ratio
     result_table(results).print(console(progress))
@@ -118,11 +119,11 @@ def largest_ratio(
 def _feasible(
     choose: Choose, model: nn.Module, stage: Stage, index: int, low: float, progress: bool
 ) -> Plan | None:
-    """What `choose` gives; None, and a word of it, if the ratio alone makes it impossible."""
+    """The plan that `choose` returns; None, and a message, if the ratio is too high for it."""
     try:
         return choose(model, stage, index)
     except ArgumentError as error:
-        # The same was possible at the ratio `low`, so that only the ratio can be wrong.
+        # `choose` accepted the ratio `low`, so only the ratio can be wrong.
         if low == 0 or isinstance(error, PlanError):
             raise
         text = f"a ratio of {stage.ratio:.4g} counts as too high: {error}"

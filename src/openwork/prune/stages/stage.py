@@ -1,4 +1,4 @@
-"""A stage: one cut with the retraining after it, and what it came to."""
+"""A stage: one cut with the retraining after it, and its result."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,11 +24,15 @@ class Stage:
 
     Attributes:
         granularity: as in `by_criterion`.
-        ratio: share that goes, in [0, 1).
+        ratio: share to remove, in [0, 1).
         of: "live" (default) or "all", as in `by_criterion`.
 
     Raises:
         ArgumentError: a value that is none of these.
+
+    Examples:
+        >>> Stage("kernel", 0.5)
+        Stage(granularity='kernel', ratio=0.5, of='live')
     """
 
     granularity: str
@@ -44,13 +48,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class StageResult:
-    """What one cut came to. Errors are what `evaluate` returned on all of its data.
+    """The result of one stage. Errors are what `evaluate` returned on all of its data.
 
     Attributes:
-        granularity, ratio: of the cut.
-        parameters: of the network after it.
+        granularity, ratio: what was cut.
+        parameters: number of parameters of the network after the cut.
         cut: error right after the cut.
-        recalibrated: error after batch normalisation was measured anew, or None.
+        recalibrated: error after batch normalisation was measured again, or None.
         retrained: error after retraining.
     """
 
@@ -74,7 +78,7 @@ def run_stage_(
     """Cut `model` as `plan` says, recalibrate it if `batches` are given, and retrain it.
 
     Raises:
-        OpenworkError: `evaluate` gives no finite number.
+        OpenworkError: `evaluate` does not return a finite number.
     """
     apply_(model, plan)
     cut = error_of(model, evaluate, what="the cut network")

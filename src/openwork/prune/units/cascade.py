@@ -1,7 +1,7 @@
-"""What falls with a feature map where layers are sparse: maps that nothing makes any more.
+"""Which feature maps are lost with one that is cut, because nothing produces them any more.
 
-In a dense layer every map is made of all that it reads, and lives as long as one of those does. In
-a sparse or grouped one it may be made of those alone that are cut, and is gone with them.
+In a dense layer every map is computed from all inputs, and lives as long as one of them does. In a
+sparse or grouped layer a map may be computed only from maps that are cut; then it is lost too.
 """
 
 from collections import defaultdict
@@ -18,32 +18,34 @@ class _State:
     """What lives.
 
     Attributes:
-        alive: (units,) bool.
-        rows: (rows,) bool; whether a filter of a layer lives.
-        links: (rows,) connections of each that read a live unit, or a map that is none.
-        rows_of_unit, rows_of_layer: live rows of each.
+        alive: (units,) bool; whether each unit lives.
+        filters: (filters,) bool; whether each filter lives.
+        inputs: (filters,) how many inputs of each filter are live units, or belong to no unit.
+        filters_of_unit: (units,) how many filters that produce the unit have an input.
+        filters_of_layer: (layers,) how many filters of the layer live.
     """
 
     alive: np.ndarray
-    rows: np.ndarray
-    links: np.ndarray
-    rows_of_unit: np.ndarray
-    rows_of_layer: np.ndarray
+    filters: np.ndarray
+    inputs: np.ndarray
+    filters_of_unit: np.ndarray
+    filters_of_layer: np.ndarray
 
     def copy(self) -> "_State":
         return _State(*(array.copy() for array in vars(self).values()))
 
 
 class Cascade:
-    """Follows the loss of a unit to all others that are lost with it.
+    """Finds all units that are lost with one.
 
-    A row is a filter of a layer. What it reads of the unit that it makes, in a depthwise layer or a
-    loop, is a loop, all else that it reads are its links. A unit lives while one of its rows has a
-    link that lives; a row lives while its unit does and it has a link or a loop.
+    A filter produces one unit. It may read the unit that it produces, in a depthwise layer or in a
+    recurrence: its self-input. Everything else that it reads are its inputs. A unit lives while
+    one of its filters has a live input; a filter lives while its unit does and it has a live
+    input or a self-input.
 
     Args:
         layers: where connections are cut.
-        owner, reader: as in `Cells`; a row has one owner.
+        owner, reader: as in `ConnectionUnits`; all connections of a filter have one owner.
         sizes: units of each group.
     """
 
@@ -54,69 +56,76 @@ class Cascade:
         reader: Mapping[str, np.ndarray],
         sizes: Sequence[int],
     ) -> None:
-        self._group = np.repeat(np.arange(len(sizes)), sizes)
-        self._links: list[np.ndarray] = []
+        self._group_of_unit = np.repeat(np.arange(len(sizes)), sizes)
+        # Of each layer: which connections are inputs, and the unit that each one reads.
+        self._inputs: list[np.ndarray] = []
         self._read: list[np.ndarray] = []
         self._groups = [layer.groups for layer in layers.values()]
-        made, rows, loops = [], [], []
+        produced, live_filters, self_inputs = [], [], []
         for name, layer in layers.items():
-            nobody = np.full(layer.shape[:2], -1)
-            makes, reads = owner.get(name, nobody), reader.get(name, nobody)
-            looped = layer.connections & (reads == makes) & (makes >= 0)
-            self._links.append(layer.connections & ~looped)
-            loops.append(looped.any(axis=1))
+            no_unit = np.full(layer.shape[:2], -1)
+            produces, reads = owner.get(name, no_unit), reader.get(name, no_unit)
+            reads_itself = layer.connections & (reads == produces) & (produces >= 0)
+            self._inputs.append(layer.connections & ~reads_itself)
+            self_inputs.append(reads_itself.any(axis=1))
             self._read.append(reads)
-            made.append(makes[:, 0])
-            rows.append(layer.connections.any(axis=1))
-        self._first = np.cumsum([0, *map(len, rows)])
-        self._layer = np.repeat(np.arange(len(rows)), [len(live) for live in rows])
-        self._unit = np.concatenate(made)
-        self._loops = np.concatenate(loops)
-        links = np.concatenate([links.sum(axis=1) for links in self._links])
-        makers = self._unit[(links > 0) & (self._unit >= 0)]
+            produced.append(produces[:, 0])
+            live_filters.append(layer.connections.any(axis=1))
+        self._first_filter = np.cumsum([0, *map(len, live_filters)])
+        self._layer_of_filter = np.repeat(
+            np.arange(len(live_filters)), [len(live) for live in live_filters]
+        )
+        self._unit_of_filter = np.concatenate(produced)
+        self._has_self_input = np.concatenate(self_inputs)
+        inputs = np.concatenate([inputs.sum(axis=1) for inputs in self._inputs])
+        fed_units = self._unit_of_filter[(inputs > 0) & (self._unit_of_filter >= 0)]
         self._start = _State(
-            alive=np.ones(self._group.size, dtype=bool),
-            rows=np.concatenate(rows),
-            links=links,
-            rows_of_unit=np.bincount(makers, minlength=self._group.size),
-            rows_of_layer=np.array([live.sum() for live in rows]),
+            alive=np.ones(self._group_of_unit.size, dtype=bool),
+            filters=np.concatenate(live_filters),
+            inputs=inputs,
+            filters_of_unit=np.bincount(fed_units, minlength=self._group_of_unit.size),
+            filters_of_layer=np.array([live.sum() for live in live_filters]),
         )
         self._readers: dict[int, list[tuple[int, slice, np.ndarray]]] = {}
-        self._read_by_unit: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._inputs_by_unit: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-    def stands(self, alive: np.ndarray) -> bool:
-        """Whether no unit falls, and no layer is left empty, if `alive` (units,) are kept."""
-        start, known = self._start, np.append(alive, True)
-        pairs = zip(self._links, self._read, strict=True)
-        fed = np.concatenate([(links & known[read]).any(axis=1) for links, read in pairs])
-        lives = (fed | self._loops) & known[self._unit]
-        rows_of_layer = np.bincount(self._layer[lives], minlength=start.rows_of_layer.size)
-        rows_of_unit = np.bincount(self._unit[fed & (self._unit >= 0)], minlength=alive.size)
-        starved = alive & (rows_of_unit == 0) & (start.rows_of_unit > 0)
-        emptied = (rows_of_layer == 0) & (start.rows_of_layer > 0)
+    def is_closed(self, alive: np.ndarray) -> bool:
+        """Whether `alive` (units,) can be kept: no unit of it is lost, and no layer is empty."""
+        # -1 indexes the True at the end: what belongs to no unit lives.
+        start, live = self._start, np.append(alive, True)
+        pairs = zip(self._inputs, self._read, strict=True)
+        fed = np.concatenate([(inputs & live[read]).any(axis=1) for inputs, read in pairs])
+        unit = self._unit_of_filter
+        filters = (fed | self._has_self_input) & live[unit]
+        filters_of_layer = np.bincount(
+            self._layer_of_filter[filters], minlength=start.filters_of_layer.size
+        )
+        filters_of_unit = np.bincount(unit[fed & (unit >= 0)], minlength=alive.size)
+        starved = alive & (filters_of_unit == 0) & (start.filters_of_unit > 0)
+        emptied = (filters_of_layer == 0) & (start.filters_of_layer > 0)
         return not starved.any() and not emptied.any()
 
     def cut(self, order: np.ndarray, limits: np.ndarray, total: int) -> np.ndarray:
-        """Take units away one after the other, each with all that falls with it.
+        """Cut units one after the other, each with all units that are lost with it.
 
-        One is passed over while that would be too much, and is tried again after the others. If
-        too few can go in that order, those with which most falls go last.
+        A unit that would exceed a limit is passed over and tried again after the others. If the
+        order allows too few cuts, the units that take most others with them are tried last.
 
         Args:
-            order: units, the first to go first.
-            limits: of each group, units that may go.
-            total: units that may go in all.
+            order: (units,) the units, the first to be cut first.
+            limits: (groups,) how many units of each group may be cut.
+            total: how many units may be cut in all.
 
         Returns:
-            (units,) boolean; what lives. No layer is left empty, so that less than asked may go.
+            (units,) bool; what lives. No layer is left empty, so fewer than `total` may be cut.
         """
         if not self._readers:
             self._find_readers()
         alive = self._cut_in_order(order, limits, total)
         if (~alive).sum() == min(total, limits.sum()):
             return alive
-        falls = [int((~self._without(self._start, unit).alive).sum()) for unit in order.tolist()]
-        other = self._cut_in_order(order[np.argsort(falls, kind="stable")], limits, total)
+        losses = [int((~self._without(self._start, unit).alive).sum()) for unit in order.tolist()]
+        other = self._cut_in_order(order[np.argsort(losses, kind="stable")], limits, total)
         return min(alive, other, key=np.sum)
 
     def _cut_in_order(self, order: np.ndarray, limits: np.ndarray, total: int) -> np.ndarray:
@@ -125,7 +134,7 @@ class Cascade:
         while len(waiting) != before:
             before, passed = len(waiting), []
             for unit in waiting:
-                if not state.alive[unit] or self._full(state, unit, limits, total):
+                if not state.alive[unit] or self._is_full(state, unit, limits, total):
                     continue
                 after = self._without(state, unit)
                 if self._fits(after, limits, total):
@@ -135,39 +144,40 @@ class Cascade:
             waiting = passed
         return state.alive
 
-    def _full(self, state: _State, unit: int, limits: np.ndarray, total: int) -> bool:
-        gone, group = ~state.alive, self._group[unit]
-        return gone.sum() == total or gone[self._group == group].sum() == limits[group]
+    def _is_full(self, state: _State, unit: int, limits: np.ndarray, total: int) -> bool:
+        gone, group = ~state.alive, self._group_of_unit[unit]
+        return gone.sum() == total or gone[self._group_of_unit == group].sum() == limits[group]
 
     def _fits(self, state: _State, limits: np.ndarray, total: int) -> bool:
-        gone = np.bincount(self._group[~state.alive], minlength=limits.size)
-        emptied = (state.rows_of_layer == 0) & (self._start.rows_of_layer > 0)
+        gone = np.bincount(self._group_of_unit[~state.alive], minlength=limits.size)
+        emptied = (state.filters_of_layer == 0) & (self._start.filters_of_layer > 0)
         return bool(gone.sum() <= total and (gone <= limits).all() and not emptied.any())
 
     def _without(self, state: _State, unit: int) -> _State:
+        """The state after `unit` is cut, and all that is lost with it."""
         state = state.copy()
-        falling = [unit]
-        while falling:
-            unit = falling.pop()
+        to_remove = [unit]
+        while to_remove:
+            unit = to_remove.pop()
             if not state.alive[unit]:
                 continue
             state.alive[unit] = False
-            rows, links = self._read_by(unit)
-            state.links[rows] -= links
-            starved = rows[state.links[rows] == 0]
-            makers = self._unit[starved]
-            makers = makers[makers >= 0]
-            np.subtract.at(state.rows_of_unit, makers, 1)
-            lost = np.zeros_like(state.rows)
-            lost[starved] = ~self._loops[starved]
-            lost = np.flatnonzero((lost | (self._unit == unit)) & state.rows)
-            state.rows[lost] = False
-            np.subtract.at(state.rows_of_layer, self._layer[lost], 1)
-            falling += makers[state.rows_of_unit[makers] == 0].tolist()
+            filters, counts = self._inputs_from(unit)
+            state.inputs[filters] -= counts
+            starved = filters[state.inputs[filters] == 0]
+            units = self._unit_of_filter[starved]
+            units = units[units >= 0]
+            np.subtract.at(state.filters_of_unit, units, 1)
+            lost = np.zeros_like(state.filters)
+            lost[starved] = ~self._has_self_input[starved]
+            lost = np.flatnonzero((lost | (self._unit_of_filter == unit)) & state.filters)
+            state.filters[lost] = False
+            np.subtract.at(state.filters_of_layer, self._layer_of_filter[lost], 1)
+            to_remove += units[state.filters_of_unit[units] == 0].tolist()
         return state
 
     def _find_readers(self) -> None:
-        """Unit -> (layer, rows of it, columns) that read it, a group of the layer at a time."""
+        """Find where each unit is read: (layer, its filters, columns) for each group of a layer."""
         readers = defaultdict(list)
         for index, (read, groups) in enumerate(zip(self._read, self._groups, strict=True)):
             filters = len(read) // groups
@@ -177,14 +187,14 @@ class Cascade:
                     readers[unit].append((index, slice(first, first + filters), columns))
         self._readers = dict(readers)
 
-    def _read_by(self, unit: int) -> tuple[np.ndarray, np.ndarray]:
-        """The rows that read a unit, and how many links each has to it."""
-        if unit not in self._read_by_unit:
-            rows, counts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    def _inputs_from(self, unit: int) -> tuple[np.ndarray, np.ndarray]:
+        """The filters with inputs from `unit`, and how many each has."""
+        if unit not in self._inputs_by_unit:
+            filters, counts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
             for index, part, columns in self._readers.get(unit, ()):
-                links = self._links[index][part][:, columns].sum(axis=1)
-                reading = np.flatnonzero(links)
-                rows.append(self._first[index] + part.start + reading)
-                counts.append(links[reading])
-            self._read_by_unit[unit] = np.concatenate(rows), np.concatenate(counts)
-        return self._read_by_unit[unit]
+                inputs = self._inputs[index][part][:, columns].sum(axis=1)
+                reading = np.flatnonzero(inputs)
+                filters.append(self._first_filter[index] + part.start + reading)
+                counts.append(inputs[reading])
+            self._inputs_by_unit[unit] = np.concatenate(filters), np.concatenate(counts)
+        return self._inputs_by_unit[unit]

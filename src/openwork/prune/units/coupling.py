@@ -1,6 +1,6 @@
-"""Which layers make a map and which read it, from the analysis of channels.
+"""Which layers produce a feature map and which consume it, from the analysis of channels.
 
-Atoms of that analysis that go or stay together are one map here, and its number is its label.
+Atoms of that analysis that can be removed only together are one map here; its number is its label.
 """
 
 import copy
@@ -20,34 +20,40 @@ from openwork.flow.weighted_sum import WeightedSum
 
 @dataclass(frozen=True, eq=False)
 class Coupling:
-    """How the maps of a network hang together.
+    """How the feature maps of a network depend on each other.
 
     Attributes:
-        made: layer -> label (out_channels,) of each map that it makes.
-        read: layer -> label (groups, in_channels / groups) that each column reads.
-        carriers: depthwise layers, whose maps have the label of the map that they read.
-        norms: (scale of a batch normalisation, label of each of its channels) pairs.
-        fixed: label -> why that map cannot go.
-        even: label -> the operator into whose equal parts it goes; `compact` keeps those equal.
+        producers: layer -> labels (out_channels,) of the maps that it produces.
+        consumers: layer -> labels (groups, in_channels / groups) of the maps that it reads.
+        depthwise_layers: layers whose output maps have the labels of their input maps.
+        norms: (scale (channels,) of a batch normalisation, label (channels,) of each channel)
+            pairs.
+        frozen: label -> why that map cannot be removed.
+        balanced: label -> the part that the map belongs to, such as "group of conv2", of an
+            operator whose parts `compact` keeps equal.
         labels: one more than the largest label.
     """
 
-    made: dict[str, np.ndarray]
-    read: dict[str, np.ndarray]
-    carriers: set[str]
+    producers: dict[str, np.ndarray]
+    consumers: dict[str, np.ndarray]
+    depthwise_layers: set[str]
     norms: list[tuple[np.ndarray, np.ndarray]]
-    fixed: dict[int, str]
-    even: dict[int, str]
+    frozen: dict[int, str]
+    balanced: dict[int, str]
     labels: int
 
 
 def coupling_of(model: nn.Module, example: torch.Tensor) -> Coupling:
-    """Follow every map of `model` from its maker to its readers.
+    """Follow every map of `model` from the layers that produce it to those that consume it.
+
+    Args:
+        model: the network.
+        example: an input batch (N, ...).
 
     Raises:
         CaptureError: torch.export cannot capture the network.
     """
-    # The capture takes float32 on the CPU only, whatever the model trains in.
+    # Capture supports float32 on the CPU only, whatever the model trains in.
     model = copy.deepcopy(model).to("cpu", torch.float32)
     try:
         captured = capture(model, [example.to("cpu", torch.float32)])
@@ -60,12 +66,12 @@ def coupling_of(model: nn.Module, example: torch.Tensor) -> Coupling:
     label = analysis.atoms.coupled_groups()
     weights = {name.rpartition(".")[0]: w for name, w in analysis.weights.items()}
     return Coupling(
-        made={name: label[w.out] for name, w in weights.items()},
-        read={name: label[w.by_group()[1]] for name, w in weights.items()},
-        carriers={name for name, w in weights.items() if w.depthwise},
+        producers={name: label[w.out] for name, w in weights.items()},
+        consumers={name: label[w.by_group()[1]] for name, w in weights.items()},
+        depthwise_layers={name for name, w in weights.items() if w.depthwise},
         norms=_norms(model, analysis, label),
-        fixed=_fixed(analysis, label),
-        even=_even(analysis, label),
+        frozen=_frozen(analysis, label),
+        balanced=_balanced(analysis, label),
         labels=label.size,
     )
 
@@ -73,16 +79,16 @@ def coupling_of(model: nn.Module, example: torch.Tensor) -> Coupling:
 def _norms(
     model: nn.Module, analysis: Analysis, label: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    found = []
+    norms = []
     for name, module in model.named_modules():
         vector = analysis.vectors.get(f"{name}.weight")
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and vector is not None:
-            found.append((module.weight.detach().double().numpy(), label[vector.ids]))
-    return found
+            norms.append((module.weight.detach().double().numpy(), label[vector.ids]))
+    return norms
 
 
-def _fixed(analysis: Analysis, label: np.ndarray) -> dict[int, str]:
-    """Label -> reason, for every map that must stay."""
+def _frozen(analysis: Analysis, label: np.ndarray) -> dict[int, str]:
+    """Label -> reason, for every map that must not be removed."""
     frozen = analysis.atoms.frozen()
     reasons = dict.fromkeys(
         np.unique(label[frozen]).tolist(), "is read in a way that cannot be cut"
@@ -90,11 +96,11 @@ def _fixed(analysis: Analysis, label: np.ndarray) -> dict[int, str]:
     for op in reversed(analysis.ops):
         for one in np.unique(label[_among(op, frozen)]).tolist():
             reasons[one] = f"is read by {_operator(op.node)} in a way that cannot be cut"
-    # The first that reads a map gives the reason.
+    # In reverse, so that the first operator that reads a map gives the reason.
     for op in reversed(analysis.ops):
         if isinstance(op, Opaque):
-            read = [label[layout.ids].reshape(-1) for layout in op.inputs]
-            for one in np.unique(np.concatenate([np.empty(0, np.int64), *read])).tolist():
+            labels = [label[layout.ids].reshape(-1) for layout in op.inputs]
+            for one in np.unique(np.concatenate([np.empty(0, np.int64), *labels])).tolist():
                 reasons[one] = _reason(op.node)
     return reasons
 
@@ -111,22 +117,23 @@ def _operator(node: torch.fx.Node) -> str:
 
 
 def _among(op: Op, marked: np.ndarray) -> np.ndarray:
-    """The atoms that `op` reads, as far as they are `marked`; layers of the network read all."""
+    """The `marked` atoms that `op` reads; none for a layer, whose inputs can be removed alone."""
     if isinstance(op, WeightedSum):
         return np.empty(0, np.int64)
     ids = np.concatenate([np.empty(0, np.int64), *(x.ids.reshape(-1) for x in op.inputs)])
     return ids[marked[ids]]
 
 
-def _even(analysis: Analysis, label: np.ndarray) -> dict[int, str]:
-    """Label -> the operator that needs as many of it as of others."""
-    found: dict[int, str] = {}
+def _balanced(analysis: Analysis, label: np.ndarray) -> dict[int, str]:
+    """Label -> the part that the map belongs to, of an operator with parts of equal size."""
+    balanced: dict[int, str] = {}
     for op in analysis.ops:
         if isinstance(op, Movement) and op.rows is not None:
-            found |= dict.fromkeys(np.unique(label[op.rows]).tolist(), _operator(op.node))
+            part = f"part of {_operator(op.node)}"
+            balanced |= dict.fromkeys(np.unique(label[op.rows]).tolist(), part)
     for op in analysis.weighted_sums:
         if op.weight.groups > 1 and not op.weight.depthwise:
             name = op.weight.name.rpartition(".")[0]
             ids = np.concatenate([op.weight.out, op.weight.inside])
-            found |= dict.fromkeys(np.unique(label[ids]).tolist(), f"the groups of {name}")
-    return found
+            balanced |= dict.fromkeys(np.unique(label[ids]).tolist(), f"group of {name}")
+    return balanced

@@ -1,4 +1,4 @@
-"""From a granularity's name to its units in a model."""
+"""The units of a granularity, by its name."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from openwork import models
 from openwork._arguments import check_choice
 from openwork.errors import ArgumentError
 from openwork.prune.units.feature_maps import feature_map_units
+from openwork.prune.units.forward_pass import trace_forward
 from openwork.prune.units.kernels import block_units, kernel_units
-from openwork.prune.units.layers import Layer, Layers, all_layers, chosen_layers
-from openwork.prune.units.run import run_of
+from openwork.prune.units.layers import Layer, Layers, chosen_layers, cuttable_layers
 from openwork.prune.units.strided import StridedTaps, strided_taps
-from openwork.prune.units.units import Cells, Units
+from openwork.prune.units.units import ConnectionUnits, Units
 
 GRANULARITIES = ("feature_map", "kernel", "intra_kernel", "block")
 
@@ -26,7 +26,14 @@ def units_of(
     block: tuple[int, int],
     example: torch.Tensor | None,
 ) -> Units:
-    """The units of `granularity` in the layers of `model` that `layers` means.
+    """The units of `granularity` in the layers of `model` that `layers` selects.
+
+    Args:
+        model: the network.
+        granularity: one of `GRANULARITIES`.
+        layers: as in `chosen_layers`.
+        block: (filters, inputs) of a block.
+        example: an input batch (N, ...), or None.
 
     Raises:
         ArgumentError: an unknown granularity, one that does not fit the layers, or an example
@@ -34,14 +41,14 @@ def units_of(
         CaptureError: feature maps of a network that torch cannot capture.
     """
     check_choice("granularity", granularity, GRANULARITIES)
-    known = all_layers(model)
-    modules = {name: layer.module for name, layer in known.items()}
-    run = None if example is None else run_of(model, modules, example)
-    chosen = chosen_layers(model, layers, run)
+    cuttable = cuttable_layers(model)
+    modules = {name: layer.module for name, layer in cuttable.items()}
+    forward_pass = None if example is None else trace_forward(model, modules, example)
+    chosen = chosen_layers(model, layers, forward_pass)
     units = _units(model, granularity, chosen, block, example)
     if layers is not None:
         return units
-    left = _listed([name for name in known if name not in chosen])
+    left = _listed([name for name in cuttable if name not in chosen])
     note = f"left whole by default: {left}; `layers` can name them"
     return dataclasses.replace(units, notes=(note, *units.notes))
 
@@ -52,7 +59,7 @@ def _units(
     chosen: Mapping[str, Layer],
     block: tuple[int, int],
     example: torch.Tensor | None,
-) -> Cells | StridedTaps:
+) -> ConnectionUnits | StridedTaps:
     if granularity == "kernel":
         return kernel_units(chosen)
     if granularity == "block":
@@ -75,10 +82,16 @@ def _listed(names: list[str]) -> str:
 def example_for(model: nn.Module, example: torch.Tensor | None) -> torch.Tensor | None:
     """`example`, or a batch of the size that a model of `openwork.models` was built for.
 
-    It lies where the model's parameters are, and is of their dtype.
+    Args:
+        model: the network.
+        example: an input batch (N, ...), or None.
+
+    Returns:
+        The batch (N, ...), on the device and of the dtype of the model's parameters; None if
+        there is none.
 
     Raises:
-        ArgumentError: no tensor, or no batch.
+        ArgumentError: `example` is not a tensor, or holds no image.
     """
     if example is not None and not (isinstance(example, torch.Tensor) and example.ndim > 1):
         raise ArgumentError(

@@ -1,4 +1,4 @@
-"""Units that need no knowledge of the network's graph: kernels, and blocks of them."""
+"""Units that can be found without the network's graph: kernels, and blocks of them."""
 
 from collections.abc import Mapping
 
@@ -7,27 +7,27 @@ import numpy as np
 from openwork._arguments import check_count
 from openwork.errors import ArgumentError
 from openwork.prune.units.layers import Layer, nothing_lives
-from openwork.prune.units.units import Cells, Group
+from openwork.prune.units.units import ConnectionUnits, Group
 
 
-def kernel_units(layers: Mapping[str, Layer]) -> Cells:
-    """One unit a live connection: any kh x kw kernel may go, or any weight of a linear layer.
+def kernel_units(layers: Mapping[str, Layer]) -> ConnectionUnits:
+    """One unit for each live connection: a kh x kw kernel, or a weight of a linear layer.
 
     Source: kernel pruning in "Compact Deep CNNs With Coarse Pruning" (Anwar, Sung 2016).
     """
     return _numbered("kernels", layers, (1, 1))
 
 
-def block_units(layers: Mapping[str, Layer], block: tuple[int, int]) -> Cells:
-    """One unit a block of neighbouring filters and inputs, as `patterns.block` has them.
+def block_units(layers: Mapping[str, Layer], block: tuple[int, int]) -> ConnectionUnits:
+    """One unit for each block of neighbouring filters and inputs, as in `patterns.block`.
 
     Args:
         layers: where to cut.
         block: (filters, inputs) of a block.
 
     Raises:
-        ArgumentError: `block` is no pair of counts, or does not divide the filters and inputs of
-            a group of some layer; or nothing lives in the layers.
+        ArgumentError: `block` is not a pair of counts, or does not divide the filters and inputs
+            of a group of some layer; or nothing lives in the layers.
     """
     if not isinstance(block, tuple | list) or len(block) != 2:
         raise ArgumentError(f"`block`={block!r} must be two numbers (filters, inputs), as (4, 1)")
@@ -43,7 +43,7 @@ def block_units(layers: Mapping[str, Layer], block: tuple[int, int]) -> Cells:
     return _numbered("blocks", layers, block)
 
 
-def _numbered(noun: str, layers: Mapping[str, Layer], block: tuple[int, int]) -> Cells:
+def _numbered(noun: str, layers: Mapping[str, Layer], block: tuple[int, int]) -> ConnectionUnits:
     owner, groups, first = {}, [], 0
     for name, layer in layers.items():
         rows, columns = layer.shape[0] // block[0], layer.shape[1] // block[1]
@@ -59,4 +59,4 @@ def _numbered(noun: str, layers: Mapping[str, Layer], block: tuple[int, int]) ->
         first += count
     if not groups:
         raise nothing_lives(layers)
-    return Cells(noun, tuple(groups), layers, owner)
+    return ConnectionUnits(noun, tuple(groups), layers, owner)

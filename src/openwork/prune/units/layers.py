@@ -1,4 +1,4 @@
-"""Which layers a cut is made in, and what lives in them."""
+"""Which layers are cut, and which of their weights live."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from openwork.nn.globs import check_glob, escape, matches, nothing_matched
 from openwork.nn.layers import Dense, dense_layers, sparse_layers
 from openwork.ops.expand import expand
 from openwork.patterns import Pattern
-from openwork.prune.units.run import Run
+from openwork.prune.units.forward_pass import ForwardPass
 
 Layers = str | Sequence[str] | Callable[[str, nn.Module], bool] | None
 
@@ -33,7 +33,7 @@ class Layer:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the dense weight: (out, in / groups, kh, kw), or (out, in)."""
+        """The shape of the dense weight: (out, in / groups, kh, kw), or (out, in)."""
         module = self.module
         return module.shape if isinstance(module, SparseLayer) else tuple(module.weight.shape)
 
@@ -43,63 +43,65 @@ class Layer:
         return 1 if isinstance(self.module, nn.Linear) else self.module.groups
 
     @cached_property
-    def taps(self) -> np.ndarray:
-        """What lives: boolean array of `shape`."""
+    def mask(self) -> np.ndarray:
+        """Which weights live: boolean array of `shape`."""
         if isinstance(self.module, SparseLayer):
             return self.module.pattern.taps
         return np.ones(self.shape, dtype=bool)
 
     @cached_property
     def connections(self) -> np.ndarray:
-        """Which connections have a live tap: boolean array (out, in / groups)."""
-        return connected(self.taps)
+        """Which connections have a live weight: boolean array (out, in / groups)."""
+        return connected(self.mask)
 
     def dense(self, values: torch.Tensor) -> np.ndarray:
-        """One value a weight, as `module.weight` has them, as a float64 array of `shape`."""
+        """Expand `values`, of the shape of `module.weight`, to a float64 array of `shape`."""
         values = values.detach().to("cpu", torch.float64)
         if isinstance(self.module, SparseLayer):
             values = expand(values, self.module.gaps.cpu(), self.shape)
         return values.numpy()
 
-    def live(self, taps: np.ndarray) -> torch.Tensor:
-        """The inverse of `dense` for a boolean array of `shape`: a mask as `module.weight` lies."""
-        mask = torch.from_numpy(taps)
+    def stored(self, mask: np.ndarray) -> torch.Tensor:
+        """The inverse of `dense` for a mask of `shape`: as a tensor, laid out like the weight."""
+        tensor = torch.from_numpy(mask)
         if isinstance(self.module, SparseLayer):
-            mask = mask.reshape(-1)[torch.from_numpy(self.module.pattern.positions)]
-        return mask.to(self.module.weight.device)
+            tensor = tensor.reshape(-1)[torch.from_numpy(self.module.pattern.positions)]
+        return tensor.to(self.module.weight.device)
 
 
-def connected(taps: np.ndarray) -> np.ndarray:
-    """Which connections (out, in / groups) have a live tap in `taps` (out, in / groups, ...)."""
-    return np.logical_or.reduce(taps.reshape(*taps.shape[:2], -1), axis=2)
+def connected(mask: np.ndarray) -> np.ndarray:
+    """Which connections (out, in / groups) have a live weight in `mask` (out, in / groups, ...)."""
+    return np.logical_or.reduce(mask.reshape(*mask.shape[:2], -1), axis=2)
 
 
-def all_layers(model: nn.Module) -> dict[str, Layer]:
+def cuttable_layers(model: nn.Module) -> dict[str, Layer]:
     """Every layer of `model` that can be cut, in the order of its modules."""
-    found: Mapping[str, Dense | SparseLayer] = dense_layers(model) | sparse_layers(model)
-    order = [name for name, _ in model.named_modules() if name in found]
-    return {name: Layer(name, found[name]) for name in order}
+    layers: Mapping[str, Dense | SparseLayer] = dense_layers(model) | sparse_layers(model)
+    order = [name for name, _ in model.named_modules() if name in layers]
+    return {name: Layer(name, layers[name]) for name in order}
 
 
-def chosen_layers(model: nn.Module, layers: Layers, run: Run | None = None) -> dict[str, Layer]:
-    """The layers of `model` that `layers` means.
+def chosen_layers(
+    model: nn.Module, layers: Layers, forward_pass: ForwardPass | None = None
+) -> dict[str, Layer]:
+    """The layers of `model` that `layers` selects.
 
     Args:
         model: any module.
         layers: a glob or several, as in a `Plan`; a predicate `(name, module) -> bool`; or None:
             every convolution but the first and the heads.
-        run: of the network, which shows the first convolution and the heads; without one they are
-            the first convolution and the last layer in the order of the modules.
+        forward_pass: shows the first convolution and the heads. Without it they are the first
+            convolution and the last layer in the order of the modules.
 
     Raises:
-        PlanError: a glob, the predicate or the default means no layer.
+        PlanError: a glob, the predicate or the default selects no layer.
         ArgumentError: `layers` is none of these.
     """
-    known = all_layers(model)
+    cuttable = cuttable_layers(model)
     if layers is None:
-        return _inner_convolutions(model, known, run)
+        return _inner_convolutions(model, cuttable, forward_pass)
     if callable(layers):
-        chosen = {name: layer for name, layer in known.items() if layers(name, layer.module)}
+        chosen = {name: layer for name, layer in cuttable.items() if layers(name, layer.module)}
         if not chosen:
             raise PlanError("`layers` holds for no layer of the model that can be cut")
         return chosen
@@ -108,26 +110,32 @@ def chosen_layers(model: nn.Module, layers: Layers, run: Run | None = None) -> d
             f"`layers`={layers!r} must be a glob such as 'features.*', a list of them, or a "
             "predicate (name, module) -> bool"
         )
-    globs = [check_glob(g) for g in ([layers] if isinstance(layers, str) else layers)]
+    globs = [check_glob(glob) for glob in ([layers] if isinstance(layers, str) else layers)]
     if not globs:
         raise ArgumentError(f"`layers`={layers!r} must name at least one layer; None cuts most")
+    return _matched(model, cuttable, globs)
+
+
+def _matched(
+    model: nn.Module, cuttable: Mapping[str, Layer], globs: Sequence[str]
+) -> dict[str, Layer]:
     for glob in globs:
-        if not any(matches(glob, name, layer.module) for name, layer in known.items()):
-            raise PlanError(nothing_matched(glob, model, known))
+        if not any(matches(glob, name, layer.module) for name, layer in cuttable.items()):
+            raise PlanError(nothing_matched(glob, model, cuttable))
     return {
         name: layer
-        for name, layer in known.items()
+        for name, layer in cuttable.items()
         if any(matches(glob, name, layer.module) for glob in globs)
     }
 
 
 def _inner_convolutions(
-    model: nn.Module, known: Mapping[str, Layer], run: Run | None
+    model: nn.Module, cuttable: Mapping[str, Layer], forward_pass: ForwardPass | None
 ) -> dict[str, Layer]:
-    order = tuple(known) if run is None else run.order
-    heads = frozenset(order[-1:]) if run is None else run.heads
+    order = tuple(cuttable) if forward_pass is None else forward_pass.order
+    heads = frozenset(order[-1:]) if forward_pass is None else forward_pass.heads
     convolutions = {
-        n: x for n, x in known.items() if isinstance(x.module, nn.Conv2d | SparseConv2d)
+        n: x for n, x in cuttable.items() if isinstance(x.module, nn.Conv2d | SparseConv2d)
     }
     first = next((name for name in order if name in convolutions), None)
     inner = {n: x for n, x in convolutions.items() if n != first and n not in heads}
@@ -140,13 +148,13 @@ def _inner_convolutions(
 
 
 def nothing_lives(layers: Iterable[str]) -> ArgumentError:
-    """The error for layers that are wholly dead."""
+    """The error for layers without a live weight."""
     return ArgumentError(f"nothing lives in `layers`: {', '.join(layers)}; name other layers")
 
 
-def plan_of(model: nn.Module, taps: Mapping[str, np.ndarray]) -> Plan:
-    """The plan that leaves `taps` alive, and the other sparse layers of `model` as they are."""
-    known = all_layers(model)
+def plan_of(model: nn.Module, masks: Mapping[str, np.ndarray]) -> Plan:
+    """The plan that leaves `masks` alive, and the other sparse layers of `model` as they are."""
+    cuttable = cuttable_layers(model)
     patterns = {name: layer.pattern for name, layer in sparse_layers(model).items()}
-    patterns |= {name: Pattern(live, known[name].groups) for name, live in taps.items()}
+    patterns |= {name: Pattern(mask, cuttable[name].groups) for name, mask in masks.items()}
     return Plan({escape(name): pattern for name, pattern in patterns.items()})

@@ -14,15 +14,15 @@ from openwork.prune.units.units import Group, Units
 @final
 @dataclass(frozen=True, eq=False)
 class StridedTaps(Units):
-    """For each source map an offset, from which its kernels' live taps follow at one stride.
+    """For each source map an offset; the live taps of its kernels follow from it at one stride.
 
-    With n of K taps alive, tap `floor(j * K / n) + offset` (modulo K) lives for j = 0..n-1: where
-    n divides K, every (K / n)-th. One mask for all kernels of a source map lets both matrices of
-    a lowered convolution shrink.
+    With n of K taps alive, tap `floor(j * K / n) + offset` (modulo K) lives for j = 0..n-1: every
+    (K / n)-th tap where n divides K. All kernels of a source map share one mask, so that both
+    matrices of a lowered convolution can shrink.
 
     Source: intra-kernel strided sparsity in "Structured Pruning of Deep Convolutional Neural
-    Networks" (Anwar, Hwang, Sung 2015): a stride, an offset, one mask a source map. Strides that
-    are no whole numbers, so that any ratio can be reached, are our reading.
+    Networks" (Anwar, Hwang, Sung 2015): a stride, an offset, one mask for each source map.
+    Fractional strides, which make every ratio reachable, are our reading.
     """
 
     groups: tuple[Group, ...]
@@ -36,24 +36,26 @@ class StridedTaps(Units):
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        return tuple((_sources(layer), _taps(layer)) for layer in self.layers.values())
+        return tuple((_source_count(layer), _tap_count(layer)) for layer in self.layers.values())
 
-    def sums(self, values: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def aggregate(self, values: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         return [
-            # Filters of a group are added up; what is left is (groups, in / groups, taps).
+            # The sum over the filters of a group is (groups, in / groups, taps).
             values[name]
-            .reshape(layer.groups, -1, layer.shape[1], _taps(layer))
+            .reshape(layer.groups, -1, layer.shape[1], _tap_count(layer))
             .sum(axis=1)
-            .reshape(_sources(layer), -1)
+            .reshape(_source_count(layer), -1)
             for name, layer in self.layers.items()
         ]
 
-    def living(self, taps: Mapping[str, np.ndarray]) -> int:
-        return sum(int(_of_sources(layer, taps[name]).sum()) for name, layer in self.layers.items())
+    def count_alive(self, masks: Mapping[str, np.ndarray]) -> int:
+        return sum(
+            int(_source_taps(layer, masks[name]).sum()) for name, layer in self.layers.items()
+        )
 
-    def most(self, scope: str, of: str) -> float:
-        # One tap of each source map that lives is left.
-        taps = map(_taps, self.layers.values())
+    def max_ratio(self, scope: str, of: str) -> float:
+        # Each live source map keeps one tap.
+        taps = map(_tap_count, self.layers.values())
         return min(
             1 - g.count / n / (g.count if of == "live" else g.total)
             for g, n in zip(self.groups, taps, strict=True)
@@ -71,75 +73,79 @@ class StridedTaps(Units):
         self, scores: Sequence[np.ndarray], ratio: float, scope: str = "layer", of: str = "live"
     ) -> dict[str, np.ndarray]:
         self.check_ratio(ratio, scope, of)
-        found = {}
+        masks = {}
         triples = zip(self.layers.items(), self.groups, scores, strict=True)
         for (name, layer), group, score in triples:
             kept = int((1 - ratio) * (group.count if of == "live" else group.total) + 0.5)
-            found[name] = layer.taps & _mask(layer, score, min(kept, group.count))
-        return found
+            masks[name] = layer.mask & _mask(layer, score, min(kept, group.count))
+        return masks
 
 
 def strided_taps(layers: Mapping[str, Layer]) -> StridedTaps:
-    """The strided taps of `layers`; a layer whose kernels have one tap is left whole and noted.
+    """The strided taps of `layers`; a layer with kernels of one tap is left whole, with a note.
 
-    Source maps that no kernel reads count as gone.
+    Source maps that no kernel reads do not count as live.
 
     Raises:
         ArgumentError: no layer has kernels of several taps, taps are cut already, or nothing
             lives.
     """
-    wide = {name: layer for name, layer in layers.items() if _taps(layer) > 1}
+    wide = {name: layer for name, layer in layers.items() if _tap_count(layer) > 1}
     if not wide:
         raise ArgumentError(
             "`granularity`='intra_kernel' needs a layer with kernels of more than one tap, but "
             f"{', '.join(layers)} have none; use 'kernel'"
         )
     for name, layer in wide.items():
-        if (layer.taps != layer.taps.any(axis=(2, 3), keepdims=True)).any():
+        if (layer.mask != layer.mask.any(axis=(2, 3), keepdims=True)).any():
             raise ArgumentError(
                 f"layer {name!r} has lost single taps already; densify_ it first, or leave it out "
                 "with `layers`"
             )
-    living = {name: layer for name, layer in wide.items() if layer.taps.any()}
-    if not living:
+    live = {name: layer for name, layer in wide.items() if layer.mask.any()}
+    if not live:
         raise nothing_lives(wide)
     groups = tuple(
-        Group(f"layer {n!r}", int(_of_sources(x, x.taps).sum()), _sources(x) * _taps(x))
-        for n, x in living.items()
+        Group(
+            f"layer {name!r}",
+            int(_source_taps(layer, layer.mask).sum()),
+            _source_count(layer) * _tap_count(layer),
+        )
+        for name, layer in live.items()
     )
     left = set(layers) - set(wide)
     notes = tuple(f"left whole: {name}: its kernels have one tap" for name in sorted(left))
-    return StridedTaps(groups, living, notes=notes)
+    return StridedTaps(groups, live, notes=notes)
 
 
-def _sources(layer: Layer) -> int:
+def _source_count(layer: Layer) -> int:
     return layer.shape[1] * layer.groups
 
 
-def _taps(layer: Layer) -> int:
+def _tap_count(layer: Layer) -> int:
     return int(np.prod(layer.shape[2:]))
 
 
-def _of_sources(layer: Layer, taps: np.ndarray) -> np.ndarray:
-    """Which taps (groups, in / groups, kh, kw) some kernel of a source map has in `taps`."""
-    by_group = taps.reshape(layer.groups, -1, *layer.shape[1:])
+def _source_taps(layer: Layer, mask: np.ndarray) -> np.ndarray:
+    """Which taps (groups, in / groups, kh, kw) live in any kernel of each source map."""
+    by_group = mask.reshape(layer.groups, -1, *layer.shape[1:])
     return np.logical_or.reduce(by_group, axis=1)
 
 
 def _mask(layer: Layer, scores: np.ndarray, total: int) -> np.ndarray:
-    """The mask (shape of the layer) with the offset of the highest score in each source map.
+    """The mask that gives each source map the offset of its highest score.
 
-    `total` taps are left, spread evenly over the source maps that live, so that no two of them
-    differ by more than one.
+    `total` taps live, spread evenly over the live source maps: their numbers of taps differ by at
+    most one.
     """
     taps = scores.shape[1]
-    lives = np.logical_or.reduce(_of_sources(layer, layer.taps).reshape(scores.shape), axis=1)
-    sources = int(lives.sum())
-    counts = np.zeros(len(lives), dtype=np.int64)
-    counts[lives] = np.diff(np.arange(sources + 1) * total // sources)
+    live = np.logical_or.reduce(_source_taps(layer, layer.mask).reshape(scores.shape), axis=1)
+    sources = int(live.sum())
+    counts = np.zeros(len(live), dtype=np.int64)
+    counts[live] = np.diff(np.arange(sources + 1) * total // sources)
     chosen = np.empty(scores.shape, dtype=bool)
     for count in np.unique(counts):
-        offered = _offsets(count, taps)
+        offered = offset_masks(count, taps)
         rows = counts == count
         chosen[rows] = offered[(scores[rows] @ offered.T).argmax(axis=1)]
     of_group = chosen.reshape(layer.groups, 1, layer.shape[1], *layer.shape[2:])
@@ -147,8 +153,8 @@ def _mask(layer: Layer, scores: np.ndarray, total: int) -> np.ndarray:
     return np.repeat(of_group, filters, axis=1).reshape(layer.shape)
 
 
-def _offsets(count: int, taps: int) -> np.ndarray:
-    """All masks of `count` strided taps (offsets, taps), one a row."""
+def offset_masks(count: int, taps: int) -> np.ndarray:
+    """Every mask of `count` strided taps: boolean array (offsets, taps)."""
     first = np.zeros(taps, dtype=bool)
     first[np.arange(count) * taps // count] = True
     return np.stack([np.roll(first, offset) for offset in range(taps)])

@@ -1,4 +1,4 @@
-"""Search masks for the toy network, alone or as one process of several; print the plan."""
+"""Search masks for the toy network, alone or as one process of several, and write the plan."""
 
 import argparse
 import json

@@ -1,6 +1,6 @@
-"""What one forward pass shows: the order in which layers run, and those that no other layer reads.
+"""What one forward pass shows: the order in which layers run, and which are heads.
 
-Needs no graph of the network: torch notes down by itself where each tensor comes from.
+No graph of the network is needed: autograd records where each tensor comes from.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,33 +17,35 @@ from openwork.errors import ArgumentError
 
 
 @dataclass(frozen=True)
-class Run:
-    """One forward pass.
+class ForwardPass:
+    """The layers of one forward pass.
 
     Attributes:
         order: names of the layers that ran, in the order of their first calls.
-        heads: those of them that make an output which no other layer has read.
+        heads: the layers with an output that no other layer reads.
     """
 
     order: tuple[str, ...]
     heads: frozenset[str]
 
 
-def run_of(model: nn.Module, layers: Mapping[str, nn.Module], example: torch.Tensor) -> Run:
-    """Run `model` on `example` in evaluation mode and see in which order `layers` come.
+def trace_forward(
+    model: nn.Module, layers: Mapping[str, nn.Module], example: torch.Tensor
+) -> ForwardPass:
+    """Run `model` on `example` (N, ...) in evaluation mode and record in which order `layers` run.
 
     Raises:
         ArgumentError: the network does not take the example.
     """
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            # A result of an operator, so that networks may change it in place.
-            return _watched(model, layers, example.detach().clone().requires_grad_().clone())
+            # The second clone is not a leaf, so that networks may change it in place.
+            return _traced(model, layers, example.detach().clone().requires_grad_().clone())
     except Exception:
-        # Some networks run without gradients only, and then the last layer counts as the head.
+        # Some networks run only without gradients; then the last layer counts as the head.
         try:
             with torch.no_grad():
-                return _watched(model, layers, example.clone())
+                return _traced(model, layers, example.clone())
         except Exception as error:
             raise ArgumentError(
                 f"`example` of shape {tuple(example.shape)} and {example.dtype} does not go "
@@ -52,16 +54,18 @@ def run_of(model: nn.Module, layers: Mapping[str, nn.Module], example: torch.Ten
             ) from error
 
 
-def _watched(model: nn.Module, layers: Mapping[str, nn.Module], example: torch.Tensor) -> Run:
+def _traced(
+    model: nn.Module, layers: Mapping[str, nn.Module], example: torch.Tensor
+) -> ForwardPass:
     calls: dict[str, list[Node | None]] = {}
 
-    def watch(name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
+    def record_calls_of(name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
         def hook(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
             calls.setdefault(name, []).append(output.grad_fn)
 
         return hook
 
-    handles = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
+    handles = [layer.register_forward_hook(record_calls_of(name)) for name, layer in layers.items()]
     try:
         with evaluation(model):
             outputs = model(example)
@@ -69,11 +73,11 @@ def _watched(model: nn.Module, layers: Mapping[str, nn.Module], example: torch.T
         for handle in handles:
             handle.remove()
     heads = _heads(outputs, calls) or set(list(calls)[-1:])
-    return Run(tuple(calls), frozenset(heads))
+    return ForwardPass(tuple(calls), frozenset(heads))
 
 
 def _heads(outputs: Any, calls: Mapping[str, list[Node | None]]) -> set[str]:
-    """Layers with a call that outputs depend on and no other call does."""
+    """Layers with a call that an output depends on and no other call does."""
     names = {node: name for name, nodes in calls.items() for node in nodes if node is not None}
     tensors = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor)]
     last = _reached((t.grad_fn for t in tensors if t.grad_fn is not None), names) & names.keys()
@@ -82,14 +86,14 @@ def _heads(outputs: Any, calls: Mapping[str, list[Node | None]]) -> set[str]:
 
 
 def _reached(start: Iterable[Node], stop: Iterable[Node]) -> set[Node]:
-    """Nodes that lead to `start`, not looking past those of `stop`."""
-    ends, found = set(stop), set(start)
-    waiting = list(found)
+    """`start` and all nodes that they depend on, without looking past the nodes of `stop`."""
+    ends, reached = set(stop), set(start)
+    waiting = list(reached)
     while waiting:
         node = waiting.pop()
         if node in ends:
             continue
-        sources = {source for source, _ in node.next_functions if source is not None} - found
-        found |= sources
+        sources = {source for source, _ in node.next_functions if source is not None} - reached
+        reached |= sources
         waiting += sources
-    return found
+    return reached

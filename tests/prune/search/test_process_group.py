@@ -1,9 +1,9 @@
-"""What one process does for all of them."""
+"""What one process does for all."""
 
 import pytest
 
 import openwork as ow
-from openwork.prune.search.ranks import Ranks
+from openwork.prune.search.process_group import ProcessGroup
 
 
 @pytest.mark.parametrize(
@@ -13,12 +13,12 @@ from openwork.prune.search.ranks import Ranks
         (ow.CheckpointError("full"), ow.CheckpointError, "full"),
     ],
 )
-def test_what_the_first_one_raises_is_an_error_of_ours(
+def test_errors_of_the_first_process_are_raised_as_openwork_errors(
     error: Exception, kind: type[Exception], text: str
 ) -> None:
     def work() -> None:
         raise error
 
-    with Ranks() as ranks, pytest.raises(kind, match=text) as caught:
-        ranks.first(work)
+    with ProcessGroup() as processes, pytest.raises(kind, match=text) as caught:
+        processes.run_on_first(work)
     assert error in (caught.value, caught.value.__cause__)
