@@ -39,7 +39,7 @@ def _avg_pool(ctx: AnalysisContext, node: Node) -> Op:
 
 def _pad(ctx: AnalysisContext, node: Node) -> Op:
     record = padding(node)
-    # Sizes that are computed must be known.
+    # Declines if a width depends on the input.
     widths = concrete(record.widths)
     if len(widths) > 2 * (len(ctx.input(record.input).shape) - 2):
         raise NotUnderstood("padding of channels or images")
