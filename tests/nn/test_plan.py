@@ -171,7 +171,7 @@ def test_a_glob_that_only_meets_layers_left_alone_says_why() -> None:
         ("seed: 3\n\n", r"found \['seed'\]"),
         ("layers: !!python/object/apply:os.system ['true']\n", "not YAML"),
         ("layers:\n  a: dense\nseed: x\n", "`seed`='x'"),
-        ("layers:\n  ? [a, b]\n  : dense\n", r"line 2 has \['a', 'b'\] for a key"),
+        ("layers:\n  ? [a, b]\n  : dense\n", r"line 2 has the key \['a', 'b'\]"),
         ("layers:\n  a: &x {pattern: ssc}\n  b: {<<: *x}\n", "line 3 merges with `<<`"),
         ("layers: &a\n  x: *a\n", "its aliases make it too large"),
         ("layers:\n  a: " + "[" * 2000 + "]" * 2000, "not YAML: RecursionError"),

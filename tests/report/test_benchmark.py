@@ -70,6 +70,6 @@ def test_it_says_what_takes_the_time() -> None:
     text = _made((dense, poor, good), 8.0).why()
     assert "stem (50%), slow (38%), fast (12%)" in text
     assert "50% of the layers' time is spent in dense layers" in text
-    assert "38% goes into sparse layers" in text
+    assert "38% is spent in sparse layers" in text
     assert "outside the layers" not in text
     assert "50% of the time is outside the layers" in _made((good,), 2.0).why()
