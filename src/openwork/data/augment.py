@@ -13,9 +13,9 @@ class AugmentParameters:
     """What happens to each image of a batch of N.
 
     Args:
-        flips: bool, shape (N,): mirror left to right, after the crop.
-        dy: int64, shape (N,): first row of the crop in the padded image, 0..2 * crop_padding.
-        dx: int64, shape (N,): first column, likewise.
+        flips: bool, shape `(N,)`: mirror left to right, after the crop.
+        dy: int64, shape `(N,)`: first row of the crop in the padded image, 0..2 * crop_padding.
+        dx: int64, shape `(N,)`: first column, likewise.
     """
 
     flips: torch.Tensor
@@ -36,7 +36,7 @@ class AugmentParameters:
 
 @dataclass(frozen=True)
 class Augment:
-    """Random changes to training images that keep their size.
+    """Random changes to training images `(N, C, H, W)` that keep their size.
 
     Args:
         flip: mirror left to right with probability 1/2. Default: never.

@@ -26,8 +26,8 @@ class Batch(NamedTuple):
     """One rank's part of a global batch.
 
     Args:
-        images: float32, shape (B, C, H, W), normalised: (pixel / 255 - mean) / std.
-        labels: int64, shape (B,), on the same device.
+        images: float32, shape `(B, C, H, W)`, normalised: (pixel / 255 - mean) / std.
+        labels: int64, shape `(B,)`, on the same device.
         global_count: samples in the batch over all ranks; B where there is one rank. A loss
             summed over B and divided by this adds up over the ranks to the mean of the batch.
     """

@@ -31,8 +31,8 @@ class Morse:
     samples are drawn from N(12, 1.34), noise is added to all, and what results is clipped to
     [0, 16], divided by 16 and rounded to three decimals.
 
-    A frame is stored as a grey image of one row after the other, (1, 8, 8) or (1, 16, 16), in the
-    256 steps of all images here, where the authors keep the three decimals.
+    A frame is stored as a grey image of one row after the other, `(1, 8, 8)` or `(1, 16, 16)`, in
+    the 256 steps of all images here, where the authors keep the three decimals.
 
     Args:
         noise: deviation of the noise on every sample, default 0; the authors try up to 4.

@@ -16,8 +16,8 @@ class Split:
     """The images and labels of one split, row by row.
 
     Args:
-        images: uint8, shape (N, C, H, W), values 0..255; may be a read-only memory map.
-        labels: int64, shape (N,), class numbers from 0.
+        images: uint8, shape `(N, C, H, W)`, values 0..255; may be a read-only memory map.
+        labels: int64, shape `(N,)`, class numbers from 0.
 
     Raises:
         DataError: there are no images, the lengths differ, or a shape or type is another one.
@@ -117,7 +117,7 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
     """Exact mean and standard deviation of each channel, in units of 0..1.
 
     Args:
-        images: uint8, shape (N, C, H, W), not empty; read in chunks, so it may be a memory map.
+        images: uint8, shape `(N, C, H, W)`, not empty; read in chunks, so it may be a memory map.
 
     Returns:
         (mean, std), each of length C; the population deviation, 1.0 for a constant channel.

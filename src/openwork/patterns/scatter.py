@@ -29,8 +29,8 @@ class WindowAdjacency:
 
     Attributes:
         name: of the junction, and the side on which the windows lie.
-        counts: (neurons, windows) float64; the window adjacency matrix. From some 2**300 paths on,
-            these and `ideal` are in units of a power of two.
+        counts: `(neurons, windows)` float64; the window adjacency matrix. From some 2**300 paths
+            on, these and `ideal` are in units of a power of two.
         ideal: connections of a neuron with a window if they were spread evenly.
         neurons: so many of the first neurons count; the others are padding.
     """

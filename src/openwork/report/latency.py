@@ -39,7 +39,7 @@ def measure_latency(
 
     Args:
         models: moved nowhere; their training mode is put back.
-        example: an input batch on their device.
+        example: an input batch `(N, ...)` on their device.
         passes: timed passes of each, at least 1, default 50.
         warmup: untimed passes of each before, default 5.
     """
