@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 BUILD_TOOLS := scikit-build-core nanobind cmake ninja
 SOURCES := $(shell find src csrc -name '*.py' -o -name '*.cpp' -o -name '*.h')
 
-.PHONY: demo test lint install sanitize aarch64 clean
+.PHONY: demo test lint install matrix sanitize aarch64 clean
 
 demo: $(VENV)/installed
 	$(BIN)/openwork demo --out demo $(DEMO)
@@ -22,6 +22,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/pyright
 
 install: $(VENV)/installed
+
+# The quick tests on other Pythons and the newest torch; says which of them are not at hand.
+matrix:
+	$(PYTHON) .ci/matrix
 
 # Built in this environment rather than in a throw-away one, so that only what changed is compiled
 # again. Also after a new Python file: an editable install knows the files that it was made with.
