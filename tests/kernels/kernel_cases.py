@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from openwork.kernels.dispatch import ACTIVATIONS
-from openwork.kernels.problem import Geometry, Problem
+from openwork.kernels.problem import Activation, Geometry, Problem
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Case:
     groups: int = 1
     batch: int = 1
     pattern: str = "random"
-    activation: str = "none"
+    activation: Activation = "none"
     bias: bool = False
     residual: bool = False
     seed: int = 0

@@ -1,6 +1,7 @@
 """`grow_`: more live connections in a network that is being trained, and nothing else changed."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from openwork.nn.sparse_layer import SparseLayer
 from openwork.patterns import Pattern, PatternSpec, grow, layer_seed
 from openwork.patterns.spec import nests
 
+M = TypeVar("M", bound=nn.Module)
 INITS = ("zero", "original")
 # What an optimiser's fresh memory is filled with where that is not zero: the group's setting.
 _FRESH: dict[tuple[type[torch.optim.Optimizer], str], str] = {
@@ -24,13 +26,13 @@ _FRESH: dict[tuple[type[torch.optim.Optimizer], str], str] = {
 
 
 def grow_(
-    model: nn.Module,
+    model: M,
     density: float | Mapping[str, float],
     optimizer: torch.optim.Optimizer | None = None,
     *,
     init: str = "zero",
     seed: int | None = None,
-) -> nn.Module:
+) -> M:
     """Bring further connections of the sparse layers alive, in place, between two training steps.
 
     No connection dies. Layers that `sparsify_` drew with `random` or `block` get the pattern that

@@ -1,5 +1,8 @@
 """A pattern as a picture."""
 
+# pyright: reportUnknownMemberType=false
+# matplotlib's own types leave keyword arguments open.
+
 from typing import TYPE_CHECKING
 
 import numpy as np
