@@ -1,5 +1,8 @@
 """Proof that two networks compute the same: outputs compared over inputs, sizes and modes."""
 
+# pyright: reportUnknownMemberType=false
+# torch.random has no types for its arguments.
+
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
