@@ -13,7 +13,7 @@ CXX_SOURCES := $(filter csrc/%,$(SOURCES))
 WERROR ?= OFF
 BUILD := --no-build-isolation --config-settings=cmake.define.OPENWORK_WERROR=$(WERROR)
 
-.PHONY: demo test lint install sanitize aarch64 clean
+.PHONY: demo test lint install matrix sanitize aarch64 clean
 
 demo: $(VENV)/installed
 	$(BIN)/openwork demo --out demo $(DEMO)
@@ -28,6 +28,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/pyright
 
 install: $(VENV)/installed
+
+# The quick tests on other Pythons and the newest torch; says which of them are not at hand.
+matrix:
+	$(PYTHON) .ci/matrix
 
 # Built in this environment rather than in a throw-away one, so that only what changed is compiled
 # again. Also after a new Python file: an editable install knows the files that it was made with.

@@ -2,8 +2,10 @@
 
 import importlib
 import inspect
+import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -219,3 +221,68 @@ def test_what_only_training_and_pictures_need_is_imported_later() -> None:
     assert ran.stdout.splitlines() == ["[]", "fit compare"]
     with pytest.raises(AttributeError, match="'openwork' has no attribute 'no_such'"):
         _ = ow.no_such
+
+
+_ARRAYS = re.compile(r"\b(torch\.)?Tensor\b|\b(np\.)?ndarray\b")
+# `(batch, channels)` or `(live,)`: names, numbers and sums of them in brackets.
+_SHAPE = re.compile(r"`\(([\w'.* /+-]+,)[\w'.*, /+-]*\)`")
+# Rooms whose docstrings do not say shapes yet.
+LATER = ("capture", "verify", "compact", "observe", "prune", "engine", "runtime")
+# Names that take or give arrays of any shape, and why that is right.
+ANY_SHAPE: dict[str, str] = {}
+
+
+def _annotations(value: Any) -> list[str]:
+    """Of what `value` takes and gives; of a class, its methods and its attributes too."""
+    found: list[Any] = []
+    if inspect.isclass(value):
+        found += vars(value).get("__annotations__", {}).values()
+        for name, member in vars(value).items():
+            function = member.fget if isinstance(member, property) else member
+            function = getattr(function, "__func__", function)
+            if inspect.isfunction(function) and (not name.startswith("_") or name == "__init__"):
+                found += function.__annotations__.values()
+    elif callable(value):
+        found += getattr(value, "__annotations__", {}).values()
+    return [each if isinstance(each, str) else _written(each) for each in found]
+
+
+def _written(annotation: Any) -> str:
+    return annotation.__qualname__ if inspect.isclass(annotation) else str(annotation)
+
+
+def _text(value: Any) -> str:
+    """The docstring of `value`; of a class, those of its public methods too."""
+    texts = [inspect.getdoc(value)]
+    if inspect.isclass(value):
+        members = [name for name in vars(value) if not name.startswith("_") or name == "__init__"]
+        texts += [inspect.getdoc(getattr(value, name, None)) for name in members]
+    return "\n".join(filter(None, texts))
+
+
+def _takes_arrays(module: str, name: str) -> bool:
+    value = getattr(importlib.import_module(module), name)
+    return any(_ARRAYS.search(annotation) for annotation in _annotations(value))
+
+
+OF_ARRAYS = [
+    (module, name)
+    for module, name in DOCUMENTED
+    if module != "openwork"
+    and module.removeprefix("openwork.") not in LATER
+    and _takes_arrays(module, name)
+]
+
+
+@pytest.mark.parametrize(("module", "name"), OF_ARRAYS)
+def test_whatever_takes_or_gives_arrays_says_their_shape(module: str, name: str) -> None:
+    said = _SHAPE.search(_text(getattr(importlib.import_module(module), name))) is not None
+    allowed = f"{module}.{name}" in ANY_SHAPE
+    assert said is not allowed, "unneeded entry" if said else "write a shape such as `(batch, n)`"
+
+
+def test_names_of_any_shape_are_among_those_that_take_arrays() -> None:
+    names = {f"{module}.{name}" for module, name in OF_ARRAYS}
+    assert len(names) > 10
+    assert ANY_SHAPE.keys() <= names
+    assert all(len(reason) > 20 for reason in ANY_SHAPE.values())

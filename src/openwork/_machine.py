@@ -8,7 +8,7 @@ _DEVICES = ("auto", "cpu", "cuda")
 
 
 def device_named(name: str) -> str:
-    """ "cpu" or "cuda"; "auto" means the GPU if torch can use one.
+    """The device: "cpu" or "cuda"; "auto" means the GPU if torch can use one.
 
     Raises:
         ArgumentError: another name, or "cuda" if torch cannot use a GPU.

@@ -29,13 +29,13 @@ def read(*paths, source=MNIST):
 def test_reads_all_shards_in_order_across_batches(files, tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "_BATCH_ROWS", 3)
     made = files.pixels(11, 1, (28, 28))
-    for number, rows in enumerate((slice(0, 7), slice(7, 11))):
-        path = tmp_path / f"train-{number:05d}-of-00002.parquet"
+    first, second = (tmp_path / f"train-{number:05d}-of-00002.parquet" for number in range(2))
+    for path, rows in ((first, slice(0, 7)), (second, slice(7, 11))):
         files.parquet(path, files.cells(made[rows]), list(range(11))[rows])
     labels_wanted = np.arange(11)
     with pytest.raises(DataError, match=r"train-00001.*row 3 .*`label`=10 is out of range"):
         read(*find_shards(tmp_path, "train"))
-    files.parquet(path, files.cells(made[7:]), [7, 8, 9, 0])
+    files.parquet(second, files.cells(made[7:]), [7, 8, 9, 0])
     labels_wanted[10] = 0
     images, labels = read(*find_shards(tmp_path, "train"))
     np.testing.assert_array_equal(images, made)

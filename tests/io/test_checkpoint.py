@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from parts import part, tensor
 from torch import nn
 
 from openwork import _version, compact
 from openwork.errors import ArgumentError, CheckpointError
 from openwork.io import checkpoint, container, info, load, save
 from openwork.models import ModelSource, build, source_of
-from openwork.nn import Plan, SparseConv2d, SparseLinear, densify_, grow_, sparsify_
+from openwork.nn import Plan, SparseConv2d, SparseLayer, SparseLinear, densify_, grow_, sparsify_
 from openwork.nn.layers import sparse_layers
 from openwork.patterns import Pattern, block
 
@@ -78,13 +79,13 @@ def test_a_model_of_ones_own_comes_back_bit_for_bit(plan: Plan | None, tmp_path:
     back = load(tmp_path / "m", _dense)
     assert [type(m) for m in back.modules()] == [type(m) for m in model.modules()]
     assert _equal_states(back, model)
-    assert back[1].num_batches_tracked == 3
+    assert part(back, 1, nn.BatchNorm2d).num_batches_tracked == 3
     input = torch.randn(3, 4, 6, 6)
     assert torch.equal(back(input), model(input))
     assert torch.equal(back.eval()(input), model.eval()(input))
     for name in (0, 3, 5):
-        if isinstance(model[name], SparseConv2d | SparseLinear):
-            assert back[name].pattern == model[name].pattern
+        if isinstance(layer := model[name], SparseLayer):
+            assert part(back, name, SparseLayer).pattern == layer.pattern
     assert info(tmp_path / "m").plan == plan
 
 
@@ -122,7 +123,7 @@ def test_tied_weights_stay_tied_and_are_stored_once(plan: Plan | None, tmp_path:
         sparsify_(model, plan)
     save(model, tmp_path / "m")
     back = load(tmp_path / "m", tied)
-    assert back[2].weight is back[1].weight
+    assert back.get_submodule("2").weight is back.get_submodule("1").weight
     assert _equal_states(back, model)
     assert (tmp_path / "m").stat().st_size < 1.2 * 200 * 200 * 4
 
@@ -135,8 +136,7 @@ def test_a_shared_sparse_layer_stays_shared(tmp_path: Path) -> None:
     model = sparsify_(shared(), HALF)
     save(model, tmp_path / "m")
     back = load(tmp_path / "m", shared)
-    assert isinstance(back[0], SparseLinear)
-    assert back[2][0] is back[0]
+    assert part(back, "2.0", SparseLinear) is back.get_submodule("0")
     assert _equal_states(back, model)
 
 
@@ -195,7 +195,7 @@ def test_the_type_of_the_numbers_stays(dtype: torch.dtype, tmp_path: Path) -> No
     model = _trained(HALF).to(dtype)
     save(model, tmp_path / "m")
     back = load(tmp_path / "m", _dense)
-    assert back[0].weight.dtype == dtype
+    assert part(back, 0, SparseConv2d).weight.dtype == dtype
     assert _equal_states(back, model)
     input = torch.randn(2, 4, 6, 6, dtype=dtype)
     assert torch.equal(back.eval()(input), model.eval()(input))
@@ -205,38 +205,41 @@ def test_buffers_of_ones_own_are_kept(tmp_path: Path) -> None:
     def buffered() -> nn.Module:
         model = nn.Sequential(nn.Linear(3, 3))
         model.register_buffer("whole", torch.zeros(6))
-        model.register_buffer("part", model.whole[:3])
+        model.register_buffer("part", tensor(model, "whole")[:3])
         model.register_buffer("mask", torch.zeros(2, dtype=torch.bool))
         return model
 
     model = buffered()
-    model.whole.copy_(torch.arange(6))
-    model.mask[1] = True
+    tensor(model, "whole").copy_(torch.arange(6))
+    tensor(model, "mask")[1] = True
     save(model, tmp_path / "m")
     back = load(tmp_path / "m", buffered)
     assert _equal_states(back, model)
-    assert back.part.tolist() == [0, 1, 2]
+    assert tensor(back, "part").tolist() == [0, 1, 2]
 
 
 class _Scaled(nn.Sequential):
     """Keeps numbers of its channels, and others, out of its state."""
+
+    scale: torch.Tensor
+    shift: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 1))
         self.register_buffer("scale", torch.linspace(1, 2, 8).view(1, 8, 1, 1), persistent=False)
         self.register_buffer("shift", torch.ones(3), persistent=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self[3](self[2](self[1](self[0](x))) * self.scale) + self.shift.sum()
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return self[3](self[2](self[1](self[0](input))) * self.scale) + self.shift.sum()
 
 
 def test_channels_of_buffers_outside_the_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, x = _Scaled().eval(), torch.rand(2, 3, 12, 12)
-    nn.init.zeros_(model[1].weight[:3])
+    nn.init.zeros_(part(model, 1, nn.BatchNorm2d).weight[:3])
     small, _ = compact(model, x)
-    assert small.scale.numel() == 5
+    assert tensor(small, "scale").numel() == 5
     for _ in range(2):
         save(small, tmp_path / "m")
         back = load(tmp_path / "m", _Scaled).eval()
@@ -270,7 +273,7 @@ def test_the_file_shrinks_with_the_density(tmp_path: Path) -> None:
     save(dense(), tmp_path / "dense")
     model = sparsify_(dense(), Plan({"*": {"pattern": "random", "density": 0.1}}))
     save(model, tmp_path / "sparse")
-    density = model[0].pattern.density
+    density = part(model, 0, SparseConv2d).pattern.density
     assert 0.09 < density < 0.11
     full, thin = ((tmp_path / name).stat().st_size for name in ("dense", "sparse"))
     # Indices may cost 2 % of the dense file; names, biases and digests a few kB on top.
@@ -299,7 +302,7 @@ def test_loading_never_unpickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (torch.serialization, "load"),
     ):
         monkeypatch.setattr(owner, name, refuse)
-    assert isinstance(load(tmp_path / "m")[1], SparseLinear)
+    assert isinstance(load(tmp_path / "m").get_submodule("1"), SparseLinear)
     assert info(tmp_path / "m").source is not None
     torch.save(nn.Linear(2, 2), tmp_path / "pickled.pt")
     for read in (load, info):

@@ -23,7 +23,7 @@ class Case:
     groups: int = 1
     batch: int = 1
     pattern: str = "random"
-    activation: str = "none"
+    activation: Activation = "none"
     bias: bool = False
     residual: bool = False
     seed: int = 0

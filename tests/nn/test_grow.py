@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parts import known, part
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -18,7 +19,7 @@ from openwork.errors import ArgumentError
 from openwork.nn import Plan, SparseLayer, grow_, sparsify_
 from openwork.nn.grow import widen_
 from openwork.nn.layers import sparse_layers
-from openwork.patterns import block, random
+from openwork.patterns import Pattern, block, random
 
 OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "sgd": (torch.optim.SGD, {"lr": 0.05}),
@@ -55,6 +56,10 @@ def _plan(density: float, kind: str = "random", **parameters: Any) -> Plan:
 def _model(plan: Plan | None = None) -> nn.Sequential:
     torch.manual_seed(7)
     return sparsify_(_dense(), plan or _plan(0.2))
+
+
+def _pattern(model: nn.Module) -> Pattern:
+    return part(model, 0, SparseLayer).pattern
 
 
 def _patterns(model: nn.Module) -> dict:
@@ -166,7 +171,9 @@ def test_training_goes_on_as_a_dense_network_with_a_mask_would(
         theirs.zero_grad()
         expected.backward()
         for name, layer in layers.items():
-            dense[int(name)].weight.grad *= torch.from_numpy(layer.pattern.taps)
+            known(dense.get_parameter(f"{name}.weight").grad).mul_(
+                torch.from_numpy(layer.pattern.taps)
+            )
         theirs.step()
         assert _step(model, ours).item() == pytest.approx(expected.item(), rel=1e-4)
     for name, layer in layers.items():
@@ -190,7 +197,8 @@ def test_the_last_loss_may_still_be_held() -> None:
     losses.append(_step(model, optimizer))
     assert losses[2] < losses[0]
     assert all(
-        layer.weight.grad.shape == layer.weight.shape for layer in sparse_layers(model).values()
+        known(layer.weight.grad).shape == layer.weight.shape
+        for layer in sparse_layers(model).values()
     )
 
 
@@ -198,10 +206,12 @@ def test_gradients_that_wait_for_a_step_are_kept() -> None:
     model = _model()
     F.cross_entropy(model(INPUT), LABELS).backward()
     layers = sparse_layers(model)
-    before = {name: _dense_values(layer, layer.weight.grad) for name, layer in layers.items()}
+    before = {
+        name: _dense_values(layer, known(layer.weight.grad)) for name, layer in layers.items()
+    }
     grow_(model, 0.5)
     for name, layer in layers.items():
-        assert torch.equal(_dense_values(layer, layer.weight.grad), before[name])
+        assert torch.equal(_dense_values(layer, known(layer.weight.grad)), before[name])
 
 
 @pytest.mark.parametrize("densities", [(0.9,), (0.4, 0.9), (0.3, 0.5, 0.9)])
@@ -219,11 +229,11 @@ def test_an_original_value_does_not_depend_on_when_it_comes_alive(
 def test_original_values_have_the_deviation_of_the_dense_layer() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(200, 300))
-    deviation = model[0].weight.std().item()
+    deviation = model.get_parameter("0.weight").std().item()
     sparsify_(model, _plan(0.01))
-    lived = torch.from_numpy(model[0].pattern.taps)
+    lived = torch.from_numpy(_pattern(model).taps)
     grow_(model, 1.0, init="original")
-    new = model[0].dense_weight()[~lived]
+    new = part(model, 0, SparseLayer).dense_weight()[~lived]
     assert new.std().item() == pytest.approx(deviation, rel=0.05)
     assert abs(new.mean().item()) < 0.02 * deviation
 
@@ -259,18 +269,18 @@ def test_a_layer_that_no_plan_drew_grows_by_the_given_seed() -> None:
     grow_(model, 0.8, seed=1)
     other = _model(Plan({"0": own}))
     grow_(other, 0.8, seed=2)
-    assert np.isin(own.positions, model[0].pattern.positions).all()
-    assert set(model[0].pattern.fan_in.tolist()) == {5}
-    assert model[0].pattern != other[0].pattern
+    assert np.isin(own.positions, _pattern(model).positions).all()
+    assert set(_pattern(model).fan_in.tolist()) == {5}
+    assert _pattern(model) != _pattern(other)
 
 
 def test_a_structured_layer_grows_with_equal_fan_in() -> None:
     rule = {"pattern": "structured", "fan_out": 4}
     model = _model(Plan({"0": rule}))
-    before = model[0].pattern
+    before = _pattern(model)
     grow_(model, 0.8)
-    assert np.isin(before.positions, model[0].pattern.positions).all()
-    assert set(model[0].pattern.fan_in.tolist()) == {5}
+    assert np.isin(before.positions, _pattern(model).positions).all()
+    assert set(_pattern(model).fan_in.tolist()) == {5}
 
 
 def test_another_seed_than_the_plans_still_keeps_what_lives() -> None:
@@ -293,12 +303,12 @@ def test_each_layer_may_have_a_density_of_its_own_and_denser_ones_stay() -> None
 
 def test_frozen_and_half_precision_layers_grow() -> None:
     model = _model().to(torch.float16)
-    model[0].weight.requires_grad_(False)
+    model.get_parameter("0.weight").requires_grad_(False)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     grow_(model, 0.5, optimizer)
     assert {p.dtype for p in model.parameters()} == {torch.float16}
-    assert not model[0].weight.requires_grad
-    assert model[0].weight.numel() == model[0].pattern.live
+    assert not model.get_parameter("0.weight").requires_grad
+    assert model.get_parameter("0.weight").numel() == _pattern(model).live
 
 
 def test_what_cannot_grow_is_refused_and_nothing_is_changed() -> None:
@@ -331,4 +341,4 @@ def test_single_taps_are_named_with_their_layer() -> None:
 def test_a_layer_only_widens() -> None:
     model = _model()
     with pytest.raises(ArgumentError, match="lacks connections of the layer's own"):
-        widen_(model[0], random(12, 6, 3, 0.2, seed=1))
+        widen_(part(model, 0, SparseLayer), random(12, 6, 3, 0.2, seed=1))

@@ -1,15 +1,17 @@
 """`sparsify_` and `densify_`: whole models, in place and back."""
 
 import copy
+from typing import Any, cast
 
 import pytest
 import torch
+from parts import known, part
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from openwork.errors import ArgumentError, PlanError
 from openwork.models import build
-from openwork.nn import Plan, SparseConv2d, SparseLinear, densify_, sparsify_
+from openwork.nn import Plan, SparseConv2d, SparseLayer, SparseLinear, densify_, sparsify_
 from openwork.patterns import random
 
 HALF = Plan({"*": {"pattern": "random", "density": 0.5}})
@@ -32,9 +34,10 @@ def test_kept_weights_are_those_of_the_dense_model() -> None:
     assert isinstance(model[0], SparseConv2d)
     assert isinstance(model[4], SparseLinear)
     for name in (0, 4):
-        taps = torch.from_numpy(model[name].pattern.taps)
-        assert torch.equal(model[name].weight, dense[name].weight[taps])
-        assert torch.equal(model[name].bias, dense[name].bias)
+        layer = part(model, name, SparseLayer)
+        taps = torch.from_numpy(layer.pattern.taps)
+        assert torch.equal(layer.weight, dense.get_parameter(f"{name}.weight")[taps])
+        assert torch.equal(known(layer.bias), dense.get_parameter(f"{name}.bias"))
 
 
 @pytest.mark.parametrize("name", ["resnet32", "cnn_small", "vgg16-cifar"])
@@ -48,7 +51,7 @@ def test_densify_gives_plain_layers_and_identical_outputs(name: str) -> None:
     modules = dict(model.named_modules())
     for layer, weight in weights.items():
         assert type(modules[layer]) is nn.Conv2d
-        assert torch.equal(modules[layer].weight, weight)
+        assert torch.equal(part(model, layer, nn.Conv2d).weight, weight)
     assert torch.equal(model(input), expected)
 
 
@@ -73,10 +76,10 @@ def test_a_shared_module_stays_shared() -> None:
     layer = nn.Linear(6, 6)
     model = nn.Sequential(layer, nn.Sequential(layer))
     sparsify_(model, HALF)
-    assert model[0] is model[1][0]
+    assert model[0] is model.get_submodule("1.0")
     assert isinstance(model[0], SparseLinear)
     densify_(model)
-    assert model[0] is model[1][0]
+    assert model[0] is model.get_submodule("1.0")
     assert type(model[0]) is nn.Linear
 
 
@@ -118,7 +121,7 @@ def test_what_cannot_be_replaced_is_refused_with_the_reason(model: nn.Module, me
 
 def test_an_error_in_one_layer_leaves_all_of_them() -> None:
     model = _small()
-    model[4].weight.data[0, 0] = float("nan")
+    model.get_parameter("4.weight").data[0, 0] = float("nan")
     layers = list(model)
     with pytest.raises(ArgumentError, match=r"layer '4': `module.weight` .* holds NaN"):
         sparsify_(model, HALF, init="keep")
@@ -127,7 +130,7 @@ def test_an_error_in_one_layer_leaves_all_of_them() -> None:
 
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ArgumentError, match="must be a Plan"):
-        sparsify_(_small(), {"*": "dense"})
+        sparsify_(_small(), cast(Any, {"*": "dense"}))
     with pytest.raises(ArgumentError, match="`init`='zeros'"):
         sparsify_(_small(), HALF, init="zeros")
     with pytest.raises(ArgumentError, match="use its to_dense"):

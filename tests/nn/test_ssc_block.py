@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from parts import part
 from torch import nn
 
 from openwork.errors import ArgumentError
@@ -16,8 +17,8 @@ def test_rotating_and_shuffled_blocks_compute_the_same(stride: int) -> None:
     order = nn.ChannelShuffle(4)(torch.arange(16.0).view(1, 16, 1, 1)).long().flatten()
     with torch.no_grad():
         # Filter n after the shuffle is filter order[n] before it.
-        weight = shuffled.get_submodule("conv").weight.view(16, -1)
-        rotating.get_submodule("conv").weight.copy_(weight[order].flatten())
+        weight = shuffled.get_parameter("conv.weight").view(16, -1)
+        rotating.get_parameter("conv.weight").copy_(weight[order].flatten())
     x = torch.randn(2, 8, 7, 9)
     assert torch.equal(rotating(x), shuffled(x))
     assert rotating(x).shape == (2, 16, -(-7 // stride), -(-9 // stride))
@@ -29,7 +30,7 @@ def test_after_two_blocks_every_input_reaches_every_output(mix: str) -> None:
     blocks = nn.Sequential(*(SSCBlock(16, 16, groups=4, taps=9, mix=mix) for _ in range(2))).eval()
     for block in blocks:
         assert isinstance(block, SSCBlock)
-        nn.init.ones_(block.get_submodule("conv").weight)
+        nn.init.ones_(block.get_parameter("conv.weight"))
     x = torch.ones(1, 16, 5, 5, requires_grad=True)
     for output in blocks(x)[0, :, 2, 2]:
         (reached,) = torch.autograd.grad(output, x, retain_graph=True)
@@ -45,7 +46,7 @@ def test_a_block_is_a_sparse_layer_with_norm_and_relu() -> None:
     assert conv.bias is None
     assert conv.weight.numel() == 12 * 8 // 4
     assert "shuffle" not in dict(SSCBlock(8, 12, mix="shuffle").named_children())
-    assert SSCBlock(8, 12, taps=None).get_submodule("conv").pattern.density == 1
+    assert part(SSCBlock(8, 12, taps=None), "conv", SparseConv2d).pattern.density == 1
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,8 @@ def test_it_computes_what_torch_does_with_the_dense_weight(case: dict) -> None:
         input = input.to(memory_format=torch.channels_last)
     elif case["layout"] == "transposed":
         input = input.transpose(2, 3).contiguous().transpose(2, 3)
-    geometry = (*case["geometry"], case["groups"])
+    stride, padding, dilation = case["geometry"]
+    geometry = (stride, padding, dilation, case["groups"])
     result = sparse_conv2d(input, weight, gaps, given_bias, shape, *geometry)
     # The same dense operator on the same numbers: no rounding may differ.
     assert torch.equal(result, F.conv2d(input, dense, given_bias, *geometry))

@@ -1,5 +1,7 @@
 """Channel-wise random patterns: degrees, density, determinism."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -104,6 +106,6 @@ def test_large_layers_are_drawn_in_slices() -> None:
         ({"kernel": 0}, "`kernel`=0"),
     ],
 )
-def test_bad_parameters_are_refused(arguments: dict[str, object], message: str) -> None:
+def test_bad_parameters_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         random(8, 12, **arguments)

@@ -1,6 +1,7 @@
 """Structured sparse convolution: its special cases are torch's own convolutions."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_one_group_with_all_taps_is_dense() -> None:
 
 
 @st.composite
-def _cases(draw: st.DrawFn) -> dict[str, int]:
+def _cases(draw: st.DrawFn) -> dict[str, Any]:
     outputs, inputs = draw(st.sampled_from([4, 8, 12, 24])), draw(st.sampled_from([6, 12, 18]))
     common = math.gcd(outputs, inputs)
     kernel = (draw(st.integers(1, 4)), draw(st.integers(1, 3)))
@@ -73,7 +74,7 @@ def _cases(draw: st.DrawFn) -> dict[str, int]:
 
 @settings(deadline=None)
 @given(_cases())
-def test_every_filter_and_every_channel_has_its_share(case: dict) -> None:
+def test_every_filter_and_every_channel_has_its_share(case: dict[str, Any]) -> None:
     pattern = ssc(**case)
     groups, window = case["groups"], math.prod(case["kernel"])
     assert pattern.density == pytest.approx(case["taps"] / (groups * window))
@@ -85,8 +86,9 @@ def test_every_filter_and_every_channel_has_its_share(case: dict) -> None:
 
 @settings(deadline=None)
 @given(_cases())
-def test_neighbouring_channels_together_cover_the_window(case: dict) -> None:
-    taps = ssc(**case | {"cycle": True}).taps.reshape(case["out_channels"], case["in_channels"], -1)
+def test_neighbouring_channels_together_cover_the_window(case: dict[str, Any]) -> None:
+    taps = ssc(**{**case, "cycle": True}).taps
+    taps = taps.reshape(case["out_channels"], case["in_channels"], -1)
     enough = -(-taps.shape[2] // case["taps"])
     for filter_ in taps:
         kernels = filter_[filter_.any(axis=1)]
@@ -165,9 +167,9 @@ def test_memory_grows_with_the_live_taps_only() -> None:
         ({"cycle": 0}, "`cycle`=0 must be true or false"),
     ],
 )
-def test_bad_parameters_name_the_possible_ones(arguments: dict, message: str) -> None:
+def test_bad_parameters_name_the_possible_ones(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
-        ssc(**{"out_channels": 8, "in_channels": 12, "kernel": 3} | arguments)
+        ssc(**{"out_channels": 8, "in_channels": 12, "kernel": 3, **arguments})
 
 
 @pytest.mark.parametrize("shift", [9 * 10**20 + 4, 9 * 2**62 + 4])

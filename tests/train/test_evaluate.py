@@ -47,7 +47,7 @@ def test_the_mode_of_each_layer_is_put_back(
 ) -> None:
     model = make().train(training)
     # As one does with a frozen layer.
-    model[1].train(not training)
+    model.get_submodule("1").train(not training)
     before = [module.training for module in model.modules()]
     state = {name: value.clone() for name, value in model.state_dict().items()}
     evaluate(model, toy)
@@ -57,7 +57,7 @@ def test_the_mode_of_each_layer_is_put_back(
 
 def test_the_mode_is_put_back_after_an_error(make: Callable[..., nn.Module], toy: DataSet) -> None:
     model = make()
-    handle = model[6].register_forward_pre_hook(lambda *_: 1 / 0)
+    handle = model.get_submodule("6").register_forward_pre_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         evaluate(model, toy)
     handle.remove()

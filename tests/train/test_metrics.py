@@ -1,15 +1,19 @@
 """A run's numbers as CSV and as TensorBoard events."""
 
 import csv
+import importlib
 import struct
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from openwork.train import EpochMetrics
 from openwork.train.metrics import EventLog, write_csv
+
+# The classes of this module are made when it is imported.
+events: Any = importlib.import_module("tensorboardX.proto.event_pb2")
 
 
 def _row(epoch: int, loss: float = 0.1) -> EpochMetrics:
@@ -27,9 +31,9 @@ def _scalars(folder: Path) -> dict[str, dict[int, float]]:
         data, at = file.read_bytes(), 0
         while at < len(data):
             (length,) = struct.unpack_from("<Q", data, at)
-            event = Event.FromString(data[at + 12 : at + 12 + length])
+            event = events.Event.FromString(data[at + 12 : at + 12 + length])
             at += length + 16
-            if event.session_log.status == SessionLog.START:
+            if event.session_log.status == events.SessionLog.START:
                 for points in shown.values():
                     for step in [step for step in points if step >= event.step]:
                         del points[step]

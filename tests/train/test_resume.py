@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -62,7 +63,7 @@ def _timeless(history: list[EpochMetrics]) -> list[EpochMetrics]:
     return [replace(row, seconds=0.0) for row in history]
 
 
-def _contents(folder: Path) -> dict[str, object]:
+def _contents(folder: Path) -> dict[str, Any]:
     """All that a run ends with: tensors as lists, for `==`; without the seconds."""
     tensors, header = container.read(folder / "state.safetensors")
     header["history"] = [row | {"seconds": 0.0} for row in header["history"]]

@@ -36,7 +36,7 @@ class AugmentParameters:
 
 @dataclass(frozen=True)
 class Augment:
-    """Random changes to training images that keep their size.
+    """Random changes to training images `(N, C, H, W)` that keep their size.
 
     Args:
         flip: mirror left to right with probability 1/2, default False.

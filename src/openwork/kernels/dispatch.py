@@ -103,7 +103,7 @@ def _product_tiles(
 ) -> Iterator[tuple[int, int, int]]:
     """(vectors, chunk, group) worth measuring for `vectors` vectors of `inputs` rows in all."""
     lanes = _C.lanes(isa)
-    seen = set()
+    seen: set[tuple[int, int, int]] = set()
     for group in (1, 2, 4):
         if group > problem.geometry.out_channels:
             continue

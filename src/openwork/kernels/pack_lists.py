@@ -153,7 +153,7 @@ def _pair(live: np.ndarray, members: np.ndarray) -> np.ndarray:
     shared = union @ union.T
     np.fill_diagonal(shared, -1)
     free = np.ones(len(members), dtype=bool)
-    pairs = []
+    pairs: list[np.ndarray] = []
     for one in np.argsort(-union.sum(axis=1), kind="stable"):
         if not free[one]:
             continue

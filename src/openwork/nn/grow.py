@@ -1,6 +1,7 @@
 """`grow_`: add live connections to a network during training, and change nothing else."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from openwork.nn.sparse_layer import SparseLayer
 from openwork.patterns import Pattern, PatternSpec, grow, layer_seed
 from openwork.patterns.spec import nests
 
+M = TypeVar("M", bound=nn.Module)
 INITS = ("zero", "original")
 # Optimiser state that does not start at zero, and the setting of the group that it starts from.
 _FRESH: dict[tuple[type[torch.optim.Optimizer], str], str] = {
@@ -24,13 +26,13 @@ _FRESH: dict[tuple[type[torch.optim.Optimizer], str], str] = {
 
 
 def grow_(
-    model: nn.Module,
+    model: M,
     density: float | Mapping[str, float],
     optimizer: torch.optim.Optimizer | None = None,
     *,
     init: str = "zero",
     seed: int | None = None,
-) -> nn.Module:
+) -> M:
     """Add connections to the sparse layers of `model`, in place, between two training steps.
 
     Every live connection is kept. Layers that `sparsify_` drew with `random` or `block` get the

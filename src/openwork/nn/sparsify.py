@@ -1,5 +1,7 @@
 """`sparsify_` and `densify_`: replace dense layers by sparse ones and back, in place."""
 
+from typing import TypeVar
+
 from torch import nn
 
 from openwork._arguments import check_choice
@@ -11,8 +13,10 @@ from openwork.nn.sparse_conv2d import SparseConv2d
 from openwork.nn.sparse_layer import INITS
 from openwork.nn.sparse_linear import SparseLinear
 
+M = TypeVar("M", bound=nn.Module)
 
-def sparsify_(model: nn.Module, plan: Plan, *, init: str = "rescale") -> nn.Module:
+
+def sparsify_(model: M, plan: Plan, *, init: str = "rescale") -> M:
     """Replace the layers that `plan` names by sparse ones, in place.
 
     Make the optimiser afterwards: the sparse layers have new, shorter parameters. Layers whose
@@ -64,7 +68,7 @@ def sparsify_(model: nn.Module, plan: Plan, *, init: str = "rescale") -> nn.Modu
     return model
 
 
-def densify_(model: nn.Module) -> nn.Module:
+def densify_(model: M) -> M:
     """Replace every sparse layer of `model` by the equivalent plain torch layer, in place.
 
     Weights are bit-equal, with zeros at dead taps, so outputs are identical. Make the optimiser

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -156,7 +157,7 @@ def _divisors(inputs: int) -> list[int]:
     return [n for n in range(1, inputs + 1) if inputs % n == 0]
 
 
-def check_type(value: int) -> int:
+def check_type(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value not in (1, 2, 3):
         raise ArgumentError(f"`type`={value!r} must be 1, 2 or 3")
     return value

@@ -2,6 +2,7 @@
 
 import math
 from numbers import Real
+from typing import Any
 
 from openwork._arguments import check_count
 from openwork.errors import ArgumentError
@@ -31,7 +32,8 @@ def depth_multiplier(width: int, alpha: float) -> int:
     32
     """
     check_count("width", width)
-    numeric = isinstance(alpha, Real) and not isinstance(alpha, bool)
+    given: Any = alpha
+    numeric = not isinstance(given, bool) and isinstance(given, Real)
     if not (numeric and math.isfinite(alpha) and alpha > 0):
         raise ArgumentError(f"`alpha`={alpha!r} must be a finite number above 0, such as 0.5")
     if not math.isfinite(alpha * width):

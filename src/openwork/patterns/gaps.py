@@ -29,7 +29,7 @@ def encode(positions: np.ndarray) -> np.ndarray:
 
 def decode(gaps: np.ndarray, units: int) -> np.ndarray:
     """The int64 positions (n,) in a layer of `units` units; checks every rule above."""
-    if gaps.ndim != 1 or gaps.dtype not in (np.uint8, np.int32):
+    if gaps.ndim != 1 or gaps.dtype not in (np.dtype(np.uint8), np.dtype(np.int32)):
         raise ArgumentError(
             f"`gaps` must be a vector of uint8 or int32, not {gaps.ndim}-d {gaps.dtype}; "
             "take it from a Pattern"

@@ -1,5 +1,8 @@
 """Connections and windows as pictures, drawn from plain arrays."""
 
+# pyright: reportUnknownMemberType=false
+# matplotlib's own types leave keyword arguments open.
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,12 +1,15 @@
 """`PatternSpec`: the kind of a pattern and its parameters as data, for a layer of any size."""
 
+# pyright: reportUnnecessaryIsInstance=false
+# What is given is checked: files and callers without types say anything.
+
 import difflib
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from openwork._arguments import check_choice, check_count, check_density, check_flag
 from openwork.errors import ArgumentError, PlanError
@@ -40,10 +43,12 @@ _RULES: dict[str, Callable[[Any], object]] = {
     "order": lambda value: check_choice("order", value, ORDERS),
     "shift": lambda value: check_count("shift", value, 0),
     "type": check_type,
+    **{
+        name: partial(check_count, name)
+        for name in ("b_in", "b_out", "fan_out", "groups", "taps", "z")
+    },
+    **{name: partial(check_flag, name) for name in ("cycle", "dither", "nearest")},
 }
-_COUNTS = ("b_in", "b_out", "fan_out", "groups", "taps", "z")
-_RULES |= {name: partial(check_count, name) for name in _COUNTS}
-_RULES |= {name: partial(check_flag, name) for name in ("cycle", "dither", "nearest")}
 _OF_THE_LAYER = {"out_channels", "in_channels", "kernel", "groups", "layer_groups", "seed"}
 _REQUIRED = inspect.Parameter.empty
 
@@ -129,13 +134,16 @@ class PatternSpec:
         """
         if isinstance(data, str):
             return cls(data)
-        if not isinstance(data, Mapping) or not isinstance(data.get("pattern"), str):
+        entries: Mapping[Any, Any] = (
+            cast(Mapping[Any, Any], data) if isinstance(data, Mapping) else {}
+        )
+        if not isinstance(entries.get("pattern"), str):
             raise PlanError(
                 f"{data!r} is not a pattern; write a name such as dense or a mapping such as "
                 "{pattern: random, density: 0.1}"
             )
-        pairs = ((str(key), value) for key, value in data.items() if key != "pattern")
-        return cls(data["pattern"], tuple(sorted(pairs, key=operator.itemgetter(0))))
+        pairs = ((str(key), value) for key, value in entries.items() if key != "pattern")
+        return cls(entries["pattern"], tuple(sorted(pairs, key=operator.itemgetter(0))))
 
 
 def nests(kind: str) -> bool:
@@ -146,7 +154,7 @@ def nests(kind: str) -> bool:
 def parameters_of(kind: str) -> dict[str, inspect.Parameter]:
     """The parameters that a spec of `kind` may set."""
     accepted = dict(inspect.signature(KINDS[kind]).parameters)
-    free = {"groups"} if "layer_groups" in accepted else set()
+    free: set[str] = {"groups"} if "layer_groups" in accepted else set()
     return {name: accepted[name] for name in accepted if name not in _OF_THE_LAYER - free}
 
 

@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -84,7 +84,8 @@ class Windows:
 def _axes(argument: str, value: Any, axes: int) -> tuple[int, ...]:
     if not isinstance(value, int | Sequence):
         raise ArgumentError(f"`{argument}`={value!r} must be whole numbers, one per axis")
-    numbers = (value,) * axes if isinstance(value, int) else tuple(value)
+    sizes = cast(int | Sequence[int], value)
+    numbers = (sizes,) * axes if isinstance(sizes, int) else (*sizes,)
     for number in numbers:
         check_count(argument, number)
     if not numbers or (argument != "shape" and len(numbers) != axes):

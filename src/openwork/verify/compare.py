@@ -5,6 +5,9 @@ holds if both networks run in float64 and agree there within the same tolerance.
 does not run in float64, as no compiled network does, the float32 difference stands.
 """
 
+# pyright: reportUnknownMemberType=false
+# torch.random has no types for its arguments.
+
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace

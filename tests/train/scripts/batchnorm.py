@@ -1,6 +1,7 @@
 """One rank of two: synced batch normalisation against torch's own on the whole batch."""
 
 import sys
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -8,11 +9,12 @@ from torch import nn
 
 from openwork.train.sync_batchnorm import synced_batchnorm
 
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 # Both sides sum the same float32 numbers, in another order; torch finds the variance in one
 # pass. Some tens of units in the last place (1.2e-7) of values up to ten.
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
 
-CASES = [
+CASES: list[tuple[type[BatchNorm], tuple[int, ...], dict[str, Any]]] = [
     (nn.BatchNorm1d, (7, 5), {}),
     (nn.BatchNorm1d, (7, 5, 6), {}),
     (nn.BatchNorm2d, (7, 5, 4, 3), {}),
@@ -24,7 +26,9 @@ CASES = [
 ]
 
 
-def _compare(kind: type[nn.Module], shape: tuple[int, ...], options: dict, rank: int) -> None:
+def _compare(
+    kind: type[BatchNorm], shape: tuple[int, ...], options: dict[str, Any], rank: int
+) -> None:
     torch.manual_seed(0)
     reference, ours = kind(5, **options), kind(5, **options)
     if reference.affine:
@@ -32,6 +36,7 @@ def _compare(kind: type[nn.Module], shape: tuple[int, ...], options: dict, rank:
         nn.init.normal_(reference.bias)
     ours.load_state_dict(reference.state_dict())
     mine = slice(rank, None, 2)
+    whole = torch.empty(0)
     # Two steps, so that running statistics are updated from something other than their start.
     for _ in range(2):
         whole = (torch.randn(shape) * 3 + 2).requires_grad_()
@@ -46,6 +51,7 @@ def _compare(kind: type[nn.Module], shape: tuple[int, ...], options: dict, rank:
             (result.square() * weight[mine]).sum().backward()
         assert type(ours) is kind
         torch.testing.assert_close(result, expected[mine], **CLOSE)
+        assert whole.grad is not None
         torch.testing.assert_close(part.grad, whole.grad[mine], **CLOSE)
     for (name, value), other in zip(ours.named_buffers(), reference.buffers(), strict=True):
         torch.testing.assert_close(value, other, **CLOSE, msg=lambda text, n=name: f"{n}: {text}")

@@ -1,0 +1,47 @@
+"""What commands need of a run: its file, images of its size, and threads."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from openwork import io, models
+from openwork.cli.run import example_for, model_path, random_images, use_threads
+from openwork.errors import ArgumentError
+
+
+def test_a_folder_or_the_file_itself(tmp_path: Path) -> None:
+    assert model_path(tmp_path) == tmp_path / "model.safetensors"
+    assert model_path(tmp_path / "x.safetensors") == tmp_path / "x.safetensors"
+
+
+def test_images_are_as_large_as_the_network_takes(tmp_path: Path) -> None:
+    io.save(models.build("mlp:32-10", in_channels=2, image_size=4), tmp_path / "m")
+    assert example_for(tmp_path / "m", 3).shape == (3, 2, 4, 4)
+    io.save(nn.Linear(1, 1), tmp_path / "own")
+    with pytest.raises(ArgumentError, match="cannot build by name"):
+        example_for(tmp_path / "own", 3)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [((0, 1, 1), "`batch`=0"), ((1, 1, 10**9), "`batch`=1 images of 1x1000000000x.* not fit")],
+)
+def test_images_that_cannot_be_are_refused(sizes: tuple[int, int, int], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        random_images(*sizes)
+
+
+def test_threads_are_set_within_bounds() -> None:
+    before = torch.get_num_threads()
+    try:
+        use_threads(None)
+        assert torch.get_num_threads() == before
+        use_threads(2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    for count in (0, 1025):
+        with pytest.raises(ArgumentError, match=f"`threads`={count} must be"):
+            use_threads(count)

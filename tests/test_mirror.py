@@ -1,0 +1,76 @@
+"""Whoever changes a file finds its tests: `src/openwork/room/name.py` has `room/test_name.py`."""
+
+from pathlib import Path
+
+import pytest
+
+import openwork
+
+TESTS = Path(__file__).parent
+SOURCE = Path(openwork.__file__).parent
+# They hold no code that a test could ask about.
+EXEMPT = {"__init__.py", "__main__.py", "_version.py"}
+# Rooms that are not mirrored yet.
+LATER = ("engine", "runtime", "flow", "capture", "compact", "observe", "verify", "prune")
+_COMMAND = "a command of a few lines, run there as a person runs it"
+# Files without a test of the same name: the test that holds them, and why it is that one.
+ELSEWHERE = {
+    "cli/app.py": ("cli/test_cli.py", "every command is called through it"),
+    "cli/bench.py": ("cli/test_cli.py", _COMMAND),
+    "cli/compact.py": ("cli/test_channels.py", _COMMAND),
+    "cli/compile.py": ("cli/test_cli.py", _COMMAND),
+    "cli/demo.py": ("test_demo.py", "a command of one call, which is tested there"),
+    "cli/env.py": ("cli/test_cli.py", _COMMAND),
+    "cli/observe.py": ("cli/test_channels.py", _COMMAND),
+    "cli/options.py": ("cli/test_cli.py", "only names, types and help of the commands' options"),
+    "cli/preview.py": ("cli/test_cli.py", _COMMAND),
+    "cli/train.py": ("cli/test_cli.py", _COMMAND),
+}
+
+
+def mirror_of(source: str) -> str:
+    """Where the test of `source` lies; both as paths within src/openwork and tests."""
+    path = Path(source)
+    return str(path.with_name(f"test_{path.stem.removeprefix('_')}.py"))
+
+
+FILES = [
+    str(path.relative_to(SOURCE))
+    for path in sorted(SOURCE.rglob("*.py"))
+    if path.name not in EXEMPT and path.relative_to(SOURCE).parts[0] not in LATER
+]
+
+
+@pytest.mark.parametrize("source", FILES)
+def test_every_file_has_a_test_of_its_name_or_a_reason(source: str) -> None:
+    assert (TESTS / mirror_of(source)).is_file() is not (source in ELSEWHERE)
+
+
+@pytest.mark.parametrize("source", ELSEWHERE)
+def test_a_reason_is_for_a_file_that_is_there_and_names_its_test(source: str) -> None:
+    test, reason = ELSEWHERE[source]
+    assert (SOURCE / source).is_file()
+    assert Path(source).stem.removeprefix("_") in (TESTS / test).read_text()
+    assert len(reason) > 20
+
+
+def test_every_test_is_of_a_file_that_is_there_or_of_several() -> None:
+    """A test that stayed behind when its file was renamed is found here."""
+    rooms = {Path(source).parent for source in FILES} - {Path()}
+    tests = {test.relative_to(TESTS) for room in rooms for test in (TESTS / room).glob("test_*.py")}
+    mirrored = {Path(mirror_of(source)) for source in FILES}
+    assert {str(test) for test in tests - mirrored} == OF_SEVERAL
+
+
+# Tests of what several files do together.
+OF_SEVERAL = {
+    "cli/test_channels.py",
+    "cli/test_cli.py",
+    "cli/test_patterns.py",
+    "kernels/test_native_boundary.py",
+    "kernels/test_native_fuzz.py",
+    "kernels/test_native_kernels.py",
+    "models/test_depth_multiplier.py",
+    "train/test_distributed.py",
+    "train/test_resume.py",
+}
