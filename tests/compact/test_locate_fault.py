@@ -48,7 +48,7 @@ def _cut(model: nn.Module) -> tuple[nn.Module, Analysis, Selection]:
 def test_the_channels_of_the_failing_module_are_found(how: str) -> None:
     model = nn.Sequential(Part(""), Part(how), Part(""))
     small, analysis, selection = _cut(model)
-    outs = {mix.weight.name: mix.out for mix in analysis.mixes}
+    outs = {op.weight.name: op.out for op in analysis.weighted_sums}
     assert all(selection.gone[outs[f"{i}.wide.weight"]].sum() == 3 for i in range(3))
     train = how == "training"
     atoms = locate_fault(model, small, analysis, selection, INPUTS, train)
@@ -66,8 +66,8 @@ def test_without_a_place_everything_is_kept() -> None:
     assert not Selection(analysis, atoms).gone.any()
 
 
-def test_steps_know_their_module() -> None:
+def test_ops_know_their_module() -> None:
     model = nn.Sequential(Part(""))
     _, analysis, _ = _cut(model)
-    assert [module_of(mix) for mix in analysis.mixes] == ["0.wide", "0.narrow"]
-    assert {module_of(step) for step in analysis.steps} == {"", "0", "0.wide", "0.narrow"}
+    assert [module_of(op) for op in analysis.weighted_sums] == ["0.wide", "0.narrow"]
+    assert {module_of(op) for op in analysis.ops} == {"", "0", "0.wide", "0.narrow"}

@@ -26,15 +26,15 @@ def _plain(dead: list[int], value: float = 0.0) -> nn.Sequential:
 def test_dead_channels_are_removed_and_columns_are_those_that_are_kept() -> None:
     analysis = _analyse(_plain([0, 2, 5]))
     selection = Selection(analysis, NOTHING)
-    out = analysis.mixes[0].out
+    out = analysis.weighted_sums[0].out
     assert np.flatnonzero(selection.gone[out]).tolist() == [0, 2, 5]
     assert selection.columns["2.weight"].tolist() == [1, 3, 4, 6, 7]
-    assert not selection.gone[analysis.mixes[1].out].any()
+    assert not selection.gone[analysis.weighted_sums[1].out].any()
 
 
 def test_what_is_to_be_kept_is_kept() -> None:
     analysis = _analyse(_plain([0, 2, 5]))
-    out = analysis.mixes[0].out
+    out = analysis.weighted_sums[0].out
     selection = Selection(analysis, out[[2]])
     assert np.flatnonzero(selection.gone[out]).tolist() == [0, 5]
     assert np.flatnonzero(selection.removable[out]).tolist() == [0, 2, 5]
@@ -44,14 +44,14 @@ def test_what_is_to_be_kept_is_kept() -> None:
 def test_kept_channels_are_rounded_up(dead: int, removed: int) -> None:
     analysis = _analyse(_plain(list(range(dead))))
     selection = Selection(analysis, NOTHING, round_to=4)
-    out = analysis.mixes[0].out
+    out = analysis.weighted_sums[0].out
     assert (selection.dead[out].sum(), selection.gone[out].sum()) == (dead, removed)
 
 
 def test_a_layer_keeps_one_channel() -> None:
     analysis = _analyse(_plain(list(range(8))))
     selection = Selection(analysis, NOTHING)
-    out = analysis.mixes[0].out
+    out = analysis.weighted_sums[0].out
     assert selection.dead[out].all()
     assert selection.removable[out].sum() == selection.gone[out].sum() == 7
 
@@ -64,7 +64,7 @@ def test_reasons_are_zero_constant_or_unread() -> None:
     analysis = _analyse(model)
     selection = Selection(analysis, NOTHING)
     read, constant = selection.reasons()
-    out = analysis.mixes[0].out[:3]
+    out = analysis.weighted_sums[0].out[:3]
     assert selection.gone[out].all()
     assert constant[out].tolist() == [False, True, False]
     assert read[out].tolist()[2] is False
@@ -89,5 +89,5 @@ def test_both_sides_of_a_sum_are_removed_together() -> None:
         conv.weight[dead], conv.bias[dead] = 0, 0
     analysis = _analyse(model)
     gone = Selection(analysis, NOTHING).gone
-    for mix in analysis.mixes[:2]:
-        assert gone[mix.out].tolist() == [False, True, False, False]
+    for op in analysis.weighted_sums[:2]:
+        assert gone[op.out].tolist() == [False, True, False, False]

@@ -1,4 +1,4 @@
-"""Batch sizes for which a captured network is the original."""
+"""The batch sizes for which a captured network computes what the original does."""
 
 import ast
 import functools
@@ -17,14 +17,15 @@ _LONGEST = 1000
 
 @dataclass(frozen=True)
 class BatchSizes:
-    """The batch sizes that may be given.
+    """The batch sizes that a network accepts: sizes of axis 0 of each input, (batch, ...).
 
     Attributes:
         least, most: bounds, both included; `most` is None for no upper bound.
-        conditions: comparisons in Python of whole numbers and `batch` that must hold besides.
+        conditions: Python comparisons of whole numbers and `batch` that must hold too, such as
+            "batch % 2 == 0".
 
     Raises:
-        ValueError: a condition is something else.
+        ValueError: a condition contains anything else.
     """
 
     least: int = 1
@@ -37,12 +38,12 @@ class BatchSizes:
 
     @classmethod
     def of(cls, size: int) -> "BatchSizes":
-        """That size alone."""
+        """Only this size."""
         return cls(size, size)
 
     @property
     def only(self) -> int | None:
-        """The only size that may be given; None if there are more."""
+        """The only size; None if there are several."""
         return self.least if self.least == self.most else None
 
     def __contains__(self, batch: int) -> bool:
@@ -62,27 +63,27 @@ class BatchSizes:
 
     @property
     def limits(self) -> str:
-        """In words, which may be given; empty if any may."""
+        """The sizes in words; empty if any size is accepted."""
         where = f" where {' and '.join(self.conditions)}" if self.conditions else ""
         return "" if self == BatchSizes() else f"takes batches of {self}{where}"
 
 
 def batch_sizes_of(program: ExportedProgram, sizes: Iterable[Any]) -> BatchSizes:
-    """What torch took for granted of the batch size when it captured `program`.
+    """What torch assumed about the batch size when it captured `program`.
 
-    Torch captures with two images or more and says nothing of one: that size counts as allowed if
-    nothing else speaks against it, and must be tried.
+    Torch captures with two images or more and says nothing about one. One counts as allowed if no
+    bound or condition excludes it, and must be tried.
 
     Args:
-        program: with a free batch size.
-        sizes: symbolic batch sizes of its inputs, which shall be equal.
+        program: captured with a free batch size.
+        sizes: the symbolic batch sizes of its inputs, which must be equal.
 
     Raises:
-        ValueError: torch took something for granted that is no condition on the batch size.
+        ValueError: torch assumed something that is not a condition on the batch size.
     """
     least, most = 1, None
     for size in sizes:
-        # What torch found equal to another size has no range of its own.
+        # A size that torch found equal to another one has no range.
         bounds = program.range_constraints.get(size.node.expr)
         if bounds is None:
             continue
@@ -90,13 +91,13 @@ def batch_sizes_of(program: ExportedProgram, sizes: Iterable[Any]) -> BatchSizes
             least = max(least, int(bounds.lower))
         if bounds.upper.is_Integer:
             most = int(bounds.upper) if most is None else min(most, int(bounds.upper))
-    # The bounds do not tell all: not that the batch is even, for instance.
+    # Bounds do not say everything, for instance that the batch size is even.
     guards = dict.fromkeys(
         _SIZE.sub("batch", each) for each in getattr(program, "_guards_code", [])
     )
-    known = {"batch == batch", f"batch >= {least}", f"batch > {least - 1}", f"batch <= {most}"}
-    known |= set() if most is None else {f"batch < {most + 1}"}
-    return BatchSizes(least, most, tuple(guard for guard in guards if guard not in known))
+    implied = {"batch == batch", f"batch >= {least}", f"batch > {least - 1}", f"batch <= {most}"}
+    implied |= set() if most is None else {f"batch < {most + 1}"}
+    return BatchSizes(least, most, tuple(guard for guard in guards if guard not in implied))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -109,21 +110,23 @@ def _holds(condition: str, batch: int) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _parsed(condition: str) -> ast.expr:
-    """The condition as a tree of nothing but what `_value` knows."""
+    """The condition as a tree that `_value` accepts."""
     if len(condition) > _LONGEST:
-        raise ValueError(f"a condition of {len(condition)} characters is longer than any")
+        raise ValueError(
+            f"a condition has {len(condition)} characters, but at most {_LONGEST} are allowed"
+        )
     try:
         tree = ast.parse(condition, mode="eval").body
     except SyntaxError as error:
-        raise ValueError(f"{condition!r} is no condition on a batch size") from error
+        raise ValueError(f"{condition!r} is not a condition on a batch size") from error
     _value(tree, None)
     return tree
 
 
 def _value(tree: ast.expr, batch: int | None) -> Any:
-    """What `tree` gives; without a `batch`, only whether it is known.
+    """The value of `tree` for `batch`; with None, `tree` is only checked.
 
-    Files hold conditions: nothing but this little arithmetic is ever computed for them.
+    Conditions are read from files, so nothing but this arithmetic is ever evaluated.
     """
     match tree:
         case ast.Name(id="batch"):
@@ -137,9 +140,9 @@ def _value(tree: ast.expr, batch: int | None) -> Any:
         case ast.BoolOp(sign, parts):
             pass
         case _:
-            raise ValueError(f"{ast.unparse(tree)} is no condition on a batch size")
+            raise ValueError(f"{ast.unparse(tree)} is not a condition on a batch size")
     if type(sign) not in _OPERATORS:
-        raise ValueError(f"{ast.unparse(tree)} is no condition on a batch size")
+        raise ValueError(f"{ast.unparse(tree)} is not a condition on a batch size")
     values = [_value(part, batch) for part in parts]
     return None if batch is None else _OPERATORS[type(sign)](*values)
 

@@ -8,7 +8,7 @@ from openwork.errors import VerificationError
 from openwork.flow.analysis import Analysis
 from openwork.flow.atoms import Layout
 from openwork.flow.op import Inconsistent
-from openwork.flow.weighted_sum import Mix
+from openwork.flow.weighted_sum import WeightedSum
 
 
 class Selection:
@@ -28,7 +28,7 @@ class Selection:
 
     def __init__(self, analysis: Analysis, keep: np.ndarray, round_to: int = 1) -> None:
         self._analysis = analysis
-        self._class = analysis.atoms.classes()
+        self._group = analysis.atoms.coupled_groups()
         self._gone = self._dead()
         self.dead = self.gone
         self.columns: dict[str, np.ndarray] = {}
@@ -40,7 +40,7 @@ class Selection:
     @property
     def gone(self) -> np.ndarray:
         """(n,) bool: atoms that are removed."""
-        return self._gone[self._class]
+        return self._gone[self._group]
 
     def reasons(self) -> tuple[np.ndarray, np.ndarray]:
         """Why atoms are removed: (n,) bool, read, and (n,) bool, constant.
@@ -50,20 +50,20 @@ class Selection:
         """
         analysis = self._analysis
         read, constant = np.zeros_like(self._gone), np.zeros_like(self._gone)
-        read[self._class[analysis.live]] = True
-        constant[self._class[analysis.live & (np.nan_to_num(analysis.atoms.value) != 0)]] = True
-        return read[self._class], constant[self._class]
+        read[self._group[analysis.live]] = True
+        constant[self._group[analysis.live & (np.nan_to_num(analysis.atoms.value) != 0)]] = True
+        return read[self._group], constant[self._group]
 
     def _dead(self) -> np.ndarray:
         """By group: whether all its atoms are constant or unread, and none is frozen."""
         analysis = self._analysis
         needed = analysis.live & np.isnan(analysis.atoms.value)
-        kept = np.zeros(len(self._class), dtype=bool)
-        kept[self._class[needed | analysis.atoms.frozen()]] = True
+        kept = np.zeros(len(self._group), dtype=bool)
+        kept[self._group[needed | analysis.atoms.frozen()]] = True
         return ~kept
 
     def _keep(self, atoms: np.ndarray) -> None:
-        self._gone[self._class[atoms]] = False
+        self._gone[self._group[atoms]] = False
 
     def _make_consistent(self, round_to: int) -> None:
         """Keep more atoms until all shapes are consistent."""
@@ -81,17 +81,17 @@ class Selection:
                         "moves channels in a way that is not understood; the original is unchanged"
                     ) from None
                 if self.gone.sum() == before:
-                    self._keep(np.arange(len(self._class)))
+                    self._keep(np.arange(len(self._group)))
 
     def _balance(self, round_to: int) -> None:
         """Keep more atoms until groups are equal and no layer is empty."""
         rules: list[Callable[[np.ndarray], np.ndarray | None]] = [
             # Backwards: a layer that keeps only one channel then keeps one that absorbs constants.
-            step.uneven
-            for step in reversed(self._analysis.steps)
+            op.violations
+            for op in reversed(self._analysis.ops)
         ]
         if round_to > 1:
-            rules += [_rounding(mix, round_to) for mix in self._analysis.mixes]
+            rules += [_rounding(op, round_to) for op in self._analysis.weighted_sums]
         balanced = False
         while not balanced:
             balanced = True
@@ -103,20 +103,22 @@ class Selection:
     def _shrink(self) -> None:
         """Work out every tensor's layout without the removed atoms; refuse what is inconsistent."""
         analysis, gone = self._analysis, self.gone
-        found = {source: _less(layout, gone) for source, layout in analysis.held.items()}
+        found = {
+            source: _less(layout, gone) for source, layout in analysis.constant_layouts.items()
+        }
         self.columns.clear()
-        for step in analysis.steps:
-            inputs = [found[source] for source in step.sources]
-            if isinstance(step, Mix):
-                self._find_columns(step, inputs[0])
-            for index, layout in enumerate(step.shrink(inputs, gone)):
-                found[(step.node, index)] = layout
+        for op in analysis.ops:
+            inputs = [found[source] for source in op.sources]
+            if isinstance(op, WeightedSum):
+                self._find_columns(op, inputs[0])
+            for index, layout in enumerate(op.reinfer(inputs, gone)):
+                found[(op.node, index)] = layout
 
-    def _find_columns(self, mix: Mix, input: Layout) -> None:
-        found = mix.columns(input, self.gone)
-        if not np.array_equal(self.columns.setdefault(mix.weight.name, found), found):
+    def _find_columns(self, op: WeightedSum, input: Layout) -> None:
+        found = op.columns(input, self.gone)
+        if not np.array_equal(self.columns.setdefault(op.weight.name, found), found):
             # Two uses of one weight would cut it in different ways.
-            raise Inconsistent(*mix.inputs)
+            raise Inconsistent(*op.inputs)
 
 
 def _less(layout: Layout, gone: np.ndarray) -> Layout:
@@ -129,10 +131,10 @@ def _less(layout: Layout, gone: np.ndarray) -> Layout:
     return Layout(shape, ids.reshape(shape) if len(ids) else layout.ids)
 
 
-def _rounding(mix: Mix, round_to: int) -> Callable[[np.ndarray], np.ndarray | None]:
+def _rounding(op: WeightedSum, round_to: int) -> Callable[[np.ndarray], np.ndarray | None]:
     def rule(gone: np.ndarray) -> np.ndarray | None:
-        dead = mix.weight.out[gone[mix.weight.out]]
-        missing = -(len(mix.weight.out) - len(dead)) % round_to
+        dead = op.weight.out[gone[op.weight.out]]
+        missing = -(len(op.weight.out) - len(dead)) % round_to
         return dead[:missing] if missing else None
 
     return rule

@@ -9,7 +9,7 @@ from torch import nn
 
 from openwork.compact.select import Selection
 from openwork.flow.analysis import Analysis
-from openwork.flow.weighted_sum import Mix, Weight
+from openwork.flow.weighted_sum import Weight, WeightedSum
 from openwork.nn import SparseLayer
 from openwork.nn.resize import mark_resized, set_pattern_
 from openwork.ops.expand import collect, expand
@@ -49,19 +49,19 @@ def cut_(model: nn.Module, analysis: Analysis, selection: Selection) -> Cuts:
     cuts = Cuts()
     gone = selection.gone
     resized: dict[nn.Module, int | None] = {}
-    for mix in analysis.mixes:
-        _fold(model, mix, gone, cuts)
-        if mix.weight.name in cuts.slices:
+    for op in analysis.weighted_sums:
+        _fold(model, op, gone, cuts)
+        if op.weight.name in cuts.slices:
             # Cut already, where the layer was used before.
             continue
-        columns = selection.columns[mix.weight.name]
-        absorbers = mix.carriers(gone)
-        whole = not gone[mix.weight.out].any() and len(columns) == len(mix.weight.inside)
+        columns = selection.columns[op.weight.name]
+        absorbers = op.absorbers(gone)
+        whole = not gone[op.weight.out].any() and len(columns) == len(op.weight.inside)
         if not whole or (absorbers >= 0).any():
-            keep, groups = _slice_of(mix.weight, columns, gone)
-            _cut_weight(model, mix, keep, groups, absorbers, cuts)
-            module = _owner(model, mix.weight.name)
-            resized[module] = groups if mix.weight.groups > 1 else None
+            keep, groups = _slice_of(op.weight, columns, gone)
+            _cut_weight(model, op, keep, groups, absorbers, cuts)
+            module = _owner(model, op.weight.name)
+            resized[module] = groups if op.weight.groups > 1 else None
     for name, layout in analysis.vectors.items():
         kept = np.flatnonzero(~gone[layout.ids.reshape(-1)])
         if len(kept) < layout.ids.size:
@@ -80,21 +80,21 @@ def _tensor(model: nn.Module, name: str) -> torch.Tensor | None:
     return getattr(_owner(model, name), name.rpartition(".")[2])
 
 
-def _fold(model: nn.Module, mix: Mix, gone: np.ndarray, cuts: Cuts) -> None:
+def _fold(model: nn.Module, op: WeightedSum, gone: np.ndarray, cuts: Cuts) -> None:
     """Add what removed constants contributed to a bias, or subtract it from a running mean."""
-    folded = mix.folded(gone)
-    if mix.fold is None or not folded.any():
+    folded = op.folded(gone)
+    if op.fold is None or not folded.any():
         return
-    constant = torch.from_numpy(mix.fold.sign * mix.added(folded))
-    held = _tensor(model, mix.fold.name)
+    constant = torch.from_numpy(op.fold.sign * op.added(folded))
+    held = _tensor(model, op.fold.name)
     if held is None:
-        module = _owner(model, mix.fold.name)
+        module = _owner(model, op.fold.name)
         weight = next(module.parameters(recurse=False))
-        bias = constant[~gone[mix.weight.out]].to(weight.dtype)
+        bias = constant[~gone[op.weight.out]].to(weight.dtype)
         module.register_parameter(
-            mix.fold.name.rpartition(".")[2], nn.Parameter(bias, weight.requires_grad)
+            op.fold.name.rpartition(".")[2], nn.Parameter(bias, weight.requires_grad)
         )
-        cuts.added.append(mix.fold.name)
+        cuts.added.append(op.fold.name)
     else:
         held.copy_(held.double() + constant)
 
@@ -129,23 +129,23 @@ def _laid_out_like(whole: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
 
 
 def _cut_weight(
-    model: nn.Module, mix: Mix, keep: Slice, groups: int, absorbers: np.ndarray, cuts: Cuts
+    model: nn.Module, op: WeightedSum, keep: Slice, groups: int, absorbers: np.ndarray, cuts: Cuts
 ) -> None:
-    module, name = _owner(model, mix.weight.name), mix.weight.name
+    module, name = _owner(model, op.weight.name), op.weight.name
     if isinstance(module, SparseLayer):
-        cuts.slices[name] = _cut_sparse(module, mix, keep, groups, absorbers)
+        cuts.slices[name] = _cut_sparse(module, op, keep, groups, absorbers)
         return
     held = _tensor(model, name)
     if held is not None:
         cuts.slices[name] = keep
-        held.data = keep(_with_absorbed(held, mix, absorbers, mix.constants)).to(held.dtype)
+        held.data = keep(_with_absorbed(held, op, absorbers, op.constants)).to(held.dtype)
 
 
 def _with_absorbed(
-    held: torch.Tensor, mix: Mix, absorbers: np.ndarray, value: np.ndarray
+    held: torch.Tensor, op: WeightedSum, absorbers: np.ndarray, value: np.ndarray
 ) -> torch.Tensor:
     """`held`, the kernels of removed constants added to those of their absorbers."""
-    weight = mix.weight
+    weight = op.weight
     width = len(weight.inside) // weight.groups
     if not (absorbers >= 0).any():
         return held
@@ -162,14 +162,14 @@ def _with_absorbed(
 
 
 def _cut_sparse(
-    layer: SparseLayer, mix: Mix, keep: Slice, groups: int, absorbers: np.ndarray
+    layer: SparseLayer, op: WeightedSum, keep: Slice, groups: int, absorbers: np.ndarray
 ) -> Slice:
     """Cut live weights (live,); how to cut other tensors of their shape."""
     gaps, shape = layer.gaps, layer.shape
-    dense = keep(_with_absorbed(layer.dense_weight(), mix, absorbers, mix.constants))
+    dense = keep(_with_absorbed(layer.dense_weight(), op, absorbers, op.constants))
     live = expand(torch.ones(layer.weight.shape[0]), gaps, shape)
     # An absorber gets the taps of all that it absorbs.
-    absorbed = keep(_with_absorbed(live, mix, absorbers, np.ones(len(absorbers))))
+    absorbed = keep(_with_absorbed(live, op, absorbers, np.ones(len(absorbers))))
     pattern = Pattern((absorbed != 0).numpy(), groups)
     new = torch.from_numpy(pattern.gaps.copy())
     set_pattern_(layer, pattern, collect(dense, new, pattern.live))

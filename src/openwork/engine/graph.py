@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Activation
+from openwork.kernels.to_native import native_activation
 
 
 @dataclass(eq=False)
@@ -108,10 +110,34 @@ class Pool(Node):
     shift: np.ndarray | None = None
     activation: Activation = "none"
 
-    def sizes(self) -> list[int]:
-        """The 11 whole numbers of csrc/maps.h's `Pool`, in its order."""
-        windows = (*self.kernel, *self.stride, *self.padding)
-        return [*self.inputs[0].shape, *windows, *self.output.shape[1:]]
+    def native(self) -> "_C.Pool":
+        """As the extension takes it; raises ValueError for sizes that the kernel does not take."""
+        channels, height, width = self.inputs[0].shape
+        out_height, out_width = self.output.shape[1:]
+        return _C.Pool(
+            channels=channels,
+            height=height,
+            width=width,
+            kernel_y=self.kernel[0],
+            kernel_x=self.kernel[1],
+            stride_y=self.stride[0],
+            stride_x=self.stride[1],
+            pad_y=self.padding[0],
+            pad_x=self.padding[1],
+            out_height=out_height,
+            out_width=out_width,
+            average=self.average,
+            count_padding=self.count_padding,
+            activation=native_activation(self.activation),
+        )
+
+    def refusal(self) -> str | None:
+        """Why the kernel does not take such sizes, or None."""
+        try:
+            self.native()
+        except ValueError as error:
+            return str(error)
+        return None
 
 
 @dataclass(eq=False)

@@ -25,8 +25,8 @@ from openwork.engine.graph import (
 )
 from openwork.engine.storage import Part, Storage, pixels, places
 from openwork.errors import ArgumentError
-from openwork.kernels.dispatch import ACTIVATIONS
 from openwork.kernels.native import extension as _C
+from openwork.kernels.to_native import native_activation
 
 Environment = dict[Any, Any]
 """What has been computed: root value -> tensor."""
@@ -188,10 +188,10 @@ class Native:
         held.update(zip(self._outputs, outputs, strict=True))
 
     def _arena(self, batch: int, threads: int) -> np.ndarray:
-        if batch > _MOST_IMAGES:
+        if batch > _C.most_batch:
             raise ArgumentError(
                 f"a batch of {batch} images is larger than the kernels take; give at most "
-                f"{_MOST_IMAGES} at a time"
+                f"{_C.most_batch} at a time"
             )
         floats = self._program.arena(batch, threads)
         try:
@@ -213,11 +213,8 @@ class Native:
         self._program.pool(
             self.slot(node.inputs[0]),
             self.slot(node.output),
-            node.sizes(),
-            node.average,
-            node.count_padding,
+            node.native(),
             [] if node.shift is None else node.shift.tolist(),
-            ACTIVATIONS[node.activation],
         )
 
     def mean(self, node: Mean) -> None:
@@ -229,7 +226,7 @@ class Native:
             self.slot(node.inputs[0]),
             second,
             self.slot(node.output),
-            ACTIVATIONS[node.activation],
+            native_activation(node.activation),
         )
 
     def affine(self, node: Affine) -> None:
@@ -238,7 +235,7 @@ class Native:
             self.slot(node.output),
             node.scale.tolist(),
             node.shift.tolist(),
-            ACTIVATIONS[node.activation],
+            native_activation(node.activation),
         )
 
     def gate(self, node: Gate) -> None:
@@ -266,8 +263,6 @@ class Native:
             self._program.copy(source, self.slot(node.output))
 
 
-# csrc/program/program.h.
-_MOST_IMAGES = 1 << 20
 _STEPS: dict[type[Node], Callable[[Native, Any], None]] = {
     Conv: Native.conv,
     Pool: Native.pool,

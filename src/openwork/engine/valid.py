@@ -23,7 +23,6 @@ from openwork.engine.graph import (
     root,
 )
 from openwork.engine.plain import Unplain
-from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Geometry
 
 
@@ -123,7 +122,7 @@ def _pool(pool: Pool) -> None:
     _inputs(pool, 1)
     before, after = pool.inputs[0].shape, pool.output.shape
     _require(len(before) == len(after) == 3 and before[0] == after[0], "no maps")
-    _require(_C.pool_refusal(pool.sizes()) is None, "a size beyond any")
+    _require(pool.refusal() is None, "a size beyond any")
     if pool.shift is not None:
         _require(_vector(pool.shift, np.float32, after[0]), "a shift of another shape")
 

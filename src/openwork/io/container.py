@@ -1,4 +1,4 @@
-"""One safetensors file with a JSON header and a digest over both: written whole, read checked."""
+"""A safetensors file with a JSON header and a digest over both: written whole, checked on read."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from openwork.errors import CheckpointError
 
 FORMAT = "1"
 _FORMAT_KEY, _HEADER_KEY, _DIGEST_KEY = "openwork.format", "openwork.header", "openwork.digest"
-# Of the header alone, so that it can be trusted without reading the tensors.
+# Digest of the header alone, so that it can be checked without reading the tensors.
 _HEADER_DIGEST_KEY = "openwork.header_digest"
 
 
@@ -49,10 +49,11 @@ def write(
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors, on the CPU, and the header of the file at `path`. Nothing is unpickled.
+    """The tensors (on the CPU) and the header of the file at `path`. Nothing is unpickled.
 
     Raises:
-        CheckpointError: no such file, truncated, not ours, from a newer version, or edited.
+        CheckpointError: the file does not exist, is truncated or edited, was not written by
+            openwork, or is of a newer version.
     """
     header, digest = _read_header(path)
     try:
@@ -67,25 +68,26 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[st
 
 
 def _own(path: str | os.PathLike[str], name: str) -> torch.Tensor:
-    """The tensor called `name`, in memory of its own.
+    """A copy of the tensor called `name`.
 
-    safetensors gives a view of the mapped file, which a later change of the file would reach, and
-    copying that in one go holds it twice. Each piece is mapped alone, and no longer than it takes.
+    safetensors returns a view of the mapped file, which a later change of the file would alter, and
+    copying that in one go takes the memory twice. So it is copied piece by piece, each mapped only
+    while it is copied.
     """
     with safe_open(path, framework="pt") as file:
         view = file.get_slice(name)
         shape = view.get_shape()
         numbers = math.prod(shape)
         if not shape or numbers <= _PIECE:
-            found = file.get_tensor(name)
-            return _bytes(found).clone().view(found.dtype).reshape(shape)
-        own = torch.empty(shape, dtype=view[:0].dtype)
+            tensor = file.get_tensor(name)
+            return _bytes(tensor).clone().view(tensor.dtype).reshape(shape)
+        tensor = torch.empty(shape, dtype=view[:0].dtype)
     rows = max(1, _PIECE * shape[0] // numbers)
     for first in range(0, shape[0], rows):
         with safe_open(path, framework="pt") as file:
             piece = file.get_slice(name)[first : first + rows]
-            _bytes(own[first : first + rows]).copy_(_bytes(piece))
-    return own
+            _bytes(tensor[first : first + rows]).copy_(_bytes(piece))
+    return tensor
 
 
 # Numbers read at a time.
@@ -93,17 +95,17 @@ _PIECE = 1 << 21
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The header alone, checked, without reading the tensors.
+    """The header, checked, without reading the tensors.
 
     Raises:
-        CheckpointError: no such file, truncated, not ours, from a newer version, or edited.
+        CheckpointError: as for `read`.
     """
     return json.loads(_read_header(path)[0])
 
 
 def _read_header(path: str | os.PathLike[str]) -> tuple[str, str]:
     if not Path(path).is_file():
-        raise CheckpointError(f"`path`={str(path)!r} is no file")
+        raise CheckpointError(f"`path`={str(path)!r} is not a file; check the path")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -112,11 +114,11 @@ def _read_header(path: str | os.PathLike[str]) -> tuple[str, str]:
     if not {_FORMAT_KEY, _HEADER_KEY, _HEADER_DIGEST_KEY, _DIGEST_KEY} <= set(metadata):
         raise CheckpointError(
             f"`path`={str(path)!r} is a safetensors file, but openwork did not write it; load it "
-            "with safetensors and hand its tensors to load_state_dict"
+            "with safetensors and pass its tensors to load_state_dict"
         )
     if metadata[_FORMAT_KEY] != FORMAT:
         raise CheckpointError(
-            f"`path`={str(path)!r} has format {metadata[_FORMAT_KEY]!r}, and this version of "
+            f"`path`={str(path)!r} has format {metadata[_FORMAT_KEY]!r}, but this version of "
             f"openwork reads format {FORMAT!r}; use the version that wrote it"
         )
     if _digest({}, metadata[_HEADER_KEY]) != metadata[_HEADER_DIGEST_KEY]:
@@ -125,15 +127,15 @@ def _read_header(path: str | os.PathLike[str]) -> tuple[str, str]:
 
 
 def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """`tensors` on the CPU, each in memory of its own: safetensors refuses what overlaps."""
-    apart: dict[str, torch.Tensor] = {}
+    """`tensors` on the CPU, each with separate memory: safetensors refuses tensors that overlap."""
+    separate: dict[str, torch.Tensor] = {}
     seen: set[int] = set()
     for name, tensor in tensors.items():
-        own = _flat(tensor.detach().cpu()).view(tensor.shape)
-        memory = own.untyped_storage().data_ptr()
-        apart[name] = own.clone() if memory in seen else own
+        stored = _flat(tensor.detach().cpu()).view(tensor.shape)
+        memory = stored.untyped_storage().data_ptr()
+        separate[name] = stored.clone() if memory in seen else stored
         seen.add(memory)
-    return apart
+    return separate
 
 
 def _digest(tensors: Mapping[str, torch.Tensor], header: str) -> str:
@@ -146,15 +148,15 @@ def _digest(tensors: Mapping[str, torch.Tensor], header: str) -> str:
 
 
 def _bytes(tensor: torch.Tensor) -> torch.Tensor:
-    """A view of `tensor`: copying truths, for one, would make every byte 0 or 1."""
+    """A view of `tensor` as bytes; copying a bool tensor as such would make every byte 0 or 1."""
     return _flat(tensor).view(torch.uint8)
 
 
 def _flat(tensor: torch.Tensor) -> torch.Tensor:
     """`(numbers,)`, a view if `tensor` is contiguous.
 
-    The stride of an axis with one number or none may be anything, and torch and safetensors take
-    only that of a whole row.
+    An axis of length 0 or 1 may have any stride, but torch and safetensors accept only the stride
+    of a contiguous tensor.
     """
     flat = tensor.contiguous().reshape(-1)
     return flat.as_strided(flat.shape, (1,))
@@ -169,5 +171,6 @@ def _edited(path: str | os.PathLike[str]) -> CheckpointError:
 
 def _damaged(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
     return CheckpointError(
-        f"`path`={str(path)!r} is truncated or no safetensors file ({error}); use a whole copy"
+        f"`path`={str(path)!r} is truncated or not a safetensors file ({error}); use a complete "
+        "copy"
     )

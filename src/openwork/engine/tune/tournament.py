@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 
@@ -75,7 +76,8 @@ class Tournament:
     def _try(self, candidate: Candidate) -> None:
         if candidate.name in self._calls:
             return
-        layer = candidate.build(self._problem)
+        # It takes tensors too, which the extension's generated stub does not say.
+        layer: Any = candidate.build(self._problem)
         workspace = torch.empty(layer.workspace(self._batch, self._threads), dtype=torch.float32)
         self._enter(
             candidate.name,
