@@ -14,7 +14,7 @@ from openwork.kernels import native
 
 # In the order in which they are tried for a layer.
 KERNELS = ("*winograd2*", "*-spmm-*", "*-direct-*", "*-taps-*")
-Body = Callable[[torch.Tensor, nn.Module], torch.Tensor]
+Body = Callable[[torch.Tensor, nn.Conv2d], torch.Tensor]
 
 
 class Block(nn.Module):
@@ -70,7 +70,7 @@ def _unknown_in_place(x: torch.Tensor, conv: nn.Module) -> torch.Tensor:
     return conv(nn.functional.elu(conv(x), inplace=True))
 
 
-def _weight_read(x: torch.Tensor, conv: nn.Module) -> torch.Tensor:
+def _weight_read(x: torch.Tensor, conv: nn.Conv2d) -> torch.Tensor:
     return conv(x) + conv.weight.detach().clone().zero_().sum()
 
 

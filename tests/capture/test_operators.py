@@ -206,12 +206,12 @@ def test_the_padding_that_keeps_the_size() -> None:
     ],
 )
 def test_linear_layers(node: Node | Export, expected: Linear | None) -> None:
-    node = _node(node)
+    found = _node(node)
     if expected is None:
         # A bias that is computed comes first in the graph.
-        node = next(each for each in node.graph.nodes if each.target is aten.linear.default)
+        found = next(each for each in found.graph.nodes if each.target is aten.linear.default)
         expected = Linear("x", "p_weight", "select")
-    assert _text(linear(node)) == expected
+    assert _text(linear(found)) == expected
 
 
 STATISTICS = ("%x", "%w", "%b", "%m", "%v")

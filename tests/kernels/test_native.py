@@ -7,6 +7,7 @@ from pathlib import Path
 from types import WrapperDescriptorType
 
 import pytest
+from parts import known
 
 import openwork
 from openwork.errors import MissingPackageError
@@ -59,5 +60,5 @@ def test_all_that_the_extension_offers_is_described() -> None:
     assert all(kind.__doc__ for kind in offered)
     for function in functions + methods:
         # nanobind writes the signature, an empty line, then what it was given.
-        _, _, text = function.__doc__.partition("\n\n")
+        _, _, text = known(function.__doc__).partition("\n\n")
         assert text, function

@@ -57,7 +57,7 @@ def _lists(problem: Problem) -> tuple[np.ndarray, ...]:
 
 
 def _spmm(
-    problem: Problem, lists: object, columns: tuple = COLUMNS, in_place: bool = False
+    problem: Problem, lists: Any, columns: tuple = COLUMNS, in_place: bool = False
 ) -> None:
     geometry = native_geometry(problem.geometry)
     tile = {"chunk": 4, "group": 2, "vectors": 1, "in_place": in_place}
@@ -212,7 +212,7 @@ def test_a_geometry_takes_whole_numbers_by_name(name: str) -> None:
     with pytest.raises(TypeError):
         _C.Geometry(**{key: value for key, value in GEOMETRY.items() if key != name})
     with pytest.raises(TypeError):
-        _C.Geometry(*GEOMETRY.values())
+        cast(Any, _C.Geometry)(*GEOMETRY.values())
 
 
 @pytest.mark.parametrize("value", WRONG)
@@ -272,7 +272,8 @@ def test_an_activation_is_none_but_those() -> None:
     geometry = native_geometry(problem.geometry)
     with pytest.raises(ValueError, match="7 is not a valid"):
         _C.Activation(7)
-    for activation in (0, "relu", None):
+    wrong: list[Any] = [0, "relu", None]
+    for activation in wrong:
         with pytest.raises(TypeError):
             _C.direct(ISA, geometry, None, activation, *pack_direct(problem), rows=4, vectors=1)
 

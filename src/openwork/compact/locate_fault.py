@@ -109,9 +109,8 @@ class _FaultLocator:
         if output.dim() <= axis or output.shape[axis] != len(kept):
             return True
         # Numbers that no output depends on may differ.
-        matters = torch.from_numpy(
-            np.flatnonzero(live[kept] & ~self._analysis.atoms.is_constant(kept))
-        )
+        constant = self._analysis.atoms.is_constant(kept)
+        matters = torch.from_numpy(np.flatnonzero(live[kept] & ~constant))
         before = torch.from_numpy(np.flatnonzero(np.isin(op.out, kept[matters.numpy()])))
         expected = self._expected[name].index_select(axis, before)
         return difference(expected, output.index_select(axis, matters)) > 1e-3

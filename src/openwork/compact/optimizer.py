@@ -1,4 +1,4 @@
-"""`transfer_state_`: an optimiser goes on with the smaller network, its state cut to fit."""
+"""`transfer_state_`: an optimiser continues with the smaller network, its state cut to fit."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def check_optimizer(model: nn.Module, optimizer: Optimizer) -> None:
         if name not in ("param_groups", "state") and _holds(value, own):
             raise ArgumentError(
                 f"`optimizer` is {kind}, which holds the parameters a second time, in `{name}`, "
-                f"and would go on training `model`; {way_out}"
+                f"and would continue to train `model`; {way_out}"
             )
     for parameter, held in optimizer.state.items():
         for name, value in held.items():

@@ -180,21 +180,21 @@ def _not_followed(found: Rewrite) -> Iterator[str]:
 def _not_understood(found: Rewrite) -> Iterator[str]:
     """A note on operators that are not understood, and how many dead channels they keep."""
     analysis = found.analysis
-    classes = analysis.atoms.coupled_groups()
-    needed = np.zeros(len(classes), dtype=bool)
-    needed[classes[analysis.live & np.isnan(analysis.atoms.value)]] = True
+    groups = analysis.atoms.coupled_groups()
+    needed = np.zeros(len(groups), dtype=bool)
+    needed[groups[analysis.live & np.isnan(analysis.atoms.value)]] = True
     channels = np.bincount(
-        np.concatenate([classes[:0], *(classes[w.out] for w in analysis.weights.values())]),
-        minlength=len(classes),
+        np.concatenate([groups[:0], *(groups[w.out] for w in analysis.weights.values())]),
+        minlength=len(groups),
     )
     kept: Counter[str] = Counter()
     for op in analysis.ops:
         if isinstance(op, Opaque) and op.node.op == "call_function":
-            read = [classes[layout.ids.reshape(-1)] for layout in op.inputs]
-            own = np.unique(np.concatenate([classes[:0], *read]))
+            read = [groups[layout.ids.reshape(-1)] for layout in op.inputs]
+            own = np.unique(np.concatenate([groups[:0], *read]))
             place = module_of(op)
             name = f"{op.node.target} in {place}" if place else str(op.node.target)
-            kept[name] += int(channels[own[~needed[own] & (own != classes[UNKNOWN])]].sum())
+            kept[name] += int(channels[own[~needed[own] & (own != groups[UNKNOWN])]].sum())
     worst = [f"{name} ({count})" for name, count in kept.most_common(_NAMED) if count]
     if worst:
         yield f"not understood, so dead channels that they read stay: {', '.join(worst)}"

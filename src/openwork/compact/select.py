@@ -28,7 +28,7 @@ class Selection:
 
     def __init__(self, analysis: Analysis, keep: np.ndarray, round_to: int = 1) -> None:
         self._analysis = analysis
-        self._class = analysis.atoms.coupled_groups()
+        self._group = analysis.atoms.coupled_groups()
         self._gone = self._dead()
         self.dead = self.gone
         self.columns: dict[str, np.ndarray] = {}
@@ -40,7 +40,7 @@ class Selection:
     @property
     def gone(self) -> np.ndarray:
         """(n,) bool: atoms that are removed."""
-        return self._gone[self._class]
+        return self._gone[self._group]
 
     def reasons(self) -> tuple[np.ndarray, np.ndarray]:
         """Why atoms are removed: (n,) bool, read, and (n,) bool, constant.
@@ -50,20 +50,20 @@ class Selection:
         """
         analysis = self._analysis
         read, constant = np.zeros_like(self._gone), np.zeros_like(self._gone)
-        read[self._class[analysis.live]] = True
-        constant[self._class[analysis.live & (np.nan_to_num(analysis.atoms.value) != 0)]] = True
-        return read[self._class], constant[self._class]
+        read[self._group[analysis.live]] = True
+        constant[self._group[analysis.live & (np.nan_to_num(analysis.atoms.value) != 0)]] = True
+        return read[self._group], constant[self._group]
 
     def _dead(self) -> np.ndarray:
         """By group: whether all its atoms are constant or unread, and none is frozen."""
         analysis = self._analysis
         needed = analysis.live & np.isnan(analysis.atoms.value)
-        kept = np.zeros(len(self._class), dtype=bool)
-        kept[self._class[needed | analysis.atoms.frozen()]] = True
+        kept = np.zeros(len(self._group), dtype=bool)
+        kept[self._group[needed | analysis.atoms.frozen()]] = True
         return ~kept
 
     def _keep(self, atoms: np.ndarray) -> None:
-        self._gone[self._class[atoms]] = False
+        self._gone[self._group[atoms]] = False
 
     def _make_consistent(self, round_to: int) -> None:
         """Keep more atoms until all shapes are consistent."""
@@ -81,7 +81,7 @@ class Selection:
                         "moves channels in a way that is not understood; the original is unchanged"
                     ) from None
                 if self.gone.sum() == before:
-                    self._keep(np.arange(len(self._class)))
+                    self._keep(np.arange(len(self._group)))
 
     def _balance(self, round_to: int) -> None:
         """Keep more atoms until groups are equal and no layer is empty."""

@@ -22,7 +22,9 @@ class _Missing:
 reason_missing: str | None = None
 if TYPE_CHECKING:
     # As _C.pyi describes it.
-    from openwork.kernels import _C as extension
+    from openwork.kernels import _C
+
+    extension = _C
 else:
     try:
         extension = importlib.import_module("openwork.kernels._C")

@@ -176,7 +176,7 @@ class ActivationRecorder(TorchFunctionMode):
 
 
 def _but_a_number(*values: Any) -> Any:
-    """Of two tensors, the one that is not a single number; None if there is no such pair."""
+    """The larger of two tensors if the other is a single number; None otherwise."""
     tensors = [v for v in values if isinstance(v, torch.Tensor)]
     large = [t for t in tensors if t.numel() > 1]
     return large[0] if len(large) == 1 and len(tensors) == len(values) == 2 else None

@@ -1,6 +1,6 @@
 """Connections and windows as pictures, drawn from plain arrays."""
 
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 # matplotlib's own types leave keyword arguments open.
 
 from collections.abc import Sequence
