@@ -17,8 +17,8 @@ from torch import nn
 import openwork as ow
 from openwork.capture import Captured, capture
 from openwork.engine import CompiledModel, compile
-from openwork.engine import program as program_module
 from openwork.errors import ArgumentError, CaptureError, VerificationError
+from openwork.kernels import dispatch
 from openwork.nn import SparseConv2d, SparseLinear
 from openwork.patterns import Pattern, block, random
 
@@ -235,13 +235,13 @@ def test_the_captured_program_and_dense_weights_do_not_stay(
     sizes += [item.nbytes for item in _reachable(compiled) if isinstance(item, torch.Tensor)]
     # A tenth of the weight and its gaps, biases, and the arenas.
     assert max(sizes) < model[0].weight.nbytes
-    assert compiled.record.refusal is None
+    assert compiled.snapshot.refusal is None
 
 
 def test_a_wrong_kernel_is_found_out(
     monkeypatch: pytest.MonkeyPatch, build: Callable[..., CompiledModel]
 ) -> None:
-    monkeypatch.setitem(program_module.ACTIVATIONS, "relu", 0)
+    monkeypatch.setitem(dispatch.ACTIVATIONS, "relu", 0)
     model = nn.Sequential(nn.MaxPool2d(2), nn.ReLU())
     with pytest.raises(VerificationError, match=r"differs from the original by .*") as refused:
         build(model, torch.randn(2, 3, 8, 8))

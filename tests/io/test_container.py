@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from openwork.errors import CheckpointError
 from openwork.io import container
+from openwork.runtime import container as runtime_container
 
 HEADER = {"kind": "test", "numbers": [1, 2.5, None], "text": 'ä " \\ ×'}
 
@@ -67,7 +68,7 @@ def test_strides_may_be_anything(tensor: torch.Tensor, tmp_path: Path) -> None:
 
 
 def test_large_tensors_are_read_piece_by_piece(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container, "_PIECE", 2)
+    monkeypatch.setattr(runtime_container, "_PIECE", 2)
     tensors, _ = container.read(file)
     assert all(_same(tensors[name], tensor) for name, tensor in _tensors().items())
 
@@ -112,13 +113,13 @@ def test_every_truncation_is_refused(file: Path, tmp_path: Path) -> None:
     positions = {0, 1, 7, 8, 9, len(whole) - 1, *range(0, len(whole), len(whole) // 60)}
     for position in sorted(positions):
         part.write_bytes(whole[:position])
-        with pytest.raises(CheckpointError, match="is truncated or no safetensors file"):
+        with pytest.raises(CheckpointError, match="is truncated or not a safetensors file"):
             container.read(part)
 
 
 def test_bytes_at_the_end_are_refused(file: Path) -> None:
     file.write_bytes(file.read_bytes() + b"x")
-    with pytest.raises(CheckpointError, match="truncated or no safetensors file"):
+    with pytest.raises(CheckpointError, match="truncated or not a safetensors file"):
         container.read(file)
 
 
@@ -191,7 +192,7 @@ def test_a_foreign_safetensors_file_is_refused(
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path):
-        with pytest.raises(CheckpointError, match="is no file"):
+        with pytest.raises(CheckpointError, match="is not a file"):
             container.read(path)
 
 
@@ -203,10 +204,10 @@ class _Bomb:
 def test_a_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(pickle.dumps(_Bomb()))
-    with pytest.raises(CheckpointError, match="no safetensors file"):
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
         container.read(path)
     torch.save({"weight": torch.ones(2), "bomb": _Bomb()}, path)
-    with pytest.raises(CheckpointError, match="no safetensors file"):
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
         container.read(path)
 
 

@@ -203,7 +203,7 @@ def test_a_damaged_state_is_refused(run: Path, make: Make) -> None:
     with pytest.raises(CheckpointError, match="is not the state of a run"):
         _resume(run, make(), Recipe())
     (run / STATE).unlink()
-    with pytest.raises(CheckpointError, match="is no file"):
+    with pytest.raises(CheckpointError, match="is not a file"):
         _resume(run, make(), Recipe())
 
 

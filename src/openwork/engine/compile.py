@@ -9,15 +9,18 @@ from openwork._arguments import check_choice, check_tolerance, tensors_of
 from openwork.capture import Captured, capture
 from openwork.engine.arguments import check_kernels, check_layers_named
 from openwork.engine.compiled import CompiledModel
-from openwork.engine.graph import Conv, Graph, Node, root
 from openwork.engine.lower.fuse import fuse
 from openwork.engine.lower.lower import lower
-from openwork.engine.record import Origin, record
-from openwork.engine.segments import runner, segments
-from openwork.engine.table import island_notes, layer_row, layer_table
-from openwork.engine.tune.tuner import Choice, Tuner, choices_path, given
+from openwork.engine.lower.remove_unread import remove_unread
+from openwork.engine.runners import Choice, Runner, make_runner
+from openwork.engine.segments import segments
+from openwork.engine.snapshot import TunedOn, take_snapshot
+from openwork.engine.table import fallback_notes, layer_row, layer_table
+from openwork.engine.tune.tuner import Tuner, choices_path, requested
 from openwork.engine.verify import OtherBatches, verify
+from openwork.errors import ArgumentError
 from openwork.kernels.native import extension as _C
+from openwork.runtime.nodes import Conv
 
 
 def compile(
@@ -67,7 +70,7 @@ def compile(
         tuner = Tuner(len(inputs[0]), torch.get_num_threads(), optimize, isa, choices_path())
 
         def choose(conv: Conv) -> Choice:
-            return given(conv, kernels, isa) or tuner.choose(conv)
+            return requested(conv, kernels, isa) or tuner.choose(conv)
 
         compiled = assemble(captured, choose, isa, optimize)
         tuner.keep()
@@ -98,10 +101,10 @@ def assemble(
     remove_unread(graph)
     fuse(graph)
     convs = [node for node in graph.nodes if isinstance(node, Conv)]
-    choices = {id(conv): choose(conv) for conv in convs}
-    runners = {id(conv): runner(conv, choices[id(conv)].name, isa) for conv in convs}
+    choices = {conv: choose(conv) for conv in convs}
+    runners = {conv: _runner(conv, choices[conv].name, isa) for conv in convs}
     spec = captured.program.call_spec.out_spec
-    notes = island_notes(graph)
+    notes = fallback_notes(graph)
     if captured.batches.limits:
         why = f" only: {captured.fixed_because}" if captured.fixed_because else ""
         notes.append(captured.batches.limits + why)
@@ -110,17 +113,13 @@ def assemble(
         segments(graph, runners, isa),
         spec,
         captured.batches,
-        layer_table([layer_row(conv, choices[id(conv)]) for conv in convs], notes),
-        record(graph, choices, runners, spec, Origin.here(isa, optimize, captured.images)),
+        layer_table([layer_row(conv, choices[conv]) for conv in convs], notes),
+        take_snapshot(graph, choices, runners, spec, TunedOn.here(isa, optimize, captured.images)),
     )
 
 
-def remove_unread(graph: Graph) -> None:
-    """Take away nodes that the results do not depend on."""
-    needed = {id(root(value)) for value in graph.outputs}
-    kept: list[Node] = []
-    for node in reversed(graph.nodes):
-        if id(root(node.output)) in needed:
-            kept.append(node)
-            needed |= {id(root(value)) for value in node.inputs}
-    graph.nodes = kept[::-1]
+def _runner(conv: Conv, kernel: str, isa: str) -> Runner:
+    runner = make_runner(conv, kernel, isa)
+    if runner is None:
+        raise ArgumentError(f"{kernel!r} must be a kernel that can run layer {conv.layer!r}")
+    return runner

@@ -7,7 +7,7 @@ import torch
 from torch.fx import Node as FxNode
 
 from openwork.capture import Captured
-from openwork.engine.graph import Value
+from openwork.runtime.values import Value
 
 
 class Unknown(Exception):

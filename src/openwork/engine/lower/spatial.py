@@ -10,17 +10,10 @@ import torch
 from torch.fx import Node as FxNode
 
 from openwork.capture.nodes import arguments
-from openwork.engine.graph import (
-    Alias,
-    Concat,
-    Mean,
-    Node,
-    Pool,
-    Slice,
-    Value,
-)
 from openwork.engine.lower.context import Lowering, Unknown, map_size, pair
-from openwork.kernels.native import extension as _C
+from openwork.runtime.node import Node
+from openwork.runtime.nodes import Concat, Mean, Pool, Slice
+from openwork.runtime.values import Alias, Value
 
 aten = torch.ops.aten
 
@@ -62,7 +55,7 @@ def _pool(
 
 
 def _within_bounds(pool: Pool) -> Pool:
-    reason = _C.pool_refusal(pool.sizes())
+    reason = pool.refusal()
     if reason is not None:
         raise Unknown(reason)
     return pool

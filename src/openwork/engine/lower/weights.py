@@ -8,9 +8,12 @@ import torch
 from torch.fx import Node as FxNode
 
 from openwork.capture.nodes import arguments
-from openwork.engine.graph import Affine, Conv, Node, Value
 from openwork.engine.lower.context import Lowering, Unknown, map_size, pair
 from openwork.patterns import Pattern
+from openwork.runtime.node import Node
+from openwork.runtime.nodes import Affine, Conv
+from openwork.runtime.nodes.conv import live_positions
+from openwork.runtime.values import Value
 
 aten = torch.ops.aten
 
@@ -20,7 +23,7 @@ def _conv2d(known: Lowering, fx: FxNode) -> Node:
     dense = _weight(known, weight)
     if isinstance(padding, str):
         padding = _named_padding(padding, dense.shape[2:], pair(dilation))
-    positions = _live(dense)
+    positions = live_positions(dense)
     return _conv(
         known, fx, x, weight, bias, dense.shape, positions, dense.reshape(-1)[positions],
         (pair(stride), pair(padding), pair(dilation), groups),
@@ -108,16 +111,6 @@ def _named_padding(name: str, kernel: Any, dilation: tuple[int, int]) -> tuple[i
     if reach[0] % 2 or reach[1] % 2:
         raise Unknown("more padding on one side than on the other")
     return reach[0] // 2, reach[1] // 2
-
-
-def _live(weight: np.ndarray) -> np.ndarray:
-    """Places of the live taps: whole kernels, unless most of their taps are dead too."""
-    kernels = weight.reshape(weight.shape[0] * weight.shape[1], -1)
-    alive = kernels.any(axis=1)
-    taps = np.flatnonzero(weight)
-    if taps.size < 0.75 * alive.sum() * kernels.shape[1]:
-        return taps
-    return np.flatnonzero(np.repeat(alive, kernels.shape[1]))
 
 
 def _batch_norm(known: Lowering, fx: FxNode) -> Node:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openwork.capture import BatchSizes
+from openwork.runtime.batch_sizes import BatchSizes
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from openwork.engine import CompiledModel
-from openwork.engine.graph import Add, Concat, Node, Slice, Value
-from openwork.engine.storage import Part, Storage
+from openwork.runtime.aliasing import Aliasing
+from openwork.runtime.node import Node
+from openwork.runtime.nodes import Add, Concat, Slice
+from openwork.runtime.values import Value, View
 
 A, B, C, D = (
     Value((channels, 2, 2), name) for channels, name in zip((1, 2, 1, 2), "abcd", strict=True)
@@ -30,10 +32,10 @@ def test_parts_lie_in_their_concatenation() -> None:
     joined = _cat([A, B], "joined")
     outer = _cat([C, joined.output], "outer")
     nodes = [_add([x], A), _add([x], B), joined, _add([x], C), outer]
-    storage = Storage(nodes, {id(x), id(outer.output)})
-    assert storage.find(A) == Part(outer.output, 4)
-    assert storage.find(B) == Part(outer.output, 8)
-    assert storage.find(C) == Part(outer.output, 0)
+    aliasing = Aliasing(nodes, {x, outer.output})
+    assert aliasing.view(A) == View(outer.output, 4)
+    assert aliasing.view(B) == View(outer.output, 8)
+    assert aliasing.view(C) == View(outer.output, 0)
 
 
 def test_what_cannot_move_stays() -> None:
@@ -42,9 +44,9 @@ def test_what_cannot_move_stays() -> None:
     with_input = _cat([x, B], "with input")
     again = _cat([B, C], "again")
     nodes = [_add([x], A), _add([x], B), _add([x], C), twice, with_input, again]
-    storage = Storage(nodes, {id(x), id(C)})
+    aliasing = Aliasing(nodes, {x, C})
     for value, home in ((A, A), (x, x), (C, C), (B, with_input.output)):
-        assert storage.find(value).whole is home
+        assert aliasing.view(value).whole is home
 
 
 def test_a_growing_concatenation_is_one_block() -> None:
@@ -54,11 +56,11 @@ def test_a_growing_concatenation_is_one_block() -> None:
     third = _cat([A, B, C, D], "third")
     nodes: list[Node] = [_add([x], v) for v in (A, B)]
     nodes += [first, _add([first.output], C), second, _add([second.output], D), third]
-    storage = Storage(nodes, {id(x)})
-    assert [storage.find(v) for v in (A, B, C, D)] == [
-        Part(third.output, at) for at in (0, 4, 12, 16)
+    aliasing = Aliasing(nodes, {x})
+    assert [aliasing.view(v) for v in (A, B, C, D)] == [
+        View(third.output, at) for at in (0, 4, 12, 16)
     ]
-    assert storage.find(first.output) == storage.find(second.output) == Part(third.output, 0)
+    assert aliasing.view(first.output) == aliasing.view(second.output) == View(third.output, 0)
 
 
 def test_zeros_of_other_channels_are_other_parts() -> None:
@@ -67,25 +69,25 @@ def test_zeros_of_other_channels_are_other_parts() -> None:
         Concat([A], Value((channels, 2, 2), "padded"), [None, A, None][:parts], [*zeros][:parts])
         for channels, parts, zeros in ((2, 2, (1, 1)), (4, 3, (2, 1, 1)))
     )
-    storage = Storage([_add([x], A), narrow, wide], {id(x)})
-    assert storage.find(narrow.output) == Part(narrow.output, 0)
+    aliasing = Aliasing([_add([x], A), narrow, wide], {x})
+    assert aliasing.view(narrow.output) == View(narrow.output, 0)
 
 
 def test_slices_lie_where_they_are_cut_from() -> None:
     x = Value((3, 2, 2), "x")
     piece = Slice([x], Value((1, 2, 2), "piece"), 2)
-    assert Storage([piece], {id(x)}).find(piece.output) == Part(x, 8)
+    assert Aliasing([piece], {x}).view(piece.output) == View(x, 8)
 
 
 def test_a_sum_overwrites_what_nothing_reads_again() -> None:
     x, y, z = (Value((2, 2, 2), name) for name in "xyz")
     end = Value((2, 2, 2), "end")
     nodes = [_add([x], y), _add([y], z), _add([x, z], end)]
-    storage = Storage(nodes, {id(x), id(end)})
-    assert storage.find(z) == Part(y, 0)
-    assert storage.find(end).whole is end
+    aliasing = Aliasing(nodes, {x, end})
+    assert aliasing.view(z) == View(y, 0)
+    assert aliasing.view(end).whole is end
     read_later = [_add([x], y), _add([y], z), _add([y, z], end)]
-    assert Storage(read_later, {id(x)}).find(z).whole is z
+    assert Aliasing(read_later, {x}).view(z).whole is z
 
 
 class Dense(nn.Module):

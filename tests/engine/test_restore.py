@@ -16,8 +16,10 @@ from torch import nn
 
 import openwork as ow
 from openwork.capture import BatchSizes
-from openwork.engine import CompiledModel, saved
-from openwork.engine.plain import Encoder
+from openwork.engine import CompiledModel
+from openwork.engine import restore as restore_module
+from openwork.engine.restore import describe, restore
+from openwork.engine.torch_data import TorchEncoder
 from openwork.engine.tune.tuner import Tuner
 from openwork.errors import ArgumentError, CheckpointError
 from openwork.io import container
@@ -83,19 +85,19 @@ class Even(nn.Module):
 
 def test_the_batches_that_it_takes_are_kept(build: Build) -> None:
     compiled = build(Even(), torch.randn(2, 3))
-    tensors, header = saved.describe(compiled)
-    assert saved.restore(tensors, header).batches == compiled.batches != BatchSizes()
+    tensors, header = describe(compiled)
+    assert restore(tensors, header).batches == compiled.batches != BatchSizes()
     # Files of before there were bounds.
     del header["batches"]
-    assert saved.restore(tensors, header).batches == BatchSizes()
-    assert saved.restore(tensors, header | {"batch": 2}).batches == BatchSizes.of(2)
+    assert restore(tensors, header).batches == BatchSizes()
+    assert restore(tensors, header | {"batch": 2}).batches == BatchSizes.of(2)
 
 
 @pytest.mark.parametrize("batches", [(0, 1, ()), (2, 1, ()), (1, None, ("len(batch)",))], ids=str)
 def test_batches_of_no_sense_are_refused(batches: Any, build: Build) -> None:
-    tensors, header = saved.describe(build(Even(), torch.randn(2, 3)))
+    tensors, header = describe(build(Even(), torch.randn(2, 3)))
     with pytest.raises(CheckpointError, match="damaged"):
-        saved.restore(tensors, header | {"batches": Encoder().encode(batches)})
+        restore(tensors, header | {"batches": TorchEncoder().encode(batches)})
 
 
 @pytest.mark.parametrize("kernels", [KERNELS, ("*-taps-*",), ("torch",)], ids="-".join)
@@ -138,7 +140,7 @@ def test_a_kernel_that_is_not_there_is_chosen_again(
 ) -> None:
     compiled = build(Mixed().eval(), torch.randn(2, 3, 8, 8), KERNELS, 1e-4)
     ow.save(compiled, tmp_path / "file")
-    if saved._C.chosen_isa() == "baseline":
+    if restore_module._C.chosen_isa() == "baseline":
         pytest.skip("this machine has no other instruction set")
     monkeypatch.setenv("OPENWORK_ISA", "baseline")
     loaded = ow.load(tmp_path / "file")
@@ -157,7 +159,7 @@ def test_another_processor_is_noted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mixed: CompiledModel
 ) -> None:
     ow.save(mixed, tmp_path / "file")
-    monkeypatch.setattr(saved, "processor_name", lambda: "another")
+    monkeypatch.setattr(restore_module, "processor_name", lambda: "another")
     ow.save(ow.load(tmp_path / "file"), tmp_path / "file")
     notes = ow.load(tmp_path / "file").layers.notes
     assert sum("kernels were chosen on" in note for note in notes) == 1
@@ -201,7 +203,7 @@ class Body(nn.Module):
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (lambda x: Pair(x, x + 1), "a tests.engine.test_saved.Pair|Pair"),
+        (lambda x: Pair(x, x + 1), "a tests.engine.test_restore.Pair|Pair"),
         (lambda x: torch.bernoulli(x.sigmoid()), "the operator aten.bernoulli.default"),
     ],
     ids=["named tuple", "random"],
@@ -229,7 +231,7 @@ def test_results_in_an_ordered_dict(tmp_path: Path, build: Build) -> None:
 
 @pytest.fixture
 def parts(mixed: CompiledModel) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    tensors, header = saved.describe(mixed)
+    tensors, header = describe(mixed)
     return tensors, json.loads(json.dumps(header))
 
 
@@ -258,7 +260,7 @@ _NEW += ({"value": 0}, {"value": 9}, {"tensor": "t1"}, {"tuple": [1, 1]}, {"tupl
 def _load_or_refuse(tensors: dict, header: dict, example: torch.Tensor) -> bool:
     """Whether the edited network was refused; a network that is not can be called."""
     try:
-        loaded = saved.restore(tensors, header)
+        loaded = restore(tensors, header)
     except CheckpointError:
         return True
     # What torch itself refuses when it runs is an error like any other.
@@ -316,7 +318,7 @@ def test_damaged_patterns_and_weights_are_refused(parts: Any) -> None:
         ):
             edited = {**tensors, name: damage(tensors[name])}
             with pytest.raises(CheckpointError, match="the compiled network cannot be loaded"):
-                saved.restore(edited, header)
+                restore(edited, header)
 
 
 def test_missing_or_foreign_tensors_are_refused(parts: Any) -> None:
@@ -324,16 +326,16 @@ def test_missing_or_foreign_tensors_are_refused(parts: Any) -> None:
     for name, tensor in tensors.items():
         missing = {key: each for key, each in tensors.items() if key != name}
         with pytest.raises(CheckpointError, match="there is no tensor"):
-            saved.restore(missing, header)
+            restore(missing, header)
         longer = torch.cat([tensor.reshape(-1), tensor.reshape(-1)[:1]])
         edited = {**tensors, name: longer.to(torch.float16)}
         refused = _load_or_refuse(edited, header, torch.randn(1, 3, 8, 8))
-        assert refused or name in _of_islands(header)
+        assert refused or name in _of_fallbacks(header)
 
 
-def _of_islands(header: dict) -> set[str]:
-    islands = [node for node in header["network"]["nodes"] if node["kind"] == "Island"]
-    return {word for word in json.dumps(islands).replace('"', " ").split() if word[0] == "t"}
+def _of_fallbacks(header: dict) -> set[str]:
+    fallbacks = [node for node in header["network"]["nodes"] if node["kind"] == "Island"]
+    return {word for word in json.dumps(fallbacks).replace('"', " ").split() if word[0] == "t"}
 
 
 @pytest.mark.parametrize(
@@ -342,10 +344,10 @@ def _of_islands(header: dict) -> set[str]:
 )
 def test_operators_that_do_more_than_compute_are_refused(target: str, parts: Any) -> None:
     tensors, header = parts
-    island = next(node for node in header["network"]["nodes"] if node["kind"] == "Island")
-    island["target"] = target
+    fallback = next(node for node in header["network"]["nodes"] if node["kind"] == "Island")
+    fallback["target"] = target
     with pytest.raises(CheckpointError, match="the operator"):
-        saved.restore(tensors, header)
+        restore(tensors, header)
 
 
 def test_flipped_bytes_are_found(mixed: CompiledModel, tmp_path: Path) -> None:
@@ -365,7 +367,7 @@ def test_flipped_bytes_are_found(mixed: CompiledModel, tmp_path: Path) -> None:
 
 
 def test_a_file_without_its_network_is_refused(mixed: CompiledModel, tmp_path: Path) -> None:
-    tensors, header = saved.describe(mixed)
+    tensors, header = describe(mixed)
     for name in header.keys() - {"batches"}:
         rest = {key: item for key, item in header.items() if key != name}
         container.write(tmp_path / "file", tensors, {"kind": "compiled", **rest})

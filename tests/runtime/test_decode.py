@@ -1,4 +1,4 @@
-"""Plain data and back."""
+"""Plain data as a file holds it, and back."""
 
 import json
 from collections import OrderedDict
@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from openwork.engine.graph import Alias, Value
-from openwork.engine.plain import Decoder, Encoder, Unplain
 from openwork.patterns import random
+from openwork.runtime.decode import Decoder
+from openwork.runtime.encode import Encoder
+from openwork.runtime.file_errors import MalformedFile
+from openwork.runtime.values import Alias, Value
 
 DATA = [
     None,
@@ -18,7 +19,6 @@ DATA = [
     ((), (1, [2])),
     {"a": 1, 2: [None]},
     OrderedDict(b=1, a=2),
-    (torch.float16, torch.channels_last, torch.strided, torch.device("cpu")),
 ]
 
 
@@ -26,22 +26,21 @@ DATA = [
 def test_data_comes_back(item: Any) -> None:
     encoder = Encoder()
     text = json.dumps(encoder.encode(item))
-    found = Decoder(encoder.tensors, encoder.values).decode(json.loads(text))
-    assert found == item
-    assert type(found) is type(item)
+    decoded = Decoder(encoder.tensors, encoder.values).decode(json.loads(text))
+    assert decoded == item
+    assert type(decoded) is type(item)
 
 
-def test_arrays_tensors_patterns_and_values_come_back() -> None:
+def test_arrays_patterns_and_values_come_back() -> None:
     value = Value((2, 3), "x")
     view = Alias(value, (6,))
     pattern = random(4, 4, 3, 0.5)
-    item = [np.arange(3.0), torch.ones(2, dtype=torch.bfloat16), pattern, view, value, view]
+    item = [np.arange(3.0), pattern, view, value, view]
     encoder = Encoder()
     encoded = json.loads(json.dumps(encoder.encode(item)))
     decoder = Decoder(encoder.tensors, json.loads(json.dumps(encoder.values)))
-    array, tensor, same, alias, base, again = decoder.decode(encoded)
+    array, same, alias, base, again = decoder.decode(encoded)
     assert np.array_equal(array, item[0])
-    assert torch.equal(tensor, item[1])
     assert same == pattern
     assert again is alias
     assert alias.of is base
@@ -49,26 +48,18 @@ def test_arrays_tensors_patterns_and_values_come_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "item", [object(), 1j, torch.float32.__class__, {1, 2}, torch.eye(2).to_sparse()]
-)
-def test_other_things_are_refused(item: Any) -> None:
-    with pytest.raises(Unplain, match=r"^a "):
-        Encoder().encode([item])
-
-
-@pytest.mark.parametrize(
     "item",
     [
         *({}, {"tuple": 1}, {"a": 1}, {"value": 0}, {"value": True}, {"tensor": "no"}),
-        *({"dtype": "load"}, {"dtype": "channels_last"}, {"device": "cuda"}, {"dict": 3}),
+        *({"dtype": "load"}, {"device": "cuda"}, {"dict": 3}),
         *({"pattern": [[4, 1 << 40], 1, True, "t"]}, {"pattern": [[0, 4], 1, True, "t"]}),
         *({"tuple": [], "list": []}, [[{"value": -1}]]),
     ],
     ids=str,
 )
 def test_other_forms_are_refused(item: Any) -> None:
-    with pytest.raises(Unplain):
-        Decoder({"t": torch.ones(2, dtype=torch.uint8)}, []).decode(item)
+    with pytest.raises(MalformedFile):
+        Decoder({"t": np.ones(2, dtype=np.uint8)}, []).decode(item)
 
 
 @pytest.mark.parametrize(
@@ -85,5 +76,5 @@ def test_other_forms_are_refused(item: Any) -> None:
     ids=str,
 )
 def test_damaged_values_are_refused(values: Any) -> None:
-    with pytest.raises(Unplain):
+    with pytest.raises(MalformedFile):
         Decoder({}, values)
