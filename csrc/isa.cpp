@@ -29,7 +29,7 @@ struct Choice {
   const Kernels& (*kernels)();
 };
 
-// CPUID alone would not do: __builtin_cpu_supports also asks whether the system saves the
+// CPUID alone is not enough: __builtin_cpu_supports also asks whether the system saves the
 // registers.
 const std::vector<Choice>& choices() {
 #if defined(__x86_64__)

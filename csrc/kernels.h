@@ -2,8 +2,9 @@
 #pragma once
 #include <cstddef>
 
-#include "maps.h"
+#include "elementwise.h"
 #include "plans.h"
+#include "pool.h"
 
 namespace openwork {
 
@@ -28,7 +29,8 @@ struct Kernels {
   Kernel<WinogradPlan> winograd;
   Kernel<DirectPlan> direct;
   Kernel<TapsPlan> taps;
-  Maps maps;
+  Pooling pooling;
+  Elementwise elementwise;
 };
 
 }  // namespace openwork

@@ -1,4 +1,4 @@
-// Sizes of the padded, phase-split copy of one image; also what tap offsets are made from.
+// Sizes of the padded, phase-split copy of one image; tap offsets are computed from them.
 #pragma once
 #include "problem.h"
 

@@ -1,5 +1,6 @@
 // Packed layers. The arrays are borrowed: whoever fills a plan keeps them alive and has checked
-// them (bind/checks.h). The formats are numbered where they are packed, in Python's pack.py.
+// them (checks.h). Their formats are numbered where Python packs them:
+// src/openwork/kernels/pack_*.py.
 #pragma once
 #include <cstdint>
 
@@ -11,8 +12,12 @@ namespace openwork {
 // same filters. A multiple of the largest group.
 constexpr int filter_block = 64;
 
-// Of a kernel that is run as a sparse product.
+// Taps of a kernel that runs as a sparse product.
 constexpr int most_taps = 1024;
+
+// Floats of a padded input that the taps kernel reads: less than 2^31 by more than any tile,
+// because it counts places in 32 bits.
+constexpr int most_padded_floats = INT32_MAX - 4096;
 
 // Live connections of a sparse matrix, filters taken `group` at a time, inputs cut into chunks.
 struct Lists {
@@ -20,7 +25,7 @@ struct Lists {
   int rows;    // filters
   int chunk;   // inputs per chunk
   int chunks;
-  int group;                    // filters that share one walk over their inputs: 1, 2 or 4
+  int group;                    // filters that are processed together: 1, 2 or 4
   int groups;                   // ceil(rows / group)
   int64_t live;                 // weights per position
   const int32_t* row;           // [chunks][groups][group], -1 where a group is not full
@@ -39,8 +44,8 @@ struct SpmmPlan {
   const int32_t* channel;  // [inputs]
   const uint16_t* tap;     // [inputs], ky * kernel_x + kx
   bool plain;              // 1x1 with stride 1, unpadded; columns are all channels in order
-  int vectors;    // most vectors of pixels in one tile
-  bool in_place;  // plain: read whole tiles from the input itself instead of a packed copy
+  int vectors;             // most vectors of pixels in one tile
+  bool in_place;           // plain: read whole tiles from the input itself instead of a packed copy
 };
 
 // A 3x3 stride-1 convolution as one sparse product per position of the transformed tile.

@@ -5,9 +5,10 @@
 
 namespace openwork {
 
-// Of a map's height, width and channels; out of these no product of three leaves 64 bits.
+// Largest height, width and number of channels of a map: the product of three does not overflow
+// int64.
 constexpr int most_size = 1 << 20;
-// Of a kernel, its stride, padding and dilation.
+// Largest side, stride, padding and dilation of a kernel.
 constexpr int most_reach = 1 << 10;
 
 struct Geometry {
@@ -28,13 +29,14 @@ struct Epilogue {
   Activation activation = Activation::none;
 };
 
-// All tensors are NCHW float32, each image contiguous; `residual` is null or lies like the output.
+// All tensors are NCHW float32, each image contiguous; `residual` is null or laid out like the
+// output.
 struct Run {
   const float* input;
   const float* residual;
   float* output;
   int64_t in_image, out_image;  // floats from image to image
-  float* workspace;  // as many floats as the kernel's workspace function says
+  float* workspace;             // as many floats as the kernel's workspace function says
   int batch;
   int threads;
 };

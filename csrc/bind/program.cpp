@@ -1,15 +1,22 @@
-#include "program.h"
+// A whole network, step by step.
+#include "../program/program.h"
 
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "../isa.h"
-#include "../program/program.h"
 #include "../program/steps.h"
-#include "checks.h"
+#include "bind.h"
 
 namespace openwork {
 
@@ -19,25 +26,10 @@ using Tensor = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using Target = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
 using Seconds = nb::ndarray<double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-Activation activation_of(int number) {
-  if (number < 0 || number > static_cast<int>(Activation::hardsigmoid))
-    throw std::invalid_argument("`activation`=" + std::to_string(number) + " is unknown");
-  return static_cast<Activation>(number);
-}
-
-// A maximum of those sizes.
-Pool pool_of(const std::vector<int64_t>& sizes) {
-  const std::vector<int> n = whole_numbers("sizes", sizes, 11);
-  const Pool pool{n[0], n[1], n[2], n[3],  n[4],  n[5],    n[6],           n[7],
-                  n[8], n[9], n[10], false, false, nullptr, Activation::none};
-  check(pool);
-  return pool;
-}
-
-// A program and the instruction set that its maps run on.
+// A program and the kernels of the instruction set that its steps run on.
 class BoundProgram {
  public:
-  explicit BoundProgram(const std::string& isa) : maps_(kernels_of(isa).maps) {}
+  explicit BoundProgram(const std::string& isa) : kernels_(kernels_of(isa)) {}
 
   int arena_slot(int64_t at, int64_t floats) {
     return program_.add_slot(Slot::Kind::arena, at, floats);
@@ -52,33 +44,28 @@ class BoundProgram {
     return program_.add_slot(Slot::Kind::output, program_.outputs(), floats);
   }
 
-  void layer(nb::object layer, int input, int output, std::optional<int> residual) {
-    const Layer& native = nb::cast<const Layer&>(layer);
-    program_.add_step(layer_step(std::move(layer), native, at(input), at(output),
-                                 residual ? &at(*residual) : nullptr));
+  void layer(std::shared_ptr<const Layer> layer, int input, int output,
+             std::optional<int> residual) {
+    program_.add_step(
+        layer_step(std::move(layer), at(input), at(output), residual ? &at(*residual) : nullptr));
   }
-  void pool(int input, int output, const std::vector<int64_t>& sizes, bool average, bool count_padding,
-            std::vector<float> shift, int activation) {
-    Pool pool = pool_of(sizes);
-    pool.average = average;
-    pool.count_padding = count_padding;
-    pool.activation = activation_of(activation);
-    program_.add_step(pool_step(maps_, pool, std::move(shift), at(input), at(output)));
+  void pool(int input, int output, const Pool& pool, std::vector<float> shift) {
+    program_.add_step(pool_step(kernels_.pooling, pool, std::move(shift), at(input), at(output)));
   }
   void mean(int input, int output) {
-    program_.add_step(mean_step(maps_, at(input), at(output)));
+    program_.add_step(mean_step(kernels_.pooling, at(input), at(output)));
   }
-  void add(int a, std::optional<int> b, int output, int activation) {
+  void add(int a, std::optional<int> b, int output, Activation activation) {
     program_.add_step(
-        add_step(maps_, at(a), b ? &at(*b) : nullptr, at(output), activation_of(activation)));
+        add_step(kernels_.elementwise, at(a), b ? &at(*b) : nullptr, at(output), activation));
   }
   void affine(int input, int output, std::vector<float> scale, std::vector<float> shift,
-              int activation) {
-    program_.add_step(affine_step(maps_, std::move(scale), std::move(shift),
-                                  activation_of(activation), at(input), at(output)));
+              Activation activation) {
+    program_.add_step(affine_step(kernels_.elementwise, std::move(scale), std::move(shift),
+                                  activation, at(input), at(output)));
   }
   void gate(int input, int gates, int output) {
-    program_.add_step(gate_step(maps_, at(input), at(gates), at(output)));
+    program_.add_step(gate_step(kernels_.elementwise, at(input), at(gates), at(output)));
   }
   void copy(int source, int target) { program_.add_step(copy_step(at(source), at(target))); }
   void clear(int target) { program_.add_step(clear_step(at(target))); }
@@ -111,9 +98,8 @@ class BoundProgram {
       to.push_back(tensor.data());
     }
     if (static_cast<int64_t>(arena.size()) < program_.arena(batch, threads))
-      throw std::invalid_argument("`arena` has " + std::to_string(arena.size()) +
-                                  " floats, but the program needs " +
-                                  std::to_string(program_.arena(batch, threads)));
+      fail("`arena` has ", arena.size(), " floats, but the program needs ",
+           program_.arena(batch, threads));
     nb::gil_scoped_release release;
     program_.run(from, to, arena.data(), batch, threads, seconds ? seconds->data() : nullptr);
   }
@@ -121,47 +107,45 @@ class BoundProgram {
  private:
   const Slot& at(int number) const { return program_.slot(number); }
 
-  static void check_call(int batch, int threads) {
-    if (batch < 1 || batch > most_batch || threads < 1 || threads > 4096)
-      throw std::invalid_argument("`batch`=" + std::to_string(batch) + " must lie in [1, 2^20] and " +
-                                  "`threads`=" + std::to_string(threads) + " in [1, 4096]");
-  }
   static void require(const char* what, int64_t found, int64_t wanted) {
     if (found != wanted)
-      throw std::invalid_argument("`" + std::string(what) + "` has " + std::to_string(found) +
-                                  " entries, but the program needs " + std::to_string(wanted));
+      fail("`", what, "` has ", found, " entries, but the program needs ", wanted);
   }
 
   Program program_;
-  const Maps& maps_;
+  const Kernels& kernels_;
 };
 
 }  // namespace
 
 void bind_program(nb::module_& m) {
   using namespace nb::literals;
-  m.def(
-      "pool_refusal",
-      [](const std::vector<int64_t>& sizes) { return refusal([&] { pool_of(sizes); }); },
-      "sizes"_a, "Why `Program.pool` does not take such sizes; None if it does.");
-  nb::class_<BoundProgram>(m, "Program", "A network as steps over one arena.")
-      .def(nb::init<const std::string&>(), "isa"_a)
-      .def("arena_slot", &BoundProgram::arena_slot, "at"_a, "floats"_a)
+  nb::class_<BoundProgram>(m, "Program",
+                           "A network as steps over one arena. Slots are tensors: the methods that "
+                           "make them return the number by which the steps name them; sizes are "
+                           "floats per image.")
+      .def(nb::init<const std::string&>(), "isa"_a, "Without slots and steps.")
+      .def("arena_slot", &BoundProgram::arena_slot, "at"_a, "floats"_a,
+           "A slot in the arena, from `at` on.")
       .def("part", &BoundProgram::part, "whole"_a, "first"_a, "floats"_a,
            "A slot for the same part of every image of another.")
-      .def("input", &BoundProgram::input, "floats"_a)
-      .def("output", &BoundProgram::output, "floats"_a)
+      .def("input", &BoundProgram::input, "floats"_a, "A slot for the next of `run`'s inputs.")
+      .def("output", &BoundProgram::output, "floats"_a, "A slot for the next of `run`'s outputs.")
       .def("layer", &BoundProgram::layer, "layer"_a, "input"_a, "output"_a,
-           "residual"_a.none() = nb::none())
-      .def("pool", &BoundProgram::pool, "input"_a, "output"_a, "sizes"_a, "average"_a,
-           "count_padding"_a, "shift"_a = std::vector<float>{}, "activation"_a = 0)
-      .def("mean", &BoundProgram::mean, "input"_a, "output"_a)
-      .def("add", &BoundProgram::add, "a"_a, "b"_a.none(), "output"_a, "activation"_a)
+           "residual"_a.none() = nb::none(), "Run a packed layer.")
+      .def("pool", &BoundProgram::pool, "input"_a, "output"_a, "pool"_a,
+           "shift"_a = std::vector<float>{},
+           "Pool each map, and add its channel's `shift` before the activation.")
+      .def("mean", &BoundProgram::mean, "input"_a, "output"_a, "The mean of each map.")
+      .def("add", &BoundProgram::add, "a"_a, "b"_a.none(), "output"_a, "activation"_a.noconvert(),
+           "The activation of `a` + `b`, or of `a` alone.")
       .def("affine", &BoundProgram::affine, "input"_a, "output"_a, "scale"_a, "shift"_a,
-           "activation"_a)
-      .def("gate", &BoundProgram::gate, "input"_a, "gates"_a, "output"_a)
-      .def("copy", &BoundProgram::copy, "source"_a, "target"_a)
-      .def("clear", &BoundProgram::clear, "target"_a)
+           "activation"_a.noconvert(),
+           "The activation of each channel times its scale plus its shift.")
+      .def("gate", &BoundProgram::gate, "input"_a, "gates"_a, "output"_a,
+           "Each map times its gate.")
+      .def("copy", &BoundProgram::copy, "source"_a, "target"_a, "Copy a slot to another.")
+      .def("clear", &BoundProgram::clear, "target"_a, "Fill a slot with zeros.")
       .def("steps", &BoundProgram::steps, "Steps added so far.")
       .def("arena", &BoundProgram::arena, "batch"_a, "threads"_a,
            "Floats that `run` needs as its arena.")

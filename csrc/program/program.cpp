@@ -2,16 +2,17 @@
 
 #include <algorithm>
 #include <chrono>
-#include <stdexcept>
-#include <string>
 
 namespace openwork {
 
 const float* Frame::read(const Slot& slot) const {
   switch (slot.kind) {
-    case Slot::Kind::arena: return arena + slot.at * batch + slot.first;
-    case Slot::Kind::input: return inputs[slot.at] + slot.first;
-    case Slot::Kind::output: return outputs[slot.at] + slot.first;
+    case Slot::Kind::arena:
+      return arena + slot.at * batch + slot.first;
+    case Slot::Kind::input:
+      return inputs[slot.at] + slot.first;
+    case Slot::Kind::output:
+      return outputs[slot.at] + slot.first;
   }
   return nullptr;
 }
@@ -22,12 +23,11 @@ float* Frame::write(const Slot& slot) const {
 
 int Program::add_slot(Slot::Kind kind, int64_t at, int64_t floats) {
   if (at < 0 || floats < 1 || floats > most_floats || at > most_floats)
-    throw std::invalid_argument("`floats`=" + std::to_string(floats) + " at " + std::to_string(at) +
-                                " is no slot");
+    fail("`floats`=", floats, " must lie in [1, ", most_floats, "] and `at`=", at, " in [0, ",
+         most_floats, "]");
   auto number = [&](std::vector<int64_t>& sizes, int& count) {
     if (at != count)
-      throw std::invalid_argument("inputs and outputs are numbered in order; expected " +
-                                  std::to_string(count) + ", got " + std::to_string(at));
+      fail("inputs and outputs are numbered in order; expected ", count, ", got ", at);
     sizes.push_back(floats);
     ++count;
   };
@@ -41,9 +41,8 @@ int Program::add_slot(Slot::Kind kind, int64_t at, int64_t floats) {
 int Program::add_part(int whole, int64_t first, int64_t floats) {
   Slot part = slot(whole);
   if (first < 0 || floats < 1 || first > part.floats - floats)
-    throw std::invalid_argument("`floats`=" + std::to_string(floats) + " from " +
-                                std::to_string(first) + " on are no part of slot " +
-                                std::to_string(whole));
+    fail("`floats`=", floats, " from `first`=", first, " on are not part of slot ", whole,
+         ", which has ", part.floats);
   part.first += first;
   part.floats = floats;
   slots_.push_back(part);
@@ -52,7 +51,7 @@ int Program::add_part(int whole, int64_t first, int64_t floats) {
 
 const Slot& Program::slot(int number) const {
   if (number < 0 || number >= static_cast<int>(slots_.size()))
-    throw std::invalid_argument("there is no slot " + std::to_string(number));
+    fail("there is no slot ", number, "; the program has ", static_cast<int64_t>(slots_.size()));
   return slots_[number];
 }
 
@@ -60,7 +59,7 @@ bool Program::overlap(const Slot& a, const Slot& b) {
   if (a.kind != b.kind) return false;
   if (a.at == b.at && a.image == b.image)
     return a.first < b.first + b.floats && b.first < a.first + a.floats;
-  // Images of one lie between images of the other: apart only if the whole tensors are.
+  // Images of one may lie between images of the other, so the whole tensors are compared.
   if (a.kind != Slot::Kind::arena) return a.at == b.at;
   return a.at < b.at + b.image && b.at < a.at + a.image;
 }

@@ -4,20 +4,19 @@
 #include <memory>
 #include <vector>
 
-#include "../kernels.h"
+#include "../checks.h"
 
 namespace openwork {
 
-// So that no size in floats leaves 64 bits, whatever slots and batch a caller names.
-constexpr int64_t most_floats = int64_t{1} << 40;  // of a slot, per image
-constexpr int most_batch = 1 << 20;
+// Floats of a slot per image: with `most_batch` images no size in floats overflows int64.
+constexpr int64_t most_floats = int64_t{1} << 40;
 
 // Where a tensor lies: whole, or the same part of every image of a larger one. Sizes and offsets
 // are floats per image; a batch multiplies those of whole tensors.
 struct Slot {
   enum class Kind { arena, input, output };
   Kind kind;
-  int64_t at;      // of the whole tensor: offset in the arena, or number of the input or output
+  int64_t at;  // of the whole tensor: offset in the arena, or number of the input or output
   int64_t floats;
   int64_t image;      // of the whole tensor
   int64_t first = 0;  // of this part within each image
@@ -40,7 +39,7 @@ class Step {
  public:
   virtual ~Step() = default;
   virtual void run(const Frame& frame) const = 0;
-  virtual int64_t workspace(int batch, int threads) const { return 0 * batch * threads; }
+  virtual int64_t workspace(int /*batch*/, int /*threads*/) const { return 0; }
 };
 
 class Program {
@@ -49,10 +48,10 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  // Returns the slot's number. Slots in the arena may share memory; the planner sees to it that
-  // they do so only where their lives do not overlap.
+  // Returns the slot's number. Slots in the arena may share memory: the caller places them so that
+  // no two that do are needed at the same time.
   int add_slot(Slot::Kind kind, int64_t at, int64_t floats);
-  // Likewise for `floats` of each image of the slot `whole`, from `first` on.
+  // Returns the number of a slot for `floats` of each image of the slot `whole`, from `first` on.
   int add_part(int whole, int64_t first, int64_t floats);
   const Slot& slot(int number) const;
   // Whether the two share memory.
@@ -60,7 +59,7 @@ class Program {
   void add_step(std::unique_ptr<Step> step) { steps_.push_back(std::move(step)); }
 
   int64_t arena(int batch, int threads) const;  // floats, workspace included
-  // `seconds`: one place for what each step takes, or null.
+  // `seconds`: receives one time for each step; may be null.
   void run(const std::vector<const float*>& inputs, const std::vector<float*>& outputs,
            float* arena, int batch, int threads, double* seconds = nullptr) const;
 

@@ -1,4 +1,4 @@
-// f32-conv-direct: whole live kernels, one loaded input vector feeds every row that needs it.
+// f32-conv-direct: whole live kernels; one loaded input vector feeds every row that needs it.
 #include "epilogue.h"
 #include "planes.h"
 #include "table.h"
@@ -39,11 +39,11 @@ OPENWORK_INLINE void add_kernel(vec (&sum)[R][V], const float* x, const PlanesLa
 }
 
 template <class S, int R, int V>
-void run_tile(const DirectPlan& plan, const PlanesLayout& layout, const Finish& finish,
+void run_tile(const DirectPlan& plan, const PlanesLayout& layout, const EpilogueWriter& writer,
               const float* planes, int64_t image, int filter, int y, int x) {
   const Geometry& g = plan.geometry;
   vec sum[R][V];
-  const vec bias = finish.bias(filter);
+  const vec bias = writer.bias(filter);
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
@@ -52,12 +52,11 @@ void run_tile(const DirectPlan& plan, const PlanesLayout& layout, const Finish& 
   for (int64_t i = plan.start[filter]; i < plan.start[filter + 1]; ++i)
     add_kernel<S, R, V>(sum, at + plan.index[i] * layout.channel, layout,
                         plan.weight + i * (S::ky * S::kx));
-  const int64_t out =
-      image + (static_cast<int64_t>(filter) * g.out_height + y) * g.out_width + x;
+  const int64_t out = image + (static_cast<int64_t>(filter) * g.out_height + y) * g.out_width + x;
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
     if (y + r >= g.out_height) break;
-    finish.line<V>(sum[r], out + static_cast<int64_t>(r) * g.out_width, g.out_width - x);
+    writer.write_line<V>(sum[r], out + static_cast<int64_t>(r) * g.out_width, g.out_width - x);
   }
 }
 
@@ -65,10 +64,10 @@ template <class S, int R, int V>
 void run_shape(const DirectPlan& plan, const Run& run) {
   const Geometry& g = plan.geometry;
   const PlanesLayout layout(g);
-  const Finish finish(plan.epilogue, run);
+  const EpilogueWriter writer(plan.epilogue, run);
   over_tiles(g, layout, run, ceil_div(g.out_height, R), ceil_div(g.out_width, V * lanes),
              [&](int64_t image, int filter, int y, int x) {
-               run_tile<S, R, V>(plan, layout, finish, run.workspace, image * run.out_image, filter,
+               run_tile<S, R, V>(plan, layout, writer, run.workspace, image * run.out_image, filter,
                                  y * R, x * V * lanes);
              });
 }

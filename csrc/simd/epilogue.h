@@ -29,7 +29,7 @@ OPENWORK_INLINE vec exponential(vec x) {
   return power * (vec)exponent;
 }
 
-// Comparisons are turned so that NaN passes through, as in torch.
+// Comparisons are written so that NaN passes through, as in torch.
 OPENWORK_INLINE vec activate(Activation activation, vec x) {
   const vec zero{};
   const vec six = broadcast(6.f);
@@ -61,40 +61,42 @@ OPENWORK_INLINE vec activate(Activation activation, vec x) {
   return x;
 }
 
-// Writes `count` finished sums of one filter to consecutive pixels at `at` of output and residual.
-struct Finish {
+// Adds the residual to finished sums of one filter, applies the activation, and writes the results
+// to consecutive pixels. `at`: the first pixel's offset in output and residual.
+struct EpilogueWriter {
   const Epilogue& epilogue;
   const float* residual;
   float* output;
 
-  Finish(const Epilogue& epilogue, const Run& run)
+  EpilogueWriter(const Epilogue& epilogue, const Run& run)
       : epilogue(epilogue), residual(run.residual), output(run.output) {}
 
   OPENWORK_INLINE_MEMBER vec bias(int row) const {
     return epilogue.bias ? broadcast(epilogue.bias[row]) : vec{};
   }
 
-  OPENWORK_INLINE_MEMBER void whole(vec sum, int64_t at) const {
+  OPENWORK_INLINE_MEMBER void write_whole(vec sum, int64_t at) const {
     if (residual) sum += load(residual + at);
     store(output + at, activate(epilogue.activation, sum));
   }
 
-  OPENWORK_INLINE_MEMBER void part(vec sum, int64_t at, int count) const {
+  OPENWORK_INLINE_MEMBER void write_part(vec sum, int64_t at, int count) const {
     if (residual) sum += load_part(residual + at, 0, count);
     store_part(output + at, activate(epilogue.activation, sum), count);
   }
 
-  OPENWORK_INLINE_MEMBER void upto(vec sum, int64_t at, int count) const {
+  // The first `count` lanes; all of them if `count` is larger, none if it is not positive.
+  OPENWORK_INLINE_MEMBER void write_tail(vec sum, int64_t at, int count) const {
     if (count >= lanes)
-      whole(sum, at);
+      write_whole(sum, at);
     else if (count > 0)
-      part(sum, at, count);
+      write_part(sum, at, count);
   }
 
   // V vectors side by side. The common cases branch once for all of them: at low densities a filter
   // has so few live inputs that branches per vector would cost as much as its multiply-adds.
   template <int V>
-  OPENWORK_INLINE_MEMBER void line(const vec (&sum)[V], int64_t at, int count) const {
+  OPENWORK_INLINE_MEMBER void write_line(const vec (&sum)[V], int64_t at, int count) const {
     if (count >= V * lanes && !residual && epilogue.activation == Activation::none) {
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) store(output + at + v * lanes, sum[v]);
@@ -103,7 +105,7 @@ struct Finish {
       for (int v = 0; v < V; ++v)
         store(output + at + v * lanes, activate(Activation::relu, sum[v]));
     } else {
-      for (int v = 0; v < V; ++v) upto(sum[v], at + v * lanes, count - v * lanes);
+      for (int v = 0; v < V; ++v) write_tail(sum[v], at + v * lanes, count - v * lanes);
     }
   }
 };

@@ -164,7 +164,7 @@ class Gather {
   const Geometry& g;
   int64_t in_image;
   int vectors;
-  int most_;  // pieces that one vector may have
+  int most_;           // pieces that one vector may have
   bool single = true;  // one piece for each vector
   int32_t* count;
   Piece* piece;

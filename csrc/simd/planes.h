@@ -26,7 +26,7 @@ OPENWORK_INLINE void pad_row(const Geometry& g, const PlanesLayout& layout, cons
   else if (g.stride_x == 2)
     for (int c = first; c < stop; c += lanes) {
       const int count = smaller(lanes, stop - c);
-      // Of the floats up to the last wanted one, which may end the input, every second is taken.
+      // Nothing is read beyond the last wanted float, which may be the last of the input.
       const int low = smaller(lanes, 2 * count - 1), high = 2 * count - 1 - low;
       vec pair[2] = {load_lanes(from + 2 * c, 0, low), vec{}};
       if (high > 0) pair[1] = load_lanes(from + 2 * c + lanes, 0, high);
@@ -52,7 +52,8 @@ OPENWORK_INLINE void pad_channel(const Geometry& g, const PlanesLayout& layout, 
 }
 
 // Pads each image into the workspace and calls `body(image, filter, tile_y, tile_x)` for the tiles
-// of all its maps. All filters pass over one row of tiles before the next: its inputs stay in cache.
+// of all its maps. All filters pass over one row of tiles before the next: its inputs stay in
+// cache.
 template <class Body>
 void over_tiles(const Geometry& g, const PlanesLayout& layout, const Run& run, int down, int across,
                 const Body& body) {
@@ -70,7 +71,7 @@ void over_tiles(const Geometry& g, const PlanesLayout& layout, const Run& run, i
   }
 }
 
-// Tiles that hang over the map's edge read beyond the last channel, by less than one tile.
+// Tiles that reach over the map's edge read beyond the last channel, by less than one tile.
 OPENWORK_INLINE int64_t padded_floats(const Geometry& g, int rows, int vectors) {
   const PlanesLayout layout(g);
   return layout.image + static_cast<int64_t>(rows) * layout.columns + (vectors + 1) * lanes;

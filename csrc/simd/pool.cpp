@@ -1,15 +1,45 @@
-// f32-maps: maxima and averages over windows, first down the columns, then along the rows.
+// f32-pool: means of whole maps; maxima and averages over windows, first down the columns, then
+// along the rows.
 //
 // Rows of the map are combined into lines that hold the padding too (zeros, or minus infinity), so
 // that no output is a special case. A band of lines fits half of L1; it is written whole before it
 // is read, because loads that straddle two fresh stores wait for both.
+#include "../pool.h"
+
 #include "epilogue.h"
-#include "pool.h"
 #include "shuffle.h"
+#include "table.h"
 
 namespace openwork::OPENWORK_NAMESPACE {
 
 namespace {
+
+// Floats that are summed in float32, 16 in each lane: few enough that nothing worth mentioning is
+// lost.
+constexpr int64_t summed = 64 * lanes;
+
+OPENWORK_INLINE double sum(const float* in, int64_t count) {
+  vec sums[4]{};
+  int64_t i = 0;
+  for (; i + 4 * lanes <= count; i += 4 * lanes)
+    for (int k = 0; k < 4; ++k) sums[k] += load(in + i + k * lanes);
+  for (; i + lanes <= count; i += lanes) sums[0] += load(in + i);
+  if (i < count) sums[1] += load_part(in + i, 0, static_cast<int>(count - i));
+  const vec all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  double total = 0;
+  for (int lane = 0; lane < lanes; ++lane) total += static_cast<double>(all[lane]);
+  return total;
+}
+
+void mean(const float* input, float* output, int64_t maps, int64_t pixels, int threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+  for (int64_t map = 0; map < maps; ++map) {
+    double total = 0;
+    for (int64_t at = 0; at < pixels; at += summed)
+      total += sum(input + map * pixels + at, pixels - at < summed ? pixels - at : summed);
+    output[map] = static_cast<float>(total / static_cast<double>(pixels));
+  }
+}
 
 constexpr int band_floats = 4096;
 constexpr int longest_line = band_floats - 4 * lanes;
@@ -45,7 +75,9 @@ struct Columns {
   int pitch;         // floats from line to line
 
   Columns(const Pool& pool, int x, int stop)
-      : x(x), stop(stop), from(x * pool.stride_x - pool.pad_x),
+      : x(x),
+        stop(stop),
+        from(x * pool.stride_x - pool.pad_x),
         length((stop - x - 1) * pool.stride_x + pool.kernel_x),
         // A vector of outputs two apart reads two vectors, from its last tap on.
         pitch(static_cast<int>(round_up(length, lanes)) + 2 * lanes) {}
@@ -146,8 +178,8 @@ void pool_columns(const Pool& pool, const Columns& columns, const float* input, 
     alignas(64) float lines[band_floats];
     alignas(64) float shares[band_floats];
     for (int x = columns.x; Average && x < columns.stop; ++x)
-      shares[x - columns.x] = share(x, pool.stride_x, pool.pad_x, pool.kernel_x, pool.width,
-                                    pool.count_padding);
+      shares[x - columns.x] =
+          share(x, pool.stride_x, pool.pad_x, pool.kernel_x, pool.width, pool.count_padding);
 #pragma omp for schedule(static)
     for (int64_t map = 0; map < maps; ++map) {
       const float shift = pool.shift ? pool.shift[map % pool.channels] : 0.f;
@@ -192,11 +224,9 @@ void pool_sized(const Pool& pool, const Columns& columns, const float* input, fl
     pool_strided<Average, 0>(pool, columns, input, output, maps, threads);
 }
 
-}  // namespace
-
 void pool(const Pool& pool, const float* input, float* output, int batch, int threads) {
   const int64_t maps = static_cast<int64_t>(batch) * pool.channels;
-  // Wide maps go in pieces whose lines fit.
+  // Wide maps are pooled in pieces whose lines fit.
   const int piece = (longest_line - pool.kernel_x) / pool.stride_x + 1;
   for (int x = 0; x < pool.out_width; x += piece) {
     const Columns columns(pool, x, smaller(x + piece, pool.out_width));
@@ -206,5 +236,9 @@ void pool(const Pool& pool, const float* input, float* output, int batch, int th
       pool_sized<false>(pool, columns, input, output, maps, threads);
   }
 }
+
+}  // namespace
+
+const Pooling pooling{pool, mean};
 
 }  // namespace openwork::OPENWORK_NAMESPACE

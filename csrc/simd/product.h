@@ -1,4 +1,4 @@
-// The core of the sparse matrix product: one group of filters walks over its live inputs.
+// The core of the sparse matrix product: the live inputs of one group of filters.
 #pragma once
 #include "../plans.h"
 #include "vec.h"
@@ -15,8 +15,8 @@ struct Cursor {
   const float* weight;
 };
 
-// Few accumulators wait for each other (a multiply-add takes 4 cycles): take several inputs at
-// once.
+// A multiply-add takes 4 cycles, so few accumulators would wait for each other: several inputs are
+// summed apart.
 constexpr int partial_sums(int vectors) { return vectors == 1 ? 4 : vectors == 2 ? 2 : 1; }
 
 template <int V>
@@ -92,7 +92,7 @@ OPENWORK_INLINE void walk(vec (&sum)[G][V], const float* x, int64_t stride, Curs
     walk_masks<V, G, 1>(sum, x, stride, at, count);
 }
 
-// Filter groups of one thread's share, whole blocks.
+// The filter groups of one thread: whole blocks.
 struct Share {
   int first, last;
 
@@ -108,9 +108,9 @@ struct Share {
   }
 };
 
-// What will be read after this chunk, fetched into the L2 cache a few channels per filter group:
-// the multiply-adds hide the wait.
-struct Ahead {
+// Fetches what will be read after this chunk into the L2 cache, a few channels per filter group:
+// the multiply-adds hide the latency.
+struct Prefetch {
   const float* from = nullptr;
   int64_t stride = 0;
   int floats = 0;     // per channel
@@ -128,12 +128,12 @@ struct Ahead {
 template <int V, int G, class Last>
 OPENWORK_INLINE void product_chunk(const Lists& lists, int chunk, const float* weight,
                                    const float* x, int64_t stride, float* partial,
-                                   const Share& share, const Last& finish, Ahead ahead = {}) {
+                                   const Share& share, const Last& finish, Prefetch prefetch = {}) {
   const int masks = (1 << G) - 1;
   const bool final = chunk + 1 == lists.chunks;
   int64_t slot = static_cast<int64_t>(chunk) * lists.groups + share.first;
   if (share.first >= share.last) return;
-  // Groups lie one after another: the walk leaves the cursor at the next one.
+  // Groups lie one after another: each leaves the cursor at the start of the next.
   Cursor at{lists.index + lists.entry_start[slot], weight + lists.weight_start[slot]};
   for (int group = share.first; group < share.last; ++group, ++slot) {
     int64_t row[G];
@@ -146,7 +146,7 @@ OPENWORK_INLINE void product_chunk(const Lists& lists, int chunk, const float* w
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) sum[g][v] = started ? load(from + v * lanes) : vec{};
     }
-    ahead.fetch();
+    prefetch.fetch();
     walk<V, G>(sum, x, stride, at, lists.count + slot * masks);
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) {
@@ -161,8 +161,8 @@ OPENWORK_INLINE void product_chunk(const Lists& lists, int chunk, const float* w
   }
 }
 
-// Positions of a Winograd tile that walk together where a block is one vector: their filters' inputs
-// have the same places, and several sums wait less for each other than one.
+// Positions of a Winograd tile that are processed together where a block is one vector: their
+// inputs have the same places, and several sums wait less for each other than one.
 constexpr int positions_together(int group) { return registers == 16 && group == 4 ? 2 : 4; }
 
 // One vector at each of P positions: position p reads at x + p * in_slab, weighs with

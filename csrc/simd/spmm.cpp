@@ -42,7 +42,7 @@ struct Scratch {
   int64_t all() const { return packed + partial + gather; }
 };
 
-// Pixels [begin, end) of one share of the filters. `more`: this thread goes on with the next tile.
+// Pixels [begin, end) of one share of the filters. `more`: this thread runs the next tile too.
 template <int V, int G>
 void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, const Share& share,
               bool more, float* memory) {
@@ -59,16 +59,16 @@ void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, 
   float* partial = packed + scratch.packed;
   Gather gather(geometry, run.in_image, V, partial + scratch.partial);
   if (!in_place) gather.find(begin, end);
-  const Finish finish(plan.epilogue, run);
+  const EpilogueWriter writer(plan.epilogue, run);
 
   const auto write = [&](int row, const vec(&sum)[V]) {
-    const vec bias = finish.bias(row);
+    const vec bias = writer.bias(row);
     if (tile.runs == 1) {
       vec biased[V];
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) biased[v] = sum[v] + bias;
-      return finish.line<V>(biased, start.image * run.out_image + row * out_map + start.pixel,
-                            count);
+      return writer.write_line<V>(biased, start.image * run.out_image + row * out_map + start.pixel,
+                                  count);
     }
     float line[(V + 1) * lanes];
     for (int v = 0; v < V; ++v) store(line + v * lanes, sum[v] + bias);
@@ -76,7 +76,7 @@ void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, 
       const PixelRun& piece = tile.run[r];
       const int64_t to = piece.image * run.out_image + row * out_map + piece.pixel;
       for (int i = 0; i < piece.count; i += lanes)
-        finish.upto(load(line + piece.first + i), to + i, piece.count - i);
+        writer.write_tail(load(line + piece.first + i), to + i, piece.count - i);
     }
   };
 
@@ -92,11 +92,11 @@ void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, 
     } else {
       gather.read<V>(run.input, plan.channel + from, plan.tap + from, to - from, packed);
     }
-    const Ahead ahead = plan.plain && tile.runs == 1 && more
-                            ? Ahead{first + V * lanes, in_map, V * lanes, to - from,
-                                    ceil_div(to - from, share.last - share.first)}
-                            : Ahead{};
-    product_chunk<V, G>(lists, chunk, lists.weight, x, stride, partial, share, write, ahead);
+    const Prefetch prefetch = plan.plain && tile.runs == 1 && more
+                                  ? Prefetch{first + V * lanes, in_map, V * lanes, to - from,
+                                             ceil_div(to - from, share.last - share.first)}
+                                  : Prefetch{};
+    product_chunk<V, G>(lists, chunk, lists.weight, x, stride, partial, share, write, prefetch);
   }
 }
 

@@ -7,8 +7,9 @@
 namespace openwork::OPENWORK_NAMESPACE {
 
 const Kernels& kernels() {
-  static const Kernels table{lanes,    most_vectors, sizes_of(RowTiles{}), sizes_of(TapTiles{}), spmm,
-                             winograd, direct,       taps,                 maps};
+  static const Kernels table{
+      lanes, most_vectors, sizes_of(RowTiles{}), sizes_of(TapTiles{}), spmm, winograd, direct,
+      taps,  pooling,      elementwise};
   return table;
 }
 

@@ -8,7 +8,8 @@ extern const Kernel<SpmmPlan> spmm;
 extern const Kernel<WinogradPlan> winograd;
 extern const Kernel<DirectPlan> direct;
 extern const Kernel<TapsPlan> taps;
-extern const Maps maps;
+extern const Pooling pooling;
+extern const Elementwise elementwise;
 const Kernels& kernels();
 
 }  // namespace openwork::OPENWORK_NAMESPACE

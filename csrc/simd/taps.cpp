@@ -22,36 +22,37 @@ OPENWORK_INLINE void add_taps(vec (&sum)[R][V], const TapsPlan& plan, int filter
 }
 
 // Writes the pixels of a flat tile, which begins at float `first` of the padded map: the columns
-// beyond the output's width are junk.
+// beyond the output's width hold nothing of use.
 template <int V>
-void write_flat(const Geometry& g, const Finish& finish, const vec (&sum)[1][V], int columns,
-                int first, int64_t map) {
+void write_flat(const Geometry& g, const EpilogueWriter& writer, const vec (&sum)[1][V],
+                int columns, int first, int64_t map) {
   float line[(V + 1) * lanes];
   for (int v = 0; v < V; ++v) store(line + v * lanes, sum[0][v]);
   for (int y = first / columns; y < g.out_height && y * columns < first + V * lanes; ++y) {
     const int begin = larger(0, first - y * columns);
     const int end = smaller(g.out_width, first + V * lanes - y * columns);
     for (int x = begin; x < end; x += lanes)
-      finish.upto(load(line + y * columns + x - first), map + y * g.out_width + x, end - x);
+      writer.write_tail(load(line + y * columns + x - first), map + y * g.out_width + x, end - x);
   }
 }
 
 template <int R, int V>
-void write_rows(const Geometry& g, const Finish& finish, const vec (&sum)[R][V], int y, int x,
-                int64_t map) {
+void write_rows(const Geometry& g, const EpilogueWriter& writer, const vec (&sum)[R][V], int y,
+                int x, int64_t map) {
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
     if (y + r >= g.out_height) break;
-    finish.line<V>(sum[r], map + static_cast<int64_t>(y + r) * g.out_width + x, g.out_width - x);
+    writer.write_line<V>(sum[r], map + static_cast<int64_t>(y + r) * g.out_width + x,
+                         g.out_width - x);
   }
 }
 
 template <int R, int V>
-void run_tile(const TapsPlan& plan, const PlanesLayout& layout, const Finish& finish,
+void run_tile(const TapsPlan& plan, const PlanesLayout& layout, const EpilogueWriter& writer,
               const float* planes, int64_t image, int filter, int y, int x) {
   const Geometry& g = plan.geometry;
   vec sum[R][V];
-  const vec bias = finish.bias(filter);
+  const vec bias = writer.bias(filter);
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
@@ -60,20 +61,20 @@ void run_tile(const TapsPlan& plan, const PlanesLayout& layout, const Finish& fi
                  layout.columns);
   const int64_t map = image + static_cast<int64_t>(filter) * g.out_height * g.out_width;
   if constexpr (R == 1) {
-    if (plan.flat) return write_flat<V>(g, finish, sum, layout.columns, x, map);
+    if (plan.flat) return write_flat<V>(g, writer, sum, layout.columns, x, map);
   }
-  write_rows<R, V>(g, finish, sum, y, x, map);
+  write_rows<R, V>(g, writer, sum, y, x, map);
 }
 
 template <int R, int V>
 void run_tiles(const TapsPlan& plan, const Run& run) {
   const Geometry& g = plan.geometry;
   const PlanesLayout layout(g);
-  const Finish finish(plan.epilogue, run);
+  const EpilogueWriter writer(plan.epilogue, run);
   const int width = plan.flat ? (g.out_height - 1) * layout.columns + g.out_width : g.out_width;
   const int down = plan.flat ? 1 : ceil_div(g.out_height, R), across = ceil_div(width, V * lanes);
   over_tiles(g, layout, run, down, across, [&](int64_t image, int filter, int y, int x) {
-    run_tile<R, V>(plan, layout, finish, run.workspace, image * run.out_image, filter, y * R,
+    run_tile<R, V>(plan, layout, writer, run.workspace, image * run.out_image, filter, y * R,
                    x * V * lanes);
   });
 }
@@ -90,7 +91,8 @@ int64_t workspace(const TapsPlan& plan, int, int) {
 const char* refusal(const TapsPlan& plan) {
   if (!with_rows(TapTiles{}, plan.rows, plan.vectors, []<int R, int V>() {})) return "no such tile";
   if (plan.flat && plan.rows != 1) return "a flat tile has one row";
-  if (PlanesLayout(plan.geometry).image > INT32_MAX) return "padded input too large for offsets";
+  if (PlanesLayout(plan.geometry).image > most_padded_floats)
+    return "padded input too large for offsets";
   return nullptr;
 }
 

@@ -1,7 +1,7 @@
 // One vector of floats, as wide as the instruction set this file is compiled for.
 //
-// Everything here and in the files that include it lives in a namespace of its own per instruction
-// set. No standard-library template is instantiated: the linker would keep one copy of it for all
+// Everything here and in the files that include it lives in one namespace per instruction set. No
+// standard-library template is instantiated: the linker would keep one copy of it for all
 // instruction sets, and an older CPU could then run the newest one's.
 #pragma once
 #include <cstdint>

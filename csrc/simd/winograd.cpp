@@ -90,7 +90,7 @@ OPENWORK_INLINE void transform_channel(const Geometry& g, const Piece (&piece)[M
 template <int M>
 OPENWORK_INLINE void transform_filter(const Geometry& g, const Piece (&piece)[M],
                                       const float* products, int64_t slab, int row,
-                                      const Finish& finish) {
+                                      const EpilogueWriter& writer) {
   constexpr int N = M + 2;
   vec half[N][M];
 #pragma GCC unroll 6
@@ -100,7 +100,7 @@ OPENWORK_INLINE void transform_filter(const Geometry& g, const Piece (&piece)[M]
     for (int j = 0; j < N; ++j) m[j] = load(products + (i * N + j) * slab);
     transform_output(m, half[i]);
   }
-  const vec bias = finish.bias(row);
+  const vec bias = writer.bias(row);
   vec y[M][M];
 #pragma GCC unroll 4
   for (int j = 0; j < M; ++j) {
@@ -118,8 +118,9 @@ OPENWORK_INLINE void transform_filter(const Geometry& g, const Piece (&piece)[M]
 #pragma GCC unroll 4
     for (int k = 0; k < M; ++k)
       if (r < piece[k].rows)
-        finish.upto(y[r][k], piece[k].output + row * map + static_cast<int64_t>(r) * g.out_width,
-                    piece[k].count);
+        writer.write_tail(y[r][k],
+                          piece[k].output + row * map + static_cast<int64_t>(r) * g.out_width,
+                          piece[k].count);
   }
 }
 
@@ -145,7 +146,7 @@ void run_block(const WinogradPlan& plan, const Run& run, const Tiling<M>& tiling
   const Layout layout(plan, vectors);
   float* in_slabs = run.workspace;
   float* out_slabs = run.workspace + positions * layout.in_slab;
-  const Finish finish(plan.epilogue, run);
+  const EpilogueWriter writer(plan.epilogue, run);
   Piece piece[most_vectors(1)][M];
   for (int v = 0; v < vectors; ++v)
     for (int k = 0; k < M; ++k) piece[v][k] = tiling.piece(begin + v, k);
@@ -181,7 +182,7 @@ void run_block(const WinogradPlan& plan, const Run& run, const Tiling<M>& tiling
     for (int v = 0; v < vectors; ++v)
       transform_filter<M>(g, piece[v],
                           out_slabs + (static_cast<int64_t>(row) * vectors + v) * lanes,
-                          layout.out_slab, row, finish);
+                          layout.out_slab, row, writer);
 }
 
 template <int M>

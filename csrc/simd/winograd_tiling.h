@@ -14,7 +14,7 @@ namespace openwork::OPENWORK_NAMESPACE {
 // One vector of pixels, the k-th of its vector of tiles.
 struct Piece {
   int64_t input;    // float of row 0, lane 0 in channel 0; may lie in the padding
-  int64_t output;   // likewise in filter 0
+  int64_t output;   // the same in filter 0 of the output
   int y;            // input row of row 0
   int first, last;  // lanes inside the input's width
   int rows, count;  // of the output inside its map; 0 for pieces beyond the last tile

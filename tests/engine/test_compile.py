@@ -18,7 +18,7 @@ import openwork as ow
 from openwork.capture import Captured, capture
 from openwork.engine import CompiledModel, compile
 from openwork.errors import ArgumentError, CaptureError, VerificationError
-from openwork.kernels import dispatch
+from openwork.kernels.native import extension as _C
 from openwork.nn import SparseConv2d, SparseLinear
 from openwork.patterns import Pattern, block, random
 
@@ -241,7 +241,8 @@ def test_the_captured_program_and_dense_weights_do_not_stay(
 def test_a_wrong_kernel_is_found_out(
     monkeypatch: pytest.MonkeyPatch, build: Callable[..., CompiledModel]
 ) -> None:
-    monkeypatch.setitem(dispatch.ACTIVATIONS, "relu", 0)
+    wrong = _C.Activation.none
+    monkeypatch.setattr("openwork.runtime.emission.native_activation", lambda name: wrong)
     model = nn.Sequential(nn.MaxPool2d(2), nn.ReLU())
     with pytest.raises(VerificationError, match=r"differs from the original by .*") as refused:
         build(model, torch.randn(2, 3, 8, 8))

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
-from openwork.kernels.dispatch import ACTIVATIONS
-from openwork.kernels.problem import Geometry, Problem
+from openwork.kernels.problem import Activation, Geometry, Problem
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def table() -> Iterator[Case]:
     for dilation in ((2, 2), (1, 3), (3, 2)):
         yield Case(3, 4, (15, 16), padding=(2, 3), dilation=dilation)
         yield Case(3, 4, (15, 16), stride=(2, 1), padding=(2, 3), dilation=dilation)
-    for activation in ACTIVATIONS:
+    for activation in get_args(Activation):
         for kernel, stride, padding in (*SHAPES[:2], SHAPES[7]):
             for residual in (False, True):
                 yield Case(

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from contextlib import nullcontext
+from typing import get_args
 
 import kernel_cases as cases
 import kernel_run as run
@@ -20,11 +21,47 @@ from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_lists import pack_lists
 from openwork.kernels.pack_rows import pack_direct, pack_taps
 from openwork.kernels.packed import Packed
-from openwork.kernels.problem import Geometry, Problem
+from openwork.kernels.problem import Activation, Geometry, Problem
+from openwork.kernels.to_native import native_geometry
 
 ISA = _C.usable_isas()[-1]
+NONE = _C.Activation.none
 # Columns of a plain 1x1 convolution of 6 channels.
 COLUMNS = np.arange(6, dtype=np.int32), np.zeros(6, np.uint16)
+
+
+GEOMETRY = {
+    "in_channels": 6,
+    "out_channels": 9,
+    "height": 5,
+    "width": 5,
+    "kernel_y": 3,
+    "kernel_x": 3,
+    "stride_y": 1,
+    "stride_x": 1,
+    "pad_y": 1,
+    "pad_x": 1,
+    "dilation_y": 1,
+    "dilation_x": 1,
+    "out_height": 5,
+    "out_width": 5,
+}
+
+
+def _lists(problem: Problem) -> tuple[np.ndarray, ...]:
+    out, inside, kernels = problem.connections()
+    geometry = problem.geometry
+    return pack_lists(
+        geometry.out_channels, geometry.in_channels, out, inside, kernels.T, 4, 2
+    ).arrays()
+
+
+def _spmm(
+    problem: Problem, lists: object, columns: tuple = COLUMNS, in_place: bool = False
+) -> None:
+    geometry = native_geometry(problem.geometry)
+    tile = {"chunk": 4, "group": 2, "vectors": 1, "in_place": in_place}
+    _C.spmm(ISA, geometry, None, NONE, lists, *columns, **tile)
 
 
 def plan_of(case: cases.Case) -> Packed:
@@ -85,15 +122,15 @@ def test_damaged_lists(group: int, array: int, at: int, value: int) -> None:
     with pytest.raises(ValueError, match="`"):
         _C.spmm(
             ISA,
-            problem.geometry.numbers(),
+            native_geometry(problem.geometry),
             None,
-            0,
+            NONE,
             _C.Lists(*arrays),
             *COLUMNS,
-            4,
-            group,
-            1,
-            False,
+            chunk=4,
+            group=group,
+            vectors=1,
+            in_place=False,
         )
 
 
@@ -104,9 +141,7 @@ def test_short_lists(array: int) -> None:
     arrays = list(pack_lists(9, 6, out, inside, kernels.T, 4, 2).arrays())
     arrays[array] = arrays[array][:-1].copy()
     with pytest.raises(ValueError, match="`"):
-        _C.spmm(
-            ISA, problem.geometry.numbers(), None, 0, _C.Lists(*arrays), *COLUMNS, 4, 2, 1, False
-        )
+        _spmm(problem, _C.Lists(*arrays))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +161,7 @@ def test_damaged_columns(channel: list[int], tap: list[int]) -> None:
     lists = _C.Lists(*pack_lists(9, 6, out, inside, kernels.T, 4, 2).arrays())
     columns = np.array(channel, np.int32), np.array(tap, np.uint16)
     with pytest.raises(ValueError, match="`"):
-        _C.spmm(ISA, problem.geometry.numbers(), None, 0, lists, *columns, 4, 2, 1, False)
+        _spmm(problem, lists, columns)
 
 
 def test_only_a_plain_convolution_is_read_in_place() -> None:
@@ -134,40 +169,121 @@ def test_only_a_plain_convolution_is_read_in_place() -> None:
     out, inside, kernels = problem.connections()
     lists = _C.Lists(*pack_lists(9, 6, out, inside, kernels.T, 4, 2).arrays())
     with pytest.raises(ValueError, match="plain"):
-        _C.spmm(ISA, problem.geometry.numbers(), None, 0, lists, *COLUMNS, 4, 2, 1, True)
+        _spmm(problem, lists, in_place=True)
 
 
 @pytest.mark.parametrize("value", [-1, 2**30])
 def test_damaged_rows(value: int) -> None:
     problem = cases.Case(6, 9, (5, 5)).problem()
-    numbers = problem.geometry.numbers()
+    geometry = native_geometry(problem.geometry)
     for pack, build, extra in (
-        (pack_direct, _C.direct, (4, 1)),
-        (pack_taps, _C.taps, (4, 1, False)),
+        (pack_direct, _C.direct, {}),
+        (pack_taps, _C.taps, {"flat": False}),
     ):
         for array in (0, 1):
             arrays = [a.copy() for a in pack(problem)]
             arrays[array][1] = value
             with pytest.raises(ValueError, match="`"):
-                build(ISA, numbers, None, 0, *arrays, *extra)
+                build(ISA, geometry, None, NONE, *arrays, rows=4, vectors=1, **extra)
 
 
-@pytest.mark.parametrize("at", range(14))
-def test_damaged_geometry(at: int) -> None:
-    problem = cases.Case(6, 9, (5, 5)).problem()
-    numbers = problem.geometry.numbers()
-    numbers[at] = -3
+# Also numbers whose products or sums would overflow, or that would divide by zero.
+WRONG = (-3, 0, 2**31 - 1, 2**31, 2**40, -(2**63), 2**63 - 1)
+
+
+@pytest.mark.parametrize("value", WRONG)
+@pytest.mark.parametrize("name", GEOMETRY)
+def test_damaged_geometry(name: str, value: int) -> None:
+    if name.startswith("pad") and value == 0:
+        value = -1
     with pytest.raises(ValueError, match="`"):
-        _C.direct(ISA, numbers, None, 0, *pack_direct(problem), 4, 1)
+        _C.Geometry(**{**GEOMETRY, name: value})
+
+
+@pytest.mark.parametrize("name", GEOMETRY)
+def test_a_geometry_takes_whole_numbers_by_name(name: str) -> None:
+    geometry = _C.Geometry(**GEOMETRY)
+    assert getattr(geometry, name) == GEOMETRY[name]
+    with pytest.raises(AttributeError):
+        setattr(geometry, name, 1)
+    for value in (2**63, 2.5, None, "3"):
+        with pytest.raises(TypeError):
+            _C.Geometry(**{**GEOMETRY, name: value})
+    with pytest.raises(TypeError):
+        _C.Geometry(**{key: value for key, value in GEOMETRY.items() if key != name})
+    with pytest.raises(TypeError):
+        _C.Geometry(*GEOMETRY.values())
+
+
+@pytest.mark.parametrize("value", WRONG)
+@pytest.mark.parametrize("name", ["chunk", "group", "vectors", "output"])
+def test_damaged_tiles(name: str, value: int) -> None:
+    problem = cases.Case(6, 9, (5, 5)).problem()
+    lists = _C.Lists(*(np.zeros(0, array.dtype) for array in _lists(problem)))
+    common = ISA, native_geometry(problem.geometry), None, NONE, lists
+    tile = {"chunk": 4, "group": 2, "vectors": 1}
+    refused = ValueError if -(2**31) <= value < 2**31 else TypeError
+    with pytest.raises(refused, match="`" if refused is ValueError else "incompatible"):
+        _C.winograd(*common, **{**tile, "output": 4, name: value})
+    # -2 outputs a side would be a tile of no positions.
+    with pytest.raises(ValueError, match="`output`=-2"):
+        _C.winograd(*common, **tile, output=-2)
+    if name != "output":
+        with pytest.raises(refused, match="`" if refused is ValueError else "incompatible"):
+            _C.spmm(*common, *COLUMNS, in_place=False, **{**tile, name: value})
+
+
+def test_a_matrix_without_columns_is_refused() -> None:
+    problem = cases.Case(6, 9, (5, 5), (1, 1), padding=(0, 0)).problem()
+    none = np.zeros(0, np.int32), np.zeros(0, np.uint16)
+    with pytest.raises(ValueError, match=r"`len\(channel\)`=0"):
+        _spmm(problem, _C.Lists(*_lists(problem)), none)
+
+
+@pytest.mark.parametrize("value", WRONG)
+def test_damaged_rows_and_vectors(value: int) -> None:
+    problem = cases.Case(6, 9, (5, 5)).problem()
+    geometry = native_geometry(problem.geometry)
+    for name in ("rows", "vectors"):
+        tile = {"rows": 4, "vectors": 1, name: value}
+        with pytest.raises((ValueError, TypeError)):
+            _C.direct(ISA, geometry, None, NONE, *pack_direct(problem), **tile)
+        with pytest.raises((ValueError, TypeError)):
+            _C.taps(ISA, geometry, None, NONE, *pack_taps(problem), **tile, flat=False)
+
+
+@pytest.mark.parametrize("value", WRONG)
+def test_damaged_calls(value: int) -> None:
+    layer = candidates(cases.Case(6, 9, (5, 5)).problem())[0]
+    built = layer.build(cases.Case(6, 9, (5, 5)).problem())
+    for call in ((value, 1), (1, value)):
+        with pytest.raises((ValueError, TypeError)):
+            built.workspace(*call)
+    with pytest.raises((ValueError, TypeError)):
+        _C.most_vectors(ISA, value)
+
+
+def test_the_names_of_activations_are_the_extensions() -> None:
+    assert [activation.name for activation in _C.Activation] == list(get_args(Activation))
+
+
+def test_an_activation_is_none_but_those() -> None:
+    problem = cases.Case(6, 9, (5, 5)).problem()
+    geometry = native_geometry(problem.geometry)
+    with pytest.raises(ValueError, match="7 is not a valid"):
+        _C.Activation(7)
+    for activation in (0, "relu", None):
+        with pytest.raises(TypeError):
+            _C.direct(ISA, geometry, None, activation, *pack_direct(problem), rows=4, vectors=1)
 
 
 def test_unknown_tile_or_isa() -> None:
     problem = cases.Case(6, 9, (5, 5)).problem()
-    packed = pack_direct(problem)
+    common = native_geometry(problem.geometry), None, NONE, *pack_direct(problem)
     with pytest.raises(ValueError, match="tile"):
-        _C.direct(ISA, problem.geometry.numbers(), None, 0, *packed, 99, 1)
+        _C.direct(ISA, *common, rows=99, vectors=1)
     with pytest.raises(ValueError, match="'mmx' cannot run here"):
-        _C.direct("mmx", problem.geometry.numbers(), None, 0, *packed, 4, 1)
+        _C.direct("mmx", *common, rows=4, vectors=1)
 
 
 def test_bad_problem() -> None:
@@ -198,7 +314,7 @@ def test_refusals_say_why() -> None:
     [
         (Geometry(1, 1, (1, 1025), (1, 1025)), "kernel_x"),
         (Geometry(1, 1, (1, 1), (1, 1), stride=(1025, 1)), "stride_y"),
-        (Geometry(1, 1, (1, 1), (1, 1), padding=(0, 1 << 40)), "geometry"),
+        (Geometry(1, 1, (1, 1), (1, 1), padding=(0, 1 << 40)), "pad_x"),
         (Geometry((1 << 20) + 1, 1, (1, 1), (1, 1)), "in_channels"),
     ],
 )

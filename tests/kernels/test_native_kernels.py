@@ -1,5 +1,7 @@
 """Every kernel, tile and instruction set of this machine over the table of boundary cases."""
 
+from typing import get_args
+
 import pytest
 
 pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
@@ -10,9 +12,10 @@ import kernel_run as run
 import numpy as np
 import torch
 
-from openwork.kernels.dispatch import ACTIVATIONS, candidates
+from openwork.kernels.dispatch import candidates
 from openwork.kernels.native import extension as _C
 from openwork.kernels.packed import Packed
+from openwork.kernels.problem import Activation
 
 TABLE = list(cases.table())
 ISAS = _C.usable_isas()
@@ -53,7 +56,7 @@ def test_threads_give_the_same(case: cases.Case, isa: str) -> None:
         cases.Case(5, 6, (9, 17), *shape, pattern=pattern, activation=activation)
         for shape in (cases.SHAPES[0], cases.SHAPES[1], cases.SHAPES[7])
         for pattern in ("random", "blocks")
-        for activation in ACTIVATIONS
+        for activation in get_args(Activation)
     ],
     ids=str,
 )

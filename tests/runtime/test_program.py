@@ -38,13 +38,27 @@ def test_a_mean_is_as_good_for_large_maps(pixels: int, isa: str) -> None:
     assert abs(found[0, 0] - wanted) <= 10 * np.finfo(np.float32).eps * wanted
 
 
-POOL = [2, 4, 6, 3, 3, 1, 1, 1, 1, 4, 6]
+POOL = {
+    "channels": 2,
+    "height": 4,
+    "width": 6,
+    "kernel_y": 3,
+    "kernel_x": 3,
+    "stride_y": 1,
+    "stride_x": 1,
+    "pad_y": 1,
+    "pad_x": 1,
+    "out_height": 4,
+    "out_width": 6,
+}
+PADS = ("pad_y", "pad_x")
 
 
-def _pool(place: int, value: int) -> list[int]:
-    return [*POOL[:place], value, *POOL[place + 1 :]]
+def _pool(average: bool = True, **changed: Any) -> Any:
+    return _C.Pool(**{**POOL, **changed}, average=average, count_padding=True)
 
 
+NONE = _C.Activation.none
 BAD_STEPS = [
     ("layer", (_layer, 7, 1)),
     ("layer", (_layer, -1, 1)),
@@ -54,27 +68,19 @@ BAD_STEPS = [
     ("layer", (_layer, 0, 1, 9)),
     ("layer", (_layer, 2, 0)),
     ("layer", (_layer, 2, 2)),
-    ("pool", (0, 0, POOL, True, True)),
-    ("pool", (2, 2, POOL, True, True)),
-    ("pool", (0, 1, POOL[:-1], True, True)),
-    ("pool", (0, 1, [], True, True)),
-    ("pool", (0, 1, POOL, True, True, [1.0] * 3)),
-    ("pool", (0, 1, POOL, True, True, [], 7)),
-    *(("pool", (0, 1, _pool(place, 0), False, True)) for place in (0, 1, 2, 3, 4, 5, 6, 9, 10)),
-    *(("pool", (0, 1, _pool(place, -1), False, True)) for place in range(11)),
-    *(("pool", (0, 1, _pool(place, 2**31 - 1), False, True)) for place in range(11)),
-    *(("pool", (0, 1, _pool(place, 2), False, True)) for place in (7, 8)),
+    ("pool", (0, 0, _pool)),
+    ("pool", (2, 2, _pool)),
+    ("pool", (0, 1, _pool, [1.0] * 3)),
+    ("pool", (0, 3, _pool)),
     ("mean", (0, 0)),
     ("mean", (3, 3)),
     ("mean", (3, 1)),
     ("mean", (0, 11)),
-    ("add", (0, None, 3, 0)),
-    ("add", (0, 3, 1, 0)),
-    ("add", (0, None, 1, 7)),
-    ("add", (0, None, 1, -1)),
-    ("affine", (0, 1, [1.0] * 5, [1.0] * 5, 0)),
-    ("affine", (0, 1, [], [], 0)),
-    ("affine", (0, 1, [1.0, 2.0], [1.0], 0)),
+    ("add", (0, None, 3, NONE)),
+    ("add", (0, 3, 1, NONE)),
+    ("affine", (0, 1, [1.0] * 5, [1.0] * 5, NONE)),
+    ("affine", (0, 1, [], [], NONE)),
+    ("affine", (0, 1, [1.0, 2.0], [1.0], NONE)),
     ("gate", (3, 0, 3)),
     ("gate", (0, 5, 1)),
     ("gate", (2, 3, 3)),
@@ -109,15 +115,56 @@ def test_bad_slots_and_steps_are_refused(step: str, arguments: tuple, program: A
         getattr(program, step)(*given)
 
 
-def test_a_pool_beyond_its_input_is_refused(program: Any) -> None:
-    program.output(2 * 4 * 8)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, 0) for name in POOL if name not in PADS),
+        *((name, value) for name in POOL for value in (-1, 2**31 - 1, 2**31, 2**63 - 1)),
+        *((name, 2) for name in PADS),
+    ],
+)
+def test_a_pool_beyond_the_bounds_is_refused(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        _pool(average=False, **{name: value})
+
+
+@pytest.mark.parametrize("name", POOL)
+def test_a_pool_takes_whole_numbers_by_name(name: str) -> None:
+    assert getattr(_pool(), name) == POOL[name]
+    with pytest.raises(AttributeError):
+        setattr(_pool(), name, 1)
+    for value in (2**63, 2.5, None):
+        with pytest.raises(TypeError):
+            _pool(**{name: value})
+    with pytest.raises(TypeError):
+        _C.Pool(*POOL.values(), True, True)
+
+
+def test_a_pool_beyond_its_input_is_refused() -> None:
     with pytest.raises(ValueError, match="last window lies outside"):
-        program.pool(0, 4, _pool(10, 8), False, True)
+        _pool(average=False, out_width=8)
+
+
+@pytest.mark.parametrize("activation", [7, -1, 0, "relu", None])
+def test_only_an_activation_is_taken_for_one(activation: Any, program: Any) -> None:
+    with pytest.raises(TypeError):
+        program.add(0, None, 1, activation)
+    with pytest.raises(TypeError):
+        program.affine(0, 1, [1.0], [1.0], activation)
+    with pytest.raises(TypeError):
+        _pool(activation=activation)
+
+
+@pytest.mark.parametrize("sizes", [[], list(POOL.values()), None])
+def test_only_a_pool_is_taken_for_one(sizes: Any, program: Any) -> None:
+    with pytest.raises(TypeError):
+        program.pool(0, 1, sizes)
 
 
 def test_something_else_than_a_layer_is_refused(program: Any) -> None:
-    with pytest.raises((TypeError, RuntimeError)):
-        program.layer(3, 0, 1)
+    for layer in (3, None):
+        with pytest.raises((TypeError, RuntimeError)):
+            program.layer(layer, 0, 1)
 
 
 def test_an_unknown_instruction_set_is_refused() -> None:
@@ -159,7 +206,7 @@ def _run(program: Any, **changed: Any) -> torch.Tensor:
 )
 def test_bad_calls_are_refused(changed: dict, program: Any) -> None:
     program.layer(_layer(), 0, 2)
-    program.add(2, None, 1, 1)
+    program.add(2, None, 1, _C.Activation.relu)
     with pytest.raises(ValueError, match=r".+"):
         _run(program, **changed)
     assert not _run(program).isnan().any()

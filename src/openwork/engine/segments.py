@@ -26,11 +26,12 @@ def segments(graph: Graph, runners: Runners, isa: str) -> list[Segment]:
             groups[-1].append(node)
         else:
             groups.append([node])
+    layers = {conv: each for conv, each in runners.items() if not isinstance(each, TorchConv)}
     parts: list[Segment] = []
     wanted = {root(value) for value in graph.outputs}
     for group in reversed(groups):
         segment = in_torch[group[0]]
-        parts.append(segment or NativeSegment(Native(group, runners, wanted, isa)))
+        parts.append(segment or NativeSegment(Native(group, layers, wanted, isa)))
         wanted |= {root(value) for node in group for value in node.inputs}
     return parts[::-1]
 

@@ -1,4 +1,7 @@
+"""The compiled kernels."""
+
 from collections.abc import Sequence
+import enum
 from typing import Annotated
 
 import numpy
@@ -27,15 +30,137 @@ filter_block: int = 64
 
 most_taps: int = 1024
 
-def tap_offsets(geometry: Sequence[int]) -> list[int]: ...
+most_padded_floats: int = 2147479551
 
-def geometry_refusal(geometry: Sequence[int]) -> str | None:
-    """Why no kernel takes a geometry; None if its sizes are within bounds."""
+most_batch: int = 1048576
+
+class Activation(enum.Enum):
+    """Applied to each finished output."""
+
+    none = 0
+
+    relu = 1
+
+    relu6 = 2
+
+    silu = 3
+
+    hardswish = 4
+
+    sigmoid = 5
+
+    hardsigmoid = 6
+
+class Geometry:
+    """Sizes of a convolution on one map; y is vertical."""
+
+    def __init__(self, *, in_channels: int, out_channels: int, height: int, width: int, kernel_y: int, kernel_x: int, stride_y: int, stride_x: int, pad_y: int, pad_x: int, dilation_y: int, dilation_x: int, out_height: int, out_width: int) -> None:
+        """Raises ValueError for sizes that no kernel takes."""
+
+    @property
+    def in_channels(self) -> int: ...
+
+    @property
+    def out_channels(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def kernel_y(self) -> int: ...
+
+    @property
+    def kernel_x(self) -> int: ...
+
+    @property
+    def stride_y(self) -> int: ...
+
+    @property
+    def stride_x(self) -> int: ...
+
+    @property
+    def pad_y(self) -> int: ...
+
+    @property
+    def pad_x(self) -> int: ...
+
+    @property
+    def dilation_y(self) -> int: ...
+
+    @property
+    def dilation_x(self) -> int: ...
+
+    @property
+    def out_height(self) -> int: ...
+
+    @property
+    def out_width(self) -> int: ...
+
+class Pool:
+    """Sizes of a pooling of one map; y is vertical."""
+
+    def __init__(self, *, channels: int, height: int, width: int, kernel_y: int, kernel_x: int, stride_y: int, stride_x: int, pad_y: int, pad_x: int, out_height: int, out_width: int, average: bool, count_padding: bool, activation: Activation = Activation.none) -> None:
+        """
+        Raises ValueError for sizes that the kernel does not take. `average`: else the maximum; `count_padding`: averages divide by the window, padding included.
+        """
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def kernel_y(self) -> int: ...
+
+    @property
+    def kernel_x(self) -> int: ...
+
+    @property
+    def stride_y(self) -> int: ...
+
+    @property
+    def stride_x(self) -> int: ...
+
+    @property
+    def pad_y(self) -> int: ...
+
+    @property
+    def pad_x(self) -> int: ...
+
+    @property
+    def out_height(self) -> int: ...
+
+    @property
+    def out_width(self) -> int: ...
+
+    @property
+    def average(self) -> bool: ...
+
+    @property
+    def count_padding(self) -> bool: ...
+
+    @property
+    def activation(self) -> Activation: ...
+
+def tap_offsets(geometry: Geometry) -> list[int]:
+    """
+    Offsets of all taps within one padded channel, row by row, then the channel's floats.
+    """
 
 class Layer:
-    """One packed layer, ready to run; holds its arrays."""
+    """One packed layer, ready to run; keeps its arrays alive."""
 
-    def run(self, input: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], output: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu')], residual: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)] | None, workspace: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], threads: int) -> None: ...
+    def run(self, input: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], output: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu')], residual: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)] | None, workspace: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], threads: int) -> None:
+        """
+        Write activation(convolution + bias + residual) to `output`, all NCHW float32.
+        """
 
     def workspace(self, batch: int, threads: int) -> int:
         """Floats that `run` needs as workspace."""
@@ -43,48 +168,66 @@ class Layer:
 class Lists:
     """Arrays 1 to 6 of a packed sparse matrix."""
 
-    def __init__(self, row: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], count: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], entry_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], weight_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
+    def __init__(self, row: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], count: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], entry_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], weight_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+        """Holds the arrays; they are checked when a layer is made of them."""
 
-def spmm(isa: str, geometry: Sequence[int], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: int, lists: Lists, channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], chunk: int, group: int, vectors: int, in_place: bool) -> Layer: ...
+def spmm(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: Activation, lists: Lists, channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], *, chunk: int, group: int, vectors: int, in_place: bool) -> Layer:
+    """A convolution as sparse matrix times pixels."""
 
-def winograd(isa: str, geometry: Sequence[int], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: int, lists: Lists, chunk: int, group: int, vectors: int, output: int) -> Layer: ...
+def winograd(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: Activation, lists: Lists, *, chunk: int, group: int, vectors: int, output: int) -> Layer:
+    """
+    A 3x3 convolution with stride 1, in tiles of `output` x `output` pixels.
+    """
 
-def direct(isa: str, geometry: Sequence[int], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: int, start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], rows: int, vectors: int) -> Layer: ...
+def direct(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: Activation, start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, rows: int, vectors: int) -> Layer:
+    """A convolution by whole live kernels."""
 
-def taps(isa: str, geometry: Sequence[int], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: int, start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], offset: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], rows: int, vectors: int, flat: bool) -> Layer: ...
-
-def pool_refusal(sizes: Sequence[int]) -> str | None:
-    """Why `Program.pool` does not take such sizes; None if it does."""
+def taps(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: Activation, start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], offset: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, rows: int, vectors: int, flat: bool) -> Layer:
+    """A convolution by single live taps."""
 
 class Program:
-    """A network as steps over one arena."""
+    """
+    A network as steps over one arena. Slots are tensors: the methods that make them return the number by which the steps name them; sizes are floats per image.
+    """
 
-    def __init__(self, isa: str) -> None: ...
+    def __init__(self, isa: str) -> None:
+        """Without slots and steps."""
 
-    def arena_slot(self, at: int, floats: int) -> int: ...
+    def arena_slot(self, at: int, floats: int) -> int:
+        """A slot in the arena, from `at` on."""
 
     def part(self, whole: int, first: int, floats: int) -> int:
         """A slot for the same part of every image of another."""
 
-    def input(self, floats: int) -> int: ...
+    def input(self, floats: int) -> int:
+        """A slot for the next of `run`'s inputs."""
 
-    def output(self, floats: int) -> int: ...
+    def output(self, floats: int) -> int:
+        """A slot for the next of `run`'s outputs."""
 
-    def layer(self, layer: object, input: int, output: int, residual: int | None = None) -> None: ...
+    def layer(self, layer: Layer, input: int, output: int, residual: int | None = None) -> None:
+        """Run a packed layer."""
 
-    def pool(self, input: int, output: int, sizes: Sequence[int], average: bool, count_padding: bool, shift: Sequence[float] = [], activation: int = 0) -> None: ...
+    def pool(self, input: int, output: int, pool: Pool, shift: Sequence[float] = []) -> None:
+        """Pool each map, and add its channel's `shift` before the activation."""
 
-    def mean(self, input: int, output: int) -> None: ...
+    def mean(self, input: int, output: int) -> None:
+        """The mean of each map."""
 
-    def add(self, a: int, b: int | None, output: int, activation: int) -> None: ...
+    def add(self, a: int, b: int | None, output: int, activation: Activation) -> None:
+        """The activation of `a` + `b`, or of `a` alone."""
 
-    def affine(self, input: int, output: int, scale: Sequence[float], shift: Sequence[float], activation: int) -> None: ...
+    def affine(self, input: int, output: int, scale: Sequence[float], shift: Sequence[float], activation: Activation) -> None:
+        """The activation of each channel times its scale plus its shift."""
 
-    def gate(self, input: int, gates: int, output: int) -> None: ...
+    def gate(self, input: int, gates: int, output: int) -> None:
+        """Each map times its gate."""
 
-    def copy(self, source: int, target: int) -> None: ...
+    def copy(self, source: int, target: int) -> None:
+        """Copy a slot to another."""
 
-    def clear(self, target: int) -> None: ...
+    def clear(self, target: int) -> None:
+        """Fill a slot with zeros."""
 
     def steps(self) -> int:
         """Steps added so far."""

@@ -1,13 +1,12 @@
 """The kernels as data: what each needs, which tiles it comes in, how it is packed.
 
 A candidate's name says all of its choices: `dtype-op-algorithm-tile-isa`, for instance
-`f32-conv3x3-winograd4-v4k128g2-avx512` (README.md, "Names").
+`f32-conv3x3-winograd4-v4k128g2-avx512` (csrc/README.md, "Names").
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -16,17 +15,8 @@ from openwork.kernels.pack_lists import pack_lists
 from openwork.kernels.pack_rows import pack_direct, pack_taps
 from openwork.kernels.pack_spmm import is_plain, spmm_rows
 from openwork.kernels.pack_winograd import transform_filters
-from openwork.kernels.problem import Activation, Problem
-
-ACTIVATIONS: dict[Activation, int] = {
-    "none": 0,
-    "relu": 1,
-    "relu6": 2,
-    "silu": 3,
-    "hardswish": 4,
-    "sigmoid": 5,
-    "hardsigmoid": 6,
-}
+from openwork.kernels.problem import Problem
+from openwork.kernels.to_native import geometry_refusal, native_activation, native_geometry
 
 
 @dataclass(frozen=True)
@@ -34,7 +24,7 @@ class Candidate:
     """One way to run a problem: a kernel with its tile and instruction set."""
 
     name: str
-    build: Callable[[Problem], Any]
+    build: Callable[[Problem], "_C.Layer"]
 
 
 @dataclass(frozen=True)
@@ -71,9 +61,9 @@ def candidates_by_family(
     problem: Problem, isa: str | None = None, batch: int | None = None
 ) -> dict[str, list[Candidate]]:
     """`candidates`, by the name of their family."""
-    if _C.geometry_refusal(problem.geometry.numbers()) is not None:
+    if geometry_refusal(problem.geometry) is not None:
         return {}
-    chosen: str = isa or _C.chosen_isa()
+    chosen = isa or _C.chosen_isa()
     images = _MANY_IMAGES if batch is None else batch
     return {
         family.name: list(family.candidates(problem, chosen, images))
@@ -88,13 +78,16 @@ _MANY_IMAGES = 1024
 
 def refusals(problem: Problem) -> dict[str, str]:
     """Why each family that cannot run `problem` cannot."""
-    beyond: str | None = _C.geometry_refusal(problem.geometry.numbers())
+    beyond = geometry_refusal(problem.geometry)
     reasons = {family.name: beyond or family.refusal(problem) for family in FAMILIES}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
-def _common(problem: Problem, isa: str) -> tuple[str, list[int], np.ndarray | None, int]:
-    return isa, problem.geometry.numbers(), problem.bias, ACTIVATIONS[problem.activation]
+def _common(
+    problem: Problem, isa: str
+) -> "tuple[str, _C.Geometry, np.ndarray | None, _C.Activation]":
+    geometry, activation = native_geometry(problem.geometry), native_activation(problem.activation)
+    return isa, geometry, problem.bias, activation
 
 
 # Sparse products: spmm and winograd ---------------------------------------------------------------
@@ -158,7 +151,7 @@ class SpmmTile:
     group: int
     in_place: bool
 
-    def __call__(self, problem: Problem) -> Any:
+    def __call__(self, problem: Problem) -> "_C.Layer":
         rows, out, inside = spmm_rows(problem)
         filters = problem.geometry.out_channels
         values = problem.weight[None]
@@ -169,10 +162,10 @@ class SpmmTile:
             _C.Lists(*packed.arrays()),
             channel.astype(np.int32),
             tap.astype(np.uint16),
-            self.chunk,
-            self.group,
-            self.vectors,
-            self.in_place,
+            chunk=self.chunk,
+            group=self.group,
+            vectors=self.vectors,
+            in_place=self.in_place,
         )
 
 
@@ -206,7 +199,7 @@ class WinogradTile:
     chunk: int
     group: int
 
-    def __call__(self, problem: Problem) -> Any:
+    def __call__(self, problem: Problem) -> "_C.Layer":
         g = problem.geometry
         out, inside, kernels = problem.connections()
         values = transform_filters(kernels, self.output)
@@ -216,10 +209,10 @@ class WinogradTile:
         return _C.winograd(
             *_common(problem, self.isa),
             _C.Lists(*packed.arrays()),
-            self.chunk,
-            self.group,
-            self.vectors,
-            self.output,
+            chunk=self.chunk,
+            group=self.group,
+            vectors=self.vectors,
+            output=self.output,
         )
 
 
@@ -264,16 +257,16 @@ class DirectTile:
     rows: int
     vectors: int
 
-    def __call__(self, problem: Problem) -> Any:
+    def __call__(self, problem: Problem) -> "_C.Layer":
         packed = pack_direct(problem)
-        return _C.direct(*_common(problem, self.isa), *packed, self.rows, self.vectors)
+        return _C.direct(*_common(problem, self.isa), *packed, rows=self.rows, vectors=self.vectors)
 
 
 def _taps_refusal(problem: Problem) -> str | None:
-    *_, channel = _C.tap_offsets(problem.geometry.numbers())
+    *_, channel = _C.tap_offsets(native_geometry(problem.geometry))
     floats = channel * problem.geometry.in_channels
-    if floats >= 2**31:
-        return f"the padded input has {floats} floats, more than 2^31"
+    if floats > _C.most_padded_floats:
+        return f"the padded input has {floats} floats, more than {_C.most_padded_floats}"
     return None
 
 
@@ -293,9 +286,15 @@ class TapsTile:
     vectors: int
     flat: bool
 
-    def __call__(self, problem: Problem) -> Any:
+    def __call__(self, problem: Problem) -> "_C.Layer":
         packed = pack_taps(problem)
-        return _C.taps(*_common(problem, self.isa), *packed, self.rows, self.vectors, self.flat)
+        return _C.taps(
+            *_common(problem, self.isa),
+            *packed,
+            rows=self.rows,
+            vectors=self.vectors,
+            flat=self.flat,
+        )
 
 
 FAMILIES = (

@@ -1,7 +1,7 @@
 """The compiled extension, or the reason why it is not there."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openwork.errors import MissingPackageError
 
@@ -20,12 +20,15 @@ class _Missing:
 
 
 reason_missing: str | None = None
-extension: Any
-try:
-    extension = importlib.import_module("openwork.kernels._C")
-except ModuleNotFoundError:
-    reason_missing = "openwork was installed without a C++ compiler"
-    extension = _Missing(reason_missing)
-except ImportError as error:
-    reason_missing = str(error)
-    extension = _Missing(reason_missing)
+if TYPE_CHECKING:
+    # As _C.pyi describes it.
+    from openwork.kernels import _C as extension
+else:
+    try:
+        extension = importlib.import_module("openwork.kernels._C")
+    except ModuleNotFoundError:
+        reason_missing = "openwork was installed without a C++ compiler"
+        extension = _Missing(reason_missing)
+    except ImportError as error:
+        reason_missing = str(error)
+        extension = _Missing(reason_missing)

@@ -1,10 +1,10 @@
 """Packing of a sparse matrix for the product kernels (csrc/simd/product.h).
 
 Inputs are cut into chunks of `chunk`, so that one chunk's tile of pixels stays in the L1 cache.
-Filters are cut into blocks of `_C.filter_block`, which threads may share out between them. Within a
-chunk and block, filters are taken in groups of G = 1, 2 or 4 that walk together: an input read by
-several of them is loaded once. `mask` says which of the group's filters read an input (bit g for
-filter g), and inputs with equal masks lie together, so that the kernel's loops are branch-free.
+Filters are cut into blocks of `_C.filter_block`, which threads share among them. Within a
+chunk and block, filters are processed in groups of G = 1, 2 or 4: an input read by several of a
+group is loaded once. `mask` says which of the group's filters read an input (bit g for
+filter g), and inputs with equal masks are neighbours, so that the kernel's loops are branch-free.
 
 The packed arrays, C = ceil(inputs / chunk), N = ceil(rows / G), M = 2^G - 1:
 

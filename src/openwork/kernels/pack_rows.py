@@ -21,6 +21,7 @@ import numpy as np
 
 from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Problem
+from openwork.kernels.to_native import native_geometry
 
 
 def pack_direct(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -33,7 +34,7 @@ def pack_direct(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def pack_taps(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Arrays 1 to 3 of the taps kernel, flat."""
     out, inside, tap = problem.units()
-    *offsets, channel = _C.tap_offsets(problem.geometry.numbers())
+    *offsets, channel = _C.tap_offsets(native_geometry(problem.geometry))
     offset = inside * channel + np.array(offsets, dtype=np.int64)[tap]
     if offset.size and offset.max() >= 2**31:
         raise ValueError(f"the padded input has over 2^31 floats: {int(offset.max())}")

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+# The names of the extension's `Activation`; a test compares the two.
 Activation = Literal["none", "relu", "relu6", "silu", "hardswish", "sigmoid", "hardsigmoid"]
 
 
@@ -26,11 +27,6 @@ class Geometry:
         axes = zip(self.size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
         y, x = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in axes)
         return y, x
-
-    def numbers(self) -> list[int]:
-        """The 14 whole numbers of csrc/problem.h, in its order."""
-        pairs = (self.size, self.kernel, self.stride, self.padding, self.dilation, self.out_size)
-        return [self.in_channels, self.out_channels, *(n for pair in pairs for n in pair)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from openwork.kernels.dispatch import ACTIVATIONS
+from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Activation
+from openwork.kernels.to_native import native_activation
 from openwork.runtime.values import Value, View, root
 
 
@@ -23,9 +24,9 @@ class Emission:
 
     def __init__(
         self,
-        native: Any,
+        native: "_C.Program",
         slots: dict[Value, int],
-        layers: Mapping[Any, Any],
+        layers: Mapping[Any, "_C.Layer"],
         view: Callable[[Value], View],
     ) -> None:
         self.native = native
@@ -46,6 +47,6 @@ class Emission:
         view = self._view(whole)
         return self._view(inner) == View(view.whole, view.first + first)
 
-    def activation(self, name: Activation) -> int:
-        """The extension's number for an activation."""
-        return ACTIVATIONS[name]
+    def activation(self, name: Activation) -> "_C.Activation":
+        """The extension's activation of that name."""
+        return native_activation(name)

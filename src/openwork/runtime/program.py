@@ -33,11 +33,11 @@ class Native:
     def __init__(
         self,
         nodes: Sequence[Node],
-        layers: Mapping[Any, Any],
+        layers: Mapping[Any, "_C.Layer"],
         wanted: Collection[Value],
         isa: str,
     ) -> None:
-        self._program: Any = _C.Program(isa)
+        self._program = _C.Program(isa)
         made = [root(node.output) for node in nodes]
         read = dict.fromkeys(root(value) for node in nodes for value in node.inputs)
         self.reads = [value for value in read if value not in set(made)]
@@ -86,10 +86,10 @@ class Native:
         self._free.append(arena)
 
     def _arena(self, batch: int, threads: int) -> np.ndarray:
-        if batch > _MOST_IMAGES:
+        if batch > _C.most_batch:
             raise ArgumentError(
                 f"a batch of {batch} images is larger than the kernels take; give at most "
-                f"{_MOST_IMAGES} at a time"
+                f"{_C.most_batch} at a time"
             )
         floats = self._program.arena(batch, threads)
         try:
@@ -101,7 +101,7 @@ class Native:
 
 
 def _place(
-    program: Any, nodes: Sequence[Node], aliasing: Aliasing, slots: dict[Value, int]
+    program: "_C.Program", nodes: Sequence[Node], aliasing: Aliasing, slots: dict[Value, int]
 ) -> None:
     """Give each value of `nodes` without a slot one in the arena, or a part of another's."""
     values = dict.fromkeys(root(value) for node in nodes for value in [node.output, *node.inputs])
@@ -118,7 +118,3 @@ def _place(
         if value not in slots:
             view = aliasing.view(value)
             slots[value] = program.part(slots[view.whole], view.first, value.floats)
-
-
-# csrc/program/program.h.
-_MOST_IMAGES = 1 << 20

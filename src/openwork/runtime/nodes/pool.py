@@ -6,6 +6,7 @@ import numpy as np
 
 from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Activation
+from openwork.kernels.to_native import native_activation
 from openwork.runtime.emission import Emission
 from openwork.runtime.file_errors import require
 from openwork.runtime.node import Node, check_shapes
@@ -31,9 +32,38 @@ class Pool(Node):
     shift: np.ndarray | None = None
     activation: Activation = "none"
 
+    def native(self) -> "_C.Pool":
+        """Its sizes as the extension takes them.
+
+        Raises:
+            ValueError: the kernels cannot run such sizes.
+        """
+        channels, height, width = self.inputs[0].shape
+        out_height, out_width = self.output.shape[1:]
+        return _C.Pool(
+            channels=channels,
+            height=height,
+            width=width,
+            kernel_y=self.kernel[0],
+            kernel_x=self.kernel[1],
+            stride_y=self.stride[0],
+            stride_x=self.stride[1],
+            pad_y=self.padding[0],
+            pad_x=self.padding[1],
+            out_height=out_height,
+            out_width=out_width,
+            average=self.average,
+            count_padding=self.count_padding,
+            activation=native_activation(self.activation),
+        )
+
     def refusal(self) -> str | None:
         """Why the kernels cannot run such sizes; None if they can."""
-        return _C.pool_refusal(self._sizes())
+        try:
+            self.native()
+        except ValueError as error:
+            return str(error)
+        return None
 
     def check(self) -> None:
         check_shapes(self, 1)
@@ -50,17 +80,9 @@ class Pool(Node):
         to.native.pool(
             to.slot(self.inputs[0]),
             to.slot(self.output),
-            self._sizes(),
-            self.average,
-            self.count_padding,
+            self.native(),
             [] if self.shift is None else self.shift.tolist(),
-            to.activation(self.activation),
         )
-
-    def _sizes(self) -> list[int]:
-        """The 11 whole numbers of csrc/maps.h's `Pool`, in its order."""
-        windows = (*self.kernel, *self.stride, *self.padding)
-        return [*self.inputs[0].shape, *windows, *self.output.shape[1:]]
 
 
 @dataclass(eq=False)

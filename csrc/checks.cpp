@@ -1,51 +1,49 @@
 #include "checks.h"
 
-#include <stdexcept>
-#include <string>
 #include <vector>
 
-#include "../planes_layout.h"
+#include "planes_layout.h"
 
 namespace openwork {
 
 namespace {
 
-[[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
-
-void require_range(const char* name, int64_t value, int64_t least, int64_t most) {
-  if (value < least || value > most)
-    fail("`" + std::string(name) + "`=" + std::to_string(value) + " must lie in [" +
-         std::to_string(least) + ", " + std::to_string(most) + "]");
-}
-
 int bits(unsigned mask) { return __builtin_popcount(mask); }
 
 void check_starts(const int64_t* start, int filters, int64_t live) {
   if (start[0] != 0 || start[filters] != live)
-    fail("`start` must run from 0 to " + std::to_string(live) + ", not from " +
-         std::to_string(start[0]) + " to " + std::to_string(start[filters]));
+    fail("`start` must run from 0 to ", live, ", not from ", start[0], " to ", start[filters]);
   for (int filter = 0; filter < filters; ++filter)
-    if (start[filter + 1] < start[filter])
-      fail("`start` falls at filter " + std::to_string(filter));
+    if (start[filter + 1] < start[filter]) fail("`start` falls at filter ", filter);
 }
 
 void require_out(const char* name, int out, int in, int pad, int kernel, int dilation, int stride) {
   const int64_t reach =
       in + 2 * static_cast<int64_t>(pad) - static_cast<int64_t>(dilation) * (kernel - 1) - 1;
   const int64_t wanted = reach < 0 ? 0 : reach / stride + 1;
-  if (out != wanted)
-    fail("`" + std::string(name) + "`=" + std::to_string(out) + ", but the geometry gives " +
-         std::to_string(wanted));
+  if (out != wanted) fail("`", name, "`=", out, ", but the geometry gives ", wanted);
+}
+
+// The windows along one axis: each of them holds an input, and no place overflows.
+void check_windows(const char* axis, int size, int kernel, int stride, int pad, int out) {
+  const std::string name = axis;
+  require_range(("kernel_" + name).c_str(), kernel, 1, most_reach);
+  require_range(("stride_" + name).c_str(), stride, 1, most_size);
+  require_range(("pad_" + name).c_str(), pad, 0, kernel / 2);
+  if (static_cast<int64_t>(out - 1) * stride - pad >= size)
+    fail("a pool's last window lies outside its input along ", axis);
 }
 
 }  // namespace
 
-std::vector<int> whole_numbers(const char* name, const std::vector<int64_t>& numbers,
-                               size_t count) {
-  if (numbers.size() != count)
-    fail("`" + std::string(name) + "` must be " + std::to_string(count) + " whole numbers");
-  for (int64_t number : numbers) require_range(name, number, INT32_MIN, INT32_MAX);
-  return {numbers.begin(), numbers.end()};
+void require_range(const char* name, int64_t value, int64_t least, int64_t most) {
+  if (value < least || value > most)
+    fail("`", name, "`=", value, " must lie in [", least, ", ", most, "]");
+}
+
+void check_call(int64_t batch, int64_t threads) {
+  require_range("batch", batch, 1, most_batch);
+  require_range("threads", threads, 1, most_threads);
 }
 
 void check(const Geometry& g) {
@@ -67,9 +65,18 @@ void check(const Geometry& g) {
   require_out("out_width", g.out_width, g.width, g.pad_x, g.kernel_x, g.dilation_x, g.stride_x);
 }
 
+void check(const Pool& pool) {
+  require_range("channels", pool.channels, 1, most_size);
+  require_range("height", pool.height, 1, most_size);
+  require_range("width", pool.width, 1, most_size);
+  require_range("out_height", pool.out_height, 1, most_size);
+  require_range("out_width", pool.out_width, 1, most_size);
+  check_windows("y", pool.height, pool.kernel_y, pool.stride_y, pool.pad_y, pool.out_height);
+  check_windows("x", pool.width, pool.kernel_x, pool.stride_x, pool.pad_x, pool.out_width);
+}
+
 void check(const Lists& l, int64_t entries) {
-  if (l.group != 1 && l.group != 2 && l.group != 4)
-    fail("`group`=" + std::to_string(l.group) + " must be 1, 2 or 4");
+  if (l.group != 1 && l.group != 2 && l.group != 4) fail("`group`=", l.group, " must be 1, 2 or 4");
   require_range("chunk", l.chunk, 1, 65535);
   require_range("chunks", l.chunks, (l.inputs + l.chunk - 1) / l.chunk,
                 (l.inputs + l.chunk - 1) / l.chunk);
@@ -83,14 +90,14 @@ void check(const Lists& l, int64_t entries) {
     for (int group = 0; group < l.groups; ++group) {
       const int64_t slot = static_cast<int64_t>(chunk) * l.groups + group;
       if (l.entry_start[slot] != entry || l.weight_start[slot] != weight)
-        fail("`entry_start` or `weight_start` is wrong at group " + std::to_string(slot));
+        fail("`entry_start` or `weight_start` is wrong at group ", slot);
       for (int g = 0; g < l.group; ++g) {
         const int row = l.row[slot * l.group + g];
         require_range("row", row, -1, l.rows - 1);
         if (row < 0) continue;
         if (row / filter_block != group * l.group / filter_block)
-          fail("`row` names filter " + std::to_string(row) + " outside its block");
-        if (seen[row]) fail("`row` names filter " + std::to_string(row) + " twice");
+          fail("`row` names filter ", row, " outside its block");
+        if (seen[row]) fail("`row` names filter ", row, " twice");
         seen[row] = true;
       }
       for (int mask = 1; mask <= masks; ++mask) {
@@ -102,16 +109,17 @@ void check(const Lists& l, int64_t entries) {
       }
     }
     for (int row = 0; row < l.rows; ++row)
-      if (!seen[row]) fail("`row` lacks filter " + std::to_string(row));
+      if (!seen[row]) fail("`row` lacks filter ", row);
   }
   if (entry != entries || weight != l.live) fail("`index` or `weight` is longer than `count` says");
 }
 
-void check(const SpmmPlan& plan) {
+void check(const SpmmPlan& plan, int64_t columns) {
   const Geometry& g = plan.geometry;
   const int taps = g.kernel_y * g.kernel_x;
   require_range("kernel_y * kernel_x", taps, 1, most_taps);
-  for (int i = 0; i < plan.lists.inputs; ++i) {
+  require_range("len(channel)", columns, 1, static_cast<int64_t>(g.in_channels) * taps);
+  for (int64_t i = 0; i < columns; ++i) {
     require_range("channel", plan.channel[i], 0, g.in_channels - 1);
     require_range("tap", plan.tap[i], 0, taps - 1);
     if (plan.plain && plan.channel[i] != i)
@@ -126,8 +134,7 @@ void check(const WinogradPlan& plan) {
   if (g.kernel_y != 3 || g.kernel_x != 3 || g.stride_y != 1 || g.stride_x != 1 ||
       g.dilation_y != 1 || g.dilation_x != 1)
     fail("Winograd needs a 3x3 kernel with stride and dilation 1");
-  if (plan.output != 2 && plan.output != 4)
-    fail("`output`=" + std::to_string(plan.output) + " must be 2 or 4");
+  if (plan.output != 2 && plan.output != 4) fail("`output`=", plan.output, " must be 2 or 4");
   require_range("vectors", plan.vectors, 1, 16);
 }
 

@@ -1,39 +1,12 @@
-// f32-maps: means, sums, gates and the like.
-#include "../maps.h"
+// f32-elementwise: sums, scales and gates.
+#include "../elementwise.h"
 
 #include "epilogue.h"
-#include "pool.h"
 #include "table.h"
 
 namespace openwork::OPENWORK_NAMESPACE {
 
 namespace {
-
-// Few enough for float sums that lose nothing worth mention: 16 in each lane.
-constexpr int64_t summed = 64 * lanes;
-
-OPENWORK_INLINE double sum(const float* in, int64_t count) {
-  vec sums[4]{};
-  int64_t i = 0;
-  for (; i + 4 * lanes <= count; i += 4 * lanes)
-    for (int k = 0; k < 4; ++k) sums[k] += load(in + i + k * lanes);
-  for (; i + lanes <= count; i += lanes) sums[0] += load(in + i);
-  if (i < count) sums[1] += load_part(in + i, 0, static_cast<int>(count - i));
-  const vec all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-  double total = 0;
-  for (int lane = 0; lane < lanes; ++lane) total += static_cast<double>(all[lane]);
-  return total;
-}
-
-void mean(const float* input, float* output, int64_t maps, int64_t pixels, int threads) {
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t map = 0; map < maps; ++map) {
-    double total = 0;
-    for (int64_t at = 0; at < pixels; at += summed)
-      total += sum(input + map * pixels + at, pixels - at < summed ? pixels - at : summed);
-    output[map] = static_cast<float>(total / static_cast<double>(pixels));
-  }
-}
 
 // Calls `body(at, count)` for pieces of `total` floats; count is `lanes` but for the last.
 template <class Body>
@@ -86,6 +59,6 @@ void gate(const float* input, const float* gates, float* output, int64_t maps, i
 
 }  // namespace
 
-const Maps maps{pool, mean, add, affine, gate};
+const Elementwise elementwise{add, affine, gate};
 
 }  // namespace openwork::OPENWORK_NAMESPACE

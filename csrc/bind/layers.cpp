@@ -1,0 +1,252 @@
+// One function per kernel, which checks a packed layer and keeps its arrays alive.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "../checks.h"
+#include "../isa.h"
+#include "../layer.h"
+#include "bind.h"
+
+namespace openwork {
+
+namespace {
+
+template <class T>
+using Array = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Bias = std::optional<Array<float>>;
+using Input = nb::ndarray<const float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Output = nb::ndarray<float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Workspace = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+void require_size(const char* name, const Array<T>& array, int64_t wanted) {
+  if (static_cast<int64_t>(array.size()) != wanted)
+    fail("`", name, "` has ", array.size(), " entries, but needs ", wanted);
+}
+
+template <class... Arrays>
+std::shared_ptr<const void> keep(const Arrays&... arrays) {
+  return std::make_shared<std::tuple<Arrays...>>(arrays...);
+}
+
+Epilogue epilogue_of(const Geometry& geometry, const Bias& bias, Activation activation) {
+  if (bias) require_size("bias", *bias, geometry.out_channels);
+  return {bias ? bias->data() : nullptr, activation};
+}
+
+template <class Plan>
+std::unique_ptr<Layer> packed(const Plan& plan, const Kernel<Plan>& kernel,
+                              std::shared_ptr<const void> arrays) {
+  return std::make_unique<PackedLayer<Plan>>(plan, kernel, std::move(arrays));
+}
+
+// The arrays of a packed sparse matrix, as src/openwork/kernels/pack_lists.py numbers them.
+struct ListArrays {
+  Array<int32_t> row;
+  Array<uint16_t> count;
+  Array<int64_t> entry_start;
+  Array<int64_t> weight_start;
+  Array<uint16_t> index;
+  Array<float> weight;
+
+  Lists view(int inputs, int rows, int chunk, int group, int positions) const {
+    require_range("chunk", chunk, 1, 65535);
+    if (group != 1 && group != 2 && group != 4) fail("`group`=", group, " must be 1, 2 or 4");
+    const int chunks = (inputs + chunk - 1) / chunk;
+    const int groups = (rows + group - 1) / group;
+    const int64_t slots = static_cast<int64_t>(chunks) * groups;
+    require_size("entry_start", entry_start, slots);
+    require_size("weight_start", weight_start, slots);
+    require_size("row", row, slots * group);
+    require_size("count", count, slots * ((1 << group) - 1));
+    const int64_t live = static_cast<int64_t>(weight.size()) / positions;
+    require_size("weight", weight, live * positions);
+    const Lists lists{.inputs = inputs,
+                      .rows = rows,
+                      .chunk = chunk,
+                      .chunks = chunks,
+                      .group = group,
+                      .groups = groups,
+                      .live = live,
+                      .row = row.data(),
+                      .count = count.data(),
+                      .entry_start = entry_start.data(),
+                      .weight_start = weight_start.data(),
+                      .index = index.data(),
+                      .weight = weight.data()};
+    check(lists, static_cast<int64_t>(index.size()));
+    return lists;
+  }
+};
+
+std::unique_ptr<Layer> make_spmm(const std::string& isa, const Geometry& g, const Bias& bias,
+                                 Activation activation, const ListArrays& arrays,
+                                 const Array<int32_t>& channel, const Array<uint16_t>& tap,
+                                 int chunk, int group, int vectors, bool in_place) {
+  const int64_t columns = static_cast<int64_t>(channel.size());
+  require_size("tap", tap, columns);
+  const bool plain = g.kernel_y == 1 && g.kernel_x == 1 && g.stride_y == 1 && g.stride_x == 1 &&
+                     g.pad_y == 0 && g.pad_x == 0 && columns == g.in_channels;
+  SpmmPlan plan{.geometry = g,
+                .epilogue = epilogue_of(g, bias, activation),
+                .lists = {},
+                .channel = channel.data(),
+                .tap = tap.data(),
+                .plain = plain,
+                .vectors = vectors,
+                .in_place = in_place};
+  check(plan, columns);
+  plan.lists = arrays.view(static_cast<int>(columns), g.out_channels, chunk, group, 1);
+  return packed(plan, kernels_of(isa).spmm, keep(arrays, bias, channel, tap));
+}
+
+std::unique_ptr<Layer> make_winograd(const std::string& isa, const Geometry& geometry,
+                                     const Bias& bias, Activation activation,
+                                     const ListArrays& arrays, int chunk, int group, int vectors,
+                                     int output) {
+  WinogradPlan plan{.geometry = geometry,
+                    .epilogue = epilogue_of(geometry, bias, activation),
+                    .lists = {},
+                    .vectors = vectors,
+                    .output = output};
+  check(plan);
+  const int positions = (output + 2) * (output + 2);
+  plan.lists = arrays.view(geometry.in_channels, geometry.out_channels, chunk, group, positions);
+  return packed(plan, kernels_of(isa).winograd, keep(arrays, bias));
+}
+
+std::unique_ptr<Layer> make_direct(const std::string& isa, const Geometry& geometry,
+                                   const Bias& bias, Activation activation,
+                                   const Array<int64_t>& start, const Array<int32_t>& index,
+                                   const Array<float>& weight, int rows, int vectors) {
+  const int64_t connections = static_cast<int64_t>(index.size());
+  require_size("start", start, geometry.out_channels + 1);
+  require_size("weight", weight, connections * geometry.kernel_y * geometry.kernel_x);
+  const DirectPlan plan{.geometry = geometry,
+                        .epilogue = epilogue_of(geometry, bias, activation),
+                        .rows = rows,
+                        .vectors = vectors,
+                        .start = start.data(),
+                        .index = index.data(),
+                        .weight = weight.data()};
+  check(plan, connections);
+  return packed(plan, kernels_of(isa).direct, keep(bias, start, index, weight));
+}
+
+std::unique_ptr<Layer> make_taps(const std::string& isa, const Geometry& geometry, const Bias& bias,
+                                 Activation activation, const Array<int64_t>& start,
+                                 const Array<int32_t>& offset, const Array<float>& weight, int rows,
+                                 int vectors, bool flat) {
+  const int64_t taps = static_cast<int64_t>(offset.size());
+  require_size("start", start, geometry.out_channels + 1);
+  require_size("weight", weight, taps);
+  const TapsPlan plan{.geometry = geometry,
+                      .epilogue = epilogue_of(geometry, bias, activation),
+                      .rows = rows,
+                      .vectors = vectors,
+                      .flat = flat,
+                      .start = start.data(),
+                      .offset = offset.data(),
+                      .weight = weight.data()};
+  check(plan, taps);
+  return packed(plan, kernels_of(isa).taps, keep(bias, start, offset, weight));
+}
+
+int64_t workspace(const Layer& layer, int batch, int threads) {
+  check_call(batch, threads);
+  return layer.workspace(batch, threads);
+}
+
+template <class Tensor>
+void check_shape(const char* name, const Tensor& tensor, int64_t batch, int channels, int height,
+                 int width) {
+  const int64_t wanted[4] = {batch, channels, height, width};
+  bool same = true;
+  std::string found, rule;
+  for (size_t axis = 0; axis < 4; ++axis) {
+    const int64_t size = static_cast<int64_t>(tensor.shape(axis));
+    same = same && size == wanted[axis];
+    append(found, axis ? ", " : "");
+    append(found, size);
+    append(rule, axis ? ", " : "");
+    append(rule, wanted[axis]);
+  }
+  if (!same) fail("`", name, "` has shape (", found, "), but this layer needs (", rule, ")");
+}
+
+void run(const Layer& layer, const Input& input, const Output& output,
+         const std::optional<Input>& residual, const Workspace& workspace, int threads) {
+  const Geometry& g = layer.geometry();
+  check_call(static_cast<int64_t>(input.shape(0)), threads);
+  const int batch = static_cast<int>(input.shape(0));
+  check_shape("input", input, batch, g.in_channels, g.height, g.width);
+  check_shape("output", output, batch, g.out_channels, g.out_height, g.out_width);
+  if (residual)
+    check_shape("residual", *residual, batch, g.out_channels, g.out_height, g.out_width);
+  const int64_t needed = layer.workspace(batch, threads);
+  if (static_cast<int64_t>(workspace.size()) < needed)
+    fail("`workspace` has ", workspace.size(), " floats, but this layer needs ", needed);
+  const Run run{.input = input.data(),
+                .residual = residual ? residual->data() : nullptr,
+                .output = output.data(),
+                .in_image = static_cast<int64_t>(g.in_channels) * g.height * g.width,
+                .out_image = static_cast<int64_t>(g.out_channels) * g.out_height * g.out_width,
+                .workspace = workspace.data(),
+                .batch = batch,
+                .threads = threads};
+  nb::gil_scoped_release release;
+  layer.run(run);
+}
+
+}  // namespace
+
+void bind_layers(nb::module_& m) {
+  using namespace nb::literals;
+
+  // A converted copy of an output or workspace would be written to and thrown away.
+  nb::class_<Layer>(m, "Layer", "One packed layer, ready to run; keeps its arrays alive.")
+      .def("run", run, "input"_a.noconvert(), "output"_a.noconvert(),
+           "residual"_a.noconvert().none(), "workspace"_a.noconvert(), "threads"_a,
+           "Write activation(convolution + bias + residual) to `output`, all NCHW float32.")
+      .def("workspace", workspace, "batch"_a, "threads"_a, "Floats that `run` needs as workspace.");
+
+  nb::class_<ListArrays>(m, "Lists", "Arrays 1 to 6 of a packed sparse matrix.")
+      .def(
+          "__init__",
+          [](ListArrays* self, const Array<int32_t>& row, const Array<uint16_t>& count,
+             const Array<int64_t>& entry_start, const Array<int64_t>& weight_start,
+             const Array<uint16_t>& index, const Array<float>& weight) {
+            new (self) ListArrays{row, count, entry_start, weight_start, index, weight};
+          },
+          "row"_a.noconvert(), "count"_a.noconvert(), "entry_start"_a.noconvert(),
+          "weight_start"_a.noconvert(), "index"_a.noconvert(), "weight"_a.noconvert(),
+          "Holds the arrays; they are checked when a layer is made of them.");
+
+  m.def("spmm", make_spmm, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(),
+        "activation"_a.noconvert(), "lists"_a, "channel"_a.noconvert(), "tap"_a.noconvert(),
+        nb::kw_only(), "chunk"_a, "group"_a, "vectors"_a, "in_place"_a,
+        "A convolution as sparse matrix times pixels.");
+  m.def("winograd", make_winograd, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(),
+        "activation"_a.noconvert(), "lists"_a, nb::kw_only(), "chunk"_a, "group"_a, "vectors"_a,
+        "output"_a, "A 3x3 convolution with stride 1, in tiles of `output` x `output` pixels.");
+  m.def("direct", make_direct, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(),
+        "activation"_a.noconvert(), "start"_a.noconvert(), "index"_a.noconvert(),
+        "weight"_a.noconvert(), nb::kw_only(), "rows"_a, "vectors"_a,
+        "A convolution by whole live kernels.");
+  m.def("taps", make_taps, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(),
+        "activation"_a.noconvert(), "start"_a.noconvert(), "offset"_a.noconvert(),
+        "weight"_a.noconvert(), nb::kw_only(), "rows"_a, "vectors"_a, "flat"_a,
+        "A convolution by single live taps.");
+}
+
+}  // namespace openwork

@@ -1,0 +1,44 @@
+// Every size and index is checked once, before a kernel relies on it.
+#pragma once
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "plans.h"
+#include "pool.h"
+
+namespace openwork {
+
+// Images and threads in one call.
+constexpr int most_batch = 1 << 20;
+constexpr int most_threads = 1 << 12;
+
+inline void append(std::string& text, const char* part) { text += part; }
+inline void append(std::string& text, const std::string& part) { text += part; }
+inline void append(std::string& text, int64_t part) { text += std::to_string(part); }
+
+// Throws std::invalid_argument whose message is `parts`, one after another.
+template <class... Part>
+[[noreturn]] void fail(const Part&... parts) {
+  std::string message;
+  (append(message, parts), ...);
+  throw std::invalid_argument(message);
+}
+
+// All of these throw std::invalid_argument.
+void require_range(const char* name, int64_t value, int64_t least, int64_t most);
+void check_call(int64_t batch, int64_t threads);
+void check(const Geometry& geometry);
+void check(const Pool& pool);
+// `entries`: length of lists.index.
+void check(const Lists& lists, int64_t entries);
+// All but the plan's lists; `columns`: length of plan.channel and plan.tap.
+void check(const SpmmPlan& plan, int64_t columns);
+// All but the plan's lists.
+void check(const WinogradPlan& plan);
+// `connections`: length of plan.index.
+void check(const DirectPlan& plan, int64_t connections);
+// `taps`: length of plan.offset.
+void check(const TapsPlan& plan, int64_t taps);
+
+}  // namespace openwork

@@ -1,0 +1,49 @@
+// A packed layer: a plan, the kernel that runs it, and the arrays that the plan points into.
+#pragma once
+#include <memory>
+#include <stdexcept>
+#include <utility>
+
+#include "kernels.h"
+
+namespace openwork {
+
+class Layer {
+ public:
+  virtual ~Layer() = default;
+
+  const Geometry& geometry() const { return geometry_; }
+  // Floats that `run` needs as its workspace.
+  virtual int64_t workspace(int batch, int threads) const = 0;
+  // Checks nothing: the caller has compared shapes and holds enough workspace.
+  virtual void run(const Run& run) const = 0;
+
+ protected:
+  explicit Layer(const Geometry& geometry) : geometry_(geometry) {}
+
+ private:
+  Geometry geometry_;
+};
+
+template <class Plan>
+class PackedLayer final : public Layer {
+ public:
+  // `arrays` keeps alive what `plan` points into. Throws std::invalid_argument if the kernel
+  // refuses the plan.
+  PackedLayer(const Plan& plan, const Kernel<Plan>& kernel, std::shared_ptr<const void> arrays)
+      : Layer(plan.geometry), plan_(plan), kernel_(kernel), arrays_(std::move(arrays)) {
+    if (const char* reason = kernel.refusal(plan)) throw std::invalid_argument(reason);
+  }
+
+  int64_t workspace(int batch, int threads) const override {
+    return kernel_.workspace(plan_, batch, threads);
+  }
+  void run(const Run& run) const override { kernel_.run(plan_, run); }
+
+ private:
+  Plan plan_;
+  Kernel<Plan> kernel_;
+  std::shared_ptr<const void> arrays_;
+};
+
+}  // namespace openwork
