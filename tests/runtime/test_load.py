@@ -282,7 +282,7 @@ def test_other_files_are_refused(tmp_path: Path, build: Build) -> None:
     "damage",
     [
         lambda header: header.pop("batches") and header.update(batch=0.5),
-        lambda header: header["network"].update(nesting=[0]),
+        lambda header: header["network"].update(nesting=[1]),
         lambda header: header["network"].update(nesting=True),
         lambda header: header["network"].update(kernels=[]),
         lambda header: header["network"].pop("results"),
