@@ -2,7 +2,7 @@
 
     python benchmarks/atlas.py [--threads 1] [--batch 1] [--layers 19] [--out benchmarks]
 
-Random channel-wise patterns, float32. Shows also where sparse loses (below 1). Writes
+Random channel-wise patterns, float32. Also shows where sparse is slower (below 1). Writes
 atlas-<threads>t-b<batch>.json and .png.
 """
 
@@ -73,7 +73,7 @@ def name(shape: tuple[int, int, int, int, int]) -> str:
 def measure(
     shape: tuple[int, int, int, int, int], density: float, options: argparse.Namespace, isa: str
 ) -> dict[str, Any]:
-    """The best sparse kernel of one cell, and torch's time for the dense layer."""
+    """The best sparse kernel for one cell, and torch's time for the dense layer."""
     conv = layer(shape, density)
     problem = conv.problem()
     tournament = Tournament(problem, False, options.batch, options.threads)
@@ -92,7 +92,7 @@ def measure(
 
 
 def draw(path: Path, shapes: Sequence[Any], ratios: np.ndarray, title: str, note: str) -> None:
-    """Speed-ups as a coloured table: red where sparse loses, blue where it wins, to the power."""
+    """Draw speed-ups as a table: red where sparse is slower, blue where faster, on a log scale."""
     figure = Figure(figsize=(8.5, 2.2 + 0.34 * len(shapes)), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(np.log2(ratios), cmap="RdBu", vmin=-4, vmax=4, aspect="auto")
@@ -125,12 +125,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--layers", type=int, default=len(SHAPES), help="only so many of them")
+    parser.add_argument("--layers", type=int, default=len(SHAPES), help="number of layers")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     isa = extension.chosen_isa()
-    # From all along the list.
+    # Evenly spaced over the list.
     shapes = SHAPES[:: -(-len(SHAPES) // max(1, options.layers))]
     cells, ratios = [], []
     for shape in shapes:

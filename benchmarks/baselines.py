@@ -1,4 +1,4 @@
-"""Dense baselines of whole networks: ONNX Runtime, torch, and, where installed, others."""
+"""Dense baselines for whole networks: ONNX Runtime, torch, and others if installed."""
 
 import importlib.util
 import io
@@ -42,7 +42,7 @@ def openvino_call(graph: bytes, example: torch.Tensor, threads: int, precision: 
 
 
 def torch_compile_call(model: nn.Module, example: torch.Tensor) -> Call:
-    """torch's own compiler; its first call compiles C++, and fails without a compiler for it."""
+    """torch.compile; its first call compiles C++ and fails without a compiler."""
     compiled = torch.compile(model)
     compiled(example)
     return lambda: compiled(example)
@@ -51,7 +51,7 @@ def torch_compile_call(model: nn.Module, example: torch.Tensor) -> Call:
 def contenders(
     dense: nn.Module, example: torch.Tensor, threads: int, torch_compile: bool
 ) -> dict[str, Call]:
-    """A call of each that can run, by name; why others cannot is printed."""
+    """A call for each baseline that can run, by name; prints why the others cannot."""
     graph = onnx_bytes(dense, example)
     calls: dict[str, Call] = {
         "onnxruntime": onnxruntime_call(graph, example, threads),
@@ -61,7 +61,7 @@ def contenders(
         try:
             calls["torch.compile"] = torch_compile_call(dense, example)
         except Exception as error:
-            # The compiler's own errors are of many kinds; the others can be measured without it.
+            # torch.compile raises many kinds of errors; the others can be measured without it.
             print(f"torch.compile left out: {type(error).__name__}: {str(error).splitlines()[0]}")
     if importlib.util.find_spec("openvino"):
         calls["openvino f32"] = openvino_call(graph, example, threads, "f32")

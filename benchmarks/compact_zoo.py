@@ -3,22 +3,23 @@
     python benchmarks/compact_zoo.py [--out compact_zoo.json] [--limit 20] [--only resnet] [--peers]
 
 Each network has random weights and random batch-norm statistics. In half of its convolutions, drawn
-at random, 40 % of the filters are killed: weight, bias and the scale of the batch norm after them
-are zeroed; its shift too ("zero"); then shifts are drawn, so that the same channels are constants
-("constant"). The network is captured once for both; seconds are those of that and of the rest. In
-grouped convolutions as many are killed in each group, since groups stay equal. Then the network is
-compacted and run beside the original, at the size it was compacted at and at another.
+at random, 40 % of the filters are killed: the weight, the bias and the scale of the batch norm
+after them are zeroed. In the kind "zero" its shift is zeroed too; in the kind "constant" shifts are
+random, so that the same channels are constants. The network is captured once for both kinds;
+seconds include that capture. In grouped convolutions equal numbers are killed in each group, since
+groups must stay equal. Then the network is compacted and compared with the original, at the image
+size it was compacted at and at another.
 
-A killed filter is dead if nothing that lives shares its channel: another term of the same sum, a
-gate, code that is not understood. It is removable if counts allow it as well: groups of a
-convolution and halves of a split stay equal, and one constant bears the others where zeros pad.
-`gone` are those that went, beside the removable ones.
-"rounding" is torch's own float32 error, its difference from float64.
+A killed filter is dead if nothing live shares its channel: another term of the same sum, a gate, or
+code that is not understood. It is removable if the channel counts also allow it: groups of a
+convolution and halves of a split must stay equal, and one constant channel must remain to absorb
+the others where zeros pad. `gone` counts the filters that were removed, next to the removable ones.
+"rounding" is torch's own float32 error: its difference from float64.
 
-With `--peers` (torch-pruning, torch-simplify) the same networks go through both as well;
-Torch-Pruning is told which filters are removable, torch-simplify looks for zeros itself.
+With `--peers` (torch-pruning, torch-simplify) both also compact the same networks; Torch-Pruning is
+told which filters are removable, torch-simplify looks for zeros itself.
 
-Results are kept after each network, and a second run goes on from there.
+Results are saved after each network, and a second run continues from them.
 """
 
 import argparse
@@ -49,10 +50,10 @@ KINDS = ("zero", "constant")
 
 @dataclass
 class Row:
-    """What became of one network with one kind of dead channels.
+    """The result for one network with one kind of dead channels.
 
-    `error` and the rest are of openwork; of each peer there is its error, its difference at the
-    same size and at another, and the share of parameters that is left.
+    All fields but `peers` are for openwork; `peers` holds for each peer its error, or its
+    differences at the same and at another size, the share of parameters left, and its time.
     """
 
     name: str
@@ -71,7 +72,7 @@ class Row:
 
     @property
     def correct(self) -> bool:
-        """Whether outputs are equal up to what float32 explains."""
+        """Whether outputs agree up to float32 rounding."""
         worst = max(self.same, 0 if np.isnan(self.other) else self.other)
         return not self.error and worst <= max(1e-4, 5 * self.rounding)
 
@@ -79,11 +80,11 @@ class Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Do timm's and torchvision's CNNs compact?")
     parser.add_argument("--out", type=Path, default=Path("compact_zoo.json"), help="results")
-    parser.add_argument("--limit", type=int, help="networks, at most")
-    parser.add_argument("--only", default="", help="names, or parts of them, with commas between")
-    parser.add_argument("--image", type=int, default=64, help="height and width")
-    parser.add_argument("--peers", action="store_true", help="Torch-Pruning and simplify too")
-    parser.add_argument("--seconds", type=float, default=300, help="for one network, at most")
+    parser.add_argument("--limit", type=int, help="maximum number of networks")
+    parser.add_argument("--only", default="", help="names, or parts of them, separated by commas")
+    parser.add_argument("--image", type=int, default=64, help="height and width in pixels")
+    parser.add_argument("--peers", action="store_true", help="also run torch-pruning and simplify")
+    parser.add_argument("--seconds", type=float, default=300, help="time limit per network")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = [Row(**row) for row in kept_rows(options.out)]
@@ -111,7 +112,7 @@ def _names() -> list[str]:
 
 
 def _apart(name: str, options: argparse.Namespace) -> list[Row]:
-    """`examine` in a process of its own, so that a crash is a row like any other."""
+    """Run `examine` in a separate process, so that a crash becomes a row."""
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)
     process = fork.Process(target=_send, args=(theirs, name, options.image, options.peers))
@@ -142,23 +143,23 @@ def _send(pipe: Connection, name: str, image: int, peers: bool) -> None:
 
 
 def examine(rows: list[Row], image: int, peers: bool) -> None:
-    """Fill in `rows`, one for each of `KINDS`."""
+    """Fill in `rows`, one per kind."""
     torch.manual_seed(0)
     model, example = _build(rows[0].name, image)
     began = time.perf_counter()
-    # It holds the model's own parameters, killed or not.
+    # The captured network shares the model's parameters, so it sees filters killed later.
     captured = capture(model, (example,))
     seconds = time.perf_counter() - began
     for row in rows:
         killed = kill(model, constant=row.kind == "constant")
         began = time.perf_counter()
-        found = rewrite(model, (example,), (), 1, 1e-4, captured)
+        result = rewrite(model, (example,), (), 1, 1e-4, captured)
         row.seconds = seconds + time.perf_counter() - began
-        removable = _those(found, killed, found.selection.removable)
+        removable = _those(result, killed, result.selection.removable)
         row.killed, row.removable = _count(killed), _count(removable)
-        row.dead = _count(_those(found, killed, found.selection.dead))
-        row.gone = _count(_those(found, killed, found.selection.gone))
-        row.same, row.other, row.parameters = _compared(model, found.small, example)
+        row.dead = _count(_those(result, killed, result.selection.dead))
+        row.gone = _count(_those(result, killed, result.selection.gone))
+        row.same, row.other, row.parameters = _compared(model, result.small, example)
         if max(row.same, row.other) > 1e-4:
             row.rounding = rounding(model, (example,))
         if peers:
@@ -167,7 +168,7 @@ def examine(rows: list[Row], image: int, peers: bool) -> None:
 
 
 def _build(name: str, image: int) -> tuple[nn.Module, torch.Tensor]:
-    """The network, on the smallest of a few image sizes that it takes."""
+    """The network, and an image of the smallest of a few sizes that it accepts."""
     package, _, plain = name.partition(":")
     for side in (image, 96, 128, 224, 256):
         if package == "segmentation":
@@ -201,7 +202,7 @@ def _randomise(model: nn.Module) -> None:
 
 @torch.no_grad()
 def kill(model: nn.Module, constant: bool, share: float = 0.4) -> dict[str, np.ndarray]:
-    """Kill filters in half of the convolutions; which ones, by qualified name of the layer."""
+    """Kill filters in half of the convolutions, and return them by qualified name of the layer."""
     draw = np.random.default_rng(0)
     killed = {}
     layers = list(model.named_modules())
@@ -228,10 +229,10 @@ def kill(model: nn.Module, constant: bool, share: float = 0.4) -> dict[str, np.n
 
 
 def _those(
-    found: Rewrite, killed: dict[str, np.ndarray], atoms: np.ndarray
+    result: Rewrite, killed: dict[str, np.ndarray], atoms: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Of the filters `killed` those whose channel is among `atoms` (n,) bool."""
-    weights = found.analysis.weights
+    """The `killed` filters whose channel is among `atoms` (n,) bool."""
+    weights = result.analysis.weights
     return {
         name: filters[atoms[weights[f"{name}.weight"].out[filters]]]
         for name, filters in killed.items()
@@ -258,18 +259,18 @@ def _compared(
 
 @torch.no_grad()
 def _difference(model: nn.Module, small: nn.Module, images: torch.Tensor) -> float:
-    """NaN where the original does not take the images, infinite where only the other does not."""
+    """The relative difference; NaN if the original refuses the images, infinite if `small` does."""
     try:
         expected = model(images)
     except (RuntimeError, AssertionError):
         return float("nan")
     try:
-        found = small(images)
+        outputs = small(images)
     except (RuntimeError, AssertionError):
         return float("inf")
     if isinstance(expected, dict):
-        return max(difference(expected[key], found[key]) for key in expected)
-    return difference(expected, found)
+        return max(difference(expected[key], outputs[key]) for key in expected)
+    return difference(expected, outputs)
 
 
 Peer = Callable[[nn.Module, torch.Tensor, dict[str, np.ndarray]], nn.Module]
@@ -291,7 +292,7 @@ def _of_peer(
 def _torch_pruning(
     model: nn.Module, example: torch.Tensor, removable: dict[str, np.ndarray]
 ) -> nn.Module:
-    """Told filter by filter, through its dependency graph."""
+    """Torch-Pruning: each removable filter, through its dependency graph."""
     tp = importlib.import_module("torch_pruning")
     graph = tp.DependencyGraph().build_dependency(model, example_inputs=example)
     layers = {
@@ -322,7 +323,7 @@ def _torch_pruning(
 def _simplify(
     model: nn.Module, example: torch.Tensor, removable: dict[str, np.ndarray]
 ) -> nn.Module:
-    """As its page says; it finds what is zero."""
+    """torch-simplify, called as in its documentation; it finds zeros itself."""
     return importlib.import_module("simplify").simplify(model, example)
 
 
@@ -336,19 +337,19 @@ def _print(row: Row) -> None:
     else:
         words += f"{row.same:9.1e} {row.other:9.1e} {row.gone:5}/{row.removable:5} "
         words += f"{row.parameters:6.3f} {row.seconds:5.1f}" + ("" if row.correct else " WRONG")
-    for peer, held in row.peers.items():
-        told = held.get("error") or "{same:.1e} {other:.1e} {parameters:.3f}".format(**held)
-        words += f" | {peer} {told}"
+    for peer, result in row.peers.items():
+        text = result.get("error") or "{same:.1e} {other:.1e} {parameters:.3f}".format(**result)
+        words += f" | {peer} {text}"
     print(words, flush=True)
 
 
 def _totals(rows: list[Row]) -> None:
     for kind in KINDS:
-        own = [row for row in rows if row.kind == kind]
-        right = [row for row in own if row.correct]
-        wrong = [row.name for row in own if not row.error and not row.correct]
+        of_kind = [row for row in rows if row.kind == kind]
+        right = [row for row in of_kind if row.correct]
+        wrong = [row.name for row in of_kind if not row.error and not row.correct]
         full = [row for row in right if row.gone >= 0.9 * row.removable]
-        print(f"\n{kind}: {len(own)} networks, {len(right)} correct, wrong: {wrong}")
+        print(f"\n{kind}: {len(of_kind)} networks, {len(right)} correct, wrong: {wrong}")
         print(f"correct with at least 90 % of the removable gone: {len(full)}")
         killed, dead, removable, gone = (
             sum(getattr(row, what) for row in right)
@@ -356,15 +357,15 @@ def _totals(rows: list[Row]) -> None:
         )
         print(f"filters killed {killed:,}, dead {dead:,}, removable {removable:,}, gone {gone:,}")
         for peer in PEERS:
-            held = [row.peers[peer] for row in own if peer in row.peers]
-            ran = [h for h in held if "error" not in h]
-            exact = [h for h in ran if h["same"] <= 1e-4]
-            both = [h for h in exact if not h["other"] > 1e-4]
+            results = [row.peers[peer] for row in of_kind if peer in row.peers]
+            ran = [r for r in results if "error" not in r]
+            exact = [r for r in ran if r["same"] <= 1e-4]
+            both = [r for r in exact if not r["other"] > 1e-4]
             print(
-                f"{peer}: of {len(held)}, {len(held) - len(ran)} raised, {len(exact)} correct at "
-                f"the size given, {len(both)} at another too"
+                f"{peer}: of {len(results)}, {len(results) - len(ran)} raised, {len(exact)} "
+                f"correct at the given size, {len(both)} also at another"
             )
-        for row in own:
+        for row in of_kind:
             if row.error or row not in full:
                 print(f"  {row.name}: {row.error or f'{row.gone} of {row.removable} gone'}")
 

@@ -1,11 +1,11 @@
-"""Layer times against torch's dense convolution: the two target tables.
+"""Times of single layers against torch's dense convolution: the two target tables.
 
     python benchmarks/layers.py [--threads 1] [--batch 1] [--densities 0.5 0.25 0.15 0.1]
                                 [--ops 3x3 1x1] [--json layers.json]
 
-Random channel-wise patterns, float32. Each candidate is timed shortly, the best few are then timed
-in turn with torch in the same loop, each after one untimed call of its own (warm caches, for torch
-too); times are the lower decile of the repeats.
+Random channel-wise patterns, float32. Each candidate is timed briefly; the best few then take turns
+with torch in the same loop, each after an untimed call (so that caches are warm, for torch too);
+times are the lower decile of the repeats.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from openwork.kernels.native import extension
 from openwork.kernels.packed import Packed
 from openwork.kernels.problem import Geometry, Problem
 
-# op: (kernel, stride, padding), and its layers (inputs, outputs, map side).
+# op -> (kernel, stride, padding), and below its layers (inputs, outputs, side of the feature map).
 # The first two have targets.
 OPS = {
     "3x3": ((3, 3), (1, 1), (1, 1)),
@@ -73,7 +73,7 @@ def make(op: str, layer: tuple[int, int, int], density: float) -> tuple[Problem,
 
 
 def seconds(call: Callable[[], object], budget: float) -> float:
-    """Shortest of the calls that fit into `budget` seconds, three at least."""
+    """The shortest of the calls that fit into `budget` seconds, at least three."""
     times = []
     end = time.perf_counter() + budget
     while len(times) < 3 or time.perf_counter() < end:
@@ -84,12 +84,12 @@ def seconds(call: Callable[[], object], budget: float) -> float:
 
 
 def together(calls: dict[str, Callable[[], object]], budget: float) -> dict[str, float]:
-    """Lower decile of each call's times, the calls taking turns."""
+    """The lower decile of each call's times; the calls take turns."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + budget
     while len(next(iter(times.values()))) < 10 or time.perf_counter() < end:
         for name, call in calls.items():
-            # One untimed call: each finds its own data in cache, not what the other left there.
+            # An untimed call first, so that the caches hold this call's data.
             call()
             start = time.perf_counter()
             call()

@@ -3,8 +3,8 @@
     python benchmarks/mask_search.py [--candidates 100] [--images 10000] [--threads 2] [--all]
 
 Needs CIFAR-10 (`OPENWORK_DATA` or the hub). The network is trained for one epoch of 10,000 images,
-so that errors tell candidates apart; kernels go at a ratio of 0.4. With `--all` the candidates are
-also all scored on all images, as the paper does. Writes mask_search-<threads>t.json.
+so that errors distinguish candidates; kernels are removed at a ratio of 0.4. With `--all`, all
+candidates are also scored on all images, as in the paper. Writes mask_search-<threads>t.json.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=100)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--all", action="store_true", help="also without halving")
+    parser.add_argument("--all", action="store_true", help="also search without halving")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     held = ow.prune.hold_out(ow.data.load("cifar10"))
@@ -57,7 +57,7 @@ def trained(data: DataSet) -> nn.Module:
 
 
 def timed(model: nn.Module, judge: Any, candidates: int, *, halving: bool) -> dict[str, float]:
-    """Seconds of one search, and the errors of the whole network and of the masks it chose."""
+    """Seconds of one search, and the errors of the network without and with the chosen masks."""
     began = time.perf_counter()
     plan = ow.prune.search(
         model, judge, ratio=RATIO, candidates=candidates, halving=halving, progress=False

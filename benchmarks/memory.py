@@ -3,13 +3,13 @@
     python benchmarks/memory.py [--density 0.15] [--threads 1] [--given]
 
 VGG-16 with batch normalisation and one linear head, 224x224, one image; random channel-wise
-patterns in every convolution but the first, float32. Each contender runs in a fresh process that
-does nothing but import, load its file and call the network once. The dense one is built without
-memory and gets its weights from a mapped file, the least that torch can do with.
+patterns in every convolution but the first, float32. Each contender runs in a new process that only
+imports, loads its file and calls the network once. The dense network is built on the meta device
+and takes its weights from a mapped file, which is the least memory torch can use.
 
-"peak" is the kernel's high-water mark of resident memory (VmHWM, Linux only), imports included;
-"loaded" and "beyond imports" are above what was resident after importing. Compiling measures
-kernels, unless --given takes the first that fits. Writes memory-<threads>t.json.
+"peak" is the operating system's high-water mark of resident memory (VmHWM, Linux only), including
+imports; "loaded" and "beyond imports" are on top of what is resident after the imports. Compiling
+measures kernels, unless --given uses the first that fits. Writes memory-<threads>t.json.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--density", type=float, default=0.15)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--given", action="store_true", help="measure no kernels")
-    # For the processes that this one starts.
+    # Used by the processes that this one starts.
     parser.add_argument("--prepare", choices=CONTENDERS)
     parser.add_argument("--measure", choices=CONTENDERS)
     parser.add_argument("--file", type=Path)
@@ -91,7 +91,7 @@ def measure(contender: str, path: Path, threads: int) -> dict[str, float]:
 
 
 def dense_loader() -> "Callable[[Path], nn.Module]":
-    """What loads the dense network, all that it needs imported."""
+    """A function that loads the dense network; its imports are already done."""
     import torch
     from safetensors.torch import load_file
 
@@ -105,14 +105,14 @@ def dense_loader() -> "Callable[[Path], nn.Module]":
 
 
 def compiled_loader() -> "Callable[[Path], nn.Module]":
-    """What loads a compiled network, likewise."""
+    """A function that loads a compiled network; its imports are already done."""
     import openwork as ow
 
     return ow.load
 
 
 def vgg16() -> "nn.Module":
-    """The same network without torchvision, whose import alone would cost dense torch memory."""
+    """The same network without torchvision, whose import would count against dense torch."""
     from torch import nn
 
     features: list[nn.Module] = []
@@ -128,9 +128,9 @@ def vgg16() -> "nn.Module":
 
 
 def resident(which: str) -> float:
-    """Megabytes: "VmRSS" now, "VmHWM" at most so far.
+    """Resident memory in megabytes: "VmRSS" now, "VmHWM" at most so far.
 
-    Not ru_maxrss, which in a child begins with what its parent held.
+    Not ru_maxrss, which in a child process starts from its parent's memory.
     """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(which):
@@ -139,27 +139,27 @@ def resident(which: str) -> float:
 
 
 def compare() -> None:
-    """All contenders, one after another."""
+    """Measure all contenders, one after another."""
     arguments = sys.argv[1:]
-    found: dict[str, dict[str, float]] = {}
+    results: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in CONTENDERS:
             file = ["--file", str(Path(folder, name)), *arguments]
             _run("--prepare", name, *file)
-            found[name] = json.loads(_run("--measure", name, *file))
-    # Here, so that the process that starts the others stays small.
+            results[name] = json.loads(_run("--measure", name, *file))
+    # Imported here, so that the process that starts the others stays small.
     from record import machine
 
     from openwork.nn import Table
 
     names = {"dense": "dense, torch", "memory": 'optimize="memory"', "speed": 'optimize="speed"'}
-    columns = tuple(found["dense"])
-    rows = tuple((names[key], *(f"{row[c]:.0f}" for c in columns)) for key, row in found.items())
+    columns = tuple(results["dense"])
+    rows = tuple((names[key], *(f"{row[c]:.0f}" for c in columns)) for key, row in results.items())
     note = f"MB (10^6 bytes); {' '.join(arguments) or 'density 0.15, 1 thread'}"
     Table(("VGG-16, one image", *columns), rows, notes=(note,)).print()
     threads = arguments[arguments.index("--threads") + 1] if "--threads" in arguments else "1"
     path = Path(__file__).with_name(f"memory-{threads}t.json")
-    record = {"machine": machine(), "arguments": arguments, "megabytes": found}
+    record = {"machine": machine(), "arguments": arguments, "megabytes": results}
     path.write_text(json.dumps(record, indent=1) + "\n")
 
 

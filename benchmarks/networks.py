@@ -3,17 +3,17 @@
     python benchmarks/networks.py [--networks vgg16 resnet50 resnet32 inception] [--densities ...]
                                   [--threads 1] [--batch 1] [--seconds 20] [--torch-compile]
 
-Random channel-wise patterns, every convolution but the first, float32. Dense baselines: ONNX
-Runtime (the strongest at hand in float32: it folds batch normalisation and fuses activations),
-torch as it is, torch.compile if asked for, and where installed OpenVINO in float32 and in its own
-choice of precision, which is bfloat16 on processors that have it. All contenders of one row take
-turns, so that whatever else the machine does falls on all of them alike; a turn is a call that is
-not timed and one that is, since the threads of the contender before still spin for a while; a time
-is the first quintile of its turns, a ratio is of such times.
+Random channel-wise patterns in every convolution but the first, float32. Dense baselines: ONNX
+Runtime (the strongest available in float32: it folds batch normalisation and fuses activations),
+plain torch, torch.compile if asked for, and, if installed, OpenVINO in float32 and in the precision
+that it chooses itself, which is bfloat16 on processors that support it. All contenders of a row
+take turns, so that other load on the machine affects all of them equally. A turn is an untimed call
+followed by a timed one, because the threads of the previous contender keep spinning for a while. A
+time is the first quintile of the turns, and ratios are ratios of such times.
 
 Rates: "live" counts the multiply-adds of live weights, "as dense" those of the dense network in the
-same time; the share is of the best rate that torch's matrix product reaches here, taken before.
-Winograd needs fewer multiply-adds than it counts, so dense and live rates may exceed it. Writes
+same time; the share is relative to the best rate of torch's matrix product, measured beforehand.
+Winograd kernels need fewer multiply-adds than are counted, so rates may exceed that. Writes
 networks-<threads>t-b<batch>.json.
 """
 
@@ -38,7 +38,7 @@ SIZES = {"vgg16": 224, "resnet50": 224, "resnet32": 32, "inception": 299}
 
 
 def build(name: str) -> nn.Module:
-    """The dense network in evaluation mode, with batch statistics as if it had been trained."""
+    """The dense network in evaluation mode, with batch statistics like those of a trained one."""
     torch.manual_seed(0)
     if name == "resnet32":
         model = ow.models.build("resnet32")
@@ -46,7 +46,7 @@ def build(name: str) -> nn.Module:
         zoo = import_zoo("torchvision").models
         if name == "vgg16":
             model = zoo.vgg16_bn(weights=None)
-            # The convolutional part and one linear head.
+            # Only the convolutional part and one linear head.
             model.avgpool, model.classifier = nn.Identity(), nn.Linear(512 * 7 * 7, 1000)
         elif name == "resnet50":
             model = zoo.resnet50(weights=None)
@@ -68,7 +68,7 @@ def plan_for(model: nn.Module, density: float) -> ow.Plan:
 
 @torch.inference_mode()
 def race(calls: dict[str, Call], seconds: float) -> dict[str, float]:
-    """Seconds of each call: the first quintile of its turns."""
+    """Seconds per call: the first quintile of its turns."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()
@@ -79,11 +79,11 @@ def race(calls: dict[str, Call], seconds: float) -> dict[str, float]:
             began = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - began)
-    return {name: statistics.quantiles(own, n=5)[0] for name, own in times.items()}
+    return {name: statistics.quantiles(turns, n=5)[0] for name, turns in times.items()}
 
 
 def measure(name: str, options: argparse.Namespace, peak: float) -> dict:
-    """One network: seconds of each contender, and what follows from them."""
+    """One network: seconds of each contender, and the rates that follow."""
     dense = build(name)
     example = torch.randn(options.batch, 3, SIZES[name], SIZES[name])
     calls = contenders(dense, example, options.threads, options.torch_compile)

@@ -1,4 +1,4 @@
-"""What every benchmark notes down of where it ran, and rows that a second run goes on from."""
+"""What benchmarks record about the machine, and rows that a second run continues from."""
 
 import json
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ from openwork.report import environment
 
 
 def machine() -> dict[str, str]:
-    """Versions, processor and kernels; not where this machine keeps its files."""
+    """Versions, processor and kernels, without the paths of this machine."""
     return {k: v for k, v in environment().rows if k not in ("OPENWORK_DATA", "cache")}
 
 
 def kept_rows(path: Path | None) -> list[dict[str, Any]]:
-    """Rows of an earlier run; none without a file."""
+    """The rows of an earlier run; none if there is no file."""
     if path is None or not path.exists():
         return []
     return json.loads(path.read_text(encoding="utf-8"))["rows"]
 
 
 def keep_rows(path: Path | None, rows: Sequence[Any]) -> None:
-    """Write all rows, which are dataclasses, where there is a file to write to."""
+    """Write all rows, which are dataclasses, to `path`, if it is given."""
     if path is not None:
         record = {"machine": machine(), "rows": [asdict(row) for row in rows]}
         write_text(path, json.dumps(record, indent=1) + "\n")

@@ -1,9 +1,9 @@
-"""What one training step costs, and what it keeps in memory: CIFAR VGG-16, dense against sparse.
+"""Time and memory of one training step: CIFAR VGG-16, dense against sparse.
 
     python benchmarks/training_step.py [--density 0.1] [--batch 64] [--steps 12] [--threads 2]
 
-Dense and sparse steps take turns, so that whatever else the machine does falls on both; the figure
-is the median of the ratios of neighbouring steps.
+Dense and sparse steps take turns, so that other load on the machine affects both; the result is the
+median of the ratios of neighbouring steps.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main() -> None:
     medians = [statistics.median(column) for column in zip(*times, strict=True)]
     print(f"step: dense {medians[0]:.3f} s, sparse {medians[1]:.3f} s, ratio {ratio:.3f}")
 
-    print("bytes after a step, of the tensors themselves:")
+    print("bytes of the tensors after a step:")
     uses = [ow.nn.memory_use(step.model, step.optimizer) for step in (dense, sparse)]
     for name in ("parameters", "gradients", "optimizer", "indices", "training"):
         before, after = (getattr(use, name) for use in uses)

@@ -1,19 +1,19 @@
-"""Do timm's and torchvision's CNNs compile, and to the same outputs?
+"""Do timm's and torchvision's CNNs compile, with the same outputs?
 
     python benchmarks/zoo.py [--out zoo.json] [--limit 20] [--only resnet] [--image 64] [--tune]
                              [--seconds 300] [--gigabytes 12]
 
 Each network has random weights and random batch-norm statistics, and is captured once. It is then
 compiled dense, and again with 70 % of all kernels zeroed, with the kernels of each family in turn
-rather than those that measuring would choose; with `--tune` also as a user would, and both are
-timed against torch in turns: "slow" are those that take more than 3 % longer. Every network runs in
-a process of its own with limits of time and memory, so that a crash is a row like any other. With
-`--out` rows are kept after each network, and a second run goes on from there.
+rather than with measured ones. With `--tune` it is also compiled as a user would, and both versions
+take turns with torch; networks that take more than 3 % longer than torch are listed as slower.
+Every network runs in a separate process with limits on time and memory, so that a crash becomes a
+row. With `--out` rows are saved after each network, and a second run continues from them.
 
-Printed per network: whether any batch size may be given, the largest difference from the original
+Printed per network: whether any batch size is allowed, the largest difference from the original
 relative to its largest output, torch's own float32 error (its difference from float64: some random
-networks amplify every rounding), speed-ups dense/sparse, and how many operators were left to torch,
-with the reasons. Each sparse network is also saved and loaded, and must compute the same.
+networks amplify every rounding), speed-ups dense/sparse, and the operators left to torch, with the
+reasons. Each sparse network is also saved and loaded, and must compute the same.
 """
 
 import argparse
@@ -46,7 +46,7 @@ from openwork.models.zoo import import_zoo
 from openwork.runtime.nodes import Conv
 from openwork.verify import rounding
 
-# One or more of every family of CNNs, the small ones.
+# One or more small networks of every family of CNNs.
 TIMM = """\
 resnet18 resnet26d resnet32ts resnet50 resnetv2_50 resnext50_32x4d resnetblur50 resnetrs50
 resnetaa50d resnet51q resnet61q wide_resnet50_2 seresnet18 seresnext26d_32x4d seresnext26t_32x4d
@@ -74,7 +74,7 @@ tresnet_m fasternet_t0 starnet_s1 pelee gernet_s test_resnet test_efficientnet t
 mambaout_femto rdnet_tiny edgenext_xx_small focalnet_tiny_srf poolformer_s12 poolformerv2_s12
 caformer_s18 convformer_s18 xcit_nano_12_p16_224
 """
-# Those of torchvision that are no CNNs.
+# Prefixes of torchvision's models that are not CNNs.
 TRANSFORMERS = ("vit_", "swin", "maxvit")
 # Kernel families in the order in which they are tried for a layer.
 _FIRST = ("*winograd4*", "*-spmm-*", "*-direct-*", "*-taps-*")
@@ -82,13 +82,14 @@ DENSE_PLANS = (("torch",), _FIRST)
 SPARSE_PLANS = (_FIRST, ("*winograd2*", "*-direct-*", "*-taps-*"), ("*-taps-*",))
 
 
-# Live weights; packing more (the heads of VGG and AlexNet, dense wide ResNets) takes a minute.
+# Live weights above which a layer is left to torch: packing the heads of VGG and AlexNet or dense
+# wide ResNets takes a minute.
 _MANY = 1 << 21
 
 
 @dataclass
 class Row:
-    """What became of one network."""
+    """The result for one network."""
 
     name: str
     error: str = ""
@@ -103,7 +104,7 @@ class Row:
 
     @property
     def wrong(self) -> bool:
-        """Whether the difference is more than what float32 explains."""
+        """Whether the difference exceeds float32 rounding."""
         return not max(self.dense, self.sparse) <= max(1e-3, 5 * self.rounding)
 
     @property
@@ -119,13 +120,13 @@ class Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Do timm's and torchvision's CNNs compile?")
-    parser.add_argument("--limit", type=int, help="networks, at most")
-    parser.add_argument("--only", default="", help="networks whose name holds this")
-    parser.add_argument("--image", type=int, default=64, help="height and width")
-    parser.add_argument("--tune", action="store_true", help="measure kernels too: minutes each")
-    parser.add_argument("--seconds", type=float, default=300, help="for one network, at most")
-    parser.add_argument("--gigabytes", type=float, default=12, help="for one network, at most")
-    parser.add_argument("--out", type=Path, help="keeps rows, and goes on from those in it")
+    parser.add_argument("--limit", type=int, help="maximum number of networks")
+    parser.add_argument("--only", default="", help="only networks whose name contains this")
+    parser.add_argument("--image", type=int, default=64, help="height and width in pixels")
+    parser.add_argument("--tune", action="store_true", help="also measure kernels: minutes each")
+    parser.add_argument("--seconds", type=float, default=300, help="time limit per network")
+    parser.add_argument("--gigabytes", type=float, default=12, help="memory limit per network")
+    parser.add_argument("--out", type=Path, help="file for rows; an existing one is continued")
     options = parser.parse_args()
     torch.set_num_threads(1)
     names = [name for name in _names() if options.only in name][: options.limit]
@@ -146,15 +147,15 @@ def main() -> None:
 def _names() -> list[str]:
     timm = import_zoo("timm")
     models = import_zoo("torchvision").models
-    found = [f"timm:{name}" for name in TIMM.split() if timm.is_model(name)]
+    names = [f"timm:{name}" for name in TIMM.split() if timm.is_model(name)]
     for name in models.list_models(module=models):
         if not name.startswith(TRANSFORMERS):
-            found.append(f"torchvision:{name}")
-    return found
+            names.append(f"torchvision:{name}")
+    return names
 
 
 def _apart(name: str, options: argparse.Namespace) -> Row:
-    """`examine` in a process of its own."""
+    """Run `examine` in a separate process."""
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)
     process = fork.Process(target=_send, args=(theirs, name, options))
@@ -199,7 +200,7 @@ def examine(row: Row, image: int, tune: bool) -> None:
 
 
 def _captured(name: str, image: int) -> tuple[nn.Module, Captured, torch.Tensor]:
-    """The network on the smallest of a few image sizes that it takes."""
+    """The network, captured, and an image of the smallest of a few sizes that it accepts."""
     size = {"inception_v3": 96, "inception_v4": 96, "inception_resnet_v2": 96}
     kept = size.get(name.partition(":")[2], image)
     for side in (kept, 128, 224, 256):
@@ -233,7 +234,7 @@ def _randomise(model: nn.Module) -> None:
 
 @torch.no_grad()
 def _zero_kernels(model: nn.Module, dead: float = 0.7) -> None:
-    """In place, so that the captured network, which holds the same parameters, has them too."""
+    """Zero kernels in place, so that the captured network, which shares them, changes too."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             alive = torch.rand(module.weight.shape[:2]) >= dead
@@ -258,14 +259,14 @@ def _difference(
 
 
 def _unsaved(compiled: CompiledModel, example: torch.Tensor) -> str:
-    """Why a network cannot be saved and loaded; empty if it can."""
+    """Why the network cannot be saved and loaded; empty if it can."""
     try:
         loaded = restore(*describe(compiled))
     except ow.OpenworkError as error:
         return str(error)
     pairs = zip(*(_tensors(model(example)) for model in (compiled, loaded)), strict=True)
     same = all(torch.equal(a, b) or a.isnan().any() for a, b in pairs)
-    return "" if same else "what was loaded computes something else"
+    return "" if same else "the loaded network computes something else"
 
 
 def _tensors(result: Any) -> list[torch.Tensor]:
@@ -273,7 +274,7 @@ def _tensors(result: Any) -> list[torch.Tensor]:
 
 
 def _ratio(row: Row, model: nn.Module, example: torch.Tensor) -> float:
-    """How many times faster the compiled network is than torch, the median of paired calls."""
+    """The speed-up of the compiled network over torch: the median over paired calls."""
     compiled = compile(model, example, tolerance=max(1e-3, 5 * row.rounding))
     ratios = []
     with torch.no_grad():

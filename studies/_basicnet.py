@@ -1,8 +1,8 @@
-"""What the studies of dead channels share: BasicNet, its images, and what is seen in it.
+"""What the studies of dead channels share: BasicNet, its images, and how dead channels are seen.
 
 Source: "On Implicit Filter Level Sparsity in Convolutional Neural Networks" (2019). The "cpu" scale
-has narrow networks, a few thousand digits of 16x16 pixels and few epochs: it shows which way things
-go, not the paper's figures.
+has narrow networks, a few thousand digits of 16x16 pixels and few epochs: it shows trends, not the
+paper's figures.
 """
 
 import dataclasses
@@ -18,9 +18,9 @@ from openwork.observe import ChannelReport
 
 
 def data_set(asked: Options) -> DataSet:
-    """CIFAR-10; at the scale "cpu" digits, padded to 32x32 and the means of 2x2 of their pixels.
+    """CIFAR-10; at the scale "cpu" digits, padded to 32x32 and averaged over 2x2 pixels.
 
-    So short a run leaves hardly a channel dead in a task as hard as CIFAR-10.
+    In such a short run, a task as hard as CIFAR-10 leaves hardly any channel dead.
     """
     if asked.paper:
         return asked.data("cifar10")

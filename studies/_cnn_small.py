@@ -1,10 +1,10 @@
 """What the studies of coarse pruning share: CNN_small on CIFAR-10, its scales, its retraining.
 
 Source: "Compact Deep CNNs With Coarse Pruning" (Anwar, Sung, arXiv 1610.09639): CNN_small, a fifth
-of the training images held out to choose masks by, batches of 128, retraining after each cut.
-Our reading: Adam where the paper has RMSProp, normalised images where it whitens them, epochs and
+of the training images held out to choose masks, batches of 128, retraining after each cut. Our
+reading: Adam where the paper has RMSProp, normalised images where it whitens them, epochs and
 rates. The "cpu" scale is a quarter as wide, with a tenth of the images and few epochs: it shows
-that the machinery works and which way things go, not the paper's figures.
+that the method works and its trends, not the paper's figures.
 """
 
 import copy
@@ -26,7 +26,7 @@ CONVOLUTIONS = ("features.3", "features.7", "features.10", "features.14", "featu
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of everything."""
+    """The sizes of an experiment."""
 
     depth_multiplier: float
     train: int
@@ -46,12 +46,12 @@ SCALES = {
 
 
 class Experiment:
-    """A trained network, the data, and what is done with both.
+    """A trained network, its data, and what is done with both.
 
     Args:
         asked: the options of the study.
-        seed: of the network, of its batches and of the masks.
-        changes: to the scale.
+        seed: seed of the network, its batches and the masks.
+        changes: changes to the scale.
     """
 
     def __init__(self, asked: Options, *, seed: int = 0, **changes: int) -> None:
@@ -63,7 +63,7 @@ class Experiment:
             held, train=_first(held.train, scale.train), test=_first(whole.test, scale.test)
         )
         held = dataclasses.replace(held, test=_first(held.test, scale.held_out))
-        # Masks are judged on what was held out; errors that are reported are on the test split.
+        # Masks are judged on the held-out images; reported errors are on the test split.
         self.judge = ow.prune.error_on(held)
         self.test_error = ow.prune.error_on(self.data)
         torch.manual_seed(seed)
@@ -82,17 +82,17 @@ class Experiment:
         )
 
     def copy(self) -> nn.Module:
-        """The trained network, to be pruned."""
+        """A copy of the trained network, to be pruned."""
         return copy.deepcopy(self.network)
 
     def retrain(self, model: nn.Module, index: int) -> None:
-        """Train `model` on; the same for every cut, and for the network without one."""
+        """Retrain `model`, in the same way after every cut and for the network without one."""
         history(model, self.data, self._recipe(self.scale.retrain, 1 + index))
 
     def search(
         self, model: nn.Module, stage: Stage, index: int, log: Path | None = None
     ) -> ow.Plan:
-        """The best of N masks, as the paper chooses them."""
+        """The best of N masks, as in the paper."""
         return ow.prune.search(
             model,
             self.judge,
@@ -106,7 +106,7 @@ class Experiment:
         )
 
     def batches(self, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The first `count` training batches, where the network is."""
+        """The first `count` training batches, on the network's device."""
         device = next(self.network.parameters()).device
         batches = ow.data.Batches(
             self.data.train,
@@ -122,7 +122,7 @@ class Experiment:
 
 
 def conv_sparsity(model: nn.Module) -> float:
-    """Share of the weights of convolutions 2 to 6 that is gone."""
+    """Share of the weights of convolutions 2 to 6 that was removed."""
     layers = sparse_layers(model)
     live = total = 0
     for name in CONVOLUTIONS:

@@ -1,7 +1,7 @@
 """What the studies share: options, training runs, intervals, records and pictures.
 
-A study is one file that reads from top to bottom; what it measured lies beside it as
-`<study>_<scale>.json`, and as a picture `<study>_<scale>.png`.
+A study is a single file that reads from top to bottom; its results are beside it in
+`<study>_<scale>.json` and, as a picture, `<study>_<scale>.png`.
 """
 
 import argparse
@@ -35,11 +35,11 @@ _T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked on the command line.
+    """The options given on the command line.
 
     Attributes:
-        scale: "cpu", minutes on two cores, or "paper", the real size.
-        data_root: folder with the data sets, or None: OPENWORK_DATA, else the hub.
+        scale: "cpu" (minutes on two cores) or "paper" (full size).
+        data_root: folder of the data sets, or None for OPENWORK_DATA, else the hub.
     """
 
     scale: str
@@ -47,11 +47,11 @@ class Options:
 
     @property
     def paper(self) -> bool:
-        """Whether the real size was asked for."""
+        """Whether the full size was asked for."""
         return self.scale == "paper"
 
     def data(self, name: str, train: int | None = None, test: int | None = None) -> DataSet:
-        """A data set, at the scale "cpu" cut to its first `train` and `test` samples."""
+        """A data set; at the scale "cpu" only its first `train` and `test` samples."""
         embedded = name == "mnist-subset" or name.startswith("morse")
         data = ow.data.load(name, None if embedded else self.data_root)
         if self.paper:
@@ -68,12 +68,12 @@ def options(description: str | None) -> Options:
     )
     parser.add_argument("--scale", choices=("cpu", "paper"), default="cpu")
     parser.add_argument("--data-root", help="folder with the data sets; else OPENWORK_DATA")
-    given = parser.parse_args()
-    return Options(given.scale, given.data_root)
+    arguments = parser.parse_args()
+    return Options(arguments.scale, arguments.data_root)
 
 
 def history(model: nn.Module, data: DataSet, recipe: Recipe) -> list[EpochMetrics]:
-    """Train `model` as `recipe` says, on a GPU in bfloat16; one row an epoch."""
+    """Train `model` as `recipe` says, in bfloat16 on a GPU; one row per epoch."""
     if torch.cuda.is_available():
         recipe = dataclasses.replace(recipe, precision="bfloat16")
     return ow.train.fit(model, data, recipe, progress=False)
@@ -93,12 +93,12 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 class Record:
-    """The results of one run of a study, with where and how long it ran.
+    """The results of a run of a study, and where and how long it ran.
 
     Args:
         file: `__file__` of the study.
-        asked: its options.
-        settings: plain data that decided the run: recipes, sizes, seeds.
+        asked: the options of the study.
+        settings: plain data that determined the run: recipes, sizes, seeds.
     """
 
     def __init__(self, file: str, asked: Options, **settings: Any) -> None:
@@ -109,7 +109,7 @@ class Record:
         self.rows: list[dict[str, Any]] = []
 
     def add(self, **row: Any) -> None:
-        """Note down one result, and show it."""
+        """Record a result and print it."""
         self.rows.append(row)
         print(
             "  ".join(
@@ -118,7 +118,7 @@ class Record:
         )
 
     def values(self, key: str, **where: Any) -> list[Any]:
-        """The values of `key` in all rows that agree with `where`."""
+        """The values of `key` in all rows that match `where`."""
         return [r[key] for r in self.rows if all(r.get(k) == v for k, v in where.items())]
 
     def save(self, picture: "Figure", **summary: Any) -> None:
@@ -161,7 +161,7 @@ def figure(panels: int, title: str) -> tuple["Figure", list[Any]]:
 
 
 def curve(ax: Any, x: Sequence[float], groups: Sequence[Sequence[float]], label: str) -> None:
-    """The means of `groups` (in per cent) over `x`, with their 95 % intervals."""
+    """Plot the means of `groups` (in per cent) over `x`, with their 95 % intervals."""
     means, halves = zip(*map(interval, groups), strict=True)
     percent = 100 * np.array(means)
     errors = 100 * np.nan_to_num(np.array(halves))

@@ -1,13 +1,13 @@
-"""Claim: the sparsity that training leaves behind is worth as much as pruning on purpose.
+"""Claim: the sparsity that training leaves by itself is worth as much as deliberate pruning.
 
     python studies/harvest.py [--scale paper] [--data-root FOLDER]
 
 The paper scale needs CIFAR-10 (`OPENWORK_DATA` or the hub). Three ways to a small BasicNet:
-*harvest* trains with an adaptive optimiser and L2 and takes away what is dead (|gamma| < 1e-3),
-with no training after; *slimming* trains with SGD and an L1 penalty on gamma, *l1* with SGD alone,
-then both lose as many filters as leaves them the parameters of the harvest, by gamma over all
-layers, and by the sum of absolute weights in each layer, and are trained on. Accuracy, parameters,
-multiply-adds and latency before and after, by torch and compiled.
+*harvest* trains with an adaptive optimiser and L2 and removes what is dead (|gamma| < 1e-3),
+without further training; *slimming* trains with SGD and an L1 penalty on gamma, *l1* with SGD
+alone, then both are pruned to the number of parameters of the harvest, by gamma over all layers
+and by the sum of absolute weights in each layer, and fine-tuned. Measured are accuracy,
+parameters, multiply-adds and latency, in torch and compiled, before and after.
 
 Source: "On Implicit Filter Level Sparsity in Convolutional Neural Networks" (2019) finds implicit
 sparsity at or better than Network Slimming (Liu et al. 2017); its figures are not recovered. L1
@@ -15,9 +15,9 @@ pruning: "Pruning Filters for Efficient ConvNets" (Li et al. 2017). Our reading:
 `openwork.models` builds it, all recipes, equal shares for all layers in l1.
 
 Result at the scale "cpu" (harvest_cpu.json; an eighth of the width, 4,000 digits of 16x16 pixels,
-80 epochs, 10 of training on, Adam with L2 of 1e-3, three seeds, one thread of an AMD EPYC that had
-other work, 10 minutes): the claim held for Network Slimming with the penalty it was published with,
-not for one ten times as strong. Means of the seeds, latency of one image in microseconds:
+80 epochs, 10 of fine-tuning, Adam with L2 of 1e-3, three seeds, one thread of a busy AMD EPYC, 10
+minutes): the claim held for Network Slimming with the penalty it was published with, not for one
+ten times as strong. Means over the seeds, latency of one image in microseconds:
 
                 accuracy, %     parameters   multiply-adds  torch       compiled
     harvest     96.9 -> 96.9    75,554 ->    684,352 ->     345 -> 266  64 -> 46
@@ -25,15 +25,15 @@ not for one ten times as strong. Means of the seeds, latency of one image in mic
     slimming    97.0 -> 96.5    23,786       364,117        329 -> 266  64 -> 45
     l1          97.0 -> 94.9    23,980       211,571        328 -> 252  65 -> 40
 
-The harvest loses no accuracy on any seed, with outputs at most 2e-5 off, and is not trained on; the
-others are, and slimming ends 0.4 points below it, l1 2.0. But 100 steps an epoch of a penalty of
-1e-4 hardly move gamma: run afterwards with 1e-3 (not in the record) slimming is 97.2 -> 97.3 at the
-same sizes, ahead of the harvest, with 459,243 multiply-adds. And what training leaves dead is in
-the late layers, where a filter has many parameters and few multiply-adds: at equal parameters
-slimming as published has 14 % fewer multiply-adds and l1 half, and l1 is the fastest. The harvest
-picks its size itself (35 %, 32 % and 27 % of the parameters); the others can be asked for any.
-Scales below 1e-3 are not zeros: without `gamma_below` nothing would go. The paper's scale has not
-been run.
+The harvest loses no accuracy on any seed, with outputs at most 2e-5 off, and needs no fine-tuning;
+the others do, and slimming ends 0.4 points below it, l1 2.0. But with 100 steps per epoch, a
+penalty of 1e-4 hardly moves gamma: in a later run with 1e-3 (not in the record) slimming is
+97.2 -> 97.3 at the same sizes, ahead of the harvest, with 459,243 multiply-adds. And the filters
+that training leaves dead are in the late layers, where a filter has many parameters and few
+multiply-adds: at equal parameters, slimming as published has 14 % fewer multiply-adds and l1 half
+as many, and l1 is the fastest. The size of the harvest cannot be chosen (35 %, 32 % and 27 % of the
+parameters); that of the others can. Scales below 1e-3 are not zero: without `gamma_below` nothing
+would be removed. The paper's scale has not been run.
 """
 
 import copy
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of everything; `optimizer`, `l2` and `lr` are of the harvest."""
+    """The sizes of an experiment; `optimizer`, `l2` and `lr` are those of the harvest."""
 
     depth_multiplier: float
     epochs: int
@@ -79,9 +79,9 @@ CRITERIA = {"slimming": ("bn_gamma", "global"), "l1": ("l1", "layer")}
 
 
 def recipe(method: str, scale: Scale, seed: int) -> ow.train.Recipe:
-    own: dict[str, Any] = {"optimizer": "sgd", "lr": 0.05, "l2": SGD_L2}
+    settings: dict[str, Any] = {"optimizer": "sgd", "lr": 0.05, "l2": SGD_L2}
     if method == "harvest":
-        own = {
+        settings = {
             "optimizer": scale.optimizer,
             "beta2": 0.99,
             "lr": scale.lr,
@@ -89,12 +89,12 @@ def recipe(method: str, scale: Scale, seed: int) -> ow.train.Recipe:
             "milestones": (250 / 325,),
         }
     return ow.train.Recipe(
-        epochs=scale.epochs, batch_size=40, schedule="step", flip=scale.flip, seed=seed, **own
+        epochs=scale.epochs, batch_size=40, schedule="step", flip=scale.flip, seed=seed, **settings
     )
 
 
 def penalise_gamma_(model: nn.Module) -> None:
-    """Add the gradient of an L1 penalty to that of every batch norm's scale, from now on."""
+    """From now on, add the gradient of an L1 penalty to that of every batch norm's scale."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.weight.register_hook(
@@ -109,7 +109,7 @@ def parameters(model: nn.Module) -> int:
 def pruned(
     model: nn.Module, criterion: str, scope: str, size: int, example: torch.Tensor
 ) -> nn.Module:
-    """A copy of `model` without so many filters that about `size` parameters are left."""
+    """A copy of `model` pruned by filters to about `size` parameters."""
     low, high = 0.0, 0.95
     small = model
     for _ in range(7):
@@ -133,7 +133,7 @@ def pruned(
 def harvested(
     model: nn.Module, data: DataSet, example: torch.Tensor
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """`model` without its dead channels, and what was seen of them."""
+    """`model` without its dead channels, and how many there were."""
     report = watch(model, data)
     exact, _ = ow.compact(model, example)
     small, proof = ow.compact(
@@ -152,7 +152,7 @@ def harvested(
 
 
 def milliseconds(run: Any, image: torch.Tensor) -> float:
-    """Median time of a call."""
+    """Median time of a call, in milliseconds."""
     with torch.no_grad():
         timer = Timer("run(image)", globals={"run": run, "image": image})
         return 1e3 * timer.blocked_autorange(min_run_time=0.5).median
@@ -204,9 +204,7 @@ KEYS = ("accuracy", "parameters", "macs", "torch_ms", "compiled_ms")
 
 
 def draw(record: Record, data_name: str) -> "Figure":
-    picture, panels = figure(
-        3, f"Small BasicNets, {data_name}: dead channels taken away, or pruned"
-    )
+    picture, panels = figure(3, f"Small BasicNets, {data_name}: dead channels removed, or pruned")
     titles = {
         "accuracy": ("test accuracy, % (from 90)", 100),
         "parameters": ("parameters, thousands", 1e-3),

@@ -3,9 +3,9 @@
     python studies/implicit_sparsity.py [--scale paper] [--data-root FOLDER]
 
 The paper scale needs CIFAR-10 (`OPENWORK_DATA` or the hub). BasicNet is trained with several
-optimisers, penalties of several strengths and batch sizes; counted are dead channels of its
-convolutions, by |gamma| < 1e-3 and by activations never above 1e-12 on the training images, and the
-test error.
+optimisers, penalty strengths and batch sizes. Measured are the dead channels of its convolutions,
+by |gamma| < 1e-3 and by activations that never exceed 1e-12 on the training images, and the test
+error.
 
 Source: "On Implicit Filter Level Sparsity in Convolutional Neural Networks" (2019): adaptive
 optimisers with L2 leave more dead filters than SGD, L2 far more than decoupled decay for Adam and
@@ -16,9 +16,9 @@ epochs with a tenth of the rate after 250, flips, rates, Adam's second beta of 0
 what `openwork.models` builds as BasicNet, its initialisation, RMSProp without momentum.
 
 Result at the scale "cpu" (implicit_sparsity_cpu.json; an eighth of the width, 4,000 digits of
-16x16 pixels, 80 epochs or 8,000 steps, three seeds, one thread of an AMD EPYC that had other work,
-40 minutes): the claim's order showed, at both strengths. Dead filters by |gamma| and by activation,
-and test error (2,000 images), means of the seeds in %, batches of 40 where not said:
+16x16 pixels, 80 epochs or 8,000 steps, three seeds, one thread of a busy AMD EPYC, 40 minutes): the
+claimed order showed at both strengths. Dead filters by |gamma| and by activation, and test error
+(2,000 images), means over the seeds in %, batches of 40 unless stated:
 
     strength          1e-3                  3e-4
     RMSProp L2        51.4  46.4  3.1
@@ -31,17 +31,18 @@ and test error (2,000 images), means of the seeds in %, batches of 40 where not 
     Adam, batch of 120 25.9 24.6  3.2
     Adam, no penalty   0     0    2.9
 
-By scale the seeds of a row are at most 8.2 points apart; those of Adam L2 and Adam decay never
-overlap, nor do those of Adam decay and SGD, except by scale at 3e-4 where both are near none.
-Stronger penalties and smaller batches leave more (epochs are equal, so a smaller batch has more
-steps), and Adam's dead filters are in the late layers, as in the paper. Not as there: Adagrad
-leaves none and SGD hardly one, whose share grows with the steps (at 1e-3 decay multiplies what
-nothing holds by e^-8 in all). Errors of Adam's networks with and without a penalty differ by noise.
-The second beta decides: with 0.999 and Adam's usual rate L2 of 1e-3 left no dead filter in 6,000
-steps, with 0.99 it left 14 %. The mean of squared gradients must fall as fast as the gradients of
-the loss do, before the penalty, divided by its root, takes scales to zero at the learning rate. The
-settings (steps, adaptive rates three times the usual, strengths) were chosen after trials with one
-seed; 1,500 steps at strength 1e-2 had shown another order. The paper's scale has not been run.
+By scale, the seeds of a row are at most 8.2 points apart; those of Adam L2 and Adam decay never
+overlap, nor do those of Adam decay and SGD, except by scale at 3e-4 where both are near zero.
+Stronger penalties and smaller batches leave more dead filters (the epochs are equal, so smaller
+batches take more steps), and Adam's dead filters are in the late layers, as in the paper. Unlike in
+the paper, Adagrad leaves none and SGD hardly any; SGD's share grows with the steps (at 1e-3, decay
+multiplies an unused weight by e^-8 in total). Errors of Adam's networks with and without a penalty
+differ by noise. The second beta is decisive: with 0.999 and Adam's usual rate, L2 of 1e-3 left no
+dead filter in 6,000 steps; with 0.99 it left 14 %. The mean of squared gradients must fall as fast
+as the gradients of the loss; only then does the penalty, divided by its root, take scales to zero
+at the learning rate. The settings (steps, adaptive rates three times the usual, strengths) were
+chosen after trials with one seed; 1,500 steps at strength 1e-2 had shown another order. The paper's
+scale has not been run.
 """
 
 import dataclasses
@@ -53,7 +54,7 @@ from _study import Record, figure, history, options
 
 import openwork as ow
 from openwork.data import DataSet
-from openwork.train.optimizers import DEFAULT_LR
+from openwork.train.recipe import DEFAULT_LR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,9 +62,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of everything; `rate` is a factor on those of the adaptive optimisers.
+    """The sizes of an experiment; `rate` is a factor on the rates of the adaptive optimisers.
 
-    They move a scale from 1 to 0 in no less than 1 / rate steps, and the short run has few.
+    They need at least 1 / rate steps to move a scale from 1 to 0, and the short run has few steps.
     """
 
     depth_multiplier: float
@@ -82,7 +83,7 @@ SCALES = {
 
 @dataclass(frozen=True)
 class Run:
-    """One way to train; `decoupled` tells decay from L2."""
+    """One way to train; `decoupled` distinguishes decay from L2."""
 
     optimizer: str
     strength: float
@@ -137,7 +138,7 @@ def measure(run: Run, seed: int, data: DataSet, scale: Scale) -> dict[str, objec
 
 
 def mean(record: Record, key: str, run: Run) -> float:
-    """The mean over seeds."""
+    """The mean of `key` over the seeds."""
     values = record.values(key, **dataclasses.asdict(run))
     return sum(values) / len(values)
 

@@ -2,17 +2,17 @@
 
     python studies/incremental_training.py [--scale paper] [--data-root FOLDER]
 
-All convolutions but the first start at 1 % of their connections and double every T steps; the same
-run length for all, constant learning rate. *Dense* trains everything from the first step; *1 %*
-never grows. Test accuracy is noted after each epoch.
+All convolutions but the first start with 1 % of their connections and double every T steps; the run
+length is the same for all, the learning rate constant. *Dense* trains everything from the first
+step; *1 %* never grows. Test accuracy is recorded after each epoch.
 
 Source: "The Power of Sparsity in Convolutional Neural Networks" (2017), incremental training: for
 all T the network catches up with the full one; the dip after a doubling is short.
 
 Result at the scale "cpu" (incremental_training_cpu.json; three convolutions, 2,000 MNIST images, 6
 epochs of 63 steps, 3 seeds, one thread of a busy AMD EPYC, 13 minutes, openwork 0.1.0, torch
-2.13.0): it showed, as far as so short a run can show it. Final accuracy, and points above dense,
-with 95 % intervals:
+2.13.0): the claim showed, as far as such a short run can show it. Final accuracy, and points above
+dense, with 95 % intervals:
 
     dense                      95.6 +- 0.9
     1 %, never grown           94.4 +- 1.7    -1.1 +- 2.5
@@ -20,9 +20,9 @@ with 95 % intervals:
     grown in 1/2 of the run    96.0 +- 0.3     0.4 +- 1.3
     the same, original values  95.1 +- 0.6    -0.4 +- 0.4
 
-Grown networks end with dense within the intervals; that new weights start at zero does no harm and
-looked better than original values. How long a dip after a doubling lasts cannot be seen: accuracy
-is taken once an epoch, and most doublings fall between.
+Grown networks end level with dense within the intervals. Starting new weights at zero did no harm
+and looked better than original values. How long the dip after a doubling lasts cannot be seen,
+because accuracy is measured once per epoch and most doublings fall in between.
 """
 
 import dataclasses
@@ -37,8 +37,8 @@ from openwork.train import GrowthSchedule
 
 START = 0.01
 RECIPE = ow.train.Recipe(batch_size=32, optimizer="adam", lr=1e-3, schedule="constant")
-# Name -> where the seven doublings to full density end, as a share of the run, and where new
-# weights start; None: no growth.
+# Name -> when the seven doublings to full density end, as a share of the run, and how new weights
+# start; None: no growth.
 KINDS = {
     "dense": None,
     "1 %": None,

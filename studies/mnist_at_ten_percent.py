@@ -2,14 +2,14 @@
 
     python studies/mnist_at_ten_percent.py [--epochs 5] [--seeds 3]
 
-Needs MNIST (`OPENWORK_DATA` or the hub). Three networks, same recipe, full training set:
-dense; its twin with every convolution but the first at 10 % density; and the dense network thinned
-by the depth multiplier to as many parameters as the twin, the paper's baseline.
+Needs MNIST (`OPENWORK_DATA` or the hub). Three networks, same recipe, full training set: dense; the
+same with every convolution but the first at 10 % density; and the dense network narrowed by the
+depth multiplier to the number of parameters of the sparse one, the paper's baseline.
 
 Source: "The Power of Sparsity in Convolutional Neural Networks" (2017), which reports 99.5 % for
 its full network and about one point between 2,000 and 2 million parameters.
 
-Result: mnist_at_ten_percent.json beside this file: accuracy of each seed, parameters, MACs,
+Result: in mnist_at_ten_percent.json beside this file: accuracy per seed, parameters, MACs,
 hardware, versions and time.
 """
 

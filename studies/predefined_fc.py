@@ -1,24 +1,25 @@
-"""Claim: fully connected layers train as well with few connections, if the later ones keep more.
+"""Claim: fully connected layers train as well with few connections, if later ones keep more.
 
     python studies/predefined_fc.py [--scale paper] [--data-root FOLDER]
 
 Three parts. (1) MNIST [800, 100, 10] and [1024, 64, 16], inputs and outputs padded, and Morse
 [64, 1024, 64]: accuracy against the densities of the two junctions, structured patterns (equal
-fans), five seeds. (2) The same number of connections with the later or the earlier junction
-denser. (3) A network of convolutions and fully connected layers on CIFAR-10, with these layers
-dense and at their fewest connections, below 0.5 %.
+fans), five seeds. (2) The same number of connections, with the later or the earlier junction
+denser. (3) A convolutional network on CIFAR-10 whose fully connected layers are dense or have the
+fewest possible connections, below 0.5 %.
 
 Source: "Characterizing Sparse Connectivity Patterns in Neural Networks" (2018): no loss of accuracy
-at less than 0.5 % of the classification layers' connections; 3 % on MNIST stays above 95 %. That
-later junctions should be denser, and that data with little redundancy such as Morse reverse it to
-a degree, is recalled and unverified. Training recipe: the authors' code, without its L2.
+at less than 0.5 % of the classification layers' connections; 3 % on MNIST gives more than 95 %.
+That later junctions should be denser, and that data with little redundancy such as Morse partly
+reverse this, is recalled and unverified. Training recipe: the authors' code, without its L2.
 
 Result at the scale "cpu" (predefined_fc_cpu.json; 5,000 to 6,400 samples, 1,500 of CIFAR-10, 6
 epochs, 5 seeds and 3 for CIFAR-10, one thread of a busy AMD EPYC, 7 minutes, openwork 0.1.0, torch
 2.13.0); accuracy in per cent with 95 % intervals.
 
-(1) Half the connections cost little on MNIST, few cost some, and Morse, with little redundancy,
-pays from the start. No network is trained to its end, and sparse ones learn more slowly.
+(1) On MNIST half of the connections lose little accuracy and few connections lose some; Morse, with
+little redundancy, loses from the start. No network is trained to convergence, and sparse ones learn
+more slowly.
 
     density of junction 1      1            about 1/2    about 1/5    about 1/20   fewest
     MNIST [800, 100, 10]       92.4 +- 0.7  92.1 +- 0.4  90.5 +- 0.9  88.0 +- 0.7  85.6 +- 1.0
@@ -26,11 +27,11 @@ pays from the start. No network is trained to its end, and sparse ones learn mor
     density of both            1            1/4          1/8          1/16
     Morse [64, 1024, 64]       55.8 +- 0.8  43.8 +- 0.3  38.1 +- 0.5  29.4 +- 0.7
 
-(2) The later junction denser is better by 5.7 +- 1.8 points on MNIST [1024, 64, 16], where it
-showed, by 0.8 +- 1.0 on [800, 100, 10] and 1.1 +- 1.2 on Morse, where it did not; on Morse equal
-densities beat both. (3) At 0.30 % of the classification layers' connections the loss is 0.2
-points, but +- 5.0 (one dense run did badly): no loss was seen, and
-one of a few points cannot be excluded.
+(2) A denser later junction is better by 5.7 +- 1.8 points on MNIST [1024, 64, 16], where the claim
+showed, and by 0.8 +- 1.0 on [800, 100, 10] and 1.1 +- 1.2 on Morse, where it did not; on Morse
+equal densities beat both. (3) At 0.30 % of the classification layers' connections the loss is 0.2
+points, but +- 5.0 (one dense run did badly): no loss was seen, and a loss of a few points cannot be
+excluded.
 """
 
 import dataclasses
@@ -44,7 +45,7 @@ from openwork.data import DataSet
 from openwork.nn import SparseLayer
 
 RECIPE = ow.train.Recipe(batch_size=256, optimizer="adam", lr=1e-3, schedule="constant")
-# Densities of the two junctions: the sweep, and two ways to spend about as many connections.
+# Densities of the two junctions: the sweep, and two ways to spend about the same connections.
 MLPS = {
     "mnist 800-100-10": (
         (800, 100, 10),
@@ -107,7 +108,7 @@ def conv_net(sparse: bool, deep: bool, seed: int) -> nn.Module:
     layers += [nn.Flatten(), nn.Linear(channels * side**2, 500), nn.ReLU(), nn.Linear(500, 10)]
     model = nn.Sequential(*layers)
     if sparse:
-        # The least that leaves no neuron out.
+        # The lowest density that leaves no neuron unconnected.
         fewest = {"pattern": "random", "density": 1e-6, "fan": "uniform"}
         ow.sparsify_(model, ow.Plan({"linear:*": fewest}, seed=seed))
     return model
@@ -122,7 +123,7 @@ def classifier_density(model: nn.Module) -> float:
 def main() -> None:
     asked = options(__doc__)
     seeds, epochs, conv_epochs = (5, 50, 100) if asked.paper else (5, 6, 6)
-    # The authors' recipe; few samples need smaller batches, or they would be too few steps.
+    # The authors' recipe; with few samples, smaller batches, or there would be too few steps.
     base = RECIPE if asked.paper else dataclasses.replace(RECIPE, batch_size=64, lr=3e-3)
     record = Record(__file__, asked, recipe=base.to_dict(), epochs=epochs, seeds=seeds)
     sets = {

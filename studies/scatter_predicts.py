@@ -1,24 +1,24 @@
-"""Claim: the scatter of a pattern, known before training, tells how well it will train.
+"""Claim: the scatter of a pattern, known before training, predicts how well it trains.
 
     python studies/scatter_predicts.py [--scale paper]
 
 Morse, [64, 1024, 64], every pattern with the same fans (at the scale "cpu" fan-outs of 128 and 8:
-12.5 %). Patterns of every spread are made by mixing: a share of each junction's connections is
-block-diagonal, so that neurons see one part of the neighbouring layer only, and the rest
-structured at random. Clash-free patterns of all three types come on top. Rank correlation
-(Spearman) of the smallest scatter entry with test accuracy.
+12.5 %). Patterns with all degrees of spread are made by mixing: a share of each junction's
+connections is block-diagonal, so that neurons see only one part of the neighbouring layer, and the
+rest is structured random. Clash-free patterns of all three types are added. Measured is the rank
+correlation (Spearman) of the smallest scatter entry with test accuracy.
 
 Source: "Characterizing Sparse Connectivity Patterns in Neural Networks" (2018), the scatter metric
-and the data. That low scatter goes with low accuracy, and that patterns above some level are
-equal, is recalled of the paper and unverified. The mixing is ours.
+and the data. That low scatter goes with low accuracy, and that patterns above some level are equal,
+is recalled from the paper and unverified. The mixing is ours.
 
 Result at the scale "cpu" (scatter_predicts_cpu.json; 30 patterns, 12,800 frames, 2 epochs, one
-thread of an AMD EPYC, 55 seconds, openwork 0.1.0, torch 2.13.0): it showed. Rank correlation 0.82
-over all patterns, 0.64 over those with a scatter above one half. Mixed patterns rise from 9 %
-(block-diagonal, scatter 0.125) to 30 % accuracy, steeply up to about 0.35 and slowly above. It is
-no rule without exception: clash-free patterns without dither have a least entry of 0.25, because
-a neuron reads only some of the memories, and still are as good as the best, 30 % to 32 %. The
-vector's other entries say so; its minimum does not. Two epochs are far from the end of training.
+thread of an AMD EPYC, 55 seconds, openwork 0.1.0, torch 2.13.0): the claim showed. Rank correlation
+0.82 over all patterns, 0.64 over those with a scatter above one half. Mixed patterns rise from 9 %
+(block-diagonal, scatter 0.125) to 30 % accuracy, steeply up to about 0.35 and slowly above. There
+are exceptions: clash-free patterns without dither have a smallest entry of 0.25, because a neuron
+reads only some of the memories, and are still as good as the best, 30 % to 32 %. The other entries
+of the vector show this; its minimum does not. Two epochs are far from the end of training.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ RECIPE = ow.train.Recipe(batch_size=128, optimizer="adam", lr=2e-3, schedule="co
 
 
 def mixed(out: int, inputs: int, share: float, seed: int) -> Pattern:
-    """Density 1 / GROUPS; a `share` of the outputs reads its own block, the rest reads anywhere."""
+    """Density 1 / GROUPS: a `share` of the outputs reads its own block, the rest any inputs."""
     local, free = (
         grouped(out, inputs, groups=GROUPS),
         structured(out, inputs, density=1 / GROUPS, seed=seed),
@@ -95,8 +95,8 @@ def main() -> None:
             accuracy=accuracy(model, data, recipe),
             vector=[float(v) for v in vector.vector],
         )
-    least, found = record.values("scatter"), record.values("accuracy")
-    high = [(s, a) for s, a in zip(least, found, strict=True) if s > 0.5]
+    least, accuracies = record.values("scatter"), record.values("accuracy")
+    high = [(s, a) for s, a in zip(least, accuracies, strict=True) if s > 0.5]
     picture, (ax,) = figure(1, "Morse [64, 1024, 64] at 12.5 %")
     for family, marker in (("mixed", "o"), ("clash-free", "^")):
         points = [(r["scatter"], 100 * r["accuracy"]) for r in record.rows if family in r["kind"]]
@@ -105,8 +105,8 @@ def main() -> None:
     ax.legend()
     record.save(
         picture,
-        patterns=len(found),
-        spearman=spearman(least, found),
+        patterns=len(accuracies),
+        spearman=spearman(least, accuracies),
         spearman_above_one_half=spearman(*map(list, zip(*high, strict=True))),
     )
 

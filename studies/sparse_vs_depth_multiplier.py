@@ -1,28 +1,29 @@
-"""Claim: below 10 % density a sparse network beats a thinner one; above, the two are equal.
+"""Claim: below 10 % density a sparse network beats a narrower one; above, the two are equal.
 
     python studies/sparse_vs_depth_multiplier.py [--scale paper] [--data-root FOLDER]
 
 A network of three convolutions, on MNIST and on CIFAR-10. *Sparse*: each convolution but the first
-keeps a share alpha of its connections, at random. *Depth multiplier*: each width times
-sqrt(alpha), so that both have about alpha times the dense network's connections. Same recipe, same
-seeds. Parameters are counted without the softmax layer, as in the paper's table; MACs with it.
+keeps a random share alpha of its connections. *Depth multiplier*: each width is multiplied by
+sqrt(alpha), so that both have about alpha times the connections of the dense network. Same recipe,
+same seeds. Parameters are counted without the softmax layer, as in the paper's table; MACs with it.
 
 Source: "The Power of Sparsity in Convolutional Neural Networks" (2017): equal once the density is
 above 0.1, sparse clearly better below; on MNIST sparse wins by parameters and loses by MACs,
 because the first layer dominates the cost. The network's widths are our reading.
 
 Result at the scale "cpu" (sparse_vs_depth_multiplier_cpu.json; 5,000 images, 5 epochs, 3 seeds, one
-thread of a busy AMD EPYC, 18 minutes, openwork 0.1.0, torch 2.13.0): it showed. Sparse minus
+thread of a busy AMD EPYC, 18 minutes, openwork 0.1.0, torch 2.13.0): the claim showed. Sparse minus
 depth multiplier in points of accuracy, with 95 % intervals:
 
     alpha       0.01          0.03          0.1          0.3
     MNIST        8.7 +- 3.6    5.3 +- 2.5    1.2 +- 2.2   -0.1 +- 1.3
     CIFAR-10    20.3 +- 11.5  14.1 +- 5.5    5.9 +- 9.1    2.0 +- 5.5
 
-Below 0.1 sparse is clearly better, from 0.1 on the two cannot be told apart. To bear in mind:
-at 0.01 the sparse network has twice the parameters of the thin one, since every filter must read
-something and the first layer is dense; and its softmax layer, not counted, stays wide. Unlike in
-the paper sparse also wins on MNIST by MACs. At so few epochs no network is trained to its end.
+Below 0.1 sparse is clearly better; from 0.1 the two cannot be told apart. Note that at 0.01 the
+sparse network has twice the parameters of the narrow one, because every filter must read something
+and the first layer is dense, and that its softmax layer, which is not counted, is as wide as the
+dense network's. Unlike in the paper, sparse also wins by MACs on MNIST. With so few epochs no
+network is trained to convergence.
 """
 
 import dataclasses

@@ -2,17 +2,17 @@
 
     python studies/ssc_vs_others.py [--scale paper] [--data-root FOLDER]
 
-Five ways to leave as many convolution weights: *ssc* (our reconstruction); *random* connections,
-as many in each layer as ssc has weights; *groupwise*, groups that rotate from filter to filter;
-*depth multiplier*; and *depthwise-separable* convolutions under a depth multiplier. The first
-convolution stays an ordinary one. At the scale "paper": ResNet-32 on CIFAR-10 and CIFAR-100 at
-90, 95 and 98 % sparsity. At the scale "cpu": a plain network of six convolutions at 95 %, on 1,500
-CIFAR-10 images of 16 x 16.
+Five ways to have the same number of convolution weights: *ssc* (our reconstruction); *random*
+connections, with the weights of ssc in each layer; *groupwise*, groups that rotate from filter to
+filter; *depth multiplier*; and *depthwise-separable* convolutions under a depth multiplier. The
+first convolution is always an ordinary one. At the scale "paper": ResNet-32 on CIFAR-10 and
+CIFAR-100 at 90, 95 and 98 % sparsity. At the scale "cpu": a plain network of six convolutions at
+95 %, on 1,500 CIFAR-10 images of 16 x 16.
 
 Source: "Pushing the Efficiency Limit Using Structured Sparse Convolutions" (Verma et al. 2023)
 says that SSC generalises depthwise, groupwise and pointwise convolution and is more accurate than
-pruning at initialisation. Its own definition and figures were not available: this compares our
-reconstruction (`patterns.ssc`), and its comparisons are ours.
+pruning at initialisation. Its definition and figures were not available to us: this study is of our
+reconstruction (`patterns.ssc`), and the comparisons are ours.
 
 Result at the scale "cpu" (ssc_vs_others_cpu.json; 4 epochs, 3 seeds, one thread of a busy AMD EPYC,
 4 minutes, openwork 0.1.0, torch 2.13.0): undecided. Accuracy with 95 % intervals, and weights:
@@ -24,8 +24,8 @@ Result at the scale "cpu" (ssc_vs_others_cpu.json; 4 epochs, 3 seeds, one thread
     depthwise-separable    32.5 +- 2.6   14,131
 
 All intervals overlap: at this scale ssc is as good as its peers and no better, and nothing more can
-be said. ResNet-32 and CIFAR-100 were not run. There, at 98 %, random connections cannot go below
-10,962 weights (one kernel in and out of each channel) where ssc has 9,200.
+be said. ResNet-32 and CIFAR-100 were not run. There, at 98 %, random connections need at least
+10,962 weights (one kernel in and out of each channel), where ssc has 9,200.
 """
 
 import dataclasses
@@ -76,7 +76,7 @@ def dense(name: str, data: DataSet, alpha: float = 1.0, separable: bool = False)
 
 
 def _separated(conv: Conv) -> nn.Module:
-    """A depthwise and a pointwise convolution in the place of an ordinary one of 3 x 3 taps."""
+    """A depthwise and a pointwise convolution in place of an ordinary one of 3 x 3 taps."""
     c = conv.in_channels
     parts = [
         nn.Conv2d(c, c, 3, conv.stride[0], padding=1, groups=c, bias=False),
@@ -88,7 +88,7 @@ def _separated(conv: Conv) -> nn.Module:
 
 
 def thinned(make: Callable[[float], nn.Module], target: int) -> nn.Module:
-    """The network whose depth multiplier, in steps of 1/128, leaves nearest to `target` weights."""
+    """The network with the depth multiplier, in steps of 1/128, nearest to `target` weights."""
     with torch.random.fork_rng():
         alphas = [n / 128 for n in range(4, 257)]
         sizes = {alpha: weights(make(alpha)) for alpha in alphas}
@@ -96,7 +96,7 @@ def thinned(make: Callable[[float], nn.Module], target: int) -> nn.Module:
 
 
 def groupwise(model: nn.Module, target: int) -> ow.Plan:
-    """Groups for all convolutions but the first, with about `target` live weights in all."""
+    """Groups for all convolutions but the first, with about `target` live weights in total."""
     layers = convolutions(model)
     first, *others = layers
     rest = {name: layers[name].weight.numel() for name in others}
@@ -133,7 +133,7 @@ def build(kind: str, name: str, sparsity: float, data: DataSet, seed: int) -> nn
 
 
 def halved(data: DataSet) -> DataSet:
-    """Images of half the side: means of 2 x 2 pixels."""
+    """Images of half the side, averaged over 2 x 2 pixels."""
 
     def half(split: Split) -> Split:
         images = F.avg_pool2d(torch.from_numpy(split.images.copy()).float(), 2)
@@ -150,9 +150,9 @@ def cells(asked: Options) -> list[tuple[str, DataSet, float]]:
 
 
 def draw(record: Record) -> tuple[Figure, dict[str, list[float]]]:
-    """The picture, and mean and interval of each data set, sparsity and kind."""
+    """The picture, and the mean and interval of each data set, sparsity and kind."""
     sets = list(dict.fromkeys(row["data"] for row in record.rows))
-    picture, axes = figure(len(sets), "As many convolution weights, five ways")
+    picture, axes = figure(len(sets), "Five ways with equal convolution weights")
     summary: dict[str, list[float]] = {}
     for ax, data in zip(axes, sets, strict=True):
         levels = list(dict.fromkeys(r["sparsity"] for r in record.rows if r["data"] == data))

@@ -74,7 +74,7 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., subprocess.P
         command += [str(request.path.parent / "scripts" / script), *map(str, arguments)]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         pipe = subprocess.PIPE
-        # A session of its own, so that workers of torchrun can be ended with it.
+        # A separate session, so that workers of torchrun can be ended with it.
         started.append(
             subprocess.Popen(
                 command,

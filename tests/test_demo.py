@@ -1,4 +1,4 @@
-"""The demo trains both networks, keeps them, and goes on where it was stopped."""
+"""The demo trains both networks, saves them, and resumes where it was stopped."""
 
 import dataclasses
 import json

@@ -14,7 +14,7 @@ from torch import nn
 import openwork as ow
 
 FOLDER = Path(__file__).parent.parent / "studies"
-# The first study's record has a form of its own.
+# The first study's record has another form.
 STUDIES = sorted(
     path
     for path in FOLDER.glob("[!_]*.py")

@@ -3,7 +3,7 @@
 import openwork as ow
 
 plan = ow.Plan({"conv:*": {"pattern": "random", "density": 0.1}})
-ow.sparsify_(model, plan)      # then train with a loop of your own, or ow.train.fit
+ow.sparsify_(model, plan)      # then train with your own loop, or with ow.train.fit
 ow.save(model, "model.safetensors", plan=plan)
 """
 

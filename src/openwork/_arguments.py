@@ -22,7 +22,7 @@ def check_count(argument: str, value: int, least: int = 1) -> int:
 
 def check_seed(value: int) -> int:
     check_count("seed", value, 0)
-    # What torch's generators take, and what `layer_seed` gives.
+    # The range of torch's generators and of `layer_seed`.
     if value >= 2**64:
         raise ArgumentError(f"`seed`={value!r} must be below 2**64")
     return value
@@ -35,15 +35,15 @@ def check_flag(argument: str, value: bool) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether `value` is a number of Python's, true and false not being any."""
+    """Whether `value` is a Python int or float; a bool is not a number here."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_density(value: float, argument: str = "density") -> float:
     if not is_number(value) or not 0 < value <= 1:
         raise ArgumentError(
-            f"`{argument}`={value!r} must lie in (0, 1]: it is the share of connections that live; "
-            "1 is dense, and 0 would leave no layer"
+            f"`{argument}`={value!r} must lie in (0, 1]: it is the share of live connections; "
+            "1 is dense, and 0 would leave none"
         )
     return float(value)
 
@@ -67,10 +67,10 @@ def check_groups(
     if out_channels % groups or in_channels % groups or groups % multiple_of:
         common = math.gcd(out_channels, in_channels)
         feasible = [n for n in range(multiple_of, common + 1, multiple_of) if common % n == 0]
-        own = f" and be a multiple of the layer's own {multiple_of} groups"
+        multiple = f" and be a multiple of the layer's own {multiple_of} groups"
         raise ArgumentError(
             f"`{argument}`={groups} must divide both `out_channels`={out_channels} and "
-            f"`in_channels`={in_channels}{own if multiple_of > 1 else ''}; "
+            f"`in_channels`={in_channels}{multiple if multiple_of > 1 else ''}; "
             f"feasible: {', '.join(map(str, feasible))}"
         )
     return groups

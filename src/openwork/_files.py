@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a full disk or a killed process never leaves half of one."""
+"""Write files so that a crash, a full disk or a killed process never leaves a partial one."""
 
 import contextlib
 import os
@@ -8,16 +8,16 @@ from pathlib import Path
 
 from openwork.errors import DataError, OpenworkError
 
-# There is no call that only reads it; at import no other thread is writing yet.
+# The umask cannot be read without setting it; at import no other thread writes files yet.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is synced and renamed over `path`.
+    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
-    Whatever fails in the body, the temporary file is removed and an earlier `path` stays whole.
+    If the body fails, the temporary file is removed and an earlier file at `path` is intact.
     """
     path = Path(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
@@ -25,7 +25,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp gives 0600; a finished file gets what open() would have given it.
+        # mkstemp sets mode 0600; the finished file gets the mode that open() would set.
         temporary.chmod(0o666 & ~_UMASK)
         _sync(temporary)
         temporary.replace(path)
@@ -45,10 +45,10 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def writing(
     path: str | os.PathLike[str], kind: type[OpenworkError] = OpenworkError
 ) -> Iterator[None]:
-    """Say of whatever the system refuses in the body that `path` could not be written.
+    """Turn an OSError in the body into an error which says that `path` could not be written.
 
     Raises:
-        OpenworkError: of the given `kind`, for an OSError.
+        OpenworkError: of the class `kind`, for an OSError.
     """
     try:
         yield
@@ -60,10 +60,10 @@ def writing(
 
 
 def writable_folder(path: str | os.PathLike[str], argument: str) -> Path:
-    """Make the folder `path` if need be, and prove that files can be written there.
+    """Create the folder `path` if needed, and check that files can be written there.
 
     Raises:
-        OpenworkError: the folder cannot be made or written to; `argument` is named.
+        OpenworkError: the folder cannot be created or written to; the message names `argument`.
     """
     path = Path(path)
     try:
@@ -82,18 +82,18 @@ def cache_folder() -> Path:
     """`$OPENWORK_CACHE`, else `$XDG_CACHE_HOME/openwork`, else `~/.cache/openwork`.
 
     Raises:
-        DataError: none of the variables is set and there is no home folder.
+        DataError: neither variable is set and there is no home folder.
     """
     try:
-        if own := os.environ.get("OPENWORK_CACHE"):
-            return Path(own).expanduser()
+        if ours := os.environ.get("OPENWORK_CACHE"):
+            return Path(ours).expanduser()
         if shared := os.environ.get("XDG_CACHE_HOME"):
             return Path(shared).expanduser() / "openwork"
         return Path.home() / ".cache" / "openwork"
     except RuntimeError as error:
         raise DataError(
-            "there is no home folder to keep decoded data sets in; "
-            "set OPENWORK_CACHE to a folder that you may write to"
+            "there is no home folder for the cache of decoded data sets; set `OPENWORK_CACHE` to a "
+            "writable folder"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What this machine is called, and which of its devices a name means."""
+"""The processor of this machine, and its devices by name."""
 
 import platform
 
@@ -11,7 +11,7 @@ def device_named(name: str) -> str:
     """ "cpu" or "cuda"; "auto" means the GPU if torch can use one.
 
     Raises:
-        ArgumentError: another name, or "cuda" where torch can use none.
+        ArgumentError: another name, or "cuda" if torch cannot use a GPU.
     """
     if name not in _DEVICES:
         raise ArgumentError(f"`device`={name!r} must be one of {', '.join(map(repr, _DEVICES))}")
@@ -19,7 +19,7 @@ def device_named(name: str) -> str:
 
     usable = torch.cuda.is_available()
     if name == "auto":
-        # Not whatever accelerator there is: Apple's has no float64 to sum in.
+        # Only CUDA, not any accelerator: Apple's has no float64, which sums need.
         return "cuda" if usable else "cpu"
     if name == "cuda" and not usable:
         raise ArgumentError("`device`='cuda', but torch can use no CUDA device here; use 'cpu'")
@@ -27,7 +27,7 @@ def device_named(name: str) -> str:
 
 
 def processor_name() -> str:
-    """The processor's model, such as "AMD EPYC", as far as the system tells."""
+    """The processor's model, such as "AMD EPYC", as far as the system reports it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             for line in file:

@@ -1,4 +1,4 @@
-"""Evaluation mode for a while, whatever modes the parts of a model are in."""
+"""Evaluation mode for a block of code, whatever modes the parts of a model are in."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from torch import nn
 
 @contextlib.contextmanager
 def evaluation(*models: nn.Module) -> Iterator[None]:
-    """Evaluation mode within the block, and afterwards each module as it was, frozen ones too."""
+    """Put `models` into evaluation mode within the block, then restore each module's own mode."""
     modes = [(module, module.training) for model in models for module in model.modules()]
     for model in models:
         model.eval()

@@ -1,4 +1,4 @@
-"""The processes of a `torchrun` job: joined once, left in order."""
+"""The process group of a `torchrun` job: joined once and left cleanly."""
 
 import atexit
 import os
@@ -7,10 +7,10 @@ import torch.distributed as dist
 
 
 def join_processes() -> None:
-    """Join the job that `torchrun` started, if it did and nobody has joined yet.
+    """Join the process group of a `torchrun` job, unless there is none or it was joined already.
 
-    What is joined here is left again when Python ends: gloo's threads may hold tensors after the
-    last exchange, and giving them back to an interpreter that is gone aborts the process.
+    The group is left when Python exits: gloo's threads may hold tensors after the last exchange,
+    and releasing those after the interpreter is gone aborts the process.
     """
     started = dist.is_available() and int(os.environ.get("WORLD_SIZE", "1")) > 1
     if not started or dist.is_initialized():

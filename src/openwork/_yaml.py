@@ -1,4 +1,4 @@
-"""YAML that a person wrote: plain data only, and no key twice."""
+"""YAML written by people: only plain data, and no repeated keys."""
 
 import re
 from collections.abc import Hashable
@@ -18,14 +18,14 @@ class _StrictLoader(yaml.SafeLoader):
                 raise ArgumentError(f"line {line} merges with `<<`; write the entries out instead")
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
-                raise ArgumentError(f"line {line} has {key!r} for a key; a key is a single word")
+                raise ArgumentError(f"line {line} has the key {key!r}; a key must be a single word")
             if key in seen:
                 raise ArgumentError(f"line {line} gives {key!r} a second time; keep one of the two")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.1 takes 1e-3, which everybody writes, for a word.
+# YAML 1.1 treats 1e-3, which everybody writes, as a string.
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
@@ -37,7 +37,7 @@ def load_mapping(text: str) -> dict[str, Any]:
     """The mapping that `text` holds.
 
     Raises:
-        ArgumentError: not YAML, not a mapping, a key given twice, or larger than a person writes.
+        ArgumentError: not YAML, not a mapping, a repeated key, or implausibly large data.
     """
     try:
         # A SafeLoader: builds plain data, never objects.
@@ -47,7 +47,7 @@ def load_mapping(text: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ArgumentError(f"not YAML: {error}") from error
     except Exception as error:
-        # Of a value that is none of its type: whatever int, float and datetime raise.
+        # A value that does not fit its type raises whatever int, float and datetime raise.
         raise ArgumentError(f"not YAML: {type(error).__name__}: {error}") from error
     if not isinstance(data, dict):
         raise ArgumentError(f"must hold a mapping, found {type(data).__name__}")
@@ -55,18 +55,18 @@ def load_mapping(text: str) -> dict[str, Any]:
     return data
 
 
-# Entries that aliases may add: few lines of them can stand for more than a memory holds.
+# Entries that aliases may add: a few lines of aliases can expand to more than fits into memory.
 _ALIASED = 10_000
-# Python refuses to write larger numbers, and so to name them in an error.
+# Python refuses to convert larger numbers to text, even for an error message.
 _BITS = 4096
 
 
 def _check_size(data: dict[Any, Any], most: int) -> None:
-    found, rest = 0, [data]
+    count, rest = 0, [data]
     while rest:
         item = rest.pop()
-        found += 1
-        if found > most:
+        count += 1
+        if count > most:
             raise ArgumentError("its aliases make it too large; write the entries out instead")
         if isinstance(item, dict):
             rest += item.values()

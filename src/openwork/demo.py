@@ -1,4 +1,4 @@
-"""The main job in one go: a dense network, its sparse twin, and the table of what was saved."""
+"""A demo: train a dense and a sparse network, and tabulate what sparsity saves."""
 
 import os
 from pathlib import Path
@@ -27,13 +27,13 @@ def demo(
     """Train a VGG-style network dense and sparse on the MNIST subset, and compare them.
 
     Both networks start from the same seed and see the same batches. Checkpoints, metrics and
-    `comparison.json` stay in `out`; a demo that was stopped goes on where it was.
+    `comparison.json` are written to `out`; a demo that was stopped is resumed.
 
     Args:
-        out: folder, made if need be.
-        recipe: how both are trained.
-        plan: of the sparse one; by default 10 % of the connections, drawn at random, but the
-            first convolution and the classifier dense.
+        out: the folder; it is created if needed.
+        recipe: how both networks are trained; by default 4 epochs of Adam.
+        plan: plan of the sparse network; by default random 10 % of the connections, with the first
+            convolution and the classifier dense.
         progress: show bars on standard error, default True.
 
     Raises:

@@ -1,6 +1,6 @@
 """What went wrong: every error that openwork raises on purpose is an `OpenworkError`.
 
-A message names the argument in backticks, its value, the rule it broke and the way out.
+A message names the argument in backticks, its value, the rule that it broke, and what to do.
 """
 
 
@@ -33,4 +33,4 @@ class CaptureError(OpenworkError):
 
 
 class VerificationError(OpenworkError):
-    """A rewritten network computes something else than the original, which is unchanged."""
+    """A rewritten network does not compute the same as the original, which is unchanged."""

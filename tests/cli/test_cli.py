@@ -170,7 +170,7 @@ def test_a_run_on_a_folder_of_images_is_judged_from_anywhere(
     assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
 
 
-@pytest.mark.parametrize(("command", "hint"), [("train", "goes on .* --resume"), ("env", "")])
+@pytest.mark.parametrize(("command", "hint"), [("train", "resume .* with --resume"), ("env", "")])
 def test_ctrl_c_stops_with_a_line(
     tmp_path: Path, images: str, command: str, hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Small data sets on disk, and a cache of one's own for each test."""
+"""Small data sets on disk, and a separate cache for each test."""
 
 import io
 from collections.abc import Sequence

@@ -73,7 +73,7 @@ def test_order_depends_on_seed_and_epoch_alone():
 
 
 def test_the_order_is_pinned():
-    """A checkpoint resumed by a later version must go on with the same order."""
+    """A checkpoint resumed by a later version must continue with the same order."""
     assert order(batches(make(8), seed=0), 0) == [1, 3, 4, 2, 6, 0, 5, 7]
 
 

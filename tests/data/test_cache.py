@@ -173,7 +173,7 @@ def test_cache_that_cannot_be_written(tmp_path, root, monkeypatch):
     blocked = tmp_path / "file"
     blocked.touch()
     monkeypatch.setenv("OPENWORK_CACHE", str(blocked / "cache"))
-    with pytest.raises(DataError, match=r"cache folder .*file.cache cannot be .*OPENWORK_CACHE"):
+    with pytest.raises(DataError, match=r"cache folder .*file.cache` cannot be .*OPENWORK_CACHE"):
         load("mnist", root)
 
 
@@ -212,5 +212,5 @@ def test_no_home(monkeypatch):
     monkeypatch.delenv("OPENWORK_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", homeless)
-    with pytest.raises(DataError, match=r"no home folder.*set OPENWORK_CACHE"):
+    with pytest.raises(DataError, match=r"no home folder.*set `OPENWORK_CACHE"):
         cache_folder()

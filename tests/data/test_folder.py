@@ -78,7 +78,7 @@ def test_sixteen_bits_are_refused(tmp_path):
     (tmp_path / "p/a").mkdir(parents=True)
     for index in range(2):
         Image.fromarray(np.full((4, 4), 4000, np.uint16)).save(tmp_path / f"p/a/{index}.png")
-    with pytest.raises(DataError, match=r"1\.png: .*more than 8 bits"):
+    with pytest.raises(DataError, match=r"1\.png`: .*more than 8 bits"):
         opened(tmp_path / "p")
 
 
@@ -108,14 +108,14 @@ def test_an_unknown_exif_orientation_turns_nothing(files, tmp_path):
 
 @pytest.mark.parametrize("path", ["a" * 5000, "a\0b", "~nobody0/x"])
 def test_what_cannot_be_a_folder(path):
-    with pytest.raises(DataError, match=r"cannot be read .*; give `folder:PATH` a folder"):
+    with pytest.raises(DataError, match=r"cannot be read .*; PATH in `folder:PATH` must"):
         opened(path)
 
 
 def test_differing_sizes_need_image_size(files, tmp_path):
     files.images(tmp_path / "p/a", 2, size=(8, 8))
     files.images(tmp_path / "p/b", 2, size=(8, 12))
-    with pytest.raises(DataError, match=r"b.001\.png is 8x12 .*pass `image_size=`"):
+    with pytest.raises(DataError, match=r"b.001\.png` is 8x12 .*pass `image_size=`"):
         opened(tmp_path / "p")
     data = opened(tmp_path / "p", image_size=8)
     assert data.image_size == (8, 8)
@@ -182,7 +182,7 @@ def test_many_strays_are_counted(files, tmp_path):
 def test_class_without_images(files, tmp_path):
     files.images(tmp_path / "p/a", 2)
     (tmp_path / "p/b").mkdir()
-    with pytest.raises(DataError, match=r"p.b has no images"):
+    with pytest.raises(DataError, match=r"p.b` has no images"):
         opened(tmp_path / "p")
 
 
@@ -195,7 +195,7 @@ def test_no_class_folders(tmp_path, folders):
 
 
 def test_no_folder(tmp_path):
-    with pytest.raises(DataError, match=r"p is not a folder"):
+    with pytest.raises(DataError, match=r"p` is not a folder"):
         opened(tmp_path / "p")
 
 
@@ -215,7 +215,7 @@ def test_differing_classes(files, tmp_path):
 def test_class_with_one_image(files, tmp_path):
     files.images(tmp_path / "p/a", 2)
     files.images(tmp_path / "p/b", 1)
-    with pytest.raises(DataError, match=r"p.b has one image, 000\.png"):
+    with pytest.raises(DataError, match=r"p.b` has one image, 000\.png"):
         opened(tmp_path / "p")
 
 
@@ -223,7 +223,7 @@ def test_class_with_one_image(files, tmp_path):
 def test_unreadable_image_is_named_and_leaves_no_entry(files, tmp_path, cache, keep):
     bad = files.images(tmp_path / "p/a", 3) / "001.png"
     bad.write_bytes(bad.read_bytes()[:keep])
-    with pytest.raises(DataError, match=r"001\.png: the image cannot be read"):
+    with pytest.raises(DataError, match=r"001\.png`: the image cannot be read"):
         opened(tmp_path / "p")
     assert list(cache.iterdir()) == []
 
@@ -254,7 +254,7 @@ def test_bad_image_size(files, tmp_path, image_size):
 
 
 def test_arguments_that_do_not_go_with_a_folder(tmp_path):
-    with pytest.raises(ArgumentError, match=r"`root`=.* does not go with `folder:PATH`"):
+    with pytest.raises(ArgumentError, match=r"`root`=.* does not apply to `folder:PATH`"):
         opened(tmp_path, root=tmp_path)
     with pytest.raises(ArgumentError, match="needs a folder after the colon"):
         load("folder:")

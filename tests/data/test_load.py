@@ -97,7 +97,7 @@ def test_root_without_the_data_set(files, tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"cifar10/train-\*\.parquet .*; it holds mnist$"):
         load("cifar10", tmp_path)
     monkeypatch.setenv("OPENWORK_DATA", str(tmp_path))
-    with pytest.raises(DataError, match=r"OPENWORK_DATA=.* does not hold cifar100"):
+    with pytest.raises(DataError, match=r"`OPENWORK_DATA`=.* does not hold cifar100"):
         load("cifar100")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"`root`=.*; it holds no known data set"):
@@ -109,7 +109,7 @@ def test_root_without_the_data_set(files, tmp_path, monkeypatch):
 def test_a_split_is_missing(files, tmp_path):
     files.mnist(tmp_path / "mnist")
     (tmp_path / "mnist" / "test-00000-of-00001.parquet").unlink()
-    with pytest.raises(DataError, match=r"mnist has no test-\*\.parquet"):
+    with pytest.raises(DataError, match=r"mnist` has no test-\*\.parquet"):
         load("mnist", tmp_path)
 
 
@@ -125,9 +125,9 @@ def test_unknown_name_suggests():
 
 
 def test_arguments_that_do_not_go_together(tmp_path):
-    with pytest.raises(ArgumentError, match="`image_size`=32 goes with `folder:PATH` only"):
+    with pytest.raises(ArgumentError, match="`image_size`=32 applies only to `folder:PATH`"):
         load("mnist", tmp_path, image_size=32)
-    with pytest.raises(ArgumentError, match=r"`root`=.* does not go with mnist-subset"):
+    with pytest.raises(ArgumentError, match=r"`root`=.* does not apply to mnist-subset"):
         load(root=tmp_path)
 
 

@@ -122,11 +122,11 @@ def test_a_name_says_everything():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("morse:loud", "the setting 'loud'.*written such as morse:noise=4,leading"),
+        ("morse:loud", "the setting 'loud'.*as in morse:noise=4,leading"),
         ("morse:noise", "the setting 'noise'"),
         ("morse:leading=1", "the setting 'leading=1'"),
         ("morse:dash=three", "the setting 'dash=three'"),
-        ("morse:noise=-1", r"`noise`=-1.0 must be a number of 0 or more"),
+        ("morse:noise=-1", r"`noise`=-1.0 must be a finite number of at least 0"),
         ("morse:noise=nan", r"`noise`=nan"),
         ("morse:dash=5", "`dash`=5 must be 3 or 4"),
         ("morse:dilation=2", "`dilation`=2 must be 1 or 4"),
@@ -149,9 +149,9 @@ def test_a_setting_of_another_type_is_refused(setting, value):
 
 
 def test_a_root_does_not_go_with_it(tmp_path):
-    with pytest.raises(ArgumentError, match=r"`root`=.* does not go with morse"):
+    with pytest.raises(ArgumentError, match=r"`root`=.* does not apply to morse"):
         load("morse", tmp_path)
-    with pytest.raises(ArgumentError, match="`image_size`='8' does not go with morse"):
+    with pytest.raises(ArgumentError, match="`image_size`='8' does not apply to morse"):
         load("morse", image_size=8)
 
 

@@ -80,14 +80,14 @@ def test_truncated_file(files, tmp_path, keep):
     path = tmp_path / "train-00000-of-00001.parquet"
     files.parquet(path, files.cells(files.pixels(3, 1, (28, 28))), [0, 1, 2])
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DataError, match=rf"{re.escape(str(path))}: not a whole parquet file"):
+    with pytest.raises(DataError, match=rf"{re.escape(str(path))}`: not a complete parquet file"):
         read(path)
 
 
 def test_foreign_file(tmp_path):
     path = tmp_path / "train-0.parquet"
     path.write_text("<html>404 not found</html>")
-    with pytest.raises(DataError, match=r"train-0\.parquet: not a whole parquet file"):
+    with pytest.raises(DataError, match=r"train-0\.parquet`: not a complete parquet file"):
         read(path)
 
 
@@ -95,7 +95,7 @@ def test_a_footer_with_a_name_that_is_no_text(files, tmp_path):
     path = tmp_path / "train-0.parquet"
     pq.write_table(pa.table({"label": [1]}), path, store_schema=False)
     path.write_bytes(path.read_bytes().replace(b"label", b"\xff\xfebel"))
-    with pytest.raises(DataError, match=r"train-0\.parquet: not a whole parquet file"):
+    with pytest.raises(DataError, match=r"train-0\.parquet`: not a complete parquet file"):
         read(path)
 
 
@@ -114,7 +114,7 @@ def test_damaged_page_names_file_and_row(files, tmp_path):
     data = bytearray(path.read_bytes())
     data[4:60] = b"\xff" * 56
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r"train-0\.parquet, row 0 or later: not a whole"):
+    with pytest.raises(DataError, match=r"train-0\.parquet`, row 0 or later: not a complete"):
         read(path)
 
 
@@ -144,7 +144,7 @@ def test_missing_column_lists_the_others(files, tmp_path):
 def test_wrong_column_type(tmp_path, image, label, message):
     path = tmp_path / "train-0.parquet"
     pq.write_table(pa.table({"image": image, "label": label}), path)
-    with pytest.raises(DataError, match=rf"train-0\.parquet: column {message}"):
+    with pytest.raises(DataError, match=rf"train-0\.parquet`: column {message}"):
         read(path)
 
 
@@ -177,12 +177,16 @@ def bomb():
         ({"bytes": encoded(), "path": None}, 10, r"`label`=10 is out of range; .* 0\.\.9"),
         ({"bytes": encoded(), "path": None}, -1, "`label`=-1 is out of range"),
         ({"bytes": b"", "path": None}, 1, "`image`: the image cannot be read"),
-        ({"bytes": b"not an image", "path": None}, 1, r"read \(not the start of a PNG, JPEG"),
+        (
+            {"bytes": b"not an image", "path": None},
+            1,
+            "cannot be read; it must be one of PNG, JPEG",
+        ),
         ({"bytes": noise()[:400], "path": None}, 1, "the image cannot be read"),
         ({"bytes": encoded()[:24], "path": None}, 1, "the image cannot be read"),
         ({"bytes": bomb(), "path": None}, 1, r"cannot be read \(DecompressionBombError"),
-        ({"bytes": encoded(size=(28, 27)), "path": None}, 1, "the image is 27x28, not 28x28"),
-        ({"bytes": encoded(mode="RGB"), "path": None}, 1, "Pillow mode RGB, not L"),
+        ({"bytes": encoded(size=(28, 27)), "path": None}, 1, "the image is 27x28 .*must be 28x28"),
+        ({"bytes": encoded(mode="RGB"), "path": None}, 1, "Pillow mode RGB, but must have L"),
         ({"bytes": encoded(form="EPS"), "path": None}, 1, "the image cannot be read"),
     ],
 )
@@ -191,6 +195,6 @@ def test_bad_row_names_file_and_row_of_that_file(files, tmp_path, cell, label, m
     first = files.parquet(tmp_path / "train-00000-of-00002.parquet", good, [0] * 4)
     second = tmp_path / "train-00001-of-00002.parquet"
     files.parquet(second, [*good[:2], cell], [0, 0, label])
-    where = rf"{re.escape(str(second))}, row 2 \(the first is 0\): "
+    where = rf"{re.escape(str(second))}`, row 2 \(the first is 0\): "
     with pytest.raises(DataError, match=where + ".*" + message):
         read(first, second)

@@ -34,7 +34,7 @@ EXAMPLE = torch.zeros(2, 3, 16, 16)
 
 
 def _share(model: nn.Module, patterns: dict[str, Pattern], by: str) -> float:
-    """Density of the weights, or of the multiply-adds, counted anew from the patterns."""
+    """Density of the weights, or of the multiply-adds, recounted from the patterns."""
     uses = dict.fromkeys(patterns, 1.0)
     if by == "macs":
         macs = count_macs(model, EXAMPLE)
@@ -186,11 +186,11 @@ def test_what_cannot_be_met_is_refused_with_what_can() -> None:
         ({"by": "size"}, "`by`='size' must be one of 'uniform', 'erk', 'late_dense', 'macs'"),
         ({"by": "macs"}, "`by`='macs' needs `example`"),
         ({"keep": "0"}, r"`keep`='0' must be a list of layer globs, such as \['0'\]"),
-        ({"keep": ["9"]}, "`keep` has '9', which matches no layer; there is '0', '2'"),
-        ({"keep": ["pool:*"]}, "may begin with conv or linear"),
+        ({"keep": ["9"]}, "`keep` has '9', which matches no layer; the layers are '0', '2'"),
+        ({"keep": ["pool:*"]}, "may have only conv or linear before its colon"),
         ({"pattern": "dense"}, "`pattern`='dense' must be of the kind 'random' or 'block'"),
         ({"pattern": {"pattern": "structured", "fan_out": 2}}, "must be of the kind 'random' or"),
-        ({"pattern": {"pattern": "random", "density": 0.1}}, "leave the density to the budget"),
+        ({"pattern": {"pattern": "random", "density": 0.1}}, "must not set the density"),
         ({"pattern": "rndom"}, "`pattern`='rndom': unknown pattern 'rndom'; did you mean 'random'"),
         ({"seed": -1}, "`seed`=-1"),
     ],

@@ -1,4 +1,4 @@
-"""`grow_`: connections only come alive, and whoever holds a parameter goes on as if nothing was."""
+"""`grow_`: connections are only added, and whatever holds a parameter keeps working."""
 
 import copy
 from pathlib import Path
@@ -308,7 +308,7 @@ def test_what_cannot_grow_is_refused_and_nothing_is_changed() -> None:
     cases: list[tuple[Any, dict[str, Any], str]] = [
         (_dense(), {"density": 0.5}, "`model` has no sparse layer to grow"),
         (model, {"density": 0.0}, r"`density`=0.0 must lie in \(0, 1\]"),
-        (model, {"density": {"9": 0.5}}, "`density` names '9', which is no sparse layer"),
+        (model, {"density": {"9": 0.5}}, "`density` names '9', which is not a sparse layer"),
         (model, {"density": {"0": 0.5, "2": 2}}, r"`density\['2'\]`=2 must lie"),
         (model, {"density": 0.5, "init": "random"}, "`init`='random'"),
         (model, {"density": 0.5, "seed": -1}, "`seed`=-1"),

@@ -88,7 +88,7 @@ def test_a_plan_survives_a_file(tmp_path: Path) -> None:
         ({}, "at least one layer glob"),
         ([], "at least one layer glob"),
         ({3: "dense"}, "layer glob 3 must be a name"),
-        ({"dense:*": "dense"}, "may begin with conv or linear only"),
+        ({"dense:*": "dense"}, "may have only conv or linear before its colon"),
         ({"*": "sparse"}, "unknown pattern 'sparse'"),
         ({"*": {"pattern": "random", "density": 1.5}}, r"`density`=1.5 must lie in \(0, 1\]"),
         ({"*": {"pattern": "random", "density": 0}}, r"`density`=0 must lie in \(0, 1\]"),

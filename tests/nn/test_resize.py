@@ -1,4 +1,4 @@
-"""Layers of other channel counts: noted down, and given to a model that is built anew."""
+"""Resized layers: their shapes are recorded, and restored in a model that is built again."""
 
 import json
 

@@ -45,10 +45,10 @@ def test_taps_go_before_channels_and_groups_rotate() -> None:
     model = nn.Sequential(nn.Conv2d(1, 36, 1), nn.Conv2d(36, 36, 3), nn.Conv2d(36, 36, 3))
     spared = 2 * 36 * 36 * 9 + 36
     for taps in (7, 1):
-        wished = 1 - (2 * 36 * 36 * taps + 36) / spared
-        assert ssc_plan(model, wished).resolve(model)["1"] == ssc(36, 36, 3, taps=taps)
-    wished = 1 - (2 * 36 * 12 + 36) / spared
-    chosen = ssc_plan(model, wished).resolve(model)
+        wanted = 1 - (2 * 36 * 36 * taps + 36) / spared
+        assert ssc_plan(model, wanted).resolve(model)["1"] == ssc(36, 36, 3, taps=taps)
+    wanted = 1 - (2 * 36 * 12 + 36) / spared
+    chosen = ssc_plan(model, wanted).resolve(model)
     assert chosen["1"] == chosen["2"] == ssc(36, 36, 3, groups=3, taps=1, order="rotating")
 
 
@@ -74,16 +74,16 @@ def test_what_is_refused_cannot_be_reached_and_the_nearest_can(channels: tuple[i
     live = [[rung.live for rung in _ladder(layer)] for layer in layers[1:]]
     own = layers[0].weight.numel()
     reachable = [1 - (own + sum(choice)) / total for choice in itertools.product(*live)]
-    for wished in (n / 50 for n in range(50)):
-        nearest = min(abs(wished - sparsity) for sparsity in reachable)
+    for wanted in (n / 50 for n in range(50)):
+        nearest = min(abs(wanted - sparsity) for sparsity in reachable)
         if nearest <= 0.005:
-            found = _sparsity(model, ssc_plan(model, wished))
-            assert found == pytest.approx(wished, abs=0.005)
+            found = _sparsity(model, ssc_plan(model, wanted))
+            assert found == pytest.approx(wanted, abs=0.005)
             continue
         with pytest.raises(ArgumentError, match="out of reach") as refused:
-            ssc_plan(model, wished)
+            ssc_plan(model, wanted)
         named = float(re.findall(r"nearest is ([\d.]+)", str(refused.value))[0])
-        assert abs(wished - named) == pytest.approx(nearest, abs=1e-4)
+        assert abs(wanted - named) == pytest.approx(nearest, abs=1e-4)
         ssc_plan(model, named)
 
 

@@ -167,9 +167,9 @@ def test_any_number_of_layers_can_be_judged(junctions: int) -> None:
         ([], {}, "`patterns` is empty"),
         ([dense(4, 6), dense(2, 5)], {}, "junction 2 reads 5 neurons, but 4 come before it"),
         ([Pattern(np.zeros((2, 3), bool))], {}, "junction 1 has no connection"),
-        ([dense(4, 6)], {"windows": [(None, None)]}, "1 pairs, but 1 junctions .* more: 2"),
+        ([dense(4, 6)], {"windows": [(None, None)]}, "1 pairs, but must have 2: one"),
         ([dense(4, 6)], {"windows": [(Windows(7, 1, 1), None)] * 2}, "7 neurons, but .* has 6"),
-        ([dense(4, 6)], {"inputs": 7}, "`inputs`=7 is more than the layer's 6"),
+        ([dense(4, 6)], {"inputs": 7}, "`inputs`=7 must be at most the layer's 6"),
         ([dense(4, 6)], {"outputs": 0}, "`outputs`=0"),
     ],
 )  # fmt: skip

@@ -64,7 +64,7 @@ def test_specs_are_data(data: object) -> None:
     [
         ("randon", "did you mean 'random'"),
         ({"pattern": "random", "densty": 0.1}, "did you mean 'density'"),
-        ({"pattern": "dense", "density": 0.1}, "there is none"),
+        ({"pattern": "dense", "density": 0.1}, "it takes none"),
         ({"pattern": "random", "density": 0}, r"must lie in \(0, 1\]"),
         ({"pattern": "random", "density": "0.1"}, r"must lie in \(0, 1\]"),
         ({"pattern": "random", "seed": 3}, "no parameter 'seed'"),

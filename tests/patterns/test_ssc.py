@@ -154,8 +154,11 @@ def test_memory_grows_with_the_live_taps_only() -> None:
         ({"groups": 2, "layer_groups": 4}, "multiple of the layer's own 4 groups; feasible: 4"),
         ({"groups": 3, "layer_groups": 2}, "own 2 groups; feasible: 2, 4$"),
         ({"groups": 8, "layer_groups": 3}, "`layer_groups`=3 must divide both"),
-        ({"taps": 10}, "`taps`=10 is more than a kernel of 3 x 3 has; at most 9"),
-        ({"taps": 2, "kernel": ()}, "`taps`=2 is more than a kernel of one weight has; at most 1"),
+        ({"taps": 10}, "`taps`=10 must be at most 9, the positions of a kernel of 3 x 3"),
+        (
+            {"taps": 2, "kernel": ()},
+            "`taps`=2 must be at most 1, the positions of a kernel of one weight",
+        ),
         ({"taps": 0}, "`taps`=0"),
         ({"shift": -1}, "`shift`=-1"),
         ({"order": "random"}, "'contiguous', 'rotating'"),

@@ -69,7 +69,7 @@ def test_it_says_what_takes_the_time() -> None:
     good = ("fast", "", "", 0.1, "k", 1.0, 9.0, 9.0)
     text = _made((dense, poor, good), 8.0).why()
     assert "stem (50%), slow (38%), fast (12%)" in text
-    assert "50% of the layers' time goes into dense layers" in text
+    assert "50% of the layers' time is spent in dense layers" in text
     assert "38% goes into sparse layers" in text
     assert "outside the layers" not in text
     assert "50% of the time is outside the layers" in _made((good,), 2.0).why()

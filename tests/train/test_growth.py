@@ -1,4 +1,4 @@
-"""`GrowthSchedule`: when the density doubles, in `fit` and in a loop of one's own."""
+"""`GrowthSchedule`: when the density doubles, in `fit` and in a user's own loop."""
 
 from collections.abc import Callable
 from dataclasses import replace

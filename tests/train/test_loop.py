@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_bits(make: Make, toy: DataSet) -> None:
 
 
 def test_one_epoch_in_plain_torch(make: Make, toy: DataSet) -> None:
-    """No shuffling can change one batch that holds everything: a loop of one's own agrees."""
+    """No shuffling can change one batch that holds everything: a user's own loop agrees."""
     recipe = Recipe(
         epochs=3,
         batch_size=70,
@@ -198,7 +198,7 @@ def test_an_unwritable_folder_is_refused_before_training(
 
 def test_a_loss_that_is_no_number_stops_the_run(make: Make, toy: DataSet, tmp_path: Path) -> None:
     with pytest.raises(
-        OpenworkError, match=r"not a number any more in epoch 1; lower `lr`.*1e\+30"
+        OpenworkError, match=r"became NaN or infinite in epoch 1; lower `lr`.*1e\+30"
     ):
         _fit(make(), toy, Recipe(epochs=2, batch_size=16, lr=1e30), out=tmp_path)
     assert not (tmp_path / "state.safetensors").exists()
@@ -206,7 +206,7 @@ def test_a_loss_that_is_no_number_stops_the_run(make: Make, toy: DataSet, tmp_pa
 
 def test_a_last_step_into_nowhere_stops_the_run(make: Make, toy: DataSet, tmp_path: Path) -> None:
     """One batch an epoch: the training loss is still fine when its step ruins the weights."""
-    with pytest.raises(OpenworkError, match="not a number any more in epoch 1"):
+    with pytest.raises(OpenworkError, match="became NaN or infinite in epoch 1"):
         _fit(make(), toy, Recipe(epochs=1, batch_size=70, lr=1e38), out=tmp_path)
     assert not (tmp_path / "state.safetensors").exists()
 
@@ -236,7 +236,7 @@ def test_auxiliary_outputs_are_refused(toy: DataSet) -> None:
             logits = super().forward(images)
             return logits, logits
 
-    with pytest.raises(ArgumentError, match=r"`model` gives a tuple in training"):
+    with pytest.raises(ArgumentError, match=r"`model` returns a tuple in training"):
         _fit(nn.Sequential(nn.Flatten(), Auxiliary(64, 4)), toy)
 
 

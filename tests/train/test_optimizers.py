@@ -8,6 +8,7 @@ from torch import nn
 
 from openwork.train import Recipe
 from openwork.train.optimizers import OPTIMIZERS, make_optimizer
+from openwork.train.recipe import DEFAULT_LR
 
 STEPS = 5
 
@@ -111,3 +112,7 @@ def test_beta2_is_torchs(name: str) -> None:
     )
     assert _equal(_ours(Recipe(optimizer=name, lr=0.05, beta2=0.5)), expected)
     assert not _equal(_ours(Recipe(optimizer=name, lr=0.05)), expected)
+
+
+def test_every_optimizer_has_a_default_learning_rate() -> None:
+    assert OPTIMIZERS.keys() == DEFAULT_LR.keys()

@@ -93,7 +93,7 @@ def _cases() -> list[tuple[str, Any, str]]:
     for name in ("momentum", "beta2", "warmup", "label_smoothing"):
         cases += [(name, v, "at least 0.0 and below 1.0") for v in (-0.1, 1, 1.0, nan, None, False)]
     cases += [("milestones", v, "must be a list of numbers") for v in (0.5, None, "0.5", {0.5: 1})]
-    cases += [("growth", v, "must give start and every") for v in (0.1, {"start": 0.1}, {"x": 1})]
+    cases += [("growth", v, "must have start and every") for v in (0.1, {"start": 0.1}, {"x": 1})]
     cases += [("flip", v, "must be true or false") for v in (1, "yes", None)]
     return cases
 

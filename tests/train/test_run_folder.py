@@ -158,7 +158,7 @@ def test_another_model_is_named(run: Path, make: Make) -> None:
 
 
 def test_another_shape_is_named(make: Make, tmp_path: Path) -> None:
-    """Of models of one class, without sparse layers, only the shapes tell."""
+    """Models of one class without sparse layers can only be told apart by their shapes."""
     model, recipe = make(plan=None), Recipe()
     optimizer = make_optimizer(model.parameters(), recipe)
     _folder(tmp_path, model, recipe).finish_epoch(model, optimizer, [_row(1)])

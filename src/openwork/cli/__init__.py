@@ -1,4 +1,4 @@
-"""From the shell: each command parses, calls one public function, and prints."""
+"""The command line: each command parses its options, calls a public function, and prints."""
 
 from openwork.cli.app import main as main
 

@@ -1,4 +1,4 @@
-"""The `openwork` command: its subcommands, and how errors reach the person at the terminal."""
+"""The `openwork` command: its subcommands, and how errors are shown in the terminal."""
 
 import os
 import sys
@@ -23,18 +23,18 @@ from openwork.cli.train import train
 from openwork.errors import OpenworkError
 
 _GOES_ON = {
-    "train": "; the run goes on from its last epoch with --resume",
-    "demo": "; the same command again goes on",
-    "prune": "; the same command again goes on",
+    "train": "; resume the run from its last epoch with --resume",
+    "demo": "; run the same command again to resume",
+    "prune": "; run the same command again to resume",
 }
 
 
 class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; exit status 130 and a line when it is stopped by hand."""
+        """Run the command; on Ctrl-C print a line and exit with status 130."""
         try:
             return super().invoke(ctx)
-        # Here, because typer makes a silent exit of what gets past this.
+        # Caught here, because typer would turn it into a silent exit.
         except KeyboardInterrupt as error:
             if os.environ.get("RANK", "0") == "0":
                 say(f"stopped{_GOES_ON.get(ctx.invoked_subcommand or '', '')}", error=True)
@@ -61,7 +61,7 @@ app.command()(demo)
 
 
 def main() -> None:
-    """Run the command line; exit status 1 for errors on purpose."""
+    """Run the command line; exit with status 1 on an `OpenworkError`."""
     try:
         app()
     except OpenworkError as error:

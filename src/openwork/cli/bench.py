@@ -15,15 +15,15 @@ from openwork.report import benchmark
 
 def bench(
     run: options.Run,
-    batch: Annotated[int, typer.Option(help="Images in a call.")] = 1,
-    threads: Annotated[int | None, typer.Option(help="Of torch's pool; default all.")] = None,
+    batch: Annotated[int, typer.Option(help="Images per call.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="Threads of torch; default all.")] = None,
     passes: Annotated[int, typer.Option(help="Timed forward passes.")] = 50,
     picture: Annotated[
-        Path | None, typer.Option(help="Where the picture goes; default bench.png in the run.")
+        Path | None, typer.Option(help="File for the picture; default bench.png in the run.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Save the compiled network here.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the compiled network.")] = None,
 ) -> None:
-    """How fast a network runs compiled, by layer and whole, against its dense self."""
+    """Time a compiled network, per layer and as a whole, against its dense counterpart."""
     path = model_path(run)
     use_threads(threads)
     target = picture or path.with_name("bench.png")

@@ -1,4 +1,4 @@
-"""The network that fits a data set."""
+"""Build a network for a data set."""
 
 from torch import nn
 
@@ -15,8 +15,8 @@ def build_for(dataset: data.DataSet, name: str, depth_multiplier: float) -> nn.M
     height, width = dataset.image_size
     if height != width:
         raise ArgumentError(
-            f"`data`={dataset.name!r} has images of {height}x{width} pixels, but networks by name "
-            "take squares; pass --image-size"
+            f"`data`={dataset.name!r} has images of {height}x{width} pixels, but named networks "
+            "need square images; pass --image-size"
         )
     return models.build(
         name,

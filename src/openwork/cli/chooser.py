@@ -1,4 +1,4 @@
-"""How `openwork prune` chooses each of its cuts."""
+"""How `openwork prune` chooses what each stage removes."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from openwork.prune.error_of import Evaluate
 
 @dataclass(frozen=True, eq=False)
 class Chooser:
-    """Chooses by a search or by a criterion.
+    """Chooses a plan by a search or by a criterion.
 
     Attributes:
-        evaluate: of the held-out images.
-        criterion, candidates, layers, seed: as the person gave them.
-        batches: of training images, for criteria that need them.
-        out: where a search keeps its log.
-        data: what the held-out images are told by.
+        evaluate: the error on the held-out images.
+        criterion, candidates, layers, seed: options of the command.
+        batches: batches of training images, for criteria that need them.
+        out: folder for the log of a search.
+        data: identity of the held-out images.
     """
 
     evaluate: Evaluate
@@ -38,7 +38,7 @@ class Chooser:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that decides what is chosen."""
+        """Everything that determines the choice."""
         names = ["criterion", "layers", "seed", "data"]
         names += ["candidates"] if self.criterion == "search" else []
         return {name: getattr(self, name) for name in names}
@@ -58,9 +58,9 @@ class Chooser:
         )
 
     def check(self, model: nn.Module, later: Sequence[Stage]) -> None:
-        """Refuse now what would be refused only after the cuts before it have been retrained.
+        """Raise now what a later stage would otherwise raise only after earlier retraining.
 
-        What is more than the whole network can give, a thinner one cannot give either.
+        A ratio that is too high for the whole network is also too high for a narrower one.
         """
         name = "random" if self.criterion == "search" else self.criterion
         for stage in later:

@@ -26,38 +26,38 @@ def compact(
     gamma_below: Annotated[
         float | None,
         typer.Option(
-            help="Take smaller scales for zero; changes outputs, and the accuracy is measured."
+            help="Treat smaller scales as zero; changes outputs, so the accuracy is measured."
         ),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="For --gamma-below: another data set than the one it was trained on."),
+        typer.Option(help="With --gamma-below: data set, if not the one it was trained on."),
     ] = None,
     data_root: options.DataRoot = None,
     round_to: Annotated[
-        int | None, typer.Option(help="Keep dead channels up to multiples of this.")
+        int | None, typer.Option(help="Round channel counts up to multiples of this.")
     ] = None,
 ) -> None:
-    """A smaller network that computes the same, without dead channels."""
+    """Remove dead channels: a smaller network that computes the same."""
     path = model_path(run)
     info, example = io.info(path), example_for(path, 2)
-    held = None if gamma_below is None else trained(run, data, data_root).dataset
+    dataset = None if gamma_below is None else trained(run, data, data_root).dataset
     model = io.load(path)
     by = {"command": "compact", "model": digest_of(model)}
     target = result_path(out, run, by)
     writable_folder(out, "out")
-    accuracy = None if held is None else _accuracy(held)
+    accuracy = None if dataset is None else _accuracy(dataset)
     small, report = compact_model(
         model, example, gamma_below=gamma_below, round_to=round_to, evaluate=accuracy
     )
     metrics = info.metrics
-    if held is not None and report.scores is not None:
-        # What the original was worth says nothing of other outputs.
-        metrics = {"data": held.name, "test_accuracy": report.scores[1]}
+    if dataset is not None and report.scores is not None:
+        # The outputs changed, so the original's metrics no longer apply.
+        metrics = {"data": dataset.name, "test_accuracy": report.scores[1]}
     io.save(small, target, plan=info.plan, metrics={**metrics, "by": by})
     report.print()
     say(f"saved: {target}")
 
 
-def _accuracy(held: DataSet) -> Callable[[nn.Module], float]:
-    return lambda model: evaluate(model, held).accuracy
+def _accuracy(dataset: DataSet) -> Callable[[nn.Module], float]:
+    return lambda model: evaluate(model, dataset).accuracy

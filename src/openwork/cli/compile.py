@@ -16,13 +16,13 @@ def compile(
     run: options.Run,
     out: Annotated[
         Path | None,
-        typer.Option(help="Where the compiled network goes; default compiled.safetensors beside."),
+        typer.Option(help="File for the result; default compiled.safetensors beside the model."),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Images in the calls that are measured.")] = 1,
-    threads: Annotated[int | None, typer.Option(help="Of torch's pool; default all.")] = None,
+    batch: Annotated[int, typer.Option(help="Images per measured call.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="Threads of torch; default all.")] = None,
     optimize: Annotated[str, typer.Option(help="speed or memory.")] = "speed",
 ) -> None:
-    """Choose a trained network's kernels on this machine and save it, for openwork.load."""
+    """Compile a trained network with the best kernels on this machine, for openwork.load."""
     path = model_path(run)
     use_threads(threads)
     target = out or path.with_name("compiled.safetensors")

@@ -18,7 +18,7 @@ def demo(
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = RECIPE.epochs,
     plan: options.PlanFile = None,
 ) -> None:
-    """Train a dense network and its sparse twin on a part of MNIST, and compare them."""
+    """Train a dense and a sparse network on a part of MNIST, and compare them."""
     comparison = run_demo(
         out,
         recipe=dataclasses.replace(RECIPE, epochs=epochs),

@@ -4,5 +4,5 @@ from openwork.report import environment
 
 
 def env() -> None:
-    """Versions, devices, and which kernels will run and why."""
+    """Show versions, devices, and which kernels are used or why not."""
     environment().print()

@@ -16,16 +16,16 @@ def evaluate(
     data_root: options.DataRoot = None,
     device: options.Device = "cpu",
 ) -> None:
-    """Test accuracy and live weights of a trained network."""
-    found = trained(run, data, data_root)
-    model = io.load(found.path, device=device)
-    result = evaluate_model(model, found.dataset)
+    """Measure the test accuracy and count the live weights of a trained network."""
+    network = trained(run, data, data_root)
+    model = io.load(network.path, device=device)
+    result = evaluate_model(model, network.dataset)
     rows = (
-        ("model", found.source.name),
-        ("data", f"{found.dataset.name}, {result.count:,} test images"),
+        ("model", network.source.name),
+        ("data", f"{network.dataset.name}, {result.count:,} test images"),
         ("test accuracy", f"{result.accuracy:.2%}"),
         ("test loss", f"{result.loss:.4f}"),
         ("live parameters", f"{live_weights(model):,}"),
-        ("checkpoint", f"{found.path.stat().st_size / 1e3:,.0f} KB"),
+        ("checkpoint", f"{network.path.stat().st_size / 1e3:,.0f} KB"),
     )
     Table(("what", "measured"), rows, justify="left").print(Console())

@@ -17,21 +17,23 @@ def observe(
     run: options.Run,
     data: options.OtherData = None,
     data_root: options.DataRoot = None,
-    gamma_below: Annotated[float, typer.Option(help="Scales below this are dead.")] = 1e-3,
+    gamma_below: Annotated[
+        float, typer.Option(help="A channel is dead if its scale is below this.")
+    ] = 1e-3,
     activation_below: Annotated[
-        float, typer.Option(help="Channels that never exceed this are dead.")
+        float, typer.Option(help="A channel is dead if it never exceeds this.")
     ] = 1e-12,
-    picture: Annotated[Path | None, typer.Option(help="Where a picture goes, if any.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="File for a picture; default none.")] = None,
     device: options.Device = "cpu",
 ) -> None:
-    """How many channels training has left dead, seen over the training images."""
+    """Count the channels that training has left dead, over the training images."""
     if picture is not None:
         writable_folder(picture.parent, "picture")
-    found = trained(run, data, data_root)
-    held = found.dataset
-    batches = Batches.in_order(held.train, held.mean, held.std, device=device)
+    network = trained(run, data, data_root)
+    dataset = network.dataset
+    batches = Batches.in_order(dataset.train, dataset.mean, dataset.std, device=device)
     report = observe_channels(
-        io.load(found.path, device=device),
+        io.load(network.path, device=device),
         batches.epoch(0),
         gamma_below=gamma_below,
         activation_below=activation_below,

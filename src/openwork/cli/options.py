@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,22 +8,20 @@ import typer
 from openwork._machine import device_named
 
 Run = Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint.")]
-OtherData = Annotated[
-    str | None, typer.Option(help="Another data set than the one it was trained on.")
-]
+OtherData = Annotated[str | None, typer.Option(help="Data set; default the one it was trained on.")]
 Model = Annotated[
-    str, typer.Option(help="A network by name, such as vgg16-cifar, mlp:784-100-10, timm:resnet18.")
+    str, typer.Option(help="Name of a network: vgg16-cifar, mlp:784-100-10, timm:resnet18, ...")
 ]
 Data = Annotated[
     str, typer.Option(help="mnist-subset, mnist, cifar10, cifar100, morse, or folder:PATH.")
 ]
 DataRoot = Annotated[
     Path | None,
-    typer.Option(help="Folder with the data sets; else OPENWORK_DATA, else the hub."),
+    typer.Option(help="Folder of the data sets; default OPENWORK_DATA, else the hub."),
 ]
 ImageSize = Annotated[
     int | None, typer.Option(help="For folder:PATH: resize and crop images to this many pixels.")
 ]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help="YAML: layer globs to patterns.")]
-Depth = Annotated[float, typer.Option(help="Make every hidden layer so much thinner.")]
+Depth = Annotated[float, typer.Option(help="Factor on the width of every hidden layer.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", callback=device_named)]

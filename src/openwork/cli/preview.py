@@ -19,7 +19,7 @@ def preview(
     image_size: Annotated[int, typer.Option(help="Height and width of its images.")] = 32,
     depth_multiplier: options.Depth = 1.0,
 ) -> None:
-    """What a plan would do to a network, layer by layer."""
+    """Show what a plan would do to a network, layer by layer."""
     network = models.build(
         model,
         num_classes=classes,

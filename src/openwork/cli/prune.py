@@ -38,15 +38,15 @@ RECIPE = Recipe(optimizer="adam", lr=1e-3)
 
 def prune(
     run: options.Run,
-    out: Annotated[Path, typer.Option(help="Folder for the pruned network and what leads to it.")],
-    ratio: Annotated[list[float], typer.Option(help="Share that goes; once for each cut.")],
+    out: Annotated[Path, typer.Option(help="Folder for the pruned network and its stages.")],
+    ratio: Annotated[list[float], typer.Option(help="Share to remove; once per cut.")],
     granularity: Annotated[
         str, typer.Option(help="feature_map, kernel, intra_kernel or block.")
     ] = "kernel",
     then: Annotated[
-        list[str] | None, typer.Option(help="Granularity of a further cut, with a --ratio.")
+        list[str] | None, typer.Option(help="Granularity of a further cut, with its own --ratio.")
     ] = None,
-    retrain: Annotated[int, typer.Option(help="Epochs after each cut.")] = 10,
+    retrain: Annotated[int, typer.Option(help="Epochs of retraining after each cut.")] = 10,
     criterion: Annotated[
         str, typer.Option(help="search, l1, l2, taylor, bn_gamma, fpgm or random.")
     ] = "search",
@@ -55,40 +55,40 @@ def prune(
         list[str] | None, typer.Option(help="Layer globs; default all but first and last.")
     ] = None,
     held_out: Annotated[
-        float, typer.Option(help="Share of the training images that masks are judged on.")
+        float, typer.Option(help="Share of the training images held out to judge masks on.")
     ] = 0.1,
     recipe: Annotated[
-        Path | None, typer.Option(help="YAML recipe of the retraining; default Adam at 1e-3.")
+        Path | None, typer.Option(help="YAML recipe for the retraining; default Adam at 1e-3.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,
     data: options.OtherData = None,
     data_root: options.DataRoot = None,
     device: options.Device = "cpu",
 ) -> None:
-    """Cut a trained network and retrain it, once or in stages. Run again, it goes on."""
+    """Prune and retrain a network, once or in stages. Run the same command again to resume."""
     cuts = _cuts([granularity, *(then or [])], ratio)
     check_choice("criterion", criterion, ("search", *CRITERIA))
     check_count("retrain", retrain, 0)
     chosen = Recipe.from_yaml(recipe) if recipe else RECIPE
     chosen = dataclasses.replace(chosen, epochs=retrain or 1, seed=seed)
-    found = trained(run, data, data_root)
-    held_count(len(found.dataset.train), held_out, "held_out")
-    held = pruning.hold_out(found.dataset, held_out, seed=seed)
+    network = trained(run, data, data_root)
+    held_count(len(network.dataset.train), held_out, "held_out")
+    held = pruning.hold_out(network.dataset, held_out, seed=seed)
     order = datasets.Batches(
         held.train, 128, held.mean, held.std, device=device, shuffle=True, seed=seed
     )
     batches = list(itertools.islice(order.epoch(0), 20))
-    model = io.load(found.path, device=device)
-    known = identity_of(model, held, chosen)
+    model = io.load(network.path, device=device)
+    identity = identity_of(model, held, chosen)
     choose = Chooser(
-        pruning.error_on(held), criterion, candidates, layers, batches, seed, out, known["data"]
+        pruning.error_on(held), criterion, candidates, layers, batches, seed, out, identity["data"]
     )
     settings = plain("identity", choose.settings | {"held_out": held_out, "retrain": retrain})
-    settings |= plain("identity", {"recipe": known["recipe"]}) if retrain else {}
+    settings |= plain("identity", {"recipe": identity["recipe"]}) if retrain else {}
     by = {"command": "prune", "model": digest_of(model), "settings": settings}
     path = result_path(out, run, by)
     choose.check(model, cuts[1:])
-    training = dataclasses.replace(held, test=found.dataset.test)
+    training = dataclasses.replace(held, test=network.dataset.test)
 
     def train_on(model: nn.Module, index: int) -> None:
         if retrain:
@@ -106,7 +106,7 @@ def prune(
         identity=settings,
     )
     if os.environ.get("RANK", "0") == "0":
-        _keep(model, found.dataset, path, by)
+        _keep(model, network.dataset, path, by)
 
 
 def _cuts(kinds: Sequence[str], ratios: Sequence[float]) -> list[Stage]:
@@ -118,9 +118,9 @@ def _cuts(kinds: Sequence[str], ratios: Sequence[float]) -> list[Stage]:
 
 
 def _keep(model: nn.Module, dataset: DataSet, path: Path, by: Mapping[str, Any]) -> None:
-    """Write the pruned network as a run's folder has it, and say how good it is."""
+    """Write the pruned network to `path` with its plan, and print its accuracy."""
     accuracy = evaluate_model(model, dataset).accuracy
-    # Nothing may have been cut, and then there is no plan.
+    # If nothing was cut, there is no plan.
     plan = Plan.of(model) if sparse_layers(model) else None
     metrics = {"data": dataset.name, "test_accuracy": accuracy, "by": by}
     io.save(model, path, plan=plan, metrics=metrics)

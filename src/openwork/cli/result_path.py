@@ -1,4 +1,4 @@
-"""Where a command writes the network that it makes of a run: over no other network."""
+"""Where a command writes its result, without overwriting another network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +12,13 @@ from openwork.train.run_folder import MODEL, STATE
 
 
 def result_path(out: Path, run: Path, by: Mapping[str, Any]) -> Path:
-    """The file in the folder `out` that the network goes to.
+    """The file in the folder `out` that the network is written to.
 
     Args:
-        out: as the person gave it; it need not be there.
+        out: option of the command; the folder need not exist.
         run: folder or checkpoint that the command reads.
-        by: which command makes what of which network, as plain data; noted down as `by` in the
-            metrics of the file, so that the command may be run again.
+        by: the command, its settings and its network, as plain data; recorded as `by` in the
+            metrics of the file, so that the same command can be run again.
 
     Raises:
         ArgumentError: `out` is the folder of `run`, or holds another network.

@@ -1,4 +1,4 @@
-"""What several commands need of a trained run."""
+"""What several commands need from a trained run."""
 
 from pathlib import Path
 
@@ -18,10 +18,10 @@ def model_path(run: Path) -> Path:
 
 
 def example_for(path: Path, batch: int) -> torch.Tensor:
-    """Random images of the size that the network at `path` takes.
+    """Random images `(batch, C, H, W)` of the size that the network at `path` takes.
 
     Raises:
-        ArgumentError: the file does not say which size that is, or as for `random_images`.
+        ArgumentError: the file does not state that size, or as for `random_images`.
     """
     source = io.info(path).source
     if source is None:
@@ -33,10 +33,10 @@ def example_for(path: Path, batch: int) -> torch.Tensor:
 
 
 def random_images(batch: int, channels: int, image_size: int) -> torch.Tensor:
-    """Images (batch, channels, image_size, image_size).
+    """Random images `(batch, channels, image_size, image_size)`.
 
     Raises:
-        ArgumentError: `batch` is below 1, or there is no memory for them.
+        ArgumentError: `batch` is below 1, or the images do not fit into memory.
     """
     check_count("batch", batch)
     try:
@@ -44,15 +44,15 @@ def random_images(batch: int, channels: int, image_size: int) -> torch.Tensor:
     except (RuntimeError, TypeError) as error:
         raise ArgumentError(
             f"`batch`={batch} images of {channels}x{image_size}x{image_size} do not fit into "
-            "memory; take fewer or smaller ones"
+            "memory; use fewer or smaller ones"
         ) from error
 
 
 def use_threads(count: int | None) -> None:
-    """Give torch's pool `count` threads, or leave it as it is.
+    """Let torch use `count` threads; None changes nothing.
 
     Raises:
-        ArgumentError: not a number from 1 to 1,024.
+        ArgumentError: `count` is not a number from 1 to 1,024.
     """
     if count is None:
         return

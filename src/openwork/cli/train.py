@@ -26,37 +26,45 @@ def train(
         Path | None, typer.Option(help="YAML recipe; the options below override it.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Over all processes together.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Samples per step over all processes.")
+    ] = None,
     optimizer: Annotated[
         str | None, typer.Option(help="sgd, adam, adamw, adagrad, adadelta or rmsprop.")
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    momentum: Annotated[float | None, typer.Option(help="Of sgd and rmsprop.")] = None,
-    beta2: Annotated[float | None, typer.Option(help="Of adam and adamw.")] = None,
-    l2: Annotated[float | None, typer.Option(help="Added to the gradient.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Decoupled decay.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Momentum of sgd and rmsprop.")] = None,
+    beta2: Annotated[float | None, typer.Option(help="Second beta of adam and adamw.")] = None,
+    l2: Annotated[float | None, typer.Option(help="L2 penalty, in the gradient.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Decoupled weight decay.")] = None,
     schedule: Annotated[str | None, typer.Option(help="cosine, linear, step or constant.")] = None,
-    warmup: Annotated[float | None, typer.Option(help="Share of the run.")] = None,
-    label_smoothing: Annotated[float | None, typer.Option(help="In [0, 1).")] = None,
+    warmup: Annotated[
+        float | None, typer.Option(help="Share of the run in which the rate rises.")
+    ] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option(help="Label smoothing, in [0, 1).")
+    ] = None,
     flip: Annotated[bool | None, typer.Option(help="Flip training images at random.")] = None,
-    crop_padding: Annotated[int | None, typer.Option(help="Pad and crop at random.")] = None,
+    crop_padding: Annotated[
+        int | None, typer.Option(help="Pixels of padding before a random crop.")
+    ] = None,
     grow: Annotated[
         str | None,
-        typer.Option(help="Double the density as it trains, such as start=0.01,every=1000."),
+        typer.Option(help="Double the density during training, as in start=0.01,every=1000."),
     ] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random choices.")] = None,
     init: Annotated[
-        str, typer.Option(help="Sparse layers start: rescale, keep or reset.")
+        str, typer.Option(help="How sparse layers start: rescale, keep or reset.")
     ] = "rescale",
     depth_multiplier: options.Depth = 1.0,
     data_root: options.DataRoot = None,
     image_size: options.ImageSize = None,
     device: options.Device = "auto",
-    resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option(help="Resume the run in --out.")] = False,
 ) -> None:
-    """Train a network, dense or sparse. Under torchrun, on all its processes."""
-    given: dict[str, Any] = {
+    """Train a dense or sparse network; under torchrun on all of its processes."""
+    settings: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
         "optimizer": optimizer,
@@ -75,9 +83,9 @@ def train(
         "seed": seed,
     }
     base = Recipe.from_yaml(recipe) if recipe else Recipe()
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes = {name: value for name, value in settings.items() if value is not None}
     if optimizer is not None and lr is None:
-        # The file's rate was meant for the file's optimiser.
+        # The recipe's rate is for the recipe's optimiser.
         changes["lr"] = base.lr if optimizer == base.optimizer else None
     chosen = dataclasses.replace(base, **changes)
     layers = Plan.from_yaml(plan) if plan else None

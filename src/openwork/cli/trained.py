@@ -1,4 +1,4 @@
-"""A trained network and the data set that it belongs to, as several commands take them."""
+"""A trained network and its data set, as several commands need them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,19 +21,19 @@ class Trained:
 
 
 def trained(run: Path, data: str | None, data_root: Path | None) -> Trained:
-    """What the folder or checkpoint `run` holds; `data` instead of what it was trained on.
+    """The network in the folder or checkpoint `run`, with its data set or the one named `data`.
 
     Raises:
         ArgumentError: the checkpoint does not say what it was trained on.
-        CheckpointError: there is no checkpoint.
+        CheckpointError: the checkpoint does not exist.
     """
     path = model_path(run)
     info = io.info(path)
     name = data or info.metrics.get("data")
     if name is None or info.source is None:
         raise ArgumentError(
-            f"`run`={str(run)!r} does not say what it was trained on; pass --data. A model that "
-            "openwork did not build is loaded from Python, with openwork.load"
+            f"`run`={str(run)!r} does not say what it was trained on; pass --data. Load a model "
+            "that openwork did not build from Python, with openwork.load"
         )
     size = info.source.image_size if name.startswith("folder:") else None
     return Trained(path, info.source, datasets.load(name, data_root, image_size=size))

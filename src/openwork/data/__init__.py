@@ -1,4 +1,4 @@
-"""Real images: named data sets, a user's own folder, and batches for training and testing.
+"""Image data: named data sets, a folder of your own images, and batches to train and test on.
 
 data = load("cifar10")
 batches = Batches(data.train, 128, data.mean, data.std, shuffle=True, seed=0)

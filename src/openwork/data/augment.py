@@ -1,4 +1,4 @@
-"""Flips and padded random crops of a whole batch, drawn apart from being applied."""
+"""Flips and padded random crops of a whole batch, drawn and applied in separate steps."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ class AugmentParameters:
     """What happens to each image of a batch of N.
 
     Args:
-        flips: bool, shape (N,): mirror left to right, after the crop.
-        dy: int64, shape (N,): first row of the crop in the padded image, 0..2 * crop_padding.
-        dx: int64, shape (N,): first column, likewise.
+        flips: `(N,)` bool: mirror left to right, after the crop.
+        dy: `(N,)` int64: first row of the crop in the padded image, 0..2 * crop_padding.
+        dx: `(N,)` int64: first column of the crop, in the same range.
     """
 
     flips: torch.Tensor
@@ -30,7 +30,7 @@ class AugmentParameters:
         return AugmentParameters(self.flips[rows], self.dy[rows], self.dx[rows])
 
     def to(self, device: torch.device | str) -> "AugmentParameters":
-        """The same parameters on `device`."""
+        """A copy of the parameters on `device`."""
         return AugmentParameters(*(t.to(device) for t in (self.flips, self.dy, self.dx)))
 
 
@@ -39,12 +39,12 @@ class Augment:
     """Random changes to training images that keep their size.
 
     Args:
-        flip: mirror left to right with probability 1/2. Default: never.
-        crop_padding: pixels of zeros (black) added on each side before a crop of the original
-            size is cut out at random. Default: 0, no crop.
+        flip: mirror left to right with probability 1/2, default False.
+        crop_padding: pixels of zeros (black) added on each side before a random crop of the
+            original size, default 0 (no crop).
 
     Raises:
-        ArgumentError: `crop_padding` is not a whole number of 0 or more, or `flip` no bool.
+        ArgumentError: `crop_padding` is not a whole number >= 0, or `flip` is not a bool.
     """
 
     flip: bool = False
@@ -60,7 +60,7 @@ class Augment:
             )
 
     def draw(self, count: int, generator: torch.Generator) -> AugmentParameters:
-        """Draw the parameters of `count` images from a CPU `generator`; CPU tensors."""
+        """Draw the parameters of `count` images from a CPU `generator`: CPU tensors `(count,)`."""
         flips = torch.rand(count, generator=generator) < 0.5
         corners = torch.randint(0, 2 * self.crop_padding + 1, (2, count), generator=generator)
         return AugmentParameters(flips & self.flip, corners[0], corners[1])
@@ -69,19 +69,19 @@ class Augment:
         """Flip and crop a batch on its own device.
 
         Args:
-            images: shape (N, C, H, W), any dtype.
-            parameters: for N images, on any device.
+            images: `(N, C, H, W)`, any dtype.
+            parameters: parameters for N images, on any device.
 
         Returns:
-            Same shape, dtype and device; `images` itself if there is nothing to do.
+            `(N, C, H, W)` of the same dtype and device; `images` itself if nothing changes.
 
         Raises:
-            ArgumentError: `images` has not four axes, or `parameters` is for another N.
+            ArgumentError: `images` does not have four axes, or `parameters` is for another N.
         """
         if images.ndim != 4 or len(images) != len(parameters):
             raise ArgumentError(
                 f"`images` has shape {tuple(images.shape)} and `parameters` are for "
-                f"{len(parameters)} images; they must be (N, C, H, W) and N"
+                f"{len(parameters)} images; the shape must be (N, C, H, W) with the same N"
             )
         if not self.flip and self.crop_padding == 0:
             return images
@@ -93,7 +93,7 @@ class Augment:
         columns = columns + parameters.dx[:, None]
         rows = torch.arange(height, device=device) + parameters.dy[:, None]
         padded = functional.pad(images, (self.crop_padding,) * 4)
-        # Broadcast indices: no index tensor of the size of the batch is ever made.
+        # Broadcast indices avoid an index tensor of the size of the batch.
         return padded[
             torch.arange(count, device=device)[:, None, None, None],
             torch.arange(channels, device=device)[:, None, None],

@@ -12,12 +12,12 @@ from openwork.data.augment import Augment, AugmentParameters
 from openwork.data.split import Split
 from openwork.errors import ArgumentError
 
-# Splits up to this size are kept on an accelerator; larger ones are gathered on the host.
+# Smaller splits are kept on the accelerator; batches of larger ones are gathered on the host.
 _RESIDENT_BYTES = 2 * 2**30
 _UPLOAD_ROWS = 4096
-# Samples a rank judges at a time. On a CPU the maps of 500 images leave the caches and are mapped
-# in and out of the process at each layer: 50 took 0.61 to 0.69 of the time of 500 (ResNet-32,
-# BasicNet, CNN_small; 2 threads).
+# Samples per rank in evaluation. On a CPU the feature maps of 500 images exceed the caches, and
+# their memory is mapped and unmapped at each layer: 50 took 0.61 to 0.69 of the time of 500
+# (ResNet-32, BasicNet, CNN_small; 2 threads).
 _JUDGED_ON_CPU = 50
 _JUDGED_ELSEWHERE = 500
 
@@ -26,10 +26,10 @@ class Batch(NamedTuple):
     """One rank's part of a global batch.
 
     Args:
-        images: float32, shape (B, C, H, W), normalised: (pixel / 255 - mean) / std.
-        labels: int64, shape (B,), on the same device.
-        global_count: samples in the batch over all ranks; B where there is one rank. A loss
-            summed over B and divided by this adds up over the ranks to the mean of the batch.
+        images: `(B, C, H, W)` float32, normalised: (pixel / 255 - mean) / std.
+        labels: `(B,)` int64, on the same device.
+        global_count: samples in the batch over all ranks; B with a single rank. Losses summed over
+            B and divided by this add up over the ranks to the mean loss of the batch.
     """
 
     images: torch.Tensor
@@ -40,26 +40,27 @@ class Batch(NamedTuple):
 class Batches:
     """The batches of a split, epoch by epoch.
 
-    Order and augmentation of epoch n depend on (seed, n) alone: not on rank, world, device or
-    any global random state. Rank r gets every world-th sample of each global batch, from the
-    r-th, so the ranks together see exactly the batch that one process would.
+    Order and augmentation of epoch n depend only on (seed, n), not on rank, world, device or any
+    global random state. Rank r gets every world-th sample of each global batch, starting with the
+    r-th, so all ranks together see exactly the batch that a single process would see.
 
-    The last batch may be smaller. With `shuffle` it is dropped, on all ranks alike, if it has
-    fewer samples than there are ranks, or a single one of several: batch normalisation cannot
-    train on that; without, no sample is dropped, and the ranks that have
-    none of it get a batch of 0 images, so that all ranks see the same number of batches.
+    The last batch may be smaller. With `shuffle` it is dropped on all ranks if it has fewer samples
+    than there are ranks, or only one sample of a larger split, because batch normalisation cannot
+    train on that. Without `shuffle` no sample is dropped, and a rank without a sample in the last
+    batch gets a batch of 0 images, so that all ranks see the same number of batches.
 
     Args:
-        split: the images and labels.
+        split: the images `(N, C, H, W)` and labels `(N,)`.
         batch_size: samples in a global batch, over all ranks; at least `world`.
-        mean: per channel, in units of 0..1.
-        std: per channel, in units of 0..1, above 0.
-        device: where the batches go. An accelerator keeps a split below 2 GiB as uint8.
-        shuffle: a new order in each epoch; otherwise the order of the split.
-        seed: 0 or more, below 2**64.
-        augment: random changes to the images. Default: none.
-        rank: number of this process, 0..world-1.
-        world: number of processes.
+        mean: C numbers, one per channel, in units of 0..1.
+        std: C numbers above 0, one per channel, in units of 0..1.
+        device: device of the batches, default "cpu". On an accelerator, splits below 2 GiB are
+            kept there as uint8.
+        shuffle: True: a new order in each epoch; False: the order of the split.
+        seed: whole number >= 0, below 2**64.
+        augment: random changes to the images, default None.
+        rank: number of this process, 0..world-1, default 0.
+        world: number of processes, default 1.
 
     Raises:
         ArgumentError: an argument breaks its rule, or an epoch would have no batch.
@@ -88,20 +89,20 @@ class Batches:
         if batch_size < world:
             raise ArgumentError(
                 f"`batch_size`={batch_size} is the global batch and must be at least "
-                f"`world`={world}, one sample for each rank"
+                f"`world`={world}, one sample per rank"
             )
         channels = split.images.shape[1]
         for argument, values in (("mean", mean), ("std", std)):
             if len(values) != channels or (argument == "std" and min(values) <= 0):
                 raise ArgumentError(
-                    f"`{argument}`={tuple(values)!r} must be {channels} numbers, one for each "
-                    "channel of the images (`std` above 0)"
+                    f"`{argument}`={tuple(values)!r} must be {channels} numbers, one per channel "
+                    "of the images (`std` above 0)"
                 )
         side = max(split.images.shape[2:])
         if augment is not None and augment.crop_padding > side:
             raise ArgumentError(
                 f"`crop_padding`={augment.crop_padding} must be at most {side}, the larger side of "
-                "the images; more would leave nothing of most of them"
+                "the images; otherwise most crops would miss the image"
             )
         self._split, self._batch_size = split, batch_size
         self._device = torch.device(device)
@@ -129,17 +130,17 @@ class Batches:
         rank: int = 0,
         world: int = 1,
     ) -> "Batches":
-        """The batches of a split as it lies, to judge a model by.
+        """The batches of a split in its own order, for evaluation.
 
         Args:
-            split: the images and labels.
-            mean: per channel, in units of 0..1.
-            std: per channel, in units of 0..1, above 0.
-            batch_size: samples in a global batch. Default: what suits the device, 50 a rank on a
-                CPU and 500 a rank elsewhere.
-            device: where the batches go.
-            rank: number of this process, 0..world-1.
-            world: number of processes.
+            split: the images `(N, C, H, W)` and labels `(N,)`.
+            mean: C numbers, one per channel, in units of 0..1.
+            std: C numbers above 0, one per channel, in units of 0..1.
+            batch_size: samples in a global batch. Default: 50 per rank on a CPU and 500 per rank
+                elsewhere.
+            device: device of the batches, default "cpu".
+            rank: number of this process, 0..world-1, default 0.
+            world: number of processes, default 1.
 
         Raises:
             ArgumentError: an argument breaks its rule.
@@ -166,7 +167,7 @@ class Batches:
         return full + (rest >= least)
 
     def epoch(self, n: int) -> Iterator[Batch]:
-        """Iterate over the batches of epoch `n` (0 or more), in any order of epochs."""
+        """Iterate over the batches of epoch `n` (0 or more); epochs can be run in any order."""
         check_count("n", n, 0)
         return self._iterate(n)
 
@@ -189,7 +190,7 @@ class Batches:
         if self._resident is not None:
             images = self._resident[rows.to(self._device)]
         else:
-            # A gathered copy is writable; torch warns when it wraps a read-only map.
+            # np.take copies; torch warns when it wraps a read-only memory map.
             images = torch.from_numpy(np.take(self._split.images, rows.numpy(), axis=0))
             images = images.to(self._device)
         if self._augment is not None and parameters is not None:
@@ -206,6 +207,6 @@ def _upload(images: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def _generator(seed: int, epoch: int, purpose: str) -> torch.Generator:
-    # A hash, so that neighbouring seeds and epochs are unrelated and no two pairs coincide.
+    # Hashed, so that neighbouring seeds and epochs are unrelated and no two pairs coincide.
     digest = hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))

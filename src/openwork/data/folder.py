@@ -1,4 +1,4 @@
-"""A user's own images: one folder of image files for each class."""
+"""Your own images: one folder of image files per class."""
 
 import functools
 import re
@@ -16,17 +16,17 @@ PREFIX = "folder:"
 class FolderReader:
     """Decodes a folder of class folders (a `Reader` for the cache).
 
-    Two layouts are read: PATH/train/<class>/* with PATH/test/<class>/* or PATH/val/<class>/*
-    (where both are there, `test` is the test split and `val` is left alone), and
-    PATH/<class>/*, where every fifth image of a class by name, from the first, is a test image.
+    Two layouts are read: PATH/train/<class>/* with PATH/test/<class>/* or PATH/val/<class>/* (if
+    both exist, `test` is the test split and `val` is ignored), and PATH/<class>/*, where every
+    fifth image of a class by name, starting with the first, is a test image.
 
     Args:
         path: the folder.
-        image_size: side in pixels of the square that every image becomes (its shorter side is
-            resized, its centre cropped); None keeps images that all have one size.
+        image_size: side in pixels of the square that every image is converted to (the shorter side
+            is resized, then the centre cropped); None keeps the images, which must have one size.
 
     Raises:
-        DataError: the layout is neither of the two; the message names the file or folder.
+        DataError: the folder has another layout; the message names the file or folder.
     """
 
     def __init__(self, path: Path, image_size: int | None = None) -> None:
@@ -36,7 +36,7 @@ class FolderReader:
         self._side = image_size
         self._tree: Tree = scan(path)
         self.classes = self._tree.classes
-        # The path too: unpacked archives can agree in file names, sizes and times by design.
+        # The path too: unpacked archives can have equal file names, sizes and times.
         self.parameters = {
             "path": str(path.resolve()),
             "image_size": image_size,
@@ -44,7 +44,7 @@ class FolderReader:
         }
 
     def files(self) -> list[tuple[str, Path]]:
-        """Every image with its path below the folder, split by split, in reading order."""
+        """Every image with its path relative to the folder, split by split, in reading order."""
         return [
             (f"{split}: {file.relative_to(self._root).as_posix()}", file)
             for split, images in self._tree.splits.items()
@@ -55,13 +55,13 @@ class FolderReader:
         """(N, C, H, W) of the split; C is 1 if every image of both splits is 8-bit grey, else 3.
 
         Raises:
-            DataError: an image is unreadable, or sizes differ and there is no `image_size`.
+            DataError: an image is unreadable, or sizes differ and `image_size` is None.
         """
         channels, (height, width) = self._layout
         return len(self._tree.splits[split]), channels, height, width
 
     def decode(self, split: str, images: np.ndarray, labels: np.ndarray) -> None:
-        """Fill `images` (uint8, (N, C, H, W)) and `labels` (int64, (N,)).
+        """Fill `images` (N, C, H, W) uint8 and `labels` (N,) int64.
 
         Raises:
             DataError: an image is unreadable; the message names the file.
@@ -70,9 +70,9 @@ class FolderReader:
             try:
                 image = read(path, images.shape[1], self._side)
             except ImageFault as fault:
-                raise DataError(f"{path}: {fault}") from fault
+                raise DataError(f"`{path}`: {fault}") from fault
             if image.shape != images.shape[1:]:
-                raise DataError(f"{path} changed while the folder was read; load it again")
+                raise DataError(f"`{path}` changed while the folder was read; load it again")
             images[position] = image
             labels[position] = label
 
@@ -84,17 +84,16 @@ class FolderReader:
             try:
                 image_grey, size = header(path)
             except ImageFault as fault:
-                raise DataError(f"{path}: {fault}") from fault
+                raise DataError(f"`{path}`: {fault}") from fault
             grey = grey and image_grey
             first = first or (path, size)
             if self._side is None and size != first[1]:
                 raise DataError(
-                    f"{first[0]} is {_hw(first[1])} and {path} is {_hw(size)}; images must "
-                    "have one size: pass `image_size=` (pixels) to resize and crop them to "
-                    "squares"
+                    f"`{first[0]}` is {_hw(first[1])} and `{path}` is {_hw(size)}; all images must "
+                    "have one size: pass `image_size=` (pixels) to resize and crop them to squares"
                 )
         if first is None:
-            raise DataError(f"the data set is empty: {self._root} has no images")
+            raise DataError(f"the data set is empty: `{self._root}` has no images; add some")
         size = first[1] if self._side is None else (self._side, self._side)
         return 1 if grey else 3, size
 

@@ -1,4 +1,4 @@
-"""One image: from bytes or a file to a uint8 array, through Pillow."""
+"""Decode one image, from bytes or a file, to a uint8 array with Pillow."""
 
 import contextlib
 import io
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-# Named, because Pillow would otherwise try every plugin, and some run other programs (EPS).
+# Listed, because Pillow would otherwise try every plugin, and some run other programs (EPS).
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
@@ -18,24 +18,25 @@ _ORIENTATION, _TURNED = 0x0112, range(5, 9)
 
 
 class ImageFault(Exception):
-    """A short fact about one image; the caller adds where the image came from."""
+    """What is wrong with one image; the caller adds where the image came from."""
 
 
 def decode(data: bytes, channels: int, size: tuple[int, int]) -> np.ndarray:
-    """Decode `data`, which must hold an image of exactly this kind.
+    """Decode `data`, an image of exactly these `channels` and this `size` (H, W).
 
     Returns:
-        uint8, shape (channels, H, W) with (H, W) = `size`.
+        `(channels, H, W)` uint8.
     """
     mode = _MODES[channels]
     with _pillow(), _open(io.BytesIO(data)) as image:
-        # Size and mode come from the header: a huge image is refused before it is unpacked.
+        # Size and mode come from the header, so a huge image is refused before it is decoded.
         if (image.height, image.width) != size:
             raise ImageFault(
-                f"the image is {image.height}x{image.width}, not {size[0]}x{size[1]} (HxW)"
+                f"the image is {image.height}x{image.width} pixels (HxW), but must be "
+                f"{size[0]}x{size[1]}"
             )
         if image.mode != mode:
-            raise ImageFault(f"the image has Pillow mode {image.mode}, not {mode}")
+            raise ImageFault(f"the image has Pillow mode {image.mode}, but must have {mode}")
         return _planes(image)
 
 
@@ -44,7 +45,8 @@ def header(path: Path) -> tuple[bool, tuple[int, int]]:
     with _pillow(), _open(path) as image:
         if image.mode in ("I", "F") or image.mode.startswith("I;"):
             raise ImageFault(
-                f"Pillow mode {image.mode} has more than 8 bits a channel; convert it to 8"
+                f"the image has more than 8 bits per channel (Pillow mode {image.mode}); convert "
+                "it to 8 bits"
             )
         height, width = image.height, image.width
         if image.getexif().get(_ORIENTATION, 1) in _TURNED:
@@ -53,10 +55,10 @@ def header(path: Path) -> tuple[bool, tuple[int, int]]:
 
 
 def read(path: Path, channels: int, side: int | None) -> np.ndarray:
-    """Read an image file upright; with `side`, fit its shorter side and crop the centre.
+    """Read an image file upright; with `side`, resize the shorter side and crop the centre.
 
     Returns:
-        uint8, shape (channels, side, side), or (channels, H, W) of the file without `side`.
+        `(channels, side, side)` uint8; without `side`, `(channels, H, W)` of the file.
     """
     with _pillow(), _open(path) as source:
         image = ImageOps.exif_transpose(source)
@@ -79,10 +81,10 @@ def _planes(image: Image.Image) -> np.ndarray:
 
 @contextlib.contextmanager
 def _pillow() -> Iterator[None]:
-    """Turn whatever Pillow raises into an `ImageFault`.
+    """Turn every error of Pillow into an `ImageFault`.
 
-    On damaged bytes its plugins raise OSError, SyntaxError, ValueError, struct.error,
-    zlib.error, IndexError, DecompressionBombError and more, so the net is wide on purpose.
+    On damaged bytes its plugins raise OSError, SyntaxError, ValueError, struct.error, zlib.error,
+    IndexError, DecompressionBombError and more, so every Exception is caught on purpose.
     """
     try:
         yield
@@ -90,7 +92,7 @@ def _pillow() -> Iterator[None]:
         raise
     except UnidentifiedImageError as error:
         raise ImageFault(
-            f"the image cannot be read (not the start of a {', '.join(_FORMATS)} image)"
+            f"the image cannot be read; it must be one of {', '.join(_FORMATS)}"
         ) from error
     except Exception as error:
         raise ImageFault(f"the image cannot be read ({type(error).__name__}: {error})") from error

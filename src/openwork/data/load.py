@@ -22,30 +22,30 @@ def load(
     *,
     image_size: int | None = None,
 ) -> DataSet:
-    """Load a data set; the first time it is decoded into a cache, later it is memory-mapped.
+    """Load a data set: decoded into a cache the first time, memory-mapped from then on.
 
     Args:
         name: one of `names()`, or `folder:PATH` for your own images. `mnist-subset` (10,000
-            training and 2,000 test images of MNIST) comes with the package. PATH holds either
-            train/<class>/* and test/<class>/* (or val/<class>/*), or <class>/*, where every
-            fifth image of each class by name, from the first, becomes a test image. Images stay
-            grey if all are 8-bit grey, otherwise all become RGB; of an animation the first
-            frame is used; files and folders with a leading dot are left out. `morse` is drawn
-            from its recipe (see `Morse`), at other difficulties as `morse:noise=4,leading,dash=3`.
+            training and 2,000 test images of MNIST, the default) comes with the package. PATH holds
+            either train/<class>/* and test/<class>/* (or val/<class>/*), or <class>/*, where every
+            fifth image of each class by name, starting with the first, becomes a test image.
+            Images stay grey if all are 8-bit grey; otherwise all become RGB. Only the first frame
+            of an animation is used, and files and folders with a leading dot are ignored. `morse`
+            is generated (see `Morse`); `morse:noise=4,leading,dash=3` is a more difficult one.
         root: folder that holds `<name>/train-*.parquet` and `<name>/test-*.parquet`. Default:
             the environment variable OPENWORK_DATA, else the Hugging Face hub.
-        image_size: for `folder:PATH` only: side in pixels of the squares that images are resized
-            and cropped to. Default: keep them, which needs images of one size.
+        image_size: only for `folder:PATH`: side in pixels of the squares that images are resized
+            and cropped to. Default None keeps the images, which must then have one size.
 
     Returns:
-        The data set, one by `folder:` named with the whole path; its images are read-only memory
+        The data set, with images `(N, C, H, W)` uint8 and labels `(N,)` int64 as read-only memory
         maps in the cache folder ($OPENWORK_CACHE, else $XDG_CACHE_HOME/openwork, else
-        ~/.cache/openwork).
+        ~/.cache/openwork). A `folder:` data set is named with its full path.
 
     Raises:
-        ArgumentError: no such name, or an argument that does not go with it.
-        DataError: files are missing, damaged or not images (the file and row are named), the hub
-            cannot be reached, or the cache folder cannot be written to.
+        ArgumentError: an unknown name, or an argument that does not apply to it.
+        DataError: files are missing, damaged or not images (the message names file and row), the
+            hub cannot be reached, or the cache folder cannot be written to.
         MissingPackageError: the hub is needed and huggingface_hub is not installed.
     """
     if not isinstance(name, str):
@@ -61,15 +61,15 @@ def load(
         raise ArgumentError(f"`name`={name!r} is not a known data set; {hint}{_choices()}")
     if image_size is not None:
         raise ArgumentError(
-            f"`image_size`={image_size!r} goes with `folder:PATH` only; {name} has images of "
+            f"`image_size`={image_size!r} applies only to `folder:PATH`; {name} has images of "
             f"{source.size[0]}x{source.size[1]} pixels; leave it out"
         )
     if root is not None and source.folder is not None:
         raise ArgumentError(
-            f"`root`={str(root)!r} does not go with {name}, which comes with the package; "
+            f"`root`={str(root)!r} does not apply to {name}, which comes with the package; "
             "leave it out"
         )
-    # Here, for pyarrow costs 30 MB that a program which only runs a network need not have.
+    # Imported here, because pyarrow takes 30 MB that a program which only runs a network can save.
     from openwork.data.parquet import ParquetReader
 
     return cached(ParquetReader(source, locate(source, root)))
@@ -79,8 +79,8 @@ def _load_morse(name: str, root: str | os.PathLike[str] | None, image_size: int 
     for argument, value in (("root", root), ("image_size", image_size)):
         if value is not None:
             raise ArgumentError(
-                f"`{argument}`={str(value)!r} does not go with morse, which is drawn and not read; "
-                "leave it out"
+                f"`{argument}`={str(value)!r} does not apply to morse, which is generated; leave "
+                "it out"
             )
     return cached(MorseReader(name))
 
@@ -90,8 +90,8 @@ def _load_folder(path: str, root: str | os.PathLike[str] | None, image_size: int
         raise ArgumentError("`name`='folder:' needs a folder after the colon: `folder:PATH`")
     if root is not None:
         raise ArgumentError(
-            f"`root`={str(root)!r} does not go with `folder:PATH`; write the whole path after "
-            "the colon"
+            f"`root`={str(root)!r} does not apply to `folder:PATH`; write the full path after the "
+            "colon and leave `root` out"
         )
     whole = type(image_size) is int and 1 <= image_size <= _LARGEST
     if image_size is not None and not whole:
@@ -101,12 +101,12 @@ def _load_folder(path: str, root: str | os.PathLike[str] | None, image_size: int
         )
     try:
         reader = FolderReader(Path(path).expanduser(), image_size)
-    # An unknown ~user is a RuntimeError, and what cannot be a path a ValueError.
+    # An unknown ~user raises RuntimeError, and a string that cannot be a path ValueError.
     except (OSError, RuntimeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise DataError(
-            f"`name`={PREFIX + path!r} cannot be read ({why}); give `folder:PATH` a folder of "
-            "class folders"
+            f"`name`={PREFIX + path!r} cannot be read ({why}); PATH in `folder:PATH` must be a "
+            "folder of class folders"
         ) from error
     return cached(reader)
 

@@ -1,4 +1,4 @@
-"""Finding the parquet files of a named data set: in the package, in a folder, on the hub."""
+"""Find the parquet files of a named data set: in the package, in a folder or on the hub."""
 
 import os
 import re
@@ -15,7 +15,7 @@ def locate(source: Source, root: str | os.PathLike[str] | None) -> dict[str, lis
     """The files of each split: from the package, else `root`, else OPENWORK_DATA, else the hub.
 
     Raises:
-        DataError: the files are not there or not complete, or the hub cannot be reached.
+        DataError: files are missing, or the hub cannot be reached.
         MissingPackageError: the hub is needed and huggingface_hub is not installed.
     """
     if source.folder is not None:
@@ -23,23 +23,25 @@ def locate(source: Source, root: str | os.PathLike[str] | None) -> dict[str, lis
     if root is not None:
         return _in_root(source, Path(root), f"`root`={str(root)!r}")
     if variable := os.environ.get("OPENWORK_DATA"):
-        return _in_root(source, Path(variable), f"OPENWORK_DATA={variable!r}")
+        return _in_root(source, Path(variable), f"`OPENWORK_DATA`={variable!r}")
     return _in_folder(_snapshot(source))
 
 
-def _in_root(source: Source, root: Path, told: str) -> dict[str, list[Path]]:
+def _in_root(source: Source, root: Path, argument: str) -> dict[str, list[Path]]:
     try:
         root = root.expanduser()
-        there = root.is_dir()
+        exists = root.is_dir()
     except (OSError, RuntimeError) as error:
-        raise DataError(f"{told} cannot be read ({error}); write another path") from error
-    if not there:
-        raise DataError(f"{told} is not a folder; it must hold {source.name}/train-*.parquet")
-    if not any((root / source.name).rglob("*.parquet")):
-        held = [name for name in SOURCES if any((root / name).rglob("train-*.parquet"))]
+        raise DataError(f"{argument} cannot be read ({error}); choose another path") from error
+    if not exists:
         raise DataError(
-            f"{told} does not hold {source.name}: looked for {source.name}/train-*.parquet and "
-            f"{source.name}/test-*.parquet; it holds {', '.join(held) or 'no known data set'}"
+            f"{argument} is not a folder; it must be one that holds {source.name}/train-*.parquet"
+        )
+    if not any((root / source.name).rglob("*.parquet")):
+        present = [name for name in SOURCES if any((root / name).rglob("train-*.parquet"))]
+        raise DataError(
+            f"{argument} does not hold {source.name}: it needs {source.name}/train-*.parquet and "
+            f"{source.name}/test-*.parquet; it holds {', '.join(present) or 'no known data set'}"
         )
     return _in_folder(root / source.name)
 
@@ -48,25 +50,25 @@ def _in_folder(folder: Path) -> dict[str, list[Path]]:
     shards = {split: find_shards(folder, split) for split in _SPLITS}
     for split, files in shards.items():
         if not files:
-            raise DataError(f"{folder} has no {split}-*.parquet; copy or download it again")
+            raise DataError(f"`{folder}` has no {split}-*.parquet; copy or download it again")
     return shards
 
 
 def find_shards(folder: Path, split: str) -> list[Path]:
-    """The parquet files `<split>-*.parquet` in `folder` or in one folder anywhere below it.
+    """The files `<split>-*.parquet` in `folder` or in a single folder below it.
 
     Returns:
         The files sorted by name; an empty list if there are none.
 
     Raises:
-        DataError: a shard of a numbered series is missing, or several folders hold the split.
+        DataError: a numbered shard is missing, or several folders hold the split.
     """
     files = sorted(folder.rglob(f"{split}-*.parquet"))
     parents = sorted({str(file.parent) for file in files})
     if len(parents) > 1:
         raise DataError(
-            f"{folder} holds {split}-*.parquet in several folders: {', '.join(parents)}; "
-            "keep one of them"
+            f"`{folder}` holds {split}-*.parquet in several folders: {', '.join(parents)}; "
+            "keep only one of them"
         )
     numbered = {file.name: _SHARD.search(file.name) for file in files}
     totals = {int(match[2]) for match in numbered.values() if match}
@@ -74,7 +76,7 @@ def find_shards(folder: Path, split: str) -> list[Path]:
         return files
     if len(totals) > 1 or not all(numbered.values()):
         raise DataError(
-            f"{parents[0]} mixes several exports of {split}: {', '.join(numbered)}; keep one"
+            f"`{parents[0]}` mixes several exports of {split}: {', '.join(numbered)}; keep only one"
         )
     total = totals.pop()
     present = {int(match[1]) for match in numbered.values() if match}
@@ -84,7 +86,7 @@ def find_shards(folder: Path, split: str) -> list[Path]:
         if number not in present
     ]
     if missing:
-        raise DataError(f"{parents[0]} lacks {', '.join(missing)}; copy or download it again")
+        raise DataError(f"`{parents[0]}` lacks {', '.join(missing)}; copy or download it again")
     return files
 
 
@@ -99,7 +101,7 @@ def _snapshot(source: Source) -> Path:
         ) from error
     try:
         folder = snapshot_download(str(source.hub), repo_type="dataset", allow_patterns="*.parquet")
-    # The hub's client lets its transport's errors through, and the transport differs by version.
+    # The hub's client raises the errors of its transport, which differs between versions.
     except Exception as error:
         raise DataError(
             f"{source.name} could not be downloaded from the Hugging Face hub ({source.hub}): "

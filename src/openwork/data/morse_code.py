@@ -1,8 +1,8 @@
-"""The Morse code book: 64 symbols, two of which are written alike.
+"""The Morse code book: 64 symbols, two of which have the same code.
 
 Source: the Morse data set of "Characterizing Sparse Connectivity Patterns in Neural Networks"
-(Dey, Huang, Beerel, Chugg, 2018). The order of the classes, and with it their numbers, is ours;
-the authors' follows a Python 2 dictionary.
+(Dey, Huang, Beerel, Chugg, 2018). The order of the classes, and so their numbers, is ours; the
+authors' is that of a Python 2 dictionary.
 """
 
 _LETTERS = """
@@ -49,5 +49,5 @@ CODES: dict[str, str] = {
     **_MARKS,
     **_FOREIGN,
 }
-"""Class name -> dots and dashes. "(" and "Ĥ" share `-.--.`: nobody can tell those two apart, so
-no classifier can find more than 63 of 64 symbols, 98.44 %."""
+"""Class name -> dots and dashes. "(" and "Ĥ" share the code `-.--.` and cannot be told apart, so
+the best possible accuracy is 63 of 64 symbols, 98.44 %."""

@@ -1,4 +1,4 @@
-"""Reading labelled images from parquet files, one shard after the other."""
+"""Read labelled images from parquet files, shard by shard."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -32,14 +32,15 @@ class ParquetReader:
         self._shards = shards
 
     def files(self) -> list[tuple[str, Path]]:
-        """Every source file with the name under which it enters the cache key."""
+        """Every source file, with its name in the cache key."""
         return [(file.name, file) for shards in self._shards.values() for file in shards]
 
     def shape(self, split: str) -> tuple[int, int, int, int]:
         """(N, C, H, W) of the split, from the files' footers.
 
         Raises:
-            DataError: a file is not whole parquet, lacks a column, or the split has no rows.
+            DataError: a file is not a complete parquet file or lacks a column, or the split is
+                empty.
         """
         rows = 0
         for path in self._shards[split]:
@@ -47,27 +48,33 @@ class ParquetReader:
                 rows += file.metadata.num_rows
         if rows == 0:
             where = ", ".join(map(str, self._shards[split]))
-            raise DataError(f"the data set {self.name} is empty: no rows in {where}")
+            raise DataError(
+                f"the data set {self.name} is empty: no rows in {where}; copy or download it again"
+            )
         return rows, self._source.channels, *self._source.size
 
     def decode(self, split: str, images: np.ndarray, labels: np.ndarray) -> None:
-        """Fill `images` (uint8, (N, C, H, W)) and `labels` (int64, (N,)).
+        """Fill `images` (N, C, H, W) uint8 and `labels` (N,) int64.
 
         Raises:
-            DataError: any row cannot be used; the message names the file and the row.
+            DataError: a row is unusable; the message names the file and the row.
         """
         source, position = self._source, 0
         for path in self._shards[split]:
             for row, data, label in _rows(path, source):
-                where = f"{path}, row {row} (the first is 0)"
+                where = f"`{path}`, row {row} (the first is 0)"
                 if data is None:
-                    raise DataError(f"{where}: `{source.image}` is null; every row needs bytes")
+                    raise DataError(
+                        f"{where}: `{source.image}` is null; every row must hold an image"
+                    )
                 if label is None:
-                    raise DataError(f"{where}: `{source.label}` is null; every row needs a class")
+                    raise DataError(
+                        f"{where}: `{source.label}` is null; every row must hold a class"
+                    )
                 if not 0 <= label < len(source.classes):
                     raise DataError(
-                        f"{where}: `{source.label}`={label} is out of range; {source.name} has "
-                        f"the classes 0..{len(source.classes) - 1}"
+                        f"{where}: `{source.label}`={label} is out of range; it must be a class of "
+                        f"{source.name}, 0..{len(source.classes) - 1}"
                     )
                 try:
                     images[position] = decode(data, source.channels, source.size)
@@ -80,9 +87,9 @@ class ParquetReader:
 def _open(path: Path, source: Source) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(path)
-    # In a damaged footer the name of a column need not be text.
+    # In a damaged footer the name of a column may not be valid UTF-8.
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged(f"`{path}`", error) from error
     try:
         _check_columns(path, file.schema_arrow, source)
     except BaseException:
@@ -95,21 +102,21 @@ def _check_columns(path: Path, schema: pa.Schema, source: Source) -> None:
     for column in (source.image, source.label):
         if column not in schema.names:
             raise DataError(
-                f"{path} has no column `{column}`, which {source.name} needs; "
+                f"`{path}` has no column `{column}`, which {source.name} needs; "
                 f"its columns are: {', '.join(schema.names) or 'none'}"
             )
         if schema.names.count(column) > 1:
-            raise DataError(f"{path} has several columns `{column}`; keep one of them")
+            raise DataError(f"`{path}` has several columns `{column}`; keep one of them")
     image, label = schema.field(source.image).type, schema.field(source.label).type
     inner = image.field("bytes").type if _has_bytes(image) else None
     if inner is None or not (pa.types.is_binary(inner) or pa.types.is_large_binary(inner)):
         raise DataError(
-            f"{path}: column `{source.image}` has type {image}; it must be a struct with a "
+            f"`{path}`: column `{source.image}` has type {image}; it must be a struct with a "
             "binary field `bytes` that holds an encoded image"
         )
     if not pa.types.is_integer(label):
         raise DataError(
-            f"{path}: column `{source.label}` has type {label}; it must hold whole numbers"
+            f"`{path}`: column `{source.label}` has type {label}; it must hold whole numbers"
         )
 
 
@@ -125,18 +132,18 @@ def _rows(path: Path, source: Source) -> Iterator[tuple[int, bytes | None, int |
             try:
                 batch = next(batches, None)
             except (pa.ArrowException, OSError) as error:
-                raise _damaged(f"{path}, row {row} or later", error) from error
+                raise _damaged(f"`{path}`, row {row} or later", error) from error
             if batch is None:
                 break
             image = batch.column(source.image)
-            # flatten, unlike field, is null where the struct itself is null.
+            # flatten, unlike field, gives null where the struct itself is null.
             data = image.flatten()[image.type.get_field_index("bytes")].to_pylist()
             for item in zip(data, batch.column(source.label).to_pylist(), strict=True):
                 yield row, *item
                 row += 1
         if row != file.metadata.num_rows:
-            raise _damaged(path, f"{row} rows, the footer says {file.metadata.num_rows}")
+            raise _damaged(f"`{path}`", f"{row} rows; the footer says {file.metadata.num_rows}")
 
 
-def _damaged(where: Path | str, why: object) -> DataError:
-    return DataError(f"{where}: not a whole parquet file ({why}); copy or download it again")
+def _damaged(where: str, why: object) -> DataError:
+    return DataError(f"{where}: not a complete parquet file ({why}); copy or download it again")

@@ -1,4 +1,4 @@
-"""The data sets that `load` knows by name, as data."""
+"""The data sets that `load` knows by name, as a table."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,17 +8,17 @@ EMBEDDED = Path(__file__).parent / "embedded"
 
 @dataclass(frozen=True)
 class Source:
-    """Where a named data set lies and what its files hold.
+    """Where a named data set is and what its files hold.
 
     Args:
-        name: the name that `load` takes, and the folder looked for below `root`.
+        name: the name that `load` takes, and the name of its folder below `root`.
         hub: data set on the Hugging Face hub, or None.
         image: column of image structs `{bytes, path}`.
         label: column of class numbers.
         channels: 1 (grey) or 3 (RGB).
         size: (H, W) of every image, in pixels.
         classes: class names, in the order of the class numbers.
-        folder: where the files lie inside the package, or None.
+        folder: folder of the files inside the package, default None.
     """
 
     name: str
@@ -66,5 +66,9 @@ SOURCES: dict[str, Source] = {
 
 
 def names() -> tuple[str, ...]:
-    """The names that `load` takes, besides `folder:PATH`; the default comes first."""
+    """The names that `load` takes besides `folder:PATH`; the first is the default.
+
+    >>> names()
+    ('mnist-subset', 'mnist', 'cifar10', 'cifar100', 'morse')
+    """
     return *SOURCES, "morse"

@@ -1,4 +1,4 @@
-"""What a data set is once it is decoded: arrays, class names and channel statistics."""
+"""A decoded data set: arrays, class names and channel statistics."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from openwork.errors import DataError
 
-# Values converted to float64 at a time: 32 MiB, however large the memory map is.
+# Values converted to float64 at a time: 32 MiB, whatever the size of the memory map.
 _CHUNK_VALUES = 2**22
 
 
@@ -16,11 +16,11 @@ class Split:
     """The images and labels of one split, row by row.
 
     Args:
-        images: uint8, shape (N, C, H, W), values 0..255; may be a read-only memory map.
-        labels: int64, shape (N,), class numbers from 0.
+        images: `(N, C, H, W)` uint8, values 0..255; may be a read-only memory map.
+        labels: `(N,)` int64, class numbers from 0.
 
     Raises:
-        DataError: there are no images, the lengths differ, or a shape or type is another one.
+        DataError: no images, different lengths, or a wrong shape or dtype.
     """
 
     images: np.ndarray
@@ -39,12 +39,12 @@ class Split:
         if len(self.images) != len(self.labels):
             raise DataError(
                 f"`images` has {len(self.images)} rows and `labels` {len(self.labels)}; "
-                "give one label for each image"
+                "there must be one label per image"
             )
         if self.images.size == 0:
             raise DataError(
                 f"the data set is empty: `images` has shape {self.images.shape}; "
-                "give at least one image of at least one pixel"
+                "it must hold at least one image of at least one pixel"
             )
 
     def __len__(self) -> int:
@@ -56,12 +56,13 @@ class DataSet:
     """A training and a test split that share classes, channels and image size.
 
     Args:
-        name: what `load` was asked for.
-        train: the training split.
-        test: the test split.
+        name: the name that `load` was given.
+        train: the training split, images `(N, C, H, W)`.
+        test: the test split, images `(M, C, H, W)`.
         classes: class names; a label is an index into them.
-        mean: per channel, in units of 0..1 (pixel value / 255), over the training split.
-        std: per channel, same units; 1.0 for a constant channel, so that dividing is safe.
+        mean: C numbers, one per channel, in units of 0..1 (pixel value / 255), over the training
+            split.
+        std: C numbers in the same units; 1.0 for a constant channel, so that dividing is safe.
 
     Raises:
         DataError: the parts do not fit together; the message says which.
@@ -78,28 +79,31 @@ class DataSet:
         shape = self.train.images.shape[1:]
         if self.test.images.shape[1:] != shape:
             raise DataError(
-                f"{self.name}: training images have shape {shape}, test images "
+                f"`{self.name}`: training images have shape {shape}, test images "
                 f"{self.test.images.shape[1:]}; both splits must have the same (C, H, W)"
             )
         for argument, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels or not all(map(math.isfinite, values)):
                 raise DataError(
                     f"{self.name}: `{argument}`={values!r} must be {self.channels} finite "
-                    "numbers, one for each channel"
+                    "numbers, one per channel"
                 )
         if min(self.std) <= 0:
-            raise DataError(f"{self.name}: `std`={self.std!r} must be above 0 in each channel")
+            raise DataError(
+                f"{self.name}: `std`={self.std!r} must be above 0 in each channel; use 1.0 for a "
+                "constant channel"
+            )
         for where, split in (("train", self.train), ("test", self.test)):
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < 0 or high >= self.num_classes:
                 raise DataError(
-                    f"{self.name}: the {where} labels run from {low} to {high}; "
+                    f"`{self.name}`: the {where} labels run from {low} to {high}; "
                     f"with {self.num_classes} classes they must be 0..{self.num_classes - 1}"
                 )
 
     @property
     def channels(self) -> int:
-        """Channels of an image: 1 (grey) or 3 (RGB) for everything that `load` gives."""
+        """Channels per image: 1 (grey) or 3 (RGB) for every data set of `load`."""
         return self.train.images.shape[1]
 
     @property
@@ -109,7 +113,7 @@ class DataSet:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are; a class may have no image in a split."""
+        """Number of classes; a class may have no image in a split."""
         return len(self.classes)
 
 
@@ -117,16 +121,16 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
     """Exact mean and standard deviation of each channel, in units of 0..1.
 
     Args:
-        images: uint8, shape (N, C, H, W), not empty; read in chunks, so it may be a memory map.
+        images: `(N, C, H, W)` uint8, not empty; read in chunks, so it may be a memory map.
 
     Returns:
-        (mean, std), each of length C; the population deviation, 1.0 for a constant channel.
+        (mean, std), C numbers each; `std` is the population deviation, 1.0 for a constant channel.
     """
     count, channels, height, width = images.shape
     step = max(1, _CHUNK_VALUES // (channels * height * width))
     totals, squares = [0] * channels, [0] * channels
     for start in range(0, count, step):
-        # Sums of whole numbers below 2**53 are exact in float64, so nothing is rounded here.
+        # float64 sums of whole numbers are exact below 2**53, so nothing is rounded here.
         values = np.asarray(images[start : start + step], dtype=np.float64)
         for channel in range(channels):
             plane = values[:, channel]

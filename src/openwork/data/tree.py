@@ -7,7 +7,7 @@ from pathlib import Path
 from openwork.data.image import SUFFIXES
 from openwork.errors import DataError
 
-# One image in five, the first of each class included: any class of two or more has both.
+# Every fifth image, starting with the first: a class of two images or more is in both splits.
 _TEST_EVERY = 5
 
 Labelled = list[tuple[Path, int]]
@@ -25,16 +25,18 @@ def scan(root: Path) -> Tree:
     """List the images of `root`, which has one of the layouts that `load` documents.
 
     Raises:
-        DataError: the layout is none of those; the message names the file or folder.
+        DataError: `root` has another layout; the message names the file or folder.
     """
     if not root.is_dir():
-        raise DataError(f"{root} is not a folder; give `folder:PATH` a folder of class folders")
+        raise DataError(
+            f"`{root}` is not a folder; PATH in `folder:PATH` must be a folder of class folders"
+        )
     train = root / "train"
     held_out = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
-    # A folder `train` that holds only images is a class (of vehicles, say), not a split.
+    # A folder `train` that holds only images is a class (pictures of trains), not a split.
     if train.is_dir() and (held_out or any(item.is_dir() for item in _visible(train))):
         if held_out is None:
-            raise DataError(f"{root} has train/ but neither test/ nor val/; add one of them")
+            raise DataError(f"`{root}` has train/ but neither test/ nor val/; add one of them")
         _refuse(item for item in _visible(root) if item.name not in ("train", "test", "val"))
         return _two_splits(_classes(train), _classes(held_out), root)
     return _cut(_classes(root), root)
@@ -44,8 +46,8 @@ def _two_splits(train: dict[str, list[Path]], test: dict[str, list[Path]], root:
     if train.keys() != test.keys():
         differing = ", ".join(sorted(train.keys() ^ test.keys()))
         raise DataError(
-            f"{root}: train and test have different class folders; only one of them has "
-            f"{differing}; give both the same classes"
+            f"`{root}`: train and test must have the same class folders, but only one of them has "
+            f"{differing}; add it to the other or remove it"
         )
     return Tree(tuple(train), {"train": _label(train), "test": _label(test)})
 
@@ -54,8 +56,8 @@ def _cut(classes: dict[str, list[Path]], root: Path) -> Tree:
     for name, files in classes.items():
         if len(files) == 1:
             raise DataError(
-                f"{root / name} has one image, {files[0].name}; a class needs two or more "
-                "to be cut into a training and a test split"
+                f"`{root / name}` has one image, {files[0].name}; a class needs at least two, one "
+                "to train and one to test on; add more or remove the folder"
             )
     test = {name: files[::_TEST_EVERY] for name, files in classes.items()}
     train = {
@@ -74,13 +76,13 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
     _refuse(item for item in items if not item.is_dir())
     if not items:
         raise DataError(
-            f"{folder} has no class folders; give it one folder of images for each class"
+            f"`{folder}` has no class folders; it must have one folder of images per class"
         )
     classes = {item.name: _visible(item) for item in items}
     for name, files in classes.items():
         _refuse(file for file in files if file.is_dir() or file.suffix.lower() not in SUFFIXES)
         if not files:
-            raise DataError(f"{folder / name} has no images; add some or remove the folder")
+            raise DataError(f"`{folder / name}` has no images; add some or remove the folder")
     return classes
 
 
@@ -89,11 +91,11 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _refuse(strays: Iterable[Path]) -> None:
-    found = list(strays)
-    if found:
-        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    paths = list(strays)
+    if paths:
+        more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
         raise DataError(
-            f"not part of an image data set: {', '.join(map(str, found[:5]))}{more}; class "
-            "folders hold only images, other folders only class folders; move what does not "
-            "belong, or hide it with a leading dot"
+            f"not part of an image data set: {', '.join(map(str, paths[:5]))}{more}; class folders "
+            "must hold only images, and other folders only class folders; move these files, or "
+            "hide them with a leading dot"
         )

@@ -1,4 +1,4 @@
-"""Keep it and ship it: checkpoints that hold no code."""
+"""Saving and loading: checkpoints that hold no code."""
 
 from openwork.io.checkpoint import CheckpointInfo as CheckpointInfo
 from openwork.io.checkpoint import info as info

@@ -1,4 +1,4 @@
-"""A bound on single tensors, for whatever a file's header asks to be made."""
+"""A limit on the size of single tensors that a file's header can make the loader allocate."""
 
 import math
 from collections.abc import Mapping
@@ -9,15 +9,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from openwork.errors import ArgumentError
 
-# So much is harmless, and leaves room for buffers that a model computes and does not save.
+# Always allowed: harmless, and enough for buffers that a model computes and does not save.
 _HARMLESS = 1 << 24
 
 
 class Bounded(TorchDispatchMode):
-    """While it is entered, no tensor of more than `limit` numbers is made from its size.
+    """Within the block, no tensor of more than `limit` numbers can be made from a size.
 
     Raises:
-        ArgumentError: instead of making it, so that nothing is allocated.
+        ArgumentError: instead of making the tensor, so that nothing is allocated.
     """
 
     def __init__(self, limit: int) -> None:
@@ -37,6 +37,6 @@ class Bounded(TorchDispatchMode):
 
 
 def described(tensors: Mapping[str, torch.Tensor], layers: Mapping[str, Any]) -> int:
-    """How many numbers a model has at most: those in the file, and the dead weights of `layers`."""
-    held = sum(tensor.numel() for tensor in tensors.values())
-    return max(_HARMLESS, held + sum(math.prod(entry["shape"]) for entry in layers.values()))
+    """The most numbers a model can have: those in the file, plus the dense sizes of `layers`."""
+    stored = sum(tensor.numel() for tensor in tensors.values())
+    return max(_HARMLESS, stored + sum(math.prod(entry["shape"]) for entry in layers.values()))

@@ -25,13 +25,13 @@ from openwork.nn.sparse_layer import SparseLayer
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a checkpoint says of itself.
+    """What the header of a checkpoint says.
 
     Attributes:
-        source: how `openwork.models.build` makes the model, or None for a model of one's own.
-        plan: the plan that the model was made sparse with, if it was given to `save`.
-        metrics: what was given to `save`.
-        version: of the openwork that wrote it.
+        source: how `openwork.models.build` builds the model, or None for any other model.
+        plan: the plan that was passed to `save`, or None.
+        metrics: the metrics that were passed to `save`.
+        version: version of openwork that wrote the file.
     """
 
     source: ModelSource | None
@@ -49,21 +49,20 @@ def save(
 ) -> None:
     """Write `model` to one safetensors file: live weights, patterns, and how to build it again.
 
-    Of a compacted model it holds the channel counts of each layer that lost some.
-
-    The file is complete or not there; an earlier one is replaced in one step.
+    For a compacted model the file also holds the channel counts of each layer that lost channels.
+    It is written whole or not at all, and replaces an earlier file in one step.
 
     Args:
-        model: any module, with or without sparse layers, or what `openwork.compile` gave.
-        path: of the file.
-        plan: the plan to note down beside it. Loading does not need it: the patterns themselves
-            are stored.
-        metrics: plain numbers and strings to note down.
+        model: any module, with or without sparse layers, or the result of `openwork.compile`.
+        path: path of the file.
+        plan: a plan to record in the file. Loading does not need it: the patterns are stored.
+        metrics: plain numbers and strings to record in the file.
 
     Raises:
         CheckpointError: the folder cannot be written to, or the disk is full.
-        ArgumentError: the model's state holds something that is not a tensor, `metrics` something
-            that is not plain, or a compiled model an operator that a file cannot name.
+        ArgumentError: the model's state holds something that is not a tensor, `metrics` holds
+            something that is not plain data, or a compiled model has an operator that a file cannot
+            name.
     """
     kind = kind_of(model)
     tensors, described = kind.describe(model) if kind else _describe(model)
@@ -94,22 +93,23 @@ def load(
     *,
     device: torch.device | str = "cpu",
 ) -> nn.Module:
-    """The model in the file at `path`, sparse layers and all. Nothing is ever unpickled.
+    """The model in the file at `path`, with its sparse layers. Nothing is unpickled.
 
-    A compiled model comes back with the kernels that were chosen; nothing is measured unless this
-    machine has no such kernel, and then `.layers.notes` says so.
+    A compiled model is loaded with the kernels that were chosen. Kernels are only measured again if
+    this machine lacks one of them; `.layers.notes` then says so.
 
     Args:
-        path: of a file that `save` wrote.
-        build: makes the model anew, for one that `openwork.models.build` does not know. It may
-            be dense or sparse: the patterns are those of the file. A compiled model needs none.
-        device: where the model goes, default "cpu"; a compiled model stays there.
+        path: path of a file that `save` wrote.
+        build: a function that builds the model, for models that `openwork.models.build` does not
+            know. It may return a dense or a sparse model; the patterns come from the file. Not
+            allowed for a compiled model.
+        device: device of the model, default "cpu"; a compiled model must be on the CPU.
 
     Raises:
         CheckpointError: the file is truncated, foreign, edited or from a newer version, or `build`
-            is missing or makes another model.
+            is missing or builds another model.
         MissingPackageError: the model is timm's or torchvision's and the package is missing.
-        ArgumentError: `build`, or another `device` than the CPU, for a compiled model.
+        ArgumentError: `build`, or a `device` other than the CPU, for a compiled model.
     """
     tensors, header = container.read(path)
     with _blaming(path, "is damaged"):
@@ -125,7 +125,7 @@ def load(
     else:
         raise CheckpointError(
             f"`path`={str(path)!r} holds a model that openwork cannot build by name; pass "
-            "`build`, a function that makes the dense model"
+            "`build`, a function that builds the dense model"
         )
     with _blaming(path, "does not fit the model that was built for it"):
         model = _filled(model, tensors, header)
@@ -134,7 +134,7 @@ def load(
 
 @contextlib.contextmanager
 def _blaming(path: str | os.PathLike[str], what: str) -> Iterator[None]:
-    """Whatever an edited file trips over, it is the file that is wrong."""
+    """Raise every other error in the block as a CheckpointError about the file at `path`."""
     try:
         yield
     except (CheckpointError, MissingPackageError):
@@ -146,9 +146,9 @@ def _blaming(path: str | os.PathLike[str], what: str) -> Iterator[None]:
 
 
 def _built(tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> nn.Module:
-    """The model that the header names, which may be no larger than what the file says of it."""
+    """The model that the header names; it must not be larger than the file says."""
     source = ModelSource.from_dict(header["model"])
-    # Before channels were removed it may have been of any size.
+    # Before channels were removed the model may have had any size.
     bound = contextlib.nullcontext() if header.get("resized") else _bounded(tensors, header)
     with bound:
         return models.build(**source.to_dict())
@@ -159,10 +159,10 @@ def _filled(
 ) -> nn.Module:
     """`model` with the shapes, patterns and values of the file."""
     tensors |= {alias: tensors[name] for alias, name in header["aliases"].items()}
-    # Whatever patterns it was built with, the file's are those that count.
+    # The patterns come from the file, not from the built model.
     model = model.to_dense() if isinstance(model, SparseLayer) else densify_(model)
     with _bounded(tensors, header):
-        # Files written before networks could be compacted do not have the entry.
+        # Files written before `compact` existed do not have the entry.
         restore_resized_(model, header.get("resized", {}), tensors)
         model = restore_layers_(model, header["layers"], tensors)
     _match_dtypes(model, tensors)
@@ -175,10 +175,13 @@ def _bounded(tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> 
 
 
 def info(path: str | os.PathLike[str]) -> CheckpointInfo:
-    """What the file at `path` says of itself, without building a model.
+    """The header of the file at `path`, without building a model.
+
+    Args:
+        path: path of a file that `save` wrote.
 
     Raises:
-        CheckpointError: as `load`.
+        CheckpointError: as for `load`.
     """
     header = container.read_header(path)
     with _blaming(path, "is damaged"):
@@ -192,11 +195,14 @@ def info(path: str | os.PathLike[str]) -> CheckpointInfo:
 
 
 def _kind(path: str | os.PathLike[str], header: Mapping[str, Any]) -> Kind | None:
-    """The kind of what the file holds; None for a module like any other."""
+    """The kind of module in the file; None for an ordinary one."""
     name = header.get("kind", "")
     kind = kind_named(name)
     if kind is None and name != "model":
-        raise CheckpointError(f"`path`={str(path)!r} holds the state of a run, not a model")
+        raise CheckpointError(
+            f"`path`={str(path)!r} holds the state of a run, not a model; load the "
+            "model.safetensors beside it"
+        )
     return kind
 
 
@@ -223,7 +229,7 @@ def _restored(
 def distinct(
     state: Mapping[str, Any],
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Each tensor once, and the other names of those that have several."""
+    """Each tensor once, and the aliases of tensors with several names: alias -> name."""
     tensors: dict[str, torch.Tensor] = {}
     aliases: dict[str, str] = {}
     first: dict[tuple[Any, ...], str] = {}
@@ -231,7 +237,8 @@ def distinct(
         if not isinstance(tensor, torch.Tensor):
             raise ArgumentError(
                 f"`model` keeps {name!r} of type {type(tensor).__name__} in its state; only "
-                "tensors can be saved without pickling. Keep it as a buffer, or outside the state"
+                "tensors can be saved without pickling. Make it a buffer, or keep it out of the "
+                "state"
             )
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
         if tensor.numel() and key in first:

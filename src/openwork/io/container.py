@@ -1,4 +1,4 @@
-"""One safetensors file with a JSON header and a digest over both: written whole, read checked."""
+"""A safetensors file with a JSON header and a digest over both: written whole, checked on read."""
 
 import hashlib
 import json
@@ -44,10 +44,11 @@ def write(
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors, on the CPU, and the header of the file at `path`. Nothing is unpickled.
+    """The tensors (on the CPU) and the header of the file at `path`. Nothing is unpickled.
 
     Raises:
-        CheckpointError: no such file, truncated, not ours, from a newer version, or edited.
+        CheckpointError: the file does not exist, is truncated or edited, was not written by
+            openwork, or is of a newer version.
     """
     tensors, header = container.read(path)
     return {name: _tensor(stored) for name, stored in tensors.items()}, header
@@ -59,15 +60,15 @@ def _tensor(stored: container.Stored) -> torch.Tensor:
 
 
 def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """`tensors` on the CPU, none sharing memory with another: safetensors refuses what overlaps."""
-    apart: dict[str, torch.Tensor] = {}
+    """`tensors` on the CPU, each with separate memory: safetensors refuses tensors that overlap."""
+    separate: dict[str, torch.Tensor] = {}
     seen: set[int] = set()
     for name, tensor in tensors.items():
-        own = _flat(tensor.detach().cpu()).view(tensor.shape)
-        memory = own.untyped_storage().data_ptr()
-        apart[name] = own.clone() if memory in seen else own
+        stored = _flat(tensor.detach().cpu()).view(tensor.shape)
+        memory = stored.untyped_storage().data_ptr()
+        separate[name] = stored.clone() if memory in seen else stored
         seen.add(memory)
-    return apart
+    return separate
 
 
 def _digest(tensors: Mapping[str, torch.Tensor], header: str) -> str:
@@ -84,8 +85,8 @@ def _digest(tensors: Mapping[str, torch.Tensor], header: str) -> str:
 def _flat(tensor: torch.Tensor) -> torch.Tensor:
     """`(numbers,)`, a view if `tensor` is contiguous.
 
-    The stride of an axis with one number or none may be anything, and torch and safetensors take
-    only that of a whole row.
+    An axis of length 0 or 1 may have any stride, but torch and safetensors accept only the stride
+    of a contiguous tensor.
     """
     flat = tensor.contiguous().reshape(-1)
     return flat.as_strided(flat.shape, (1,))

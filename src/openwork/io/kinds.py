@@ -1,4 +1,4 @@
-"""Kinds of modules that are saved in a way of their own, told of by the rooms that make them."""
+"""Kinds of modules with a special file format, registered by the rooms that make them."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -13,13 +13,13 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Kind:
-    """How modules of one class are kept.
+    """How modules of one class are saved.
 
     Attributes:
-        name: in the file's header.
+        name: the kind in the file's header.
         type: the class.
         describe: a module -> its tensors and header, plain JSON data.
-        restore: the inverse; it owns the tensors. It raises CheckpointError where they do not fit.
+        restore: the inverse; it may keep the tensors. Raises CheckpointError if they do not fit.
     """
 
     name: str
@@ -35,17 +35,17 @@ _ROOMS = {"compiled": "openwork.engine"}
 
 
 def register(kind: Kind) -> None:
-    """Let `save` and `load` know `kind`."""
+    """Make `kind` known to `save` and `load`."""
     _KINDS[kind.name] = kind
 
 
 def kind_of(model: nn.Module) -> Kind | None:
-    """The kind that `model` is of; None for a module like any other."""
+    """The kind of `model`; None for an ordinary module."""
     return next((kind for kind in _KINDS.values() if isinstance(model, kind.type)), None)
 
 
 def kind_named(name: str) -> Kind | None:
-    """The kind that a header names; None for what is kept otherwise."""
+    """The registered kind called `name`, or None."""
     if name in _ROOMS:
         importlib.import_module(_ROOMS[name])
     return _KINDS.get(name)

@@ -1,4 +1,4 @@
-"""The sparse layers of a model as a checkpoint keeps them."""
+"""The sparse layers of a model, as a checkpoint stores them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from openwork.patterns import Pattern
 
 
 def describe_layers(model: nn.Module) -> dict[str, Any]:
-    """What the header must say of the sparse layers; their `gaps` are among the tensors."""
+    """The header's entry for the sparse layers; their `gaps` are among the tensors."""
     return {
         name: {
             "shape": list(layer.shape),
@@ -29,9 +29,9 @@ def describe_layers(model: nn.Module) -> dict[str, Any]:
 def restore_layers_(
     model: nn.Module, layers: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
 ) -> nn.Module:
-    """Put sparse layers where `layers` says, with the patterns among `tensors`; all checked.
+    """Put sparse layers where `layers` says, with the patterns in `tensors`; all are checked.
 
-    Returns `model`, or the sparse layer that takes its place where the model is a single layer.
+    Returns `model`, or the sparse layer that replaces it if the model is a single layer.
     """
     modules = dict(model.named_modules())
     replacements: dict[nn.Module, nn.Module] = {}
@@ -48,9 +48,9 @@ def restore_layers_(
         elif isinstance(module, nn.Linear):
             sparse = SparseLinear.from_dense(module, pattern)
         else:
-            found = "nothing" if module is None else type(module).__name__
-            raise ArgumentError(f"layer {name!r} must be a convolution or linear, found {found}")
-        # Files of version 0.1.0 do not say where a pattern comes from.
+            kind = "nothing" if module is None else type(module).__name__
+            raise ArgumentError(f"layer {name!r} must be a convolution or linear, found {kind}")
+        # Files of version 0.1.0 have no origin.
         if entry.get("origin"):
             sparse.origin = DrawnFrom.from_dict(entry["origin"])
         replacements[module] = sparse

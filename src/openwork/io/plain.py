@@ -1,4 +1,4 @@
-"""Plain data, as JSON has it."""
+"""Plain data, as JSON can store it."""
 
 import json
 from collections.abc import Mapping
@@ -8,10 +8,10 @@ from openwork.errors import ArgumentError
 
 
 def plain(argument: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` as a file gives them back.
+    """`values` as they come back from a JSON file.
 
     Raises:
-        ArgumentError: they hold something else than plain data; `argument` is named.
+        ArgumentError: `values` hold anything but plain data; the message names `argument`.
     """
     try:
         return json.loads(json.dumps(dict(values)))

@@ -13,8 +13,8 @@ def basicnet(source: ModelSource) -> nn.Module:
     convolution and hidden layer, 2x2 max-pools, `(N, C, H, W) -> (N, num_classes)`. At 3 x 32 x 32
     and 10 classes: 5,177,674 parameters.
 
-    From "On Implicit Filter Level Sparsity in CNNs" (arXiv 1811.12495), known to us through notes
-    on it: a compact VGG-like network of 7 convolutions, and 2 fully connected layers for CIFAR.
+    From "On Implicit Filter Level Sparsity in CNNs" (arXiv 1811.12495), which we know only from
+    notes on it: a compact VGG-like network of 7 convolutions, and 2 linear layers for CIFAR.
     Recalled from memory and unverified: the widths 64, 128, 128, 256, 256, 512, 512, the 3x3
     kernels, BN and ReLU after each convolution. Our reading: the pools after C1, C3, C5 and C7,
     the hidden width of 256 with BN and ReLU, no dropout, the initialisation.

@@ -1,4 +1,4 @@
-"""The few building blocks that the plain (non-residual) networks share."""
+"""Building blocks that the plain (non-residual) networks share."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence

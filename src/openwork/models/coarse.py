@@ -20,8 +20,8 @@ def cnn_small(source: ModelSource) -> nn.Module:
     hidden layer, 3x3 max-pools with stride 2, `(N, C, H, W) -> (N, num_classes)`. At 3 x 32 x 32
     and 10 classes: 5,529,994 parameters.
 
-    From "Compact Deep CNNs With Coarse Pruning" (arXiv 1610.09639): batch norm in every network
-    and the overlapping 3x3 stride-2 pool are stated; the widths follow from its pruned networks.
+    From "Compact Deep CNNs With Coarse Pruning" (arXiv 1610.09639), which states batch norm in
+    every network and the overlapping 3x3 stride-2 pool; the widths follow from its pruned networks.
     Our reading: ReLU, padding 1 in convolutions and pools, BN also after the hidden layer, the
     initialisation.
 

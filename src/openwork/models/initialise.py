@@ -1,4 +1,4 @@
-"""The one initialisation that all the models of this package share."""
+"""The initialisation that all models of this package share."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons, their widths written in the name."""
+"""Multi-layer perceptrons whose widths are part of the name."""
 
 import re
 
@@ -18,7 +18,7 @@ def mlp(source: ModelSource) -> nn.Module:
     multiplier scales the widths between. mlp:784-100-10 has 79,510 parameters.
 
     "Characterizing Sparse Connectivity Patterns in Neural Networks" (arXiv 1711.02131) names its
-    networks by such width lists, for instance [1024,64,16]; ReLU is that of the authors' code.
+    networks by such width lists, for instance [1024,64,16]; ReLU is from the authors' code.
 
     Raises:
         ArgumentError: the widths are not at least two positive integers joined by "-", or the
@@ -51,7 +51,7 @@ def mlp(source: ModelSource) -> nn.Module:
 
 def _widths(name: str) -> list[int]:
     parts = name.partition(":")[2].split("-")
-    # No layer has a width of 16 digits, and Python refuses to read some thousands.
+    # At most 15 digits: no layer is wider, and Python refuses to convert thousands of digits.
     if len(parts) < 2 or not all(
         re.fullmatch(r"0*[1-9]\d{0,14}", part, re.ASCII) for part in parts
     ):

@@ -1,4 +1,4 @@
-"""A MobileNet for CIFAR: depthwise and pointwise convolutions by turns."""
+"""A MobileNet for CIFAR: alternating depthwise and pointwise convolutions."""
 
 from torch import nn
 
@@ -21,7 +21,7 @@ def mobilenet(source: ModelSource) -> nn.Module:
     convolution, four strides of 2, `(N, C, H, W) -> (N, num_classes)`. At 3 x 32 x 32 and 10
     classes: 3,217,226 parameters.
 
-    The blocks are those of "MobileNets" (Howard et al., 2017); as usual for CIFAR the first
+    The blocks are those of "MobileNets" (Howard et al., 2017); as is usual for CIFAR, the first
     convolution has stride 1. Our reading: the initialisation.
 
     Raises:

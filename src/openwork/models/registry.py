@@ -1,4 +1,4 @@
-"""Every model by its name: the one table that says what `build` can build."""
+"""Every model by its name: the table of what `build` can build."""
 
 import difflib
 import functools
@@ -41,7 +41,7 @@ def _ssc(source: ModelSource) -> nn.Module:
     return ssc_network(source, lambda inner: _builder(inner.name)(inner))
 
 
-# Names that go on after the colon, with an example for the error message.
+# Prefixes of names that continue after the colon, with an example for the error message.
 _PREFIXES: dict[str, tuple[Builder, str]] = {
     "mlp:": (mlp, "mlp:784-100-10"),
     "ssc:": (_ssc, "ssc:resnet32:0.95"),
@@ -51,7 +51,11 @@ _PREFIXES: dict[str, tuple[Builder, str]] = {
 
 
 def names() -> tuple[str, ...]:
-    """The fixed model names, sorted; those with a prefix come on top."""
+    """The fixed model names, sorted; `build` also takes names with a prefix.
+
+    >>> names()[:3]
+    ('basicnet', 'cnn_large', 'cnn_small')
+    """
     return tuple(sorted(_MODELS))
 
 
@@ -72,10 +76,10 @@ def build(
     image_size: int = 32,
     depth_multiplier: float = 1.0,
 ) -> nn.Module:
-    """A new model with random weights, `(N, in_channels, image_size, image_size) -> (N, classes)`.
+    """Build a model with random weights.
 
-    The model is on the CPU, in float32 and in training mode, and `source_of` gives these arguments
-    back. `torch.manual_seed` before the call fixes the weights.
+    The model is on the CPU, in float32 and in training mode, and `source_of` returns these
+    arguments. `torch.manual_seed` before the call fixes the weights.
 
     Args:
         name: one of `names()`; or `mlp:` and widths (mlp:784-100-10); or `timm:` or
@@ -87,16 +91,22 @@ def build(
         depth_multiplier: every hidden width n becomes ceil(depth_multiplier * n). Above 0;
             values up to 1 are the published rule, above 1 widen the model. Default 1.0.
 
+    Returns:
+        The model, `(N, in_channels, image_size, image_size) -> (N, num_classes)`.
+
     Raises:
         ArgumentError: the name is unknown, a number is out of range, or the image is too small
             for the model's pools.
         MissingPackageError: the model is timm's or torchvision's and the package is missing.
+
+    >>> type(build("vgg-small", in_channels=1, image_size=28)).__name__
+    'Sequential'
     """
     source = ModelSource(name, num_classes, in_channels, image_size, depth_multiplier)
     builder = _builder(name)
     try:
         model = builder(source)
-    # What torch says of sizes that no memory, or no 64-bit number, holds.
+    # torch raises these for sizes that exceed the memory or a 64-bit integer.
     except (RuntimeError, TypeError, MemoryError) as error:
         raise ArgumentError(
             f"`name` is {name!r}: it cannot be built with {num_classes} classes, {in_channels} "
@@ -108,10 +118,10 @@ def build(
 
 
 def _close_prefix(name: str) -> list[str]:
-    """`name` with the prefix that it may have meant."""
+    """`name` with the prefix that may have been meant."""
     prefix, colon, rest = name.partition(":")
-    known = [of.rstrip(":") for of in _PREFIXES] if colon else []
-    close = difflib.get_close_matches(prefix.lower(), known, n=1)
+    prefixes = [entry.rstrip(":") for entry in _PREFIXES] if colon else []
+    close = difflib.get_close_matches(prefix.lower(), prefixes, n=1)
     return [f"{close[0]}:{rest}"] if close else []
 
 
@@ -126,5 +136,5 @@ def _builder(name: str) -> Builder:
     examples = ", ".join(example for _, example in _PREFIXES.values())
     raise ArgumentError(
         f"`name` is {name!r}: no model has this name. {hint}The models are "
-        f"{', '.join(names())}; and by prefix, for instance, {examples}."
+        f"{', '.join(names())}; and with a prefix, for instance, {examples}."
     )

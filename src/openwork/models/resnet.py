@@ -56,7 +56,7 @@ def resnet32(source: ModelSource) -> nn.Module:
     3 x 32 x 32 and 10 classes: 464,154 parameters.
 
     From "Deep Residual Learning for Image Recognition" (He et al., 2016), the CIFAR-10 networks,
-    with its parameter-free shortcut (option A). Our reading: the new zero channels come last, the
+    with its parameter-free shortcut (option A). Our reading: the new zero channels come last; the
     initialisation.
 
     Raises:
@@ -71,8 +71,8 @@ def resnet32x2(source: ModelSource) -> nn.Module:
     `resnet32` with every width doubled, `(N, C, H, W) -> (N, num_classes)`. At 3 x 32 x 32 and 10
     classes: 1,849,898 parameters.
 
-    The double width is the protocol of the pruning-at-initialisation papers (GraSP) as recalled
-    from memory and unverified; all else as in `resnet32`.
+    The doubled width follows the pruning-at-initialisation papers (GraSP), recalled from memory and
+    unverified; all else is as in `resnet32`.
 
     Raises:
         ArgumentError: `image_size` is below 4.

@@ -1,4 +1,4 @@
-"""How a model was built, kept as plain data on the model itself."""
+"""How a model was built, as plain data attached to the model."""
 
 import dataclasses
 import math
@@ -15,7 +15,7 @@ _ATTRIBUTE = "openwork_source"
 
 @dataclasses.dataclass(frozen=True)
 class ModelSource:
-    """The arguments of one `build` call: `build(**source.to_dict())` makes the model again.
+    """The arguments of a `build` call: `build(**source.to_dict())` builds the model again.
 
     Args:
         name: the model's name, such as "vgg16-cifar" or "mlp:784-100-10".
@@ -40,7 +40,7 @@ class ModelSource:
             raise ArgumentError(f"`name` is {self.name!r}: give the model's name as a string.")
         for field in ("num_classes", "in_channels", "image_size"):
             value = getattr(self, field)
-            # bool is an int in Python, but True classes is a mistake.
+            # bool is a subclass of int, but `num_classes=True` is a mistake.
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ArgumentError(f"`{field}` is {value!r}: it must be an integer of at least 1.")
         alpha = self.depth_multiplier
@@ -52,7 +52,7 @@ class ModelSource:
         object.__setattr__(self, "depth_multiplier", float(alpha))
 
     def to_dict(self) -> dict[str, Any]:
-        """The five fields as a plain dict that JSON and YAML can hold."""
+        """The five fields as a plain dict, for JSON and YAML."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -60,7 +60,7 @@ class ModelSource:
         """The inverse of `to_dict`; fields left out take their defaults, except `name`.
 
         Raises:
-            ArgumentError: `data` is no mapping, lacks `name`, has an unknown field, or holds a
+            ArgumentError: `data` is not a mapping, lacks `name`, has an unknown field, or holds a
                 value that is out of range.
         """
         if not isinstance(data, Mapping):
@@ -77,11 +77,11 @@ class ModelSource:
 
 
 def attach_source(module: nn.Module, source: ModelSource) -> None:
-    """Write `source` on `module`, where `source_of` finds it; copies and pickles keep it."""
+    """Attach `source` to `module`, for `source_of`; copies and pickles keep it."""
     setattr(module, _ATTRIBUTE, source)
 
 
 def source_of(module: nn.Module) -> ModelSource | None:
-    """How `module` was built, or None when `openwork.models.build` did not make it."""
+    """How `module` was built, or None if `openwork.models.build` did not build it."""
     source = module.__dict__.get(_ATTRIBUTE)
     return source if isinstance(source, ModelSource) else None

@@ -1,4 +1,4 @@
-"""VGG networks: the CIFAR ones, the one of the sparsity paper and a small one for grey images."""
+"""VGG networks: for CIFAR, of the sparsity paper, and a small one for grey images."""
 
 from torch import nn
 
@@ -28,8 +28,8 @@ def vgg16_cifar(source: ModelSource) -> nn.Module:
     """VGG-16 for CIFAR: 13 convolutions, five max-pools and one linear layer.
 
     (2x64C3)-MP2-(2x128C3)-MP2-(3x256C3)-MP2-(3x512C3)-MP2-(3x512C3)-MP2-mean-Linear: BN and ReLU
-    after each convolution, `(N, C, H, W) -> (N, num_classes)`. The mean over positions changes
-    nothing at 32 x 32, where one position is left. At 3 x 32 x 32 and 10 classes: 14,724,042
+    after each convolution, `(N, C, H, W) -> (N, num_classes)`. The mean over positions has no
+    effect at 32 x 32, where only one position is left. At 3 x 32 x 32 and 10 classes: 14,724,042
     parameters.
 
     The convolutions are those of "Very Deep Convolutional Networks" (Simonyan & Zisserman, 2015),
@@ -58,7 +58,7 @@ def vgg19_cifar(source: ModelSource) -> nn.Module:
 
 
 def vgg16n(source: ModelSource) -> nn.Module:
-    """VGG-16n for ImageNet: VGG-16 whose two 4096 layers became a max-pool and a convolution.
+    """VGG-16n for ImageNet: VGG-16 with a max-pool and a convolution for its two 4096 layers.
 
     (2x64C3)-MP2-(2x128C3)-MP2-(3x256C3)-MP2-(3x512C3)-MP2-(3x512C3)-MP2-MP2-1024C3-mean-Linear:
     BN and ReLU after each convolution, `(N, C, H, W) -> (N, num_classes)`. At 3 x 224 x 224 and
@@ -66,9 +66,9 @@ def vgg16n(source: ModelSource) -> nn.Module:
 
     From "The Power of Sparsity in CNNs" (arXiv 1702.06257), experiments on ImageNet: the two 4096
     layers replaced by a 2x2 max-pool and a 3x3 convolution of depth 1024, batch norm, about 7
-    times fewer parameters. Derived: that last convolution has no padding, so that 224 pixels end
-    in one position. Our reading: the mean over positions for images of 256 pixels and more (it
-    changes nothing at 224), the initialisation.
+    times fewer parameters. Derived: the last convolution has no padding, so that 224 pixels lead to
+    one position. Our reading: the mean over positions for images of 256 pixels and more (it has no
+    effect at 224); the initialisation.
 
     Raises:
         ArgumentError: `image_size` is below 192.
@@ -91,7 +91,7 @@ def vgg_small(source: ModelSource) -> nn.Module:
     `(N, C, H, W) -> (N, num_classes)`. At 1 x 28 x 28 and 10 classes: 298,410 parameters and
     29.1 M multiply-adds.
 
-    No paper's network: ours, small enough to train on a laptop.
+    Ours, not from a paper: small enough to train on a laptop.
 
     Raises:
         ArgumentError: `image_size` is below 8.

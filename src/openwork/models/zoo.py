@@ -1,4 +1,4 @@
-"""Models of timm and torchvision, never with downloaded weights."""
+"""Models of timm and torchvision, without downloading weights."""
 
 import difflib
 import importlib
@@ -12,7 +12,7 @@ from openwork.errors import ArgumentError, MissingPackageError
 from openwork.models.source import ModelSource
 
 _MISSING_NMS = "operator torchvision::nms does not exist"
-# torch forgets operators whose library object is collected, so this one lives with the module.
+# torch removes operators whose library object is garbage-collected, so it is kept here.
 _stubs: list[torch.library.Library] = []
 
 
@@ -56,14 +56,14 @@ def from_torchvision(source: ModelSource) -> nn.Module:
             f"Use timm, which takes any number, for instance timm:{name}."
         )
     models = import_zoo("torchvision").models
-    known = models.list_models(module=models)
-    if name not in known:
-        raise _unknown(source, name, "torchvision", known)
+    classifiers = models.list_models(module=models)
+    if name not in classifiers:
+        raise _unknown(source, name, "torchvision", classifiers)
     return models.get_model(name, weights=None, num_classes=source.num_classes)
 
 
 def import_zoo(package: str) -> ModuleType:
-    """Import timm or torchvision, only when a model of theirs is asked for.
+    """Import timm or torchvision, when one of its models is asked for.
 
     Raises:
         MissingPackageError: the package, or one that it needs, is not installed.
@@ -74,9 +74,9 @@ def import_zoo(package: str) -> ModuleType:
         except RuntimeError as error:
             if str(error) != _MISSING_NMS:
                 raise
-            # torchvision built for CUDA cannot load its extension next to a CPU-only torch, and
-            # then stumbles over registering gradients and shapes for operators that are missing.
-            # Declaring them empty lets the import pass; classifiers never call them.
+            # A torchvision built for CUDA cannot load its extension with a CPU-only torch, and then
+            # fails to register gradients and shapes for the missing operators. Declaring them as
+            # empty lets the import succeed; classifiers never call them.
             _declare_missing_operators()
             _forget_modules("torchvision", package)
             return importlib.import_module(package)
@@ -97,7 +97,7 @@ def _declare_missing_operators() -> None:
 
 
 def _forget_modules(*packages: str) -> None:
-    # A failed import leaves its submodules behind, half-run; the second try must start clean.
+    # A failed import leaves half-executed submodules behind, and the second try needs new ones.
     for name in list(sys.modules):
         if name.partition(".")[0] in packages:
             del sys.modules[name]
@@ -111,8 +111,8 @@ def _require_full_width(source: ModelSource) -> None:
         )
 
 
-def _unknown(source: ModelSource, name: str, package: str, known: list[str]) -> ArgumentError:
-    close = difflib.get_close_matches(name, known, n=5)
+def _unknown(source: ModelSource, name: str, package: str, choices: list[str]) -> ArgumentError:
+    close = difflib.get_close_matches(name, choices, n=5)
     hint = f"Did you mean {', '.join(close)}?" if close else f"See {package}'s list of models."
     return ArgumentError(
         f"`name` is {source.name!r}: {package} {importlib.import_module(package).__version__} has "

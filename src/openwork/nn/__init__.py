@@ -1,4 +1,4 @@
-"""How is it trained? Layers that store live weights only, and the plan that puts them in."""
+"""How is it trained? Layers that store only live weights, and plans that put them into a model."""
 
 from openwork.nn.cost import MemoryUse as MemoryUse
 from openwork.nn.cost import count_macs as count_macs

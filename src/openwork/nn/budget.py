@@ -1,4 +1,4 @@
-"""One density for a whole network, spread over its layers."""
+"""Spreading the density of a whole network over its layers."""
 
 import inspect
 import math
@@ -22,16 +22,18 @@ _TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class _Layer:
-    """What the spreading needs to know of a layer.
+    """What the budget needs to know about a layer.
+
+    Density changes in steps: one block in every row of blocks with a fixed fan-in, otherwise a
+    single block.
 
     Attributes:
-        shape: of its weight, (out, in / groups, ...).
-        place: its number among the layers, from 1, divided by how many there are.
-        uses: multiply-adds of an image that each of its weights takes part in.
-        least, most: what can live, in steps; a step is one block for every row of blocks with a
-            fixed fan-in, and a single block otherwise. With `least`, no channel is left out; of a
-            layer that is kept dense, all has to live.
-        cost: of one step: weights, or multiply-adds.
+        shape: shape of the weight, (out, in / groups, ...).
+        place: number of the layer, from 1, divided by the number of layers.
+        uses: multiply-adds per image in which each weight takes part.
+        least, most: live steps, at least and at most. `least` leaves no channel unconnected; it
+            equals `most` for a layer that is kept dense.
+        cost: weights, or multiply-adds, per step.
     """
 
     shape: tuple[int, ...]
@@ -42,7 +44,7 @@ class _Layer:
     cost: float
 
     def steps(self, density: float) -> int:
-        """The steps that live at about `density`."""
+        """The number of live steps at about `density`."""
         return min(self.most, max(self.least, math.floor(density * self.most + 0.5)))
 
 
@@ -52,7 +54,7 @@ RULES: dict[str, Callable[[_Layer], float]] = {
     "late_dense": lambda layer: layer.place,
     "macs": lambda layer: layer.uses**-0.5,
 }
-"""Rule -> (layer -> its density, up to a factor that all layers share, and never above 1)."""
+"""Rule -> (layer -> its density, capped at 1, up to a factor common to all layers)."""
 
 
 def budget(
@@ -90,12 +92,12 @@ def _spread(
     rule: Callable[[_Layer], float],
     unit: str,
 ) -> dict[str, int]:
-    """Live steps of each layer; `kept` of them have no choice.
+    """Live steps of each layer; `kept` layers are fixed as dense.
 
-    All layers begin with the fewest connections that they can have, and a common factor on the
-    rule rises until the density is met. So a smaller budget always lies inside a larger one.
+    All layers start with the fewest connections possible, and a common factor on the rule rises
+    until the density is met. So the plan of a smaller budget lies inside that of a larger one.
     """
-    # Layers that the rule treats alike take their steps one after the other, not all at once.
+    # The tiny offset makes layers that the rule treats alike step one after another, not at once.
     rules = {n: rule(x) * (1 + 1e-9 * k) for k, (n, x) in enumerate(layers.items())}
 
     def live(factor: float) -> dict[str, int]:
@@ -113,8 +115,8 @@ def _spread(
         raise ArgumentError(
             f"`density`={density} of the {unit} cannot be met within 1 %: the nearest is "
             f"{share(nearest):.4g}, and the range {share(live(0.0)):.4g} to 1 (every channel needs "
-            f"a connection in and out; {kept} layers are kept dense). Ask for another "
-            "density, keep fewer layers, or draw smaller steps than a fixed fan-in or large blocks"
+            f"a connection in and out; {kept} layers are kept dense). Use another density, keep "
+            "fewer layers dense, or use smaller blocks or fan='uniform' for finer steps"
         )
     return nearest
 
@@ -126,8 +128,8 @@ def _spec(pattern: str | Mapping[str, object]) -> PatternSpec:
         raise PlanError(f"`pattern`={pattern!r}: {error}") from error
     if not nests(spec.kind) or "density" in dict(spec.parameters):
         raise PlanError(
-            f"`pattern`={pattern!r} must be of the kind 'random' or 'block', which can have any "
-            "density, and leave the density to the budget"
+            f"`pattern`={pattern!r} must be of the kind 'random' or 'block', which allow any "
+            "density, and must not set the density, which the budget does"
         )
     return PatternSpec.of(spec.kind, **{"fan": "uniform", **dict(spec.parameters)})
 
@@ -140,7 +142,7 @@ def _kept(keep: Sequence[str], modules: Mapping[str, Dense]) -> set[str]:
         matched = {n for n, module in modules.items() if matches(check_glob(glob), n, module)}
         if not matched:
             raise PlanError(
-                f"`keep` has {glob!r}, which matches no layer; there is "
+                f"`keep` has {glob!r}, which matches no layer; the layers are "
                 f"{', '.join(map(repr, modules))}"
             )
         kept |= matched
@@ -155,14 +157,14 @@ def _uses(
     if example is None:
         raise ArgumentError(
             "`by`='macs' needs `example`, an input batch (N, ...): how often a weight is used "
-            "depends on the size of the maps"
+            "depends on the size of the feature maps"
         )
     macs = count_macs(model, example)
     unused = [name for name in modules if not macs.get(name)]
     if unused:
         raise ArgumentError(
-            f"`example` does not reach layer {unused[0]!r}, so its MACs are unknown; give an input "
-            "that the model runs as a whole, or spread by another rule"
+            f"`example` does not reach layer {unused[0]!r}, so its MACs are unknown; pass an input "
+            "that runs the whole model, or choose another rule"
         )
     return {name: macs[name] / module.weight.numel() for name, module in modules.items()}
 
@@ -184,7 +186,7 @@ def _describe(
             check_divides("b_in", b_in, shape[1], "inputs")
         except ArgumentError as error:
             raise PlanError(
-                f"layer {name!r}: {error}; or keep the layer dense, with `keep`"
+                f"layer {name!r}: {error}; or keep the layer dense with `keep`"
             ) from error
         rows, columns = shape[0] // groups // b_out, shape[1] // b_in
         if name in kept:
@@ -199,11 +201,11 @@ def _describe(
 
 
 def _block(spec: PatternSpec) -> tuple[int, int]:
-    """Outputs and inputs of what lives or dies as one under `spec`."""
+    """Outputs and inputs per block under `spec`; (1, 1) for single connections."""
     generator = inspect.signature(KINDS[spec.kind]).parameters
-    given = dict(spec.parameters)
+    values = dict(spec.parameters)
     sizes = [
-        given.get(name, generator[name].default) if name in generator else 1
+        values.get(name, generator[name].default) if name in generator else 1
         for name in ("b_out", "b_in")
     ]
     return sizes[0], sizes[1]

@@ -1,4 +1,4 @@
-"""What a network costs: live weights and MACs by layer, and bytes as they lie in memory."""
+"""What a network costs: live weights, MACs per layer, and bytes of memory."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,7 +14,15 @@ from openwork.nn.sparse_layer import SparseLayer
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """Bytes that the tensors of a training run occupy, read off the tensors themselves."""
+    """Bytes occupied by the tensors of a training run, counted from their storages.
+
+    Attributes:
+        parameters: live weights, biases and the like.
+        gradients: those that exist.
+        optimizer: tensors in the optimiser's state.
+        indices: the `gaps` of sparse layers.
+        buffers: all other buffers.
+    """
 
     parameters: int
     gradients: int
@@ -29,13 +37,16 @@ class MemoryUse:
 
 
 def memory_use(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> MemoryUse:
-    """Measure what `model` holds now, and what `optimizer` holds for it.
+    """The memory that `model` occupies now, and that `optimizer` occupies for it.
 
-    Gradients count where they exist, so call this after a backward pass and a step.
+    Only gradients that exist are counted, so call this after a backward pass and a step.
 
     Args:
         model: any module.
-        optimizer: over the parameters of `model`, or None.
+        optimizer: the optimiser over the parameters of `model`, or None.
+
+    >>> memory_use(nn.Linear(10, 10)).parameters  # 110 float32 numbers
+    440
     """
     parameters = list(model.parameters())
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -43,12 +54,12 @@ def memory_use(model: nn.Module, optimizer: torch.optim.Optimizer | None = None)
     index_ids = {id(tensor) for tensor in indices}
     buffers = [b for b in model.buffers() if id(b) not in index_ids]
     states = optimizer.state.values() if optimizer is not None else ()
-    held = [v for state in states for v in state.values() if isinstance(v, torch.Tensor)]
-    return MemoryUse(*map(_bytes, (parameters, gradients, held, indices, buffers)))
+    memory = [v for state in states for v in state.values() if isinstance(v, torch.Tensor)]
+    return MemoryUse(*map(_bytes, (parameters, gradients, memory, indices, buffers)))
 
 
 def live_weights(module: nn.Module) -> int:
-    """Number of parameters of `module`, dead ones not being any."""
+    """Number of parameters of `module`; dead weights are not stored and so not counted."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
@@ -57,14 +68,17 @@ def count_macs(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
     """Multiply-adds per image of every convolution and linear layer, dense or sparse.
 
     Args:
-        model: run once in evaluation mode; its training mode is put back.
+        model: run once in evaluation mode; its modes are restored.
         example: an input batch `(N, ...)`.
 
     Returns:
-        Qualified name -> multiply-adds for one of the N images; a layer called twice counts twice.
+        Qualified name -> multiply-adds per image; a layer that is called twice counts twice.
 
     Raises:
-        ArgumentError: no image in `example`, or the model does not take it.
+        ArgumentError: `example` has no image, or the model does not accept it.
+
+    >>> count_macs(nn.Sequential(nn.Conv2d(3, 16, 3)), torch.zeros(1, 3, 8, 8))
+    {'0': 15552}
     """
     if not len(example):
         raise ArgumentError(f"`example` of shape {tuple(example.shape)} holds no image; pass one")
@@ -90,8 +104,8 @@ def count_macs(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
             model(example)
     except RuntimeError as error:
         raise ArgumentError(
-            f"`example` of shape {tuple(example.shape)} does not pass the model: "
-            f"{str(error).partition(chr(10))[0]}; give images of the size that it takes"
+            f"`example` of shape {tuple(example.shape)} is not accepted by the model: "
+            f"{str(error).partition(chr(10))[0]}; pass images of the size that the model takes"
         ) from error
     finally:
         for handle in handles:

@@ -1,4 +1,4 @@
-"""Where a sparse layer comes from: what it takes to draw its pattern again, or a denser one."""
+"""Where a sparse layer comes from: what it takes to redraw its pattern, or a denser one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from openwork.patterns import PatternSpec
 
 @dataclass(frozen=True)
 class DrawnFrom:
-    """What a layer was drawn with.
+    """What a layer's pattern was drawn from.
 
     Attributes:
         spec: the kind of pattern and its parameters.
-        seed: the layer's own, made of its plan's seed and its name.
-        deviation: standard deviation of the dense weights that the layer took the place of.
+        seed: the layer's seed, derived from the plan's seed and the layer's name.
+        deviation: standard deviation of the dense weights that the layer replaced.
     """
 
     spec: PatternSpec

@@ -1,4 +1,4 @@
-"""Layers by glob: `features.*`, or `conv:*` and `linear:*` for one kind of layer."""
+"""Layers by glob: `features.*`, or `conv:*` and `linear:*` for one type of layer."""
 
 import difflib
 import fnmatch
@@ -16,39 +16,39 @@ _TYPES = {"conv": (nn.Conv2d, SparseConv2d), "linear": (nn.Linear, SparseLinear)
 
 
 def check_glob(glob: Any) -> str:
-    """`glob` itself, if it is one."""
+    """`glob` itself, if it is valid."""
     if not isinstance(glob, str) or not glob:
         raise PlanError(f"layer glob {glob!r} must be a name such as 'features.*'")
     kind, _ = _split(glob)
     if kind is not None and kind not in _TYPES:
         raise PlanError(
-            f"layer glob {glob!r} may begin with {' or '.join(_TYPES)} only; write [:] for a colon "
-            "in a layer's name"
+            f"layer glob {glob!r} may have only {' or '.join(_TYPES)} before its colon; write [:] "
+            "for a colon in a layer's name"
         )
     return glob
 
 
 def escape(name: str) -> str:
-    """The glob that matches the layer called `name` alone."""
+    """The glob that matches only the layer called `name`."""
     return "".join(f"[{c}]" if c in "*?[:" else c for c in name)
 
 
 def matches(glob: str, name: str, module: nn.Module) -> bool:
-    """Whether `glob` means the layer `module` called `name`."""
+    """Whether `glob` matches the layer `module` called `name`."""
     kind, rest = _split(glob)
     of_kind = kind is None or isinstance(module, _TYPES[kind])
     return of_kind and fnmatch.fnmatchcase(name, rest)
 
 
 def _split(glob: str) -> tuple[str | None, str]:
-    """The kind of layer that `glob` is kept to, None for any, and the glob of the name."""
+    """The type of layer that `glob` is restricted to (None for any), and the glob of the name."""
     kind, colon, rest = glob.partition(":")
-    # In brackets a colon stands for itself.
+    # A colon in brackets is part of the name.
     return (kind, rest) if colon and "[" not in kind else (None, glob)
 
 
 def nothing_matched(glob: str, model: nn.Module, layers: Iterable[str]) -> str:
-    """Why `glob` matches none of `layers`, and what it may have meant."""
+    """Why `glob` matches none of `layers`, and what may have been meant."""
     _, bare = _split(glob)
     names = list(layers)
     modules = dict(model.named_modules())
@@ -60,5 +60,5 @@ def nothing_matched(glob: str, model: nn.Module, layers: Iterable[str]) -> str:
     close = difflib.get_close_matches(bare, names, n=3, cutoff=0.3) or names[:3]
     return (
         f"layer glob {glob!r} matches no layer; closest are {', '.join(map(repr, close))} "
-        f"of {len(names)}, and 'conv:*' or 'linear:*' match by kind"
+        f"of {len(names)}, and 'conv:*' or 'linear:*' match by type"
     )

@@ -1,4 +1,4 @@
-"""`grow_`: more live connections in a network that is being trained, and nothing else changed."""
+"""`grow_`: add live connections to a network during training, and change nothing else."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ from openwork.patterns import Pattern, PatternSpec, grow, layer_seed
 from openwork.patterns.spec import nests
 
 INITS = ("zero", "original")
-# What an optimiser's fresh memory is filled with where that is not zero: the group's setting.
+# Optimiser state that does not start at zero, and the setting of the group that it starts from.
 _FRESH: dict[tuple[type[torch.optim.Optimizer], str], str] = {
     (torch.optim.Adagrad, "sum"): "initial_accumulator_value",
     (torch.optim.Rprop, "step_size"): "lr",
@@ -31,55 +31,61 @@ def grow_(
     init: str = "zero",
     seed: int | None = None,
 ) -> nn.Module:
-    """Bring further connections of the sparse layers alive, in place, between two training steps.
+    """Add connections to the sparse layers of `model`, in place, between two training steps.
 
-    No connection dies. Layers that `sparsify_` drew with `random` or `block` get the pattern that
-    their plan gives at the new density under the same seed, which contains the one they have; to
-    any other pattern `patterns.grow` adds. What has grown is saved, loaded and grown on like any
-    sparse layer.
+    Every live connection is kept. Layers that `sparsify_` drew with `random` or `block` get the
+    pattern that their plan gives at the new density with the same seed, which contains the present
+    one; other patterns are grown by `patterns.grow`. A grown layer can be saved, loaded and grown
+    again like any sparse layer.
 
-    Each parameter stays the object it was and becomes longer, so everything that holds it goes on:
-    the optimiser with its groups, its settings and, bit for bit, what it remembers of the weights
-    that lived before; lists for clipping; schedulers. Of new weights it remembers nothing, as of
-    all weights at the start: zeros, or what it begins with (Adagrad, Rprop). Adam counts its steps
-    for a whole layer, so a new weight's first step can be 3.2 times the learning rate. Three
-    things are copies and need a call each:
+    Each `weight` remains the same Parameter object and becomes longer, so whatever refers to it
+    keeps working: the optimiser with its groups and settings, schedulers, lists for clipping. The
+    optimiser's state of the old weights is kept bit for bit; for new weights it starts as usual,
+    from zeros or from the initial value of Adagrad and Rprop. Adam counts steps per layer, so the
+    first step of a new weight can be 3.2 times the learning rate. Copies of the weights need a
+    call each:
 
-    - an average of the weights (`torch.optim.swa_utils.AveragedModel`): grow its `module` as well;
-    - `DistributedDataParallel`, which counts on sizes: grow the module inside, wrap it anew;
-    - a compiled model: compile it anew.
+    - averaged weights (`torch.optim.swa_utils.AveragedModel`): grow its `module` as well;
+    - `DistributedDataParallel`, which relies on sizes: grow the module inside, then wrap it again;
+    - a compiled model: compile it again.
 
     Args:
-        model: with sparse layers; not wrapped in DistributedDataParallel.
-        density: in (0, 1]: to live in each sparse layer, as a share of its connections, rounded
-            as in `patterns.random`; layers that are denser already stay. Or one for each of some
-            layers, by qualified name.
-        optimizer: over the parameters of `model`, or None; not LBFGS, which remembers all of them
-            as one vector.
-        init: new weights start at "zero" (default), which changes no output; or at "original", a
-            value that each connection has from the beginning, however late it comes alive: normal,
-            with the deviation that the layer's dense weights had.
-        seed: of the order of connections that `patterns.grow` adds and of original values. By
-            default the layers' own, 0 for layers that no plan drew.
+        model: a model with sparse layers, not wrapped in DistributedDataParallel.
+        density: share of live connections to reach in each sparse layer, in (0, 1], rounded as in
+            `patterns.random`; layers that are already denser are unchanged. Or a mapping from
+            qualified names to densities, which leaves the other layers unchanged.
+        optimizer: the optimiser over the parameters of `model`, or None; not LBFGS, which keeps
+            all parameters in one vector.
+        init: how new weights start. "zero" (default) changes no output; "original" gives each
+            connection a value that is fixed from the beginning, whenever it is added: normal, with
+            the standard deviation of the layer's dense weights.
+        seed: seed of the connections that `patterns.grow` adds and of the original values. By
+            default each layer's own, or 0 for layers that were not drawn by a plan.
 
     Returns:
         `model` itself.
 
     Raises:
-        ArgumentError: no sparse layer, an unknown name, a density out of (0, 1], an unknown
+        ArgumentError: no sparse layer, an unknown name, a density outside (0, 1], an unknown
             `init`, an `optimizer` of another model or LBFGS, or a pattern of single taps.
 
     Source: incremental training in "The Power of Sparsity in Convolutional Neural Networks"
-    (2017). What it leaves open is our reading: its masks suggest original values, here drawn when
-    they are needed since dead weights are not stored; the optimiser's memory.
+    (2017). What it leaves open is our reading: original values, which its masks suggest (drawn
+    here when needed, since dead weights are not stored), and the optimiser's state.
+
+    >>> from openwork.nn import Plan, sparsify_
+    >>> model = nn.Sequential(nn.Conv2d(16, 32, 3))
+    >>> model = sparsify_(model, Plan({"*": {"pattern": "random", "density": 0.25}}))
+    >>> len(model[0].weight), len(grow_(model, 0.5)[0].weight)
+    (1152, 2304)
     """
     check_choice("init", init, INITS)
     if seed is not None:
         check_seed(seed)
     if any(isinstance(module, DistributedDataParallel) for module in model.modules()):
         raise ArgumentError(
-            "`model` is wrapped in DistributedDataParallel, which counts on the parameters' sizes; "
-            "grow the module inside and wrap it anew"
+            "`model` is wrapped in DistributedDataParallel, which relies on the sizes of "
+            "parameters; grow the module inside, then wrap it again"
         )
     layers = sparse_layers(model)
     wanted = _wanted(density, layers)
@@ -94,7 +100,7 @@ def grow_(
 
 
 def check_can_grow(model: nn.Module, density: float) -> None:
-    """See that every sparse layer of `model` can come to live at `density`.
+    """Check that every sparse layer of `model` can grow to `density`.
 
     Raises:
         ArgumentError: no sparse layer, or one whose pattern `grow_` would refuse.
@@ -115,21 +121,21 @@ def widen_(
     optimizer: torch.optim.Optimizer | None = None,
     values: torch.Tensor | None = None,
 ) -> None:
-    """Give `layer` a `pattern` that contains its own.
+    """Give `layer` a `pattern` that contains its present one.
 
     Args:
-        layer: whose `weight` stays the same object, with the same values at the same taps.
-        pattern: of the same shape.
-        optimizer: whose memory of the weight grows with it, or None.
-        values: (pattern.live,) where new weights start; by default zeros.
+        layer: its `weight` remains the same object, with the same values at the same taps.
+        pattern: a pattern of the same shape.
+        optimizer: its state of the weight grows too; or None.
+        values: (pattern.live,) initial values, used for new weights; by default zeros.
 
     Raises:
-        ArgumentError: `pattern` lacks a connection that lives.
+        ArgumentError: `pattern` lacks a live connection of `layer`.
     """
     old = layer.pattern
     if not _contains(pattern, old):
         raise ArgumentError(
-            f"`pattern` {pattern} lacks connections of the layer's own {old}; layers only grow"
+            f"`pattern` {pattern} lacks connections of the layer's own {old}; it must contain them"
         )
     weight, gradient = layer.weight, layer.weight.grad
     places = torch.from_numpy(np.searchsorted(pattern.positions, old.positions)).to(weight.device)
@@ -149,19 +155,19 @@ def widen_(
 
 
 def _fresh(optimizer: torch.optim.Optimizer | None, weight: nn.Parameter, key: str) -> float:
-    """What `optimizer` would begin with, where it keeps `key` of `weight`."""
+    """The value that `optimizer` starts its state `key` of `weight` from."""
     for (kind, name), setting in _FRESH.items():
         if isinstance(optimizer, kind) and name == key:
             groups = optimizer.param_groups
-            own = next(g for g in groups if any(p is weight for p in g["params"]))
-            return float(own[setting])
+            group = next(g for g in groups if any(p is weight for p in g["params"]))
+            return float(group[setting])
     return 0.0
 
 
 def _replace_data(parameter: nn.Parameter, data: torch.Tensor) -> None:
     parameter.grad = None
-    # Whoever still holds the last loss keeps the old gradient accumulator alive, and that refuses
-    # gradients of another size. torch makes a new one only where dtype or device change.
+    # A live reference to the last loss keeps the old gradient accumulator, which refuses gradients
+    # of another size. torch makes a new one only if dtype or device change.
     other = torch.float32 if data.dtype == torch.float16 else torch.float16
     parameter.data = data.to(other)
     parameter.data = data
@@ -177,7 +183,7 @@ def _wanted(
     unknown = [name for name in density if name not in layers]
     if unknown:
         raise ArgumentError(
-            f"`density` names {unknown[0]!r}, which is no sparse layer; there is "
+            f"`density` names {unknown[0]!r}, which is not a sparse layer; the sparse layers are "
             f"{', '.join(map(repr, layers))}"
         )
     return {name: check_density(share, f"density[{name!r}]") for name, share in density.items()}
@@ -188,15 +194,15 @@ def _check_optimizer(optimizer: torch.optim.Optimizer | None, layers: list[Spars
         return
     if isinstance(optimizer, torch.optim.LBFGS):
         raise ArgumentError(
-            "`optimizer` is LBFGS, which remembers all parameters as one vector and cannot go on "
-            "when they become longer; train with another, or make a new one after growing"
+            "`optimizer` is LBFGS, which keeps all parameters in one vector and cannot continue "
+            "when they become longer; use another optimiser, or make a new one after growing"
         )
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    params = {id(p) for group in optimizer.param_groups for p in group["params"]}
     for layer in layers:
-        if layer.weight.requires_grad and id(layer.weight) not in held:
+        if layer.weight.requires_grad and id(layer.weight) not in params:
             raise ArgumentError(
-                "`optimizer` does not hold the weights of the model's sparse layers; give the one "
-                "that trains this very model, made after sparsify_"
+                "`optimizer` does not hold the weights of the model's sparse layers; pass the one "
+                "that trains this model, made after sparsify_"
             )
 
 
@@ -204,16 +210,16 @@ def _denser(layer: SparseLayer, name: str, density: float, seed: int | None) -> 
     pattern = layer.pattern
     if density <= pattern.density:
         return pattern
-    origin, own = layer.origin, _seed(layer, name, seed)
+    origin, layer_own_seed = layer.origin, _seed(layer, name, seed)
     if origin is not None and nests(origin.spec.kind):
         spec = PatternSpec.of(
             origin.spec.kind, **{**dict(origin.spec.parameters), "density": density}
         )
-        drawn = spec.build(layer.shape, layer.groups, own)
+        drawn = spec.build(layer.shape, layer.groups, layer_own_seed)
         if _contains(drawn, pattern):
             return drawn
     try:
-        return grow(pattern, density, seed=own)
+        return grow(pattern, density, seed=layer_own_seed)
     except ArgumentError as error:
         raise ArgumentError(f"layer {name!r}: {error}") from error
 
@@ -225,7 +231,7 @@ def _seed(layer: SparseLayer, name: str, seed: int | None) -> int:
 
 
 def _original(layer: SparseLayer, name: str, pattern: Pattern, seed: int | None) -> torch.Tensor:
-    """Where the weights of `pattern` start (live,): one draw for all that the layer could have."""
+    """Initial values for `pattern` (live,), from one draw for every weight of the dense layer."""
     deviation = _deviation(layer.origin, pattern)
     stream = layer_seed(_seed(layer, name, seed), "original weights")
     values = torch.randn(pattern.shape, generator=torch.Generator().manual_seed(stream))
@@ -233,7 +239,7 @@ def _original(layer: SparseLayer, name: str, pattern: Pattern, seed: int | None)
 
 
 def _deviation(origin: DrawnFrom | None, pattern: Pattern) -> float:
-    """Of the dense weights; for a layer that took the place of none, that of torch's default."""
+    """Standard deviation of the dense weights; torch's default for a layer that replaced none."""
     if origin is not None:
         return origin.deviation
     return (3 * int(np.prod(pattern.shape[1:]))) ** -0.5

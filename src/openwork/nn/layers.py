@@ -1,4 +1,4 @@
-"""Which layers of a model can be made sparse, and why the others are left."""
+"""Which layers of a model can be made sparse, and why the others cannot."""
 
 from collections import Counter
 
@@ -25,7 +25,7 @@ def sparse_layers(model: nn.Module) -> dict[str, SparseLayer]:
 
 
 def left_layers(model: nn.Module) -> dict[str, str]:
-    """Convolutions and linear layers that must stay as they are, and why: name -> reason."""
+    """Convolutions and linear layers that cannot be made sparse, and why: name -> reason."""
     users = Counter(
         id(parameter)
         for module in model.modules()
@@ -58,9 +58,9 @@ def _reason_left(name: str, module: nn.Module, users: Counter[int]) -> str | Non
 
 
 def replace(model: nn.Module, replacements: dict[nn.Module, nn.Module]) -> None:
-    """Put each value wherever its key stands in `model`; a module used twice stays one module."""
+    """Replace each key by its value everywhere in `model`; a shared module stays shared."""
     for parent in list(model.modules()):
-        # Not named_children(), which names a repeated child once only.
+        # Not named_children(), which yields a repeated child only once.
         for name, child in list(parent._modules.items()):
             if child in replacements:
                 parent.register_module(name, replacements[child])

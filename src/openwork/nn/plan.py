@@ -23,21 +23,24 @@ from openwork.patterns import Pattern, PatternSpec, Scatter, Windows, dense, lay
 
 @dataclass(frozen=True)
 class Plan:
-    """Rules from layer names to patterns; where several match a layer, the last one counts.
+    """Rules from layer names to patterns; if several match a layer, the last one applies.
 
     Args:
         layers: glob -> pattern. A glob is matched against the qualified name of every
-            `torch.nn.Conv2d` and `torch.nn.Linear`; `*` crosses dots, and a prefix `conv:` or
-            `linear:` keeps it to that kind of layer. A pattern is a name ("dense"), a mapping
-            (`{"pattern": "random", "density": 0.1}`), a `PatternSpec`, or a `Pattern` drawn for
-            that very layer.
-        seed: whole number >= 0, default 0. Each layer draws from a seed of its own, made of this
-            one and the layer's name, so that layers added or removed elsewhere change nothing.
+            `torch.nn.Conv2d` and `torch.nn.Linear`; `*` also matches dots, and a prefix `conv:` or
+            `linear:` restricts it to that type of layer. A pattern is a name ("dense"), a mapping
+            (`{"pattern": "random", "density": 0.1}`), a `PatternSpec`, or a `Pattern` of the shape
+            of the layer's weight.
+        seed: whole number >= 0, default 0. Each layer's own seed is derived from this one and the
+            layer's name, so adding or removing other layers does not change its pattern.
 
     Raises:
-        PlanError: no rules, an unknown pattern or parameter, a density out of (0, 1].
+        PlanError: no rules, an unknown pattern or parameter, or a density outside (0, 1].
 
-    >>> plan = Plan({"conv:*": {"pattern": "random", "density": 0.1}, "features.0": "dense"})
+    >>> plan = Plan({"conv:*": {"pattern": "random", "density": 0.25}, "0": "dense"})
+    >>> model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3))
+    >>> plan.resolve(model)["2"]
+    Pattern(32x16x3x3: 1152 live, density 0.25)
     """
 
     layers: Mapping[str, Any]
@@ -74,8 +77,8 @@ class Plan:
         """The plan that gives `pattern` to every layer for which `predicate(name, module)` holds.
 
         Args:
-            model: whose layers are asked.
-            predicate: called with each layer that could be made sparse.
+            model: any module; it is only read.
+            predicate: called with each layer that can be made sparse.
             pattern: as a value of `layers`.
             seed: as for `Plan`.
 
@@ -84,25 +87,28 @@ class Plan:
         """
         names = [name for name, module in dense_layers(model).items() if predicate(name, module)]
         if not names:
-            raise PlanError("`predicate` holds for no layer of the model that can be made sparse")
+            raise PlanError(
+                "`predicate` holds for no layer of the model that can be made sparse; check it "
+                "against `model.named_modules()`"
+            )
         return cls({escape(name): pattern for name in names}, seed=seed)
 
     @classmethod
     def of(cls, model: nn.Module) -> Self:
-        """The plan that would give a dense copy of `model` the patterns that `model` has.
+        """The plan that gives a dense copy of `model` the patterns of `model`.
 
         Raises:
-            PlanError: `model` has no sparse layer, or is one itself.
+            PlanError: `model` has no sparse layer, or is itself a sparse layer.
         """
-        found = sparse_layers(model)
-        if not found:
-            raise PlanError(f"{type(model).__name__} has no sparse layer")
-        if "" in found:
+        layers = sparse_layers(model)
+        if not layers:
+            raise PlanError(f"{type(model).__name__} has no sparse layer; sparsify_ it first")
+        if "" in layers:
             raise PlanError(
                 "`model` is itself a sparse layer, and a plan is for the layers in a model; take "
                 "its `pattern`, or wrap it in nn.Sequential"
             )
-        return cls({escape(name): layer.pattern for name, layer in found.items()})
+        return cls({escape(name): layer.pattern for name, layer in layers.items()})
 
     @classmethod
     def budget(
@@ -115,48 +121,49 @@ class Plan:
         pattern: str | Mapping[str, Any] = "random",
         seed: int = 0,
     ) -> Self:
-        """The plan that spreads one density for the whole of `model` over its layers.
+        """The plan that spreads the density of the whole `model` over its layers.
 
-        Every layer keeps at least one connection in and out of each channel. Under the same rule,
+        Every layer keeps at least one connection in and out of each channel. With the same rule,
         layers and seed, the patterns of a smaller budget lie inside those of a larger one.
 
         Args:
-            model: whose convolutions and linear layers, those that can be made sparse, share it.
-            density: live / all weights of these layers together, in (0, 1], default 0.1; with
-                "macs" that of their multiply-adds.
-            by: how it is spread; no layer goes above 1.
+            model: any module; its convolutions and linear layers that can be made sparse share the
+                budget.
+            density: live / all weights over these layers, in (0, 1], default 0.1; with "macs" the
+                same ratio of their multiply-adds.
+            by: how the density is spread; no layer exceeds 1.
                 "uniform" (default): the same density everywhere.
-                "erk": in proportion to the sum of the weight's sides over their product, so that
-                small layers stay denser.
-                "late_dense": in proportion to the layer's place, so that later layers are denser.
-                "macs": in inverse proportion to the square root of how often an image uses each
-                weight, so that early layers with their large maps are sparser.
-            keep: globs of layers that stay dense; they count in the density.
-            example: an input batch `(N, ...)`, for "macs".
-            pattern: kind drawn in every layer, "random" (default) or "block", or a mapping such
-                as `{"pattern": "block", "b_out": 8}`. Its `fan` is "uniform" unless it says
-                "fixed", which comes in steps too coarse for some budgets of small networks.
+                "erk": proportional to the sum of the weight's sides over their product, so small
+                layers are denser.
+                "late_dense": proportional to the layer's position, so later layers are denser.
+                "macs": inversely proportional to the square root of how often an image uses each
+                weight, so early layers with their large feature maps are sparser.
+            keep: globs of layers that stay dense; their weights count towards the density.
+            example: an input batch `(N, ...)`, needed for "macs".
+            pattern: the kind drawn in every layer, "random" (default) or "block", or a mapping such
+                as `{"pattern": "block", "b_out": 8}`. Its `fan` is "uniform" by default; "fixed"
+                allows only steps that are too coarse for some budgets of small networks.
             seed: as for `Plan`.
 
         Raises:
-            PlanError: a glob that matches nothing, or a pattern that takes no density.
+            PlanError: a glob matches nothing, or the pattern has no density.
             ArgumentError: no plan comes within 1 % of `density` (the message says what is
                 feasible), an unknown rule, or "macs" without `example`.
 
         Source: "erk" is the Erdős-Rényi-Kernel rule of "Rigging the Lottery" (Evci et al. 2020).
         That density should rise towards the output is recalled, unverified, from "Pre-Defined
-        Sparse Neural Networks with Hardware Acceleration" (Dey et al. 2019); the straight rise is
-        ours. "macs" is ours: of all ways to spend so many multiply-adds, the one with the least
-        sum, over all weights, of 1 / density.
+        Sparse Neural Networks with Hardware Acceleration" (Dey et al. 2019); the linear rise is
+        ours. "macs" is ours: for a given number of multiply-adds it minimises the sum of
+        1 / density over all weights.
         """
         specs = budget(model, density, by, keep, example, pattern)
         return cls({escape(name): spec for name, spec in specs.items()}, seed=seed)
 
     def resolve(self, model: nn.Module) -> dict[str, Pattern]:
-        """The pattern of each layer that a rule reaches, by qualified name. Changes nothing.
+        """The pattern of each layer that a rule matches, by qualified name. Changes nothing.
 
         Raises:
-            PlanError: a glob that matches no layer, or a pattern that does not fit its layer.
+            PlanError: a glob matches no layer, or a pattern does not fit its layer.
         """
         layers = dense_layers(model)
         return {
@@ -165,12 +172,12 @@ class Plan:
         }
 
     def specs(self, model: nn.Module) -> dict[str, tuple[PatternSpec, int]]:
-        """What `resolve` draws each pattern from: its spec and the layer's own seed, by name.
+        """What `resolve` draws each pattern from: the spec and the layer's own seed, by name.
 
-        Layers whose rule is a `Pattern` are not among them: nothing is drawn for those.
+        Layers whose rule is a `Pattern` are left out, because nothing is drawn for them.
 
         Raises:
-            PlanError: a glob that matches no layer.
+            PlanError: a glob matches no layer.
         """
         return {
             name: (rule, layer_seed(self.seed, name))
@@ -190,14 +197,14 @@ class Plan:
         return chosen
 
     def preview(self, model: nn.Module, example: Tensor | None = None) -> Table:
-        """Print and return the table of what the plan would do to `model`. Changes nothing.
+        """Print and return a table of what the plan would do to `model`. Changes nothing.
 
         Args:
-            model: any module; it is read only.
-            example: an input batch; with it the table counts MACs per image too.
+            model: any module; it is only read.
+            example: an input batch `(N, ...)`; with it the table also counts MACs per image.
 
         Raises:
-            PlanError: as `resolve`.
+            PlanError: as for `resolve`.
         """
         table = preview(model, self.resolve(model), example)
         table.print()
@@ -213,20 +220,23 @@ class Plan:
     ) -> Scatter:
         """How evenly the plan spreads the connections of the linear layers. Changes nothing.
 
-        Linear layers that no rule reaches count as dense, convolutions do not count.
+        Linear layers that no rule matches count as dense; convolutions are ignored.
 
         Args:
-            model: its linear layers are the junctions, in the order in which it names them.
+            model: its linear layers are the junctions, in the order of `named_modules`.
             windows, inputs, outputs: as for `patterns.scatter`.
 
         Raises:
-            PlanError: as `resolve`, or no linear layers.
-            ArgumentError: linear layers that do not follow each other, or as `patterns.scatter`.
+            PlanError: as for `resolve`, or no linear layers.
+            ArgumentError: linear layers that do not follow each other, or as for
+                `patterns.scatter`.
         """
         chosen = self.resolve(model)
         layers = {n: m for n, m in dense_layers(model).items() if isinstance(m, nn.Linear)}
         if not layers:
-            raise PlanError(f"{type(model).__name__} has no linear layer; scatter is about those")
+            raise PlanError(
+                f"{type(model).__name__} has no linear layer; scatter needs at least one"
+            )
         junctions = [
             chosen.get(name) or dense(layer.out_features, layer.in_features)
             for name, layer in layers.items()
@@ -246,12 +256,16 @@ class Plan:
         """
         unknown = set(data) - {"seed", "layers"}
         if unknown or "layers" not in data:
-            found = sorted(map(str, data))
-            raise PlanError(f"a plan has the keys `layers` and, if wished, `seed`; found {found}")
+            keys = sorted(map(str, data))
+            raise PlanError(f"a plan has the key `layers` and optionally `seed`; found {keys}")
         return cls(data["layers"], seed=data.get("seed", 0))
 
     def to_yaml(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The plan as YAML text, also written to `path` if given."""
+        """The plan as YAML text, also written to `path` if given.
+
+        Raises:
+            OpenworkError: `path` cannot be written.
+        """
         text = yaml.safe_dump(self.to_dict(), sort_keys=False, width=100)
         if path is not None:
             with writing(path):
@@ -260,10 +274,10 @@ class Plan:
 
     @classmethod
     def from_yaml(cls, source: str | os.PathLike[str]) -> Self:
-        """The plan in a YAML file, or in a text that holds a line break.
+        """The plan in a YAML file, or in a YAML text (recognised by a line break).
 
         Raises:
-            PlanError: no such file, not YAML, a key given twice, or as for `Plan`.
+            PlanError: the file does not exist, is not YAML or repeats a key, or as for `Plan`.
         """
         text, where = str(source), "the plan"
         if "\n" not in text:

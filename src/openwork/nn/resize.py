@@ -1,4 +1,4 @@
-"""Layers of other channel counts than they were built with, and how that is noted down."""
+"""Layers whose channel counts differ from how they were built, and how that is recorded."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,23 +14,23 @@ from openwork.nn.sparse_layer import SparseLayer
 from openwork.nn.sparse_linear import SparseLinear
 from openwork.patterns import Pattern
 
-# On a module that was resized: what must be told to whoever builds it anew.
+# Set on a resized module: its shapes must be restored when the model is rebuilt.
 _ATTRIBUTE = "openwork_channels"
 
 
 class Zeros(nn.Module):
-    """In place of a layer whose output is zero for every input, of the input's own shape."""
+    """Replaces a layer whose output is always zero: zeros of the shape of the input."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         return torch.zeros_like(input)
 
 
 def mark_resized(module: nn.Module, groups: int | None = None) -> None:
-    """Note on `module` that its tensors have other shapes now, and bring its counts into line.
+    """Mark `module` as resized, and update its channel counts to the shapes of its tensors.
 
     Args:
-        module: whose parameters and buffers have their new shapes already.
-        groups: of a convolution, if they changed.
+        module: its parameters and buffers already have their new shapes.
+        groups: new groups of a convolution, or None if unchanged.
     """
     if groups is not None:
         setattr(module, _groups_attribute(module), groups)
@@ -39,7 +39,7 @@ def mark_resized(module: nn.Module, groups: int | None = None) -> None:
 
 
 def describe_resized(model: nn.Module) -> dict[str, Any]:
-    """Of each resized module: the shapes of its tensors, and groups; plain data."""
+    """The tensor shapes and groups of each resized module, by name; plain data."""
     return {
         name: _describe(module)
         for name, module in model.named_modules()
@@ -48,31 +48,32 @@ def describe_resized(model: nn.Module) -> dict[str, Any]:
 
 
 def unsaved_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Of the resized modules, the buffers that the state of `model` leaves out, by name.
+    """Buffers of resized modules that the `state_dict` of `model` leaves out, by name.
 
-    Whoever builds the model anew has them with channels that are gone.
+    They must be saved too: a rebuilt model has them with the channels that were removed.
     """
     return {
-        f"{name}.{own}" if name else own: buffer
+        f"{name}.{key}" if name else key: buffer
         for name, module in model.named_modules()
         if getattr(module, _ATTRIBUTE, False)
-        for own, buffer in module.named_buffers(recurse=False)
-        if own in module._non_persistent_buffers_set
+        for key, buffer in module.named_buffers(recurse=False)
+        if key in module._non_persistent_buffers_set
     }
 
 
 def restore_resized_(
     model: nn.Module, resized: Mapping[str, Any], tensors: dict[str, torch.Tensor] | None = None
 ) -> None:
-    """Give modules of `model` the shapes that `describe_resized` noted down, in place.
+    """Give modules of `model` the shapes that `describe_resized` recorded, in place.
 
     Args:
-        model: as it was built.
-        resized: what `describe_resized` gave.
-        tensors: by name; those of `unsaved_buffers` are put in and taken out. Default none.
+        model: the model as built.
+        resized: the result of `describe_resized`.
+        tensors: tensors by name, default none; those of `unsaved_buffers` are moved from it into
+            `model`.
 
     Raises:
-        ArgumentError: `model` has no such module, the groups are no number of at least 1, or
+        ArgumentError: `model` lacks a module, the groups are not a whole number of at least 1, or
             `tensors` lacks a buffer that was resized.
     """
     tensors = {} if tensors is None else tensors
@@ -85,11 +86,11 @@ def restore_resized_(
         if entry.get("zeros"):
             zeros[module] = Zeros()
             continue
-        for own, shape in entry["shapes"].items():
-            if own in module._non_persistent_buffers_set:
-                _put_buffer(module, own, shape, tensors.pop(f"{name}.{own}" if name else own, None))
+        for key, shape in entry["shapes"].items():
+            if key in module._non_persistent_buffers_set:
+                _put_buffer(module, key, shape, tensors.pop(f"{name}.{key}" if name else key, None))
             else:
-                _reshape(module, own, shape)
+                _reshape(module, key, shape)
         groups = entry["groups"]
         mark_resized(module, None if groups is None else check_count("groups", groups))
     replace(model, zeros)
@@ -99,7 +100,7 @@ def restore_resized_(
 def set_pattern_(layer: SparseLayer, pattern: Pattern, weight: torch.Tensor) -> None:
     """Give `layer` another pattern, of any shape, and the live weights `weight` (live,)."""
     layer.shape, layer.groups, layer._whole = pattern.shape, pattern.groups, pattern.whole
-    # It was drawn for another shape, and cannot be drawn on with.
+    # The origin is for the old shape, so `grow_` cannot continue from it.
     layer.origin = None
     layer.gaps = torch.from_numpy(pattern.gaps.copy()).to(layer.gaps.device)
     layer.weight.data = weight.to(layer.weight)
@@ -113,8 +114,8 @@ def set_pattern_(layer: SparseLayer, pattern: Pattern, weight: torch.Tensor) -> 
 def _describe(module: nn.Module) -> dict[str, Any]:
     if isinstance(module, Zeros):
         return {"zeros": True}
-    held = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-    shapes = {name: list(tensor.shape) for name, tensor in held}
+    tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    shapes = {name: list(tensor.shape) for name, tensor in tensors}
     if isinstance(module, SparseLayer):
         shapes["weight"] = list(module.shape)
         del shapes["gaps"]
@@ -122,16 +123,16 @@ def _describe(module: nn.Module) -> dict[str, Any]:
 
 
 def _groups_attribute(module: nn.Module) -> str:
-    """Under which name `module` keeps its groups; timm's blurs have one a channel."""
-    own = isinstance(module, nn.modules.conv._ConvNd | SparseLayer)
-    return "groups" if own or not hasattr(module, "channels") else "channels"
+    """The attribute in which `module` keeps its groups; timm's blurs have one per channel."""
+    is_conv = isinstance(module, nn.modules.conv._ConvNd | SparseLayer)
+    return "groups" if is_conv or not hasattr(module, "channels") else "channels"
 
 
 def _reshape(module: nn.Module, name: str, shape: list[int]) -> None:
-    held = module._parameters.get(name, module._buffers.get(name))
-    if held is not None:
+    tensor = module._parameters.get(name, module._buffers.get(name))
+    if tensor is not None:
         # Zeros, because a layer is checked for NaN before it becomes sparse.
-        held.data = torch.zeros(shape, dtype=held.dtype, device=held.device)
+        tensor.data = torch.zeros(shape, dtype=tensor.dtype, device=tensor.device)
         return
     if name not in module._parameters:
         raise ArgumentError(f"a {type(module).__name__} of the model has no {name!r}")
@@ -143,19 +144,19 @@ def _reshape(module: nn.Module, name: str, shape: list[int]) -> None:
 def _put_buffer(
     module: nn.Module, name: str, shape: list[int], buffer: torch.Tensor | None
 ) -> None:
-    """Put `buffer` into `module`; what was not resized need not have been saved."""
-    held = module._buffers[name]
-    if held is not None and buffer is not None:
-        held.data = buffer.to(held)
-    elif held is None or list(held.shape) != shape:
+    """Put `buffer` into `module`; only a resized buffer must have been saved."""
+    current = module._buffers[name]
+    if current is not None and buffer is not None:
+        current.data = buffer.to(current)
+    elif current is None or list(current.shape) != shape:
         raise ArgumentError(
-            f"the buffer {name!r} of a {type(module).__name__} had channels taken out, and was "
-            "not saved with it; compact the model anew and save that"
+            f"the buffer {name!r} of a {type(module).__name__} had channels removed but was not "
+            "saved; compact the original model again and save the result"
         )
 
 
 def _count(module: nn.Module) -> None:
-    """Set the numbers of channels that `module` keeps beside its tensors."""
+    """Update the channel counts that `module` keeps as attributes."""
     if isinstance(module, SparseLayer):
         return
     if isinstance(module, nn.modules.conv._ConvNd):
@@ -167,5 +168,5 @@ def _count(module: nn.Module) -> None:
     elif isinstance(module, nn.PReLU):
         module.num_parameters = module.weight.numel()
     elif isinstance(module, nn.modules.batchnorm._NormBase):
-        held = module.weight if module.weight is not None else module.running_mean
-        module.num_features = len(held)  # type: ignore[arg-type]
+        values = module.weight if module.weight is not None else module.running_mean
+        module.num_features = len(values)  # type: ignore[arg-type]

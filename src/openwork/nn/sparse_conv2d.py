@@ -20,26 +20,31 @@ PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 class SparseConv2d(SparseLayer):
     """A 2-D convolution whose only weight parameter is the vector of live weights.
 
-    The pattern says channels, groups and kernel; the rest is as in `torch.nn.Conv2d`.
+    The pattern determines channels, groups and kernel; all else is as in `torch.nn.Conv2d`.
 
     Args:
-        pattern: of shape `(out_channels, in_channels / groups, kh, kw)`.
+        pattern: a pattern of shape `(out_channels, in_channels / groups, kh, kw)`.
         stride: a number or (vertical, horizontal), default 1.
         padding: a number, a pair, "valid" or "same" (stride 1 only), default 0.
         dilation: a number or a pair, default 1.
         bias: whether each filter adds a learned constant, default True.
         padding_mode: "zeros" (default), "reflect", "replicate" or "circular".
-        device, dtype: of the parameters, torch's defaults.
+        device, dtype: device and dtype of the parameters, default torch's defaults.
 
     Shape:
         Input `(N, in_channels, H, W)` or `(in_channels, H, W)`; output `(N, out_channels, H', W')`
-        or `(out_channels, H', W')` with `H'`, `W'` as torch computes them.
+        or `(out_channels, H', W')` with `H'`, `W'` as in `torch.nn.Conv2d`.
 
     Raises:
-        ArgumentError: a linear pattern, or a geometry that torch does not know.
+        ArgumentError: a linear layer's pattern, or a geometry that `torch.nn.Conv2d` refuses.
 
     Source: channel-wise sparse convolution, "The Power of Sparsity in Convolutional Neural
-    Networks" (2017); there with masks on dense weights, here without the dead ones.
+    Networks" (2017); there with masks on dense weights, here without storing the dead ones.
+
+    >>> from openwork.patterns import random
+    >>> layer = SparseConv2d(random(32, 16, 3, density=0.25))
+    >>> layer.weight.shape, layer(torch.zeros(2, 16, 8, 8)).shape
+    (torch.Size([1152]), torch.Size([2, 32, 6, 6]))
     """
 
     def __init__(
@@ -75,7 +80,7 @@ class SparseConv2d(SparseLayer):
         check_choice("padding", padding, ("valid", "same"))
         if padding == "same" and self.stride != (1, 1):
             raise ArgumentError(
-                f"`padding`='same' needs stride 1, not {self.stride}; give the padding in numbers"
+                f"`padding`='same' needs stride 1, not {self.stride}; pass the padding as numbers"
             )
         return padding
 
@@ -84,7 +89,7 @@ class SparseConv2d(SparseLayer):
         if self.padding == "valid":
             return (0, 0), (0, 0)
         if isinstance(self.padding, str):
-            # Where the sum is odd, the odd one goes after, as in torch.
+            # An odd sum puts the extra one after, as in torch.
             sums = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
             return (sums[0] // 2, -(-sums[0] // 2)), (sums[1] // 2, -(-sums[1] // 2))
         return (self.padding[0], self.padding[0]), (self.padding[1], self.padding[1])
@@ -133,14 +138,15 @@ class SparseConv2d(SparseLayer):
     def from_dense(
         cls, module: nn.Conv2d, pattern: Pattern | None = None, *, init: str = "keep"
     ) -> Self:
-        """The sparse layer that takes the place of `module`.
+        """The sparse layer that replaces `module`.
 
         Args:
-            module: left as it is.
-            pattern: of the shape of `module.weight`; by default that of its non-zero kernels.
+            module: the dense layer; it is not changed.
+            pattern: a pattern of the shape of `module.weight`; by default that of its non-zero
+                kernels.
             init: "keep" (default): the weights at live taps, bit for bit; "rescale": those times
-                sqrt(dense fan-in / true fan-in), which keeps the variance of the output whatever
-                initialisation the network uses; "reset": drawn anew.
+                sqrt(dense fan-in / true fan-in), which preserves the output variance of any
+                initialisation; "reset": redrawn by `reset_parameters`.
 
         Raises:
             ArgumentError: a pattern of another shape, or a weight that is NaN or infinite.
@@ -169,6 +175,6 @@ def _pair(argument: str, value: int | Sequence[int], least: int) -> tuple[int, i
     pair = (value, value) if isinstance(value, int) else tuple(value)
     if len(pair) != 2 or any(not isinstance(n, int) or n < least for n in pair):
         raise ArgumentError(
-            f"`{argument}`={value!r} must be a whole number of at least {least}, or a pair of them"
+            f"`{argument}`={value!r} must be a whole number of at least {least} or a pair of them"
         )
     return pair[0], pair[1]

@@ -1,4 +1,4 @@
-"""What the sparse layers share: live weights, their pattern, and the way to and from dense."""
+"""What sparse layers share: live weights, their pattern, and conversion from and to dense."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Self
@@ -16,14 +16,17 @@ INITS = ("rescale", "keep", "reset")
 
 
 class SparseLayer(nn.Module, ABC):
-    """A layer that stores, trains and saves its live weights only.
+    """A layer that stores, trains and saves only its live weights.
 
     Attributes:
         weight: `(live,)` parameter, in canonical order (out, in, ky, kx).
         bias: `(out_channels,)` parameter, or None.
-        gaps: `(units,)` uint8 or int32 buffer: where the live weights lie, `Pattern.gaps`. It is
-            part of the `state_dict`, and loading refuses a state of another pattern.
-        origin: what `sparsify_` drew the pattern with, or None; `grow_` draws on with it.
+        gaps: `(units,)` uint8 or int32 buffer: the positions of the live weights as `Pattern.gaps`.
+            Part of the `state_dict`; loading the state of another pattern raises.
+        shape: shape of the dense weight, `(out_channels, in_channels / groups, kh, kw)` or
+            `(out_features, in_features)`.
+        groups: groups of the convolution; 1 for a linear layer.
+        origin: what `sparsify_` drew the pattern from, or None; `grow_` continues that draw.
     """
 
     weight: nn.Parameter
@@ -59,9 +62,9 @@ class SparseLayer(nn.Module, ABC):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw weights and bias anew: torch's default, scaled by each filter's true fan-in.
+        """Redraw weights and bias as torch does by default, with each filter's true fan-in.
 
-        A weight of a filter with n live taps is uniform in +-1/sqrt(n), as is its bias.
+        The weights and the bias of a filter with n live taps are uniform in +-1/sqrt(n).
         """
         bound = self._live_taps().clamp(min=1).rsqrt()
         self.weight.uniform_(-1, 1).mul_(self._spread(bound))
@@ -69,12 +72,12 @@ class SparseLayer(nn.Module, ABC):
             self.bias.uniform_(-1, 1).mul_(bound.to(self.bias))
 
     def dense_weight(self) -> torch.Tensor:
-        """The dense weight of `shape`, zero where nothing lives; differentiable."""
+        """The dense weight of `shape`, zero at dead taps; differentiable."""
         return expand(self.weight, self.gaps, self.shape)
 
     @abstractmethod
     def to_dense(self) -> nn.Module:
-        """The plain torch layer that computes the same, with bit-equal weights."""
+        """The torch layer that computes the same, with bit-equal weights."""
 
     def _live_taps(self) -> torch.Tensor:
         """Live taps of each filter: (out_channels,) float on the weight's device."""
@@ -82,17 +85,17 @@ class SparseLayer(nn.Module, ABC):
         return expand(ones, self.gaps, self.shape).flatten(1).sum(1)
 
     def _spread(self, per_filter: torch.Tensor) -> torch.Tensor:
-        """One value a filter (out_channels,) as one value a live weight (live,)."""
+        """Repeat one value per filter (out_channels,) for each of its live weights: (live,)."""
         dense = per_filter.view(-1, *[1] * (len(self.shape) - 1)).expand(self.shape)
         return collect(dense, self.gaps, self.weight.shape[0]).to(self.weight)
 
     @torch.no_grad()
     def _take(self, dense: nn.Conv2d | nn.Linear, init: str) -> Self:
-        """Take over weights, bias, mode and trainability of `dense`; see `from_dense`."""
+        """Copy weights, bias, mode and `requires_grad` from `dense`; see `from_dense`."""
         check_choice("init", init, INITS)
         if dense.weight.is_meta:
             raise ArgumentError(
-                "`module` lies on the meta device and has no weights yet; materialise it first"
+                "`module` is on the meta device and has no weights yet; materialise it first"
             )
         for name, tensor in (("weight", dense.weight), ("bias", dense.bias)):
             if tensor is not None and not tensor.isfinite().all():
@@ -111,7 +114,7 @@ class SparseLayer(nn.Module, ABC):
         return self
 
     def _give(self, dense: nn.Conv2d | nn.Linear) -> None:
-        """Hand weights, bias, mode and trainability over to `dense`."""
+        """Copy weights, bias, mode and `requires_grad` to `dense`."""
         weight = self.dense_weight().detach()
         dense.weight = nn.Parameter(weight, requires_grad=self.weight.requires_grad)
         if self.bias is not None:
@@ -127,22 +130,22 @@ class SparseLayer(nn.Module, ABC):
 
 
 def check_pattern(pattern: Pattern | None, module: nn.Conv2d | nn.Linear, groups: int) -> None:
-    """Refuse a `pattern` that is not of the shape of `module.weight`."""
+    """Refuse a `pattern` whose shape or groups differ from those of `module`."""
     shape = tuple(module.weight.shape)
     if pattern is not None and (pattern.shape != shape or pattern.groups != groups):
         raise ArgumentError(
             f"`pattern` has shape {pattern.shape} and groups {pattern.groups}, but the layer's "
-            f"weight has {shape} and {groups}; draw it for the layer's own sizes"
+            f"weight has {shape} and {groups}; draw the pattern for the layer's sizes"
         )
 
 
 def _refuse_other_pattern(module: Any, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-    # Raised, not added to torch's list of errors: torch would still copy what it then complains of.
-    stored, own = state.get(prefix + "gaps"), module.gaps
-    if stored is None or own.is_meta:
+    # Raised rather than added to torch's list of errors: torch would copy the gaps all the same.
+    stored, gaps = state.get(prefix + "gaps"), module.gaps
+    if stored is None or gaps.is_meta:
         return
-    if stored.dtype != own.dtype or not torch.equal(stored.to(own.device), own):
+    if stored.dtype != gaps.dtype or not torch.equal(stored.to(gaps.device), gaps):
         raise CheckpointError(
             f"`{prefix}gaps` in the state describes another pattern than this layer's; apply the "
-            "plan that the state was saved under, or use openwork.load"
+            "plan that the state was saved with, or use openwork.load"
         )

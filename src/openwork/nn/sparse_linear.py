@@ -16,15 +16,20 @@ class SparseLinear(SparseLayer):
     """A linear layer whose only weight parameter is the vector of live weights.
 
     Args:
-        pattern: of shape `(out_features, in_features)`.
+        pattern: a pattern of shape `(out_features, in_features)`.
         bias: whether each output adds a learned constant, default True.
-        device, dtype: of the parameters, torch's defaults.
+        device, dtype: device and dtype of the parameters, default torch's defaults.
 
     Shape:
         Input `(..., in_features)`; output `(..., out_features)`.
 
     Raises:
         ArgumentError: a convolution's pattern.
+
+    >>> from openwork.patterns import random
+    >>> layer = SparseLinear(random(32, 16, density=0.25))
+    >>> layer.weight.shape, layer(torch.zeros(2, 16)).shape
+    (torch.Size([128]), torch.Size([2, 32]))
     """
 
     def __init__(
@@ -58,11 +63,12 @@ class SparseLinear(SparseLayer):
     def from_dense(
         cls, module: nn.Linear, pattern: Pattern | None = None, *, init: str = "keep"
     ) -> Self:
-        """The sparse layer that takes the place of `module`.
+        """The sparse layer that replaces `module`.
 
         Args:
-            module: left as it is.
-            pattern: of the shape of `module.weight`; by default that of its non-zero weights.
+            module: the dense layer; it is not changed.
+            pattern: a pattern of the shape of `module.weight`; by default that of its non-zero
+                weights.
             init: "keep" (default), "rescale" or "reset", as in `SparseConv2d.from_dense`.
 
         Raises:

@@ -1,4 +1,4 @@
-"""`sparsify_` and `densify_`: from dense layers to sparse ones and back, in place."""
+"""`sparsify_` and `densify_`: replace dense layers by sparse ones and back, in place."""
 
 from torch import nn
 
@@ -16,23 +16,29 @@ def sparsify_(model: nn.Module, plan: Plan, *, init: str = "rescale") -> nn.Modu
     """Replace the layers that `plan` names by sparse ones, in place.
 
     Make the optimiser afterwards: the sparse layers have new, shorter parameters. Layers whose
-    planned pattern is dense stay plain torch layers. If anything is wrong, nothing is changed.
+    planned pattern is dense remain plain torch layers. If an error is raised, nothing is changed.
 
     Args:
-        model: any module with `torch.nn.Conv2d` or `torch.nn.Linear` layers. Subclasses of those,
-            shared weights and re-parametrised layers are left; `plan.preview(model)` says why.
+        model: any module with `torch.nn.Conv2d` or `torch.nn.Linear` layers. Their subclasses,
+            layers with shared weights and re-parametrised layers are skipped;
+            `plan.preview(model)` says why.
         plan: which layer gets which pattern.
         init: "rescale" (default): the dense weights at live taps times
-            sqrt(dense fan-in / true fan-in): the model's own initialisation at the right scale;
-            "keep": those weights bit for bit, for a trained network; "reset": torch's default,
-            drawn anew at the true fan-in.
+            sqrt(dense fan-in / true fan-in), which is the model's initialisation at the right
+            scale; "keep": those weights bit for bit, for a trained network; "reset": redrawn with
+            torch's default at the true fan-in.
 
     Returns:
         `model` itself.
 
     Raises:
-        PlanError: a rule that matches nothing, or a pattern that does not fit its layer.
-        ArgumentError: unknown `init`, or weights that are NaN or infinite.
+        PlanError: a rule matches nothing, or a pattern does not fit its layer.
+        ArgumentError: an unknown `init`, or weights that are NaN or infinite.
+
+    >>> model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3))
+    >>> plan = Plan({"2": {"pattern": "random", "density": 0.25}})
+    >>> sparsify_(model, plan)[2].weight.shape
+    torch.Size([1152])
     """
     if not isinstance(plan, Plan):
         raise ArgumentError(f"`plan`={plan!r} must be a Plan; Plan.from_yaml reads one from a file")
@@ -59,21 +65,29 @@ def sparsify_(model: nn.Module, plan: Plan, *, init: str = "rescale") -> nn.Modu
 
 
 def densify_(model: nn.Module) -> nn.Module:
-    """Replace every sparse layer of `model` by the plain torch layer it stands for, in place.
+    """Replace every sparse layer of `model` by the equivalent plain torch layer, in place.
 
     Weights are bit-equal, with zeros at dead taps, so outputs are identical. Make the optimiser
     afterwards.
+
+    Args:
+        model: any module that is not itself a sparse layer.
 
     Returns:
         `model` itself.
 
     Raises:
         ArgumentError: `model` is itself a sparse layer; use its `to_dense()`.
+
+    >>> plan = Plan({"0": {"pattern": "random", "density": 0.25}})
+    >>> model = sparsify_(nn.Sequential(nn.Conv2d(16, 32, 3)), plan)
+    >>> densify_(model)[0].weight.shape
+    torch.Size([32, 16, 3, 3])
     """
-    found = sparse_layers(model)
-    if "" in found:
+    layers = sparse_layers(model)
+    if "" in layers:
         raise ArgumentError(
             "`model` is itself a sparse layer and cannot be replaced in place; use its to_dense()"
         )
-    replace(model, {layer: layer.to_dense() for layer in found.values()})
+    replace(model, {layer: layer.to_dense() for layer in layers.values()})
     return model

@@ -1,4 +1,4 @@
-"""`SSCBlock`: a structured sparse convolution, its groups mixed, with BN and ReLU."""
+"""`SSCBlock`: a structured sparse convolution with channel mixing, BN and ReLU."""
 
 from collections import OrderedDict
 from typing import final
@@ -17,14 +17,13 @@ MIXES = ("rotate", "shuffle")
 class SSCBlock(nn.Sequential):
     """Structured sparse convolution, channel mixing, batch norm and ReLU.
 
-    Where a convolution has groups, the next one must see more than one of them. Both ways to get
-    there compute the same, up to the order of the weights; rotating groups need no shuffle when
-    run.
+    The groups of one convolution must be mixed before the next one. Both ways to mix compute the
+    same up to the order of the weights; rotating groups need no shuffle at run time.
 
     Args:
-        in_channels: channels that come in.
-        out_channels: channels that go out.
-        kernel: odd number or pair, default 3; the padding keeps the size of the image.
+        in_channels: number of input channels.
+        out_channels: number of output channels.
+        kernel: an odd number or pair, default 3; the padding keeps the image size at stride 1.
         stride: a number or a pair, default 1.
         groups, taps, shift: as in `patterns.ssc`.
         mix: "rotate" (default): filter n reads the channels of group `n % groups`; "shuffle": the
@@ -34,10 +33,14 @@ class SSCBlock(nn.Sequential):
         `(N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))`.
 
     Raises:
-        ArgumentError: an even kernel or an unknown `mix`, or as `patterns.ssc`.
+        ArgumentError: an even kernel or an unknown `mix`, or as for `patterns.ssc`.
 
     Source: our reconstruction of "Pushing the Efficiency Limit Using Structured Sparse
     Convolutions" (Verma et al. 2023), as in `patterns.ssc`; the block's layout is ours.
+
+    >>> import torch
+    >>> SSCBlock(16, 32, groups=4)(torch.zeros(1, 16, 8, 8)).shape
+    torch.Size([1, 32, 8, 8])
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class SSCBlock(nn.Sequential):
 def _half(size: int) -> int:
     if size % 2 == 0:
         raise ArgumentError(
-            f"`kernel`={size} must be odd, so that the padding keeps the size of the image; "
+            f"`kernel`={size} must be odd, so that the padding can keep the size of the image; "
             f"nearest: {size - 1} or {size + 1}"
         )
     return size // 2

@@ -14,12 +14,12 @@ from openwork.nn.plan import Plan
 from openwork.patterns import PatternSpec
 
 TOLERANCE = 0.005
-# A search tells so many sums of live weights apart; those of a smaller network are exact.
+# Sums of live weights that the search distinguishes; in smaller networks the sums are exact.
 _SUMS = 2**17
 
 
 class Rung(NamedTuple):
-    """One setting of a layer: its live weights, and the parameters of `patterns.ssc`."""
+    """One setting of a layer: its live weights and the parameters of `patterns.ssc`."""
 
     live: int
     groups: int
@@ -27,24 +27,24 @@ class Rung(NamedTuple):
 
 
 def ssc_plan(model: nn.Module, sparsity: float) -> Plan:
-    """The plan that makes the convolutions of `model` structured sparse ones.
+    """The plan that turns the convolutions of `model` into structured sparse ones.
 
-    The first convolution stays dense, and linear layers are left. Sparsity is counted over the
-    weights of all convolutions, the first one included. Each layer first loses taps, down to one
-    for each channel, then channels, in groups that rotate. All layers get nearly the same density;
-    what is left of the budget goes to the first layers that can use it. Where that misses the
-    sparsity, the most even settings that meet it are searched for.
+    The first convolution stays dense and linear layers are unchanged. Sparsity is counted over the
+    weights of all convolutions, including the first. Each layer first loses taps, down to one per
+    channel, then channels, in rotating groups. All layers get nearly the same density; the rest of
+    the budget goes to the first layers that can use it. If that misses the sparsity, a search finds
+    the most even settings that meet it.
 
     Args:
-        model: any module with ordinary convolutions; it is read only.
-        sparsity: share of the convolution weights that are dead, in [0, 1).
+        model: any module with ordinary convolutions; it is only read.
+        sparsity: share of dead convolution weights, in [0, 1).
 
     Returns:
-        A plan with one rule for each convolution.
+        A plan with one rule per convolution.
 
     Raises:
-        ArgumentError: a sparsity out of its range, or one that the channel counts allow only
-            more than 0.5 percentage points away; the nearest one is named.
+        ArgumentError: a sparsity outside its range, or one that the channel counts cannot meet
+            within 0.5 percentage points; the message names the nearest.
         PlanError: fewer than two convolutions.
 
     Source: the network and layer settings are ours; see `patterns.ssc`.
@@ -55,7 +55,7 @@ def ssc_plan(model: nn.Module, sparsity: float) -> Plan:
     if len(layers) < 2:
         raise PlanError(
             f"{type(model).__name__} has {len(layers)} convolutions; the first one stays dense, so "
-            "structured sparse convolution needs two"
+            "structured sparse convolution needs at least two"
         )
     first, *others = layers
     total = sum(layer.weight.numel() for layer in layers.values())
@@ -67,8 +67,8 @@ def ssc_plan(model: nn.Module, sparsity: float) -> Plan:
     reached = 1 - (_live(chosen) + layers[first].weight.numel()) / total
     if abs(reached - sparsity) > TOLERANCE:
         raise ArgumentError(
-            f"`sparsity`={sparsity} is out of reach for the channels of {type(model).__name__}; "
-            f"the nearest is {reached:.4f}"
+            f"`sparsity`={sparsity} is out of reach with the channel counts of "
+            f"{type(model).__name__}; the nearest is {reached:.4f}"
         )
     rules: dict[str, PatternSpec] = {first: PatternSpec("dense")}
     for name, rung in zip(others, chosen, strict=True):
@@ -78,16 +78,16 @@ def ssc_plan(model: nn.Module, sparsity: float) -> Plan:
 
 def _ladder(layer: nn.Conv2d) -> list[Rung]:
     """The settings of a layer, from dense to sparse."""
-    size, own = layer.weight.numel(), layer.groups
+    size, coarsest = layer.weight.numel(), layer.groups
     window = math.prod(layer.kernel_size)
     common = math.gcd(layer.in_channels, layer.out_channels)
-    finer = [n for n in range(2 * own, common + 1, own) if common % n == 0]
-    taps = [Rung(size * kept // window, own, kept) for kept in range(window, 0, -1)]
-    return taps + [Rung(size * own // (window * groups), groups, 1) for groups in finer]
+    finer = [n for n in range(2 * coarsest, common + 1, coarsest) if common % n == 0]
+    taps = [Rung(size * kept // window, coarsest, kept) for kept in range(window, 0, -1)]
+    return taps + [Rung(size * coarsest // (window * groups), groups, 1) for groups in finer]
 
 
 def _spend(ladders: list[list[Rung]], budget: float) -> list[Rung]:
-    """One rung of each ladder, together nearly `budget` live weights if that is possible."""
+    """One rung per ladder, with about `budget` live weights in total if possible."""
     densities = sorted({r.live / ladder[0].live for ladder in ladders for r in ladder})
     steps = [len(ladder) - 1 for ladder in ladders]
     for density in densities:
@@ -101,7 +101,7 @@ def _spend(ladders: list[list[Rung]], budget: float) -> list[Rung]:
         before = abs(left)
         for index, (ladder, step) in enumerate(zip(ladders, steps, strict=True)):
             gain = ladder[max(0, step - 1)].live - ladder[step].live
-            # Anything below twice what is left brings the total nearer to the budget.
+            # A gain below twice the remainder brings the total closer to the budget.
             if 0 < gain < 2 * left:
                 steps[index] -= 1
                 left -= gain
@@ -109,13 +109,13 @@ def _spend(ladders: list[list[Rung]], budget: float) -> list[Rung]:
 
 
 def _search(ladders: list[list[Rung]], budget: float) -> list[Rung]:
-    """One rung of each ladder, the most even choice close to `budget` live weights.
+    """One rung per ladder: the most even choice within half the tolerance of `budget`.
 
-    Close is half the tolerance; where no choice comes so close, it is the closest one there is.
+    If no choice is that close to the budget, the closest one.
     """
     dense = sum(ladder[0].live for ladder in ladders)
     unit = -(-dense // _SUMS)
-    # By the sum of live weights, in units: how uneven the best choice is, and its last rung.
+    # Indexed by the sum of live weights in units: how uneven the best choice is, and its last rung.
     uneven = np.full(dense // unit + len(ladders) + 1, np.inf)
     uneven[0] = 0
     lasts: list[np.ndarray] = []
@@ -144,6 +144,6 @@ def _live(chosen: list[Rung]) -> int:
 
 
 def _step_below(ladder: list[Rung], density: float) -> int:
-    """The densest rung of at most this density, or the last one."""
+    """Index of the densest rung of at most this density, or of the last rung."""
     fitting = (i for i, rung in enumerate(ladder) if rung.live <= density * ladder[0].live)
     return next(fitting, len(ladder) - 1)

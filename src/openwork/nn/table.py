@@ -1,4 +1,4 @@
-"""`Table`: one row a layer, and totals; printed, or read by column."""
+"""`Table`: one row per layer, and totals; printed, or read by column."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,11 +17,14 @@ class Table:
 
     Attributes:
         columns: headings.
-        rows: values, as many as headings in each.
+        rows: values, one per heading in each row.
         total: the last line, or None.
-        notes: lines printed below.
-        title: a line printed above.
+        notes: lines printed below the table.
+        title: a line printed above the table.
         justify: "right" (default) for numbers, "left" for words, in all columns but the first.
+
+    >>> Table(("layer", "weights"), (("conv1", 432), ("conv2", 4608))).column("weights")
+    [432, 4608]
     """
 
     columns: tuple[str, ...]
@@ -32,12 +35,12 @@ class Table:
     justify: Literal["left", "right"] = "right"
 
     def column(self, heading: str) -> list[Any]:
-        """The values below `heading`, without the total."""
+        """The values under `heading`, without the total."""
         index = self.columns.index(heading)
         return [row[index] for row in self.rows]
 
     def render(self) -> rich_table.Table:
-        """The table for a rich console."""
+        """The table as a rich renderable."""
         table = rich_table.Table(
             box=box.SIMPLE_HEAD, title=self.title or None, title_justify="left"
         )
@@ -54,7 +57,7 @@ class Table:
         """Print to `console`, by default standard output."""
         console = console or Console()
         table = self.render()
-        # A number broken over two lines cannot be read; a line too long for the window can.
+        # A number broken over two lines is unreadable; a line longer than the window is not.
         wide = console.options.update(max_width=10_000)
         wide = wide.update(width=console.measure(table, options=wide).maximum)
         console.print(Segments(console.render(table, wide)), soft_wrap=True)
@@ -79,6 +82,6 @@ def _text(value: Any) -> str:
 
 
 def joined(values: np.ndarray) -> str:
-    """`lowest-highest` of `values`, or the one value that they all have."""
+    """`lowest-highest` of `values` (n,), or their common value."""
     low, high = int(values.min()), int(values.max())
     return f"{low:,}" if low == high else f"{low:,}-{high:,}"

@@ -1,4 +1,4 @@
-"""Block patterns: neighbouring filters share the inputs they read."""
+"""Block patterns: neighbouring filters read the same inputs."""
 
 from collections.abc import Sequence
 
@@ -22,25 +22,34 @@ def block(
     groups: int = 1,
     seed: int = 0,
 ) -> Pattern:
-    """Blocks of `b_out` x `b_in` connections, each live or dead as one.
+    """Blocks of `b_out` x `b_in` connections; the connections of a block live or die together.
 
-    A kernel that loads one input for `b_out` filters at once does that many times the work per
-    load, so block patterns run faster than single connections of the same density.
+    A kernel that loads one input for `b_out` filters does `b_out` times the work per load, so block
+    patterns run faster than single connections at the same density.
 
     Args:
-        out_channels: filters.
-        in_channels: input channels, of all groups together.
+        out_channels: number of filters.
+        in_channels: input channels over all groups.
         kernel: `k`, `(kh, kw)`, or `()` (default) for a linear layer.
-        density: share of the blocks that live, in (0, 1], default 0.1.
-        b_out: filters in a block, default 4; must divide the filters of a group.
-        b_in: inputs in a block, default 1; must divide the inputs of a group.
+        density: share of live blocks, in (0, 1], default 0.1.
+        b_out: filters per block, default 4; must divide the filters of a group.
+        b_in: inputs per block, default 1; must divide the inputs of a group.
         fan: how blocks are drawn, as in `random`.
         groups: groups of the convolution, default 1.
         seed: whole number >= 0, default 0.
 
+    Returns:
+        A pattern of shape `(out_channels, in_channels / groups, *kernel)`.
+
     Raises:
-        ArgumentError: as `random`, or a block that does not divide its group; the feasible sizes
-            are listed.
+        ArgumentError: as for `random`, or a block size that does not divide its group; the message
+            lists the feasible sizes.
+
+    >>> pattern = block(8, 8, 3, density=0.25, b_out=4)
+    >>> pattern.fan_in
+    array([4, 4, 4, 4, 4, 4, 4, 4])
+    >>> bool((pattern.taps[0] == pattern.taps[3]).all())
+    True
     """
     check_count("out_channels", out_channels)
     check_count("in_channels", in_channels)

@@ -1,4 +1,4 @@
-"""Clash-free patterns: z edges a cycle, each from a memory of its own."""
+"""Clash-free patterns: z edges per cycle, each read from a different memory."""
 
 import math
 from collections.abc import Sequence
@@ -27,36 +27,46 @@ def clash_free(
     groups: int = 1,
     seed: int = 0,
 ) -> Pattern:
-    """Connections that hardware with `z` memories can read without two meeting in one memory.
+    """Connections that hardware with `z` memories reads without two reads hitting one memory.
 
     Input a lies in memory `a % z`, in row `a // z`. Edges are numbered output by output and read z
-    a cycle: a sweep of `inputs / z` cycles reads every input once, and there are `fan_out` sweeps.
-    In each cycle the z edges read z different memories. Inputs and outputs have equal fans.
+    per cycle: a sweep of `inputs / z` cycles reads every input once, and there are `fan_out`
+    sweeps. In each cycle the z edges read z different memories. All inputs have equal fan-outs, all
+    outputs equal fan-ins.
 
     Args:
-        out_channels: filters.
-        in_channels: input channels, of all groups together.
+        out_channels: number of filters.
+        in_channels: input channels over all groups.
         kernel: `k`, `(kh, kw)`, or `()` (default) for a linear layer.
-        density: share of the connections that live, in (0, 1]; give it or `fan_out`.
+        density: share of live connections, in (0, 1]; give either this or `fan_out`.
         fan_out: filters that read each input, at least 1; the fan-in follows.
-        nearest: take the nearest possible density instead of refusing, default False.
-        z: edges a cycle, which is the number of memories; must divide the inputs of a group.
-        type: order of the rows of each memory. 1 (default): random, anew in each sweep; 2: from a
-            random start row, drawn anew in each sweep, one further each cycle; 3: as 2, with the
-            same starts in every sweep.
-        dither: also read the memories in a random order, drawn anew in each sweep (type 3: once).
-            Default False.
-        groups: groups of the convolution, default 1; each has its own draw.
+        nearest: use the nearest possible density instead of raising, default False.
+        z: edges per cycle, which is the number of memories; must divide the inputs of a group.
+        type: order of the rows of each memory. 1 (default): a new random order in each sweep; 2: a
+            new random start row in each sweep, then one row on per cycle; 3: as 2, with the same
+            start rows in every sweep.
+        dither: also read the memories in a random order, new in each sweep (one order for all
+            sweeps with type 3). Default False.
+        groups: groups of the convolution, default 1; each is drawn separately.
         seed: whole number >= 0, default 0. The same seed gives the same pattern on every platform.
 
+    Returns:
+        A pattern of shape `(out_channels, in_channels / groups, *kernel)`.
+
     Raises:
-        ArgumentError: an impossible density, fan-out, `z` or `type`; the nearest possible ones
-            are named.
+        ArgumentError: an impossible density, fan-out, `z` or `type`; the message names the nearest
+            possible values.
 
     Source: "Characterizing Sparse Connectivity Patterns in Neural Networks" (Dey, Huang, Beerel,
-    Chugg 2018) and its authors' code. There an output whose edges lie in two sweeps may read one
-    input twice, which is only reported; here such sweeps are never drawn (our change). Type 3 has
-    none: it repeats one sweep.
+    Chugg 2018) and its authors' code. There an output whose edges span two sweeps may read one
+    input twice, which the code only reports; here such sweeps are never drawn (our change). Type 3
+    needs no change: it repeats one sweep.
+
+    >>> pattern = clash_free(8, 8, density=0.25, z=4)
+    >>> pattern
+    Pattern(8x8: 16 live, density 0.25)
+    >>> sorted((pattern.connections[:4, 1] % 4).tolist())  # the four memories read in one cycle
+    [0, 1, 2, 3]
     """
     check_count("out_channels", out_channels)
     check_count("in_channels", in_channels)
@@ -73,7 +83,7 @@ def clash_free(
 
 
 def edges(outputs: int, memories: Memories, fan_out: int, bits: np.random.PCG64) -> np.ndarray:
-    """The input of each edge, in the order read: (inputs * fan_out,) int64."""
+    """The input of each edge, in reading order: (inputs * fan_out,) int64."""
     fan_in = memories.inputs * fan_out // outputs
     return np.concatenate(list(sweeps(memories, fan_out, fan_in, bits)))
 
@@ -81,28 +91,31 @@ def edges(outputs: int, memories: Memories, fan_out: int, bits: np.random.PCG64)
 def clash_free_count(
     outputs: int, inputs: int, fan_out: int, *, z: int, type: int = 1, dither: bool = False
 ) -> int:
-    """How many clash-free patterns there are, by the paper's formulas; an exact integer.
+    """The number of clash-free patterns by the paper's formulas, as an exact integer.
 
-    With r = inputs / z rows in a memory: type 1 `(K r!^z)^fan_out`, type 2 `(K r^z)^fan_out`,
-    type 3 `K r^z`. K is 1 without dither and where z divides the fan-in, and
-    `z! / fan_in!^(z / fan_in)` where the fan-in divides z. A complete layer is one pattern.
+    With r = inputs / z rows per memory: type 1 `(K r!^z)^fan_out`, type 2 `(K r^z)^fan_out`,
+    type 3 `K r^z`. K is 1 without dither or if z divides the fan-in, and
+    `z! / fan_in!^(z / fan_in)` if the fan-in divides z. A dense layer counts as one pattern.
 
-    The formulas count every way to read; where an output's edges lie in two sweeps that includes
-    those with a connection twice, which `clash_free` never draws.
+    The formulas count every reading order. If an output's edges span two sweeps, that includes
+    orders that repeat a connection, which `clash_free` never draws.
 
     Args:
-        outputs: of the layer.
-        inputs: of the layer.
-        fan_out: of each input.
-        z: memories, as in `clash_free`.
+        outputs: number of outputs of the layer.
+        inputs: number of inputs of the layer.
+        fan_out: outputs that read each input.
+        z: number of memories, as in `clash_free`.
         type: as in `clash_free`, default 1.
         dither: as in `clash_free`, default False.
 
     Raises:
-        ArgumentError: as `clash_free`, or dither with a fan-in and `z` of which neither divides
-            the other: no formula is known, and z! is known to be wrong.
+        ArgumentError: as for `clash_free`, or dither where neither of `z` and the fan-in divides
+            the other: no formula is known for that, and z! is known to be wrong.
 
-    Source: as `clash_free`.
+    Source: as for `clash_free`.
+
+    >>> clash_free_count(8, 8, 2, z=4)
+    256
     """
     check_count("outputs", outputs)
     check_count("inputs", inputs)
@@ -124,7 +137,7 @@ def _dithers(inputs: int, fan_in: int, z: int, dither: bool) -> int:
         feasible = [n for n in _divisors(inputs) if n % fan_in == 0 or fan_in % n == 0]
         raise ArgumentError(
             f"`dither`=True with `z`={z} and a fan-in of {fan_in}: the number of patterns is known "
-            f"only where one of the two divides the other; nearest z: {nearest_two(z, feasible)}"
+            f"only if one of the two divides the other; nearest z: {nearest_two(z, feasible)}"
         )
     return math.factorial(z) // math.factorial(fan_in) ** (z // fan_in)
 
@@ -133,7 +146,7 @@ def _memories(inputs: int, z: int, type: int, dither: bool) -> Memories:
     check_count("z", z)
     if inputs % z:
         raise ArgumentError(
-            f"`z`={z} must divide the {inputs} inputs of a group, so that all memories are full; "
+            f"`z`={z} must divide the {inputs} inputs of a group, so that every memory is full; "
             f"nearest: {nearest_two(z, _divisors(inputs))}"
         )
     return Memories(inputs, z, check_type(type), check_flag("dither", dither))

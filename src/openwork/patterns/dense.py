@@ -14,10 +14,13 @@ def dense(
     """Every tap live: the pattern of an ordinary layer.
 
     Args:
-        out_channels: filters.
-        in_channels: input channels, of all groups together.
+        out_channels: number of filters.
+        in_channels: input channels over all groups.
         kernel: `k`, `(kh, kw)`, or `()` (default) for a linear layer.
         groups: groups of the convolution, default 1.
+
+    Returns:
+        A pattern of shape `(out_channels, in_channels / groups, *kernel)`.
 
     Raises:
         ArgumentError: a count below 1, or `groups` that does not divide both channel counts.

@@ -15,22 +15,28 @@ if TYPE_CHECKING:
 def from_weight(
     weight: "torch.Tensor", *, groups: int = 1, granularity: str = "connection"
 ) -> Pattern:
-    """The pattern of the non-zeros of `weight`, as another pruner or a mask left them.
+    """The pattern of the non-zero entries of `weight`, for example after masking or pruning.
 
     Args:
         weight: `(out_channels, in_channels / groups, kh, kw)` or `(out_channels, in_channels)`.
         groups: groups of the convolution, default 1.
-        granularity: "connection" (default): a kernel lives with all its taps if any of them is
-            not zero; "tap": exactly the non-zero taps live.
+        granularity: "connection" (default): a kernel is live with all its taps if any of them is
+            non-zero; "tap": exactly the non-zero taps are live.
+
+    Returns:
+        A pattern of the shape of `weight`.
 
     Raises:
-        ArgumentError: `weight` holds NaN, is not floating point, or has another rank.
+        ArgumentError: `weight` contains NaN, is not floating point, or has another rank.
+
+    >>> from_weight(torch.tensor([[0.0, 2.0], [1.0, 0.0]])).connections.tolist()
+    [[0, 1], [1, 0]]
     """
     check_choice("granularity", granularity, ("connection", "tap"))
     if weight.dim() not in (2, 4) or not weight.is_floating_point():
         raise ArgumentError(
             f"`weight` of shape {tuple(weight.shape)} and dtype {weight.dtype} must be a floating "
-            "point tensor (out, in) or (out, in / groups, kh, kw)"
+            "point tensor of shape (out, in) or (out, in / groups, kh, kw)"
         )
     if weight.isnan().any():
         raise ArgumentError(

@@ -12,25 +12,34 @@ from openwork.patterns.random import FANS, ranked, take
 
 
 def grow(pattern: Pattern, density: float, fan: str = "fixed", *, seed: int = 0) -> Pattern:
-    """`pattern` and further connections, in the random order that `seed` gives them all.
+    """`pattern` plus further connections, added in a random order that `seed` determines.
 
-    Whatever drew `pattern`, its connections stay. Channels without any come alive first. With the
-    `fan` and `seed` of `random`, a random pattern grows into the denser random pattern.
+    Every connection of `pattern` is kept, however it was drawn. Channels without a connection get
+    one first. With the `fan` and `seed` that `random` was given, a random pattern grows into the
+    denser random pattern.
 
     Args:
-        pattern: of whole connections.
-        density: share of the connections to live, in (0, 1]. What is denser already stays as it
-            is: the whole pattern with "uniform", single filters with "fixed".
+        pattern: a pattern of whole connections.
+        density: share of live connections to reach, in (0, 1]. What is already denser is left
+            unchanged: the whole pattern with "uniform", single filters with "fixed".
         fan: "fixed" (default): every filter gets at least `round(density * in_channels / groups)`
             inputs; "uniform": only the total is fixed.
         seed: whole number >= 0, default 0.
 
+    Returns:
+        A pattern of the same shape.
+
     Raises:
-        ArgumentError: a pattern with single taps, a density out of (0, 1], an unknown `fan`.
+        ArgumentError: a pattern with single taps, a density outside (0, 1], or an unknown `fan`.
 
     Source: incremental training in "The Power of Sparsity in Convolutional Neural Networks"
-    (2017), which says that additional random connections are activated; one order for all of a
-    layer's connections is our reading.
+    (2017), which says that additional random connections are activated; a single order for all
+    connections of a layer is our reading.
+
+    >>> from openwork.patterns import random
+    >>> sparse = random(8, 8, 3, density=0.25)
+    >>> grow(sparse, 0.5) == random(8, 8, 3, density=0.5)
+    True
     """
     check_density(density)
     check_choice("fan", fan, FANS)

@@ -1,7 +1,7 @@
 """Random keys that are the same on every platform and with every version of numpy.
 
-Only the raw output of numpy's bit generators is promised to stay as it is; shuffles and choices
-are not. Everything random here is therefore a comparison of raw 64-bit keys.
+numpy guarantees that the raw output of its bit generators never changes, but not that of shuffles
+and choices. So everything random here is a comparison of raw 64-bit keys.
 """
 
 import hashlib
@@ -11,12 +11,18 @@ import numpy as np
 
 
 def layer_seed(seed: int, name: str) -> int:
-    """A seed for the layer `name` under a plan's `seed`, independent of the layers beside it."""
+    """The seed of layer `name` under a plan's `seed`; it does not depend on other layers.
+
+    >>> layer_seed(0, "features.0") == layer_seed(0, "features.0")
+    True
+    >>> layer_seed(0, "features.0") == layer_seed(0, "features.3")
+    False
+    """
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "little")
 
 
 def stream(seed: int, purpose: str) -> np.random.PCG64:
-    """A stream of its own for each (seed, purpose)."""
+    """An independent random stream for each (seed, purpose)."""
     return np.random.PCG64(layer_seed(seed, purpose))
 
 

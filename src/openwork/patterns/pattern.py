@@ -23,25 +23,37 @@ if TYPE_CHECKING:
 class Pattern:
     """Which taps of a convolution or linear layer are live; immutable, comparable and hashable.
 
-    The canonical order of live weights, everywhere in openwork, is sorted by
-    (output, input, ky, kx): the order in which `taps` reads row by row.
+    Everywhere in openwork, live weights are in canonical order: sorted by (output, input, ky, kx),
+    the row-major order of `taps`.
 
     Args:
         taps: boolean array `(out_channels, in_channels / groups, kh, kw)` for a convolution,
-            `(out_channels, in_channels)` for a linear layer. True where a weight lives.
-        groups: groups of the convolution; input channels of group `g` are read by the filters
-            of group `g` only. 1 for a linear layer.
+            `(out_channels, in_channels)` for a linear layer. True where a weight is live.
+        groups: groups of the convolution, default 1; the filters of group `g` read only the input
+            channels of group `g`. Must be 1 for a linear layer.
+
+    Attributes:
+        shape: shape of the dense weight, as `taps`.
+        gaps: `(units,)` uint8 or int32, read-only: the gaps between live units, the stored form.
+        whole: True if the units are connections, live with all their taps; False for single taps.
+        digest: SHA-256 of the pattern; equal patterns have equal digests.
 
     Raises:
         ArgumentError: `taps` is not boolean, has another rank or an empty axis, or `groups` does
             not divide `out_channels`.
+
+    >>> pattern = Pattern(np.eye(3, dtype=bool))
+    >>> pattern
+    Pattern(3x3: 3 live, density 0.3333)
+    >>> pattern.positions
+    array([0, 4, 8])
     """
 
     def __init__(self, taps: np.ndarray, groups: int = 1) -> None:
         taps = np.asarray(taps)
         if taps.dtype != np.bool_:
             raise ArgumentError(
-                f"`taps` has dtype {taps.dtype}, but must be boolean; for a weight tensor use "
+                f"`taps` has dtype {taps.dtype} but must be boolean; for a weight tensor use "
                 "`patterns.from_weight`"
             )
         shape = _check_shape(taps.shape, groups)
@@ -55,17 +67,21 @@ class Pattern:
     def from_positions(
         cls, shape: Sequence[int], positions: np.ndarray, *, whole: bool = True, groups: int = 1
     ) -> Self:
-        """The pattern whose units at the flat `positions` live.
+        """The pattern whose units at the flat `positions` are live.
 
-        The cheap way in for generators: memory grows with the live units only.
+        For generators: memory grows only with the number of live units.
 
         Args:
-            shape: of the weight, as for `taps`.
+            shape: shape of the weight, as for `taps`.
             positions: (n,) integers, in any order, without repeats.
-            whole: True (default): the units are connections, live with all their taps, and
-                (o, i) lies at `o * in_channels / groups + i`; False: they are single taps, and
-                (o, i, ky, kx) lies where `taps.reshape(-1)` has it.
-            groups: as above.
+            whole: True (default): the units are connections, live with all their taps, and (o, i)
+                has position `o * in_channels / groups + i`; False: they are single taps, and
+                (o, i, ky, kx) has its position in `taps.reshape(-1)`.
+            groups: as for `Pattern`.
+
+        Raises:
+            ArgumentError: a bad shape, or positions that repeat, lie outside the layer or are not
+                a vector of integers.
         """
         shape = _check_shape(shape, groups)
         units = shape[0] * shape[1] if whole else math.prod(shape)
@@ -80,12 +96,12 @@ class Pattern:
             positions[0] < 0 or positions[-1] >= units or (np.diff(positions) == 0).any()
         ):
             raise ArgumentError(
-                f"`positions` must be distinct and lie in [0, {units}), "
-                f"found {positions[0]} to {positions[-1]}"
+                f"`positions` run from {positions[0]} to {positions[-1]}; they must be distinct "
+                f"and lie in [0, {units})"
             )
         kernel = math.prod(shape[2:])
         if not whole and _are_whole(positions, kernel):
-            # However it was described, a pattern of whole kernels has one stored form.
+            # A pattern of whole kernels has one stored form, so that equal patterns are equal.
             whole, positions = True, positions[::kernel] // kernel
         pattern = cls.__new__(cls)
         pattern._set(shape, groups, encode(positions), whole)
@@ -98,10 +114,13 @@ class Pattern:
         """Rebuild a pattern from its stored form; every entry is checked.
 
         Args:
-            shape: of the weight, as for `taps`.
-            gaps: (n,) uint8 or int32: distances between neighbouring live units.
+            shape: shape of the weight, as for `taps`.
+            gaps: (n,) uint8 or int32: the gaps between neighbouring live units.
             whole: True if the units are connections, False if they are single taps.
-            groups: as above.
+            groups: as for `Pattern`.
+
+        Raises:
+            ArgumentError: `gaps` breaks the format or leaves the layer.
         """
         shape = _check_shape(shape, groups)
         units = shape[0] * shape[1] if whole else math.prod(shape)
@@ -125,7 +144,7 @@ class Pattern:
         digest: str
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a Pattern cannot change; `{name}` was to be set. Make a new one")
+        raise AttributeError(f"`{name}` of a Pattern cannot change; make a new Pattern")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.shape, np.asarray(self.gaps), self.whole, self.groups)
@@ -151,7 +170,7 @@ class Pattern:
 
     @property
     def in_channels(self) -> int:
-        """Input channels of all groups together."""
+        """Input channels over all groups."""
         return self.shape[1] * self.groups
 
     @property
@@ -161,7 +180,7 @@ class Pattern:
 
     @property
     def live(self) -> int:
-        """Number of live taps: the length of the weight vector that trains."""
+        """Number of live taps: the length of the trained weight vector."""
         return self.gaps.size * (math.prod(self.kernel) if self.whole else 1)
 
     @property
@@ -180,7 +199,7 @@ class Pattern:
 
     @property
     def connections(self) -> np.ndarray:
-        """Live connections (n, 2) as (output, input within its group), int64, sorted."""
+        """Live connections (n, 2) as (output, input within the group), int64, sorted."""
         units = np.cumsum(self.gaps, dtype=np.int64)
         if not self.whole:
             units = np.unique(units // math.prod(self.kernel))
@@ -201,16 +220,19 @@ class Pattern:
 
     @property
     def taps(self) -> np.ndarray:
-        """The boolean array of `shape`, made anew at each call."""
+        """The boolean array of `shape`; a new one at each call."""
         taps = np.zeros(math.prod(self.shape), dtype=bool)
         taps[self.positions] = True
         return taps.reshape(self.shape)
 
     def macs(self, *output_size: int) -> int:
-        """Multiply-adds of one image.
+        """Multiply-adds per image.
 
         Args:
-            output_size: (height, width) of the output map; nothing for a linear layer.
+            output_size: height and width of the output; nothing for a linear layer.
+
+        Raises:
+            ArgumentError: a wrong number of sizes, or one below 1.
         """
         for size in output_size:
             check_count("output_size", size)
@@ -222,10 +244,23 @@ class Pattern:
         return self.live * math.prod(output_size)
 
     def show(self) -> "Figure":
-        """A picture: connections as a matrix (inputs across, outputs down), fans at the margins."""
-        from openwork.patterns.picture import draw
+        """Draw the connection matrix (inputs across, outputs down) with the fans at the margins."""
+        from openwork.patterns.picture import draw_connections
 
-        return draw(self)
+        size = " × ".join(map(str, self.shape))
+        title = f"{size}, density {self.density:.3g}, {self.live:,} live weights"
+        return draw_connections(self._shares(), self.fan_in, self.fan_out, title)
+
+    def _shares(self) -> np.ndarray:
+        """(out_channels, in_channels): the live share of each connection's taps."""
+        shares = np.zeros((self.out_channels, self.in_channels))
+        of_group = self.taps.reshape(self.shape[0], self.shape[1], -1).mean(axis=2)
+        rows = self.out_channels // self.groups
+        for group in range(self.groups):
+            out = slice(group * rows, (group + 1) * rows)
+            inputs = slice(group * self.shape[1], (group + 1) * self.shape[1])
+            shares[out, inputs] = of_group[out]
+        return shares
 
     def to_dict(self) -> dict[str, Any]:
         """The pattern as plain data, for YAML and JSON."""
@@ -245,8 +280,8 @@ class Pattern:
         """
         if set(data) != {"shape", "groups", "unit", "gaps"}:
             raise ArgumentError(
-                f"`data` has the keys {sorted(map(str, data))}, but a pattern needs shape, groups, "
-                "unit, gaps"
+                f"`data` has the keys {sorted(map(str, data))}; a pattern needs exactly shape, "
+                "groups, unit and gaps"
             )
         dtype, _, text = str(data["gaps"]).partition(":")
         if dtype not in ("uint8", "int32"):
@@ -257,7 +292,7 @@ class Pattern:
             raw = base64.b64decode(text, validate=True)
             gaps = np.frombuffer(raw, dtype=np.dtype(dtype).newbyteorder("<")).astype(dtype)
         except (binascii.Error, ValueError) as error:
-            raise ArgumentError(f"`gaps` is damaged: {error}") from error
+            raise ArgumentError(f"`gaps` is damaged ({error}); take it from to_dict") from error
         shape, groups = data["shape"], data["groups"]
         return cls.from_gaps(shape, gaps, whole=data["unit"] == "connection", groups=groups)
 

@@ -1,4 +1,4 @@
-"""Channel-wise random patterns: each filter reads its own random subset of the inputs."""
+"""Channel-wise random patterns: each filter reads a random subset of the inputs."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from openwork.patterns.pattern import Pattern
 
 FANS = ("fixed", "uniform")
 
-# Set in the keys of all connections that the pairing does not need.
+# Set in the keys of all connections outside the pairing, so that they come after it.
 _BEHIND = np.uint64(1 << 63)
 
 
@@ -32,31 +32,41 @@ def random(
     groups: int = 1,
     seed: int = 0,
 ) -> Pattern:
-    """Connections drawn at random before training: whole kernels live or die.
+    """Connections drawn at random before training; whole kernels are live or dead.
 
-    No filter is dead and no input is unread. Where the asked density is too low for that (fewer
-    connections than channels) the least density that allows it is taken instead; `Pattern.density`
-    tells. Of two densities under one seed, the denser pattern contains the sparser one.
+    Every filter reads an input and every input is read. If `density` is too low for that (fewer
+    connections than channels), the lowest density that allows it is used instead; see
+    `Pattern.density`. With the same seed, a denser pattern contains every sparser one.
 
     Args:
-        out_channels: filters.
-        in_channels: input channels, of all groups together.
+        out_channels: number of filters.
+        in_channels: input channels over all groups.
         kernel: `k`, `(kh, kw)`, or `()` (default) for a linear layer.
-        density: share of the connections that live, in (0, 1], default 0.1.
+        density: share of live connections, in (0, 1], default 0.1.
         fan: "fixed" (default): every filter reads the same number of inputs,
             `max(1, round(density * in_channels / groups))`; "uniform": every pair is equally
             likely, and only the total is fixed.
-        groups: groups of the convolution, default 1; each has its own draw.
+        groups: groups of the convolution, default 1; each is drawn separately.
         seed: whole number >= 0, default 0. The same seed gives the same pattern on every platform.
 
+    Returns:
+        A pattern of shape `(out_channels, in_channels / groups, *kernel)`.
+
     Raises:
-        ArgumentError: a count below 1, a density out of (0, 1], an unknown `fan`, or `groups`
+        ArgumentError: a count below 1, a density outside (0, 1], an unknown `fan`, or `groups`
             that does not divide both channel counts.
 
     Source: "The Power of Sparsity in Convolutional Neural Networks" (Changpinyo, Sandler,
     Zhmoginov 2017). Fixed fan-in is its index matrix, "uniform" its wording in the set-up, both
-    with its rule against dead filters. How that rule is kept is our reading: a pairing that gives
-    every filter an input and every input a filter comes first, all else in random order behind it.
+    with its rule against dead filters. How that rule is met is our reading: first come the
+    connections of a pairing that gives every filter an input and every input a filter, then all
+    others in random order.
+
+    >>> pattern = random(64, 32, 3, density=0.125)
+    >>> pattern
+    Pattern(64x32x3x3: 2304 live, density 0.125)
+    >>> set(pattern.fan_in.tolist())
+    {4}
     """
     check_count("out_channels", out_channels)
     check_count("in_channels", in_channels)
@@ -73,16 +83,15 @@ def random(
 
 
 def least_fan_in(rows: int, columns: int) -> int:
-    """The fixed fan-in of `rows` filters below which one of `columns` inputs is left unread."""
+    """The lowest fixed fan-in at which `rows` filters can read all of `columns` inputs."""
     return math.ceil(columns / rows)
 
 
 def ranked(rows: int, columns: int, bits: np.random.PCG64) -> Iterator[tuple[int, np.ndarray]]:
-    """Slices (first row, keys) of a (rows, columns) matrix; the lowest keys come alive first.
+    """Slices (first row, keys) of a (rows, columns) matrix; connections are added by rising key.
 
-    The very lowest are those of a pairing that meets every row and every column, so that the
-    first connections leave no channel out, and no later one ever has to be moved for that. What
-    is taken from `bits` does not depend on any density.
+    The lowest keys belong to a pairing that covers every row and every column, so that no channel
+    is left out at any density. The draws from `bits` do not depend on the density.
     """
     turn = np.arange(max(rows, columns))
     paired_rows = shuffled(rows, bits)[turn % rows]
@@ -97,7 +106,7 @@ def ranked(rows: int, columns: int, bits: np.random.PCG64) -> Iterator[tuple[int
 def take(
     slices: Iterator[tuple[int, np.ndarray]], rows: int, columns: int, density: float, fan: str
 ) -> np.ndarray:
-    """Flat positions of the connections of the lowest keys, as many as `density` asks for."""
+    """Flat positions of the connections with the lowest keys, at the given `density`."""
     if fan == "uniform":
         count = max(math.floor(density * rows * columns + 0.5), rows, columns)
         return _lowest(columns, count, slices)
@@ -106,14 +115,14 @@ def take(
 
 
 def _lowest_of_each_row(first: int, keys: np.ndarray, fan_in: int) -> np.ndarray:
-    """Flat positions of the `fan_in` lowest keys of each row; `keys` begins with row `first`."""
+    """Flat positions of the `fan_in` lowest keys in each row; `keys` begins at row `first`."""
     columns = keys.shape[1]
     chosen = np.argpartition(keys, fan_in - 1, axis=1)[:, :fan_in]
     return ((first + np.arange(len(keys)))[:, None] * columns + chosen).reshape(-1)
 
 
 def _lowest(columns: int, count: int, slices: Iterator[tuple[int, np.ndarray]]) -> np.ndarray:
-    """Flat positions of the `count` lowest of all keys, slice by slice."""
+    """Flat positions of the `count` lowest keys over all slices."""
     best_keys = np.empty(0, dtype=np.uint64)
     best = np.empty(0, dtype=np.int64)
     for first, keys in slices:

@@ -17,10 +17,10 @@ from openwork.patterns.windows import Windows
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_CHUNK = 1 << 17  # numbers taken as float64 at once: 1 MB, which caches hold
-_PRODUCT = 1 << 20  # larger, because every product wakes the threads of BLAS: 8 MB
-_UNIT = 300  # deep networks have too many paths for floats, and count them in units of 2**300
-_TINY, _HUGE = Fraction(1, 10**200), Fraction(10**200)  # where shares leave the range of floats
+_CHUNK = 1 << 17  # values converted to float64 at a time: 1 MB, which fits into caches
+_PRODUCT = 1 << 20  # larger (8 MB), because each product has the cost of waking BLAS's threads
+_UNIT = 300  # path counts of deep networks overflow floats and are kept in units of 2**300
+_TINY, _HUGE = Fraction(1, 10**200), Fraction(10**200)  # keeps shares within the range of floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +28,11 @@ class WindowAdjacency:
     """How many connections (or paths) each neuron has from, or to, each window.
 
     Attributes:
-        name: of the junction, and the side on which the windows lie.
-        counts: (neurons, windows) float64; the window adjacency matrix. From some 2**300 paths on,
-            these and `ideal` are in units of a power of two.
-        ideal: connections of a neuron with a window if they were spread evenly.
-        neurons: so many of the first neurons count; the others are padding.
+        name: the junction, and the side on which the windows lie.
+        counts: `(layer neurons, windows)` float64, the window adjacency matrix. Beyond about 2**300
+            paths, `counts` and `ideal` are in units of a power of two.
+        ideal: connections between a neuron and a window under an even spread.
+        neurons: only the first `neurons` rows count; the others are padding.
     """
 
     name: str
@@ -42,12 +42,15 @@ class WindowAdjacency:
 
     @property
     def shares(self) -> np.ndarray:
-        """`min(counts / ideal, 1)`: what is too much in one window makes up for no other."""
+        """`min(counts / ideal, 1)`, shape of `counts`: one window's excess does not offset another.
+
+        Shares lie in [0, 1].
+        """
         return np.minimum(self.counts / self.ideal, 1)
 
     @property
     def scatter(self) -> float:
-        """The mean share, over windows and neurons: in [0, 1], and 1 is evenly spread."""
+        """The mean share over windows and neurons, in [0, 1]; 1 is an even spread."""
         return float(self.shares[: self.neurons].mean())
 
 
@@ -63,19 +66,23 @@ class Scatter:
 
     @property
     def vector(self) -> tuple[float, ...]:
-        """The scatter of each entry."""
+        """The scatter of each entry, 2 * (junctions + 1) numbers in [0, 1]."""
         return tuple(entry.scatter for entry in self.entries)
 
     @property
     def minimum(self) -> float:
-        """The single number: the least entry of the vector. Low values predict low accuracy."""
+        """Scatter as a single number: the smallest entry. Low values predict low accuracy."""
         return min(self.vector)
 
     def show(self) -> "Figure":
-        """A picture: the window adjacency matrices, a row for each junction."""
-        from openwork.patterns.picture import draw_scatter
+        """Draw the window adjacency matrices, one row per junction."""
+        from openwork.patterns.picture import draw_windows
 
-        return draw_scatter(self)
+        return draw_windows(
+            [(f"{each.name} windows: {each.scatter:.3f}", each.shares) for each in self.entries],
+            "share of the connections that even spread would give",
+            f"scatter {self.minimum:.3f}: the least of {len(self.entries)} entries",
+        )
 
 
 def scatter(
@@ -88,35 +95,43 @@ def scatter(
     """How evenly a chain of linear layers spreads its connections.
 
     Each neuron should have connections from, and to, all parts of the neighbouring layer. For left
-    windows, entry (k, w) of the window adjacency matrix counts the connections of right neuron k
-    from window w; evenly spread it would be `|w| * fan_out / right neurons`. For right windows it
-    is the same with sides exchanged. The whole network counts as one more junction, with paths for
-    connections and the products of the fans for fans.
+    windows, entry (k, w) of the window adjacency matrix counts the connections from window w to
+    right neuron k; an even spread would give `|w| * fan_out / right neurons`. For right windows the
+    sides are exchanged. The whole network is one more junction, with paths in place of connections
+    and products of fans in place of fans.
 
     Args:
-        patterns: of the junctions, from input to output, each (out, in). The patterns of
-            convolutions count too, with channels for neurons.
-        windows: a pair (on the left layer, on the right layer) for each junction, and one for the
-            whole network; None in place of a pair's window, or for all (default), takes
-            neighbouring vectors just long enough for an ideal of at least 1 connection.
-        inputs: so many of the first inputs are real, the others padding; default all. Entries that
-            judge inputs leave the padding out.
-        outputs: likewise of the outputs.
+        patterns: the patterns of the junctions from input to output, each `(out, in)`. Patterns of
+            convolutions are accepted, with channels as neurons.
+        windows: a pair (on the left layer, on the right layer) per junction, and one for the whole
+            network. None for a window, or for all (default), uses contiguous blocks just long
+            enough for an ideal of at least 1 connection.
+        inputs: number of real inputs, default all; inputs after them are padding. Entries that
+            judge input neurons ignore the padding.
+        outputs: the same for outputs.
+
+    Returns:
+        Two entries per junction and two for the whole network.
 
     Raises:
         ArgumentError: no patterns, layers that do not follow each other, a wrong number of pairs,
-            windows on more neurons than there are, or a pattern without connections.
+            windows on more neurons than the layer has, or a pattern without connections.
 
     Source: "Characterizing Sparse Connectivity Patterns in Neural Networks" (Dey, Huang, Beerel,
-    Chugg 2018), as its authors' code has it. Ours: where fans differ their mean is taken, the
-    windows by default (for the paper's Morse network they are the paper's), and convolutions.
+    Chugg 2018), following its authors' code. Ours: mean fans where fans differ, the default windows
+    (for the paper's Morse network they are the paper's), and convolutions.
+
+    >>> scatter([Pattern(np.ones((8, 8), dtype=bool))]).vector
+    (1.0, 1.0, 1.0, 1.0)
+    >>> scatter([Pattern(np.eye(8, dtype=bool).repeat(2, axis=0))]).minimum < 1
+    True
     """
     sizes = _check_chain(patterns)
     pairs = list(windows) if windows is not None else [(None, None)] * (len(patterns) + 1)
     if len(pairs) != len(patterns) + 1:
         raise ArgumentError(
-            f"`windows` has {len(pairs)} pairs, but {len(patterns)} junctions need one each and "
-            f"the whole network one more: {len(patterns) + 1}"
+            f"`windows` has {len(pairs)} pairs, but must have {len(patterns) + 1}: one for each of "
+            f"the {len(patterns)} junctions and one for the whole network"
         )
     real = [_check_real("inputs", inputs, sizes[0]), *sizes[1:-1]]
     real.append(_check_real("outputs", outputs, sizes[-1]))
@@ -144,9 +159,9 @@ def _judge(
     real: Sequence[int],
     units: int = 0,
 ) -> Iterator[WindowAdjacency]:
-    """Both entries of a junction of mean entry `density`, given as its (right, left) matrix.
+    """Both entries of a junction: its `(right, left)` adjacency matrix, of mean `density`.
 
-    The matrix is in units of 2**units.
+    The matrix is in units of 2**units, `density` is not.
     """
     for side, windows, matrix, neurons in (
         ("left", pair[0], adjacency, real[1]),
@@ -168,7 +183,7 @@ def _judge(
 
 
 def _adjacency(pattern: Pattern) -> np.ndarray:
-    """Which output reads which input: (out_channels, in_channels) uint8."""
+    """The adjacency matrix `(out_channels, in_channels)` uint8: 1 where a connection is live."""
     matrix = np.zeros((pattern.out_channels, pattern.in_channels), dtype=np.uint8)
     out, inside = pattern.connections.T
     group = out // (pattern.out_channels // pattern.groups)
@@ -179,8 +194,8 @@ def _adjacency(pattern: Pattern) -> np.ndarray:
 def _paths(matrices: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
     """The number of paths from each input to each output: (outputs, inputs) float64.
 
-    From the output on, because networks mostly narrow towards it. The second result is the power
-    of two in whose units they are.
+    Multiplied from the output back, because networks mostly narrow towards it. The second result
+    is the exponent of the power of two that the counts are in units of.
     """
     paths, units = matrices[-1].astype(np.float64), 0
     for matrix in reversed(matrices[:-1]):
@@ -189,13 +204,13 @@ def _paths(matrices: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
         parts = (paths[:, rows] @ matrix[rows].astype(np.float64) for rows in slices)
         paths = functools.reduce(np.add, parts)
         if paths.max() >= 2.0**_UNIT:
-            # Exact: no digit of a float changes.
+            # Exact: only the exponent changes.
             paths, units = paths / 2.0**_UNIT, units + _UNIT
     return paths, units
 
 
 def _check_chain(patterns: Sequence[Pattern]) -> list[int]:
-    """The sizes of the layers, from input to output."""
+    """The layer sizes from input to output."""
     if not patterns:
         raise ArgumentError("`patterns` is empty; scatter needs at least one junction")
     sizes = [patterns[0].in_channels]
@@ -203,10 +218,10 @@ def _check_chain(patterns: Sequence[Pattern]) -> list[int]:
         if pattern.in_channels != sizes[-1]:
             raise ArgumentError(
                 f"`patterns`: junction {number} reads {pattern.in_channels} neurons, but "
-                f"{sizes[-1]} come before it; give the layers in order, without gaps"
+                f"{sizes[-1]} come before it; pass consecutive layers in order"
             )
         if not pattern.live:
-            raise ArgumentError(f"`patterns`: junction {number} has no connection at all")
+            raise ArgumentError(f"`patterns`: junction {number} has no connection; it needs one")
         sizes.append(pattern.out_channels)
     return sizes
 
@@ -216,5 +231,5 @@ def _check_real(argument: str, value: int | None, neurons: int) -> int:
         return neurons
     check_count(argument, value)
     if value > neurons:
-        raise ArgumentError(f"`{argument}`={value} is more than the layer's {neurons} neurons")
+        raise ArgumentError(f"`{argument}`={value} must be at most the layer's {neurons} neurons")
     return value

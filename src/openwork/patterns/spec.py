@@ -1,4 +1,4 @@
-"""`PatternSpec`: the name of a pattern and its parameters, as data; a layer's sizes come later."""
+"""`PatternSpec`: the kind of a pattern and its parameters as data, for a layer of any size."""
 
 import difflib
 import inspect
@@ -29,11 +29,11 @@ KINDS: dict[str, Callable[..., Pattern]] = {
     "ssc": ssc,
     "structured": structured,
 }
-"""Every pattern that a plan can name. Parameters of the generator beyond the layer's own sizes
-(channels, kernel, groups, seed) are the parameters of the spec. Where a generator makes groups of
-its own, `groups` is one of them, and the layer's are its `layer_groups`."""
+"""Every pattern that a plan can name, and its generator. The parameters of a spec are those of the
+generator except the ones that the layer determines: channels, kernel, groups and seed. If the
+generator has `layer_groups`, those are the layer's groups, and `groups` is a parameter."""
 
-# What can be judged before a layer's sizes are known is judged when the plan is written.
+# Checked when a plan is written, before the sizes of its layers are known.
 _RULES: dict[str, Callable[[Any], object]] = {
     "density": check_density,
     "fan": lambda value: check_choice("fan", value, FANS),
@@ -55,11 +55,11 @@ class PatternSpec:
     Args:
         kind: a key of `patterns.KINDS`: "block", "clash_free", "dense", "grouped", "random", "ssc"
             or "structured".
-        parameters: keyword parameters of that generator, as sorted pairs.
+        parameters: keyword arguments of that generator, as sorted pairs.
 
     Raises:
-        PlanError: unknown kind or parameter, one that is missing, or a value that no layer could
-            take.
+        PlanError: an unknown kind or parameter, a missing parameter, or a value that is invalid
+            for every layer.
 
     >>> PatternSpec.of("random", density=0.1)
     PatternSpec(kind='random', parameters=(('density', 0.1),))
@@ -77,15 +77,15 @@ class PatternSpec:
                 raise PlanError(
                     f"pattern {self.kind!r} has no parameter {name!r}{_meant(name, allowed)}"
                 )
-        given = dict(self.parameters)
+        values = dict(self.parameters)
         for name, parameter in allowed.items():
-            if parameter.default is _REQUIRED and name not in given:
+            if parameter.default is _REQUIRED and name not in values:
                 raise PlanError(f"pattern {self.kind!r} needs the parameter {name!r}")
         try:
             for name, value in self.parameters:
                 _RULES[name](value)
             if "fan_out" in allowed:
-                check_one_of(given.get("density"), given.get("fan_out"))
+                check_one_of(values.get("density"), values.get("fan_out"))
         except ArgumentError as error:
             raise PlanError(f"pattern {self.kind!r}: {error}") from error
 
@@ -95,17 +95,27 @@ class PatternSpec:
         return cls(kind, tuple(sorted(parameters.items())))
 
     def build(self, shape: Sequence[int], groups: int, seed: int) -> Pattern:
-        """The pattern for a weight of `shape` (out, in / groups, ...), drawn from `seed`."""
+        """The pattern of a layer, drawn from `seed`.
+
+        Args:
+            shape: shape of the weight, `(out_channels, in_channels / groups, kh, kw)` or
+                `(out_channels, in_channels)`.
+            groups: groups of the convolution.
+            seed: whole number >= 0; ignored by kinds that draw nothing.
+
+        Raises:
+            ArgumentError: the parameters do not fit the layer.
+        """
         generator = KINDS[self.kind]
-        known = inspect.signature(generator).parameters
-        of_the_layer = {"layer_groups" if "layer_groups" in known else "groups": groups}
-        if "seed" in known:
+        accepted = inspect.signature(generator).parameters
+        of_the_layer = {"layer_groups" if "layer_groups" in accepted else "groups": groups}
+        if "seed" in accepted:
             of_the_layer["seed"] = seed
         channels = (shape[0], shape[1] * groups)
         return generator(*channels, tuple(shape[2:]), **of_the_layer, **dict(self.parameters))
 
     def to_data(self) -> Any:
-        """Plain data: the bare kind, or a mapping `{pattern: kind, ...}`."""
+        """Plain data: just the kind, or a mapping `{"pattern": kind, ...}`."""
         if not self.parameters:
             return self.kind
         return {"pattern": self.kind, **dict(self.parameters)}
@@ -115,33 +125,33 @@ class PatternSpec:
         """The inverse of `to_data`.
 
         Raises:
-            PlanError: not a name or a mapping with the key `pattern`.
+            PlanError: `data` is neither a name nor a mapping with the key `pattern`.
         """
         if isinstance(data, str):
             return cls(data)
         if not isinstance(data, Mapping) or not isinstance(data.get("pattern"), str):
             raise PlanError(
-                f"{data!r} is not a pattern; write a name such as dense, or a mapping such as "
+                f"{data!r} is not a pattern; write a name such as dense or a mapping such as "
                 "{pattern: random, density: 0.1}"
             )
-        given = ((str(key), value) for key, value in data.items() if key != "pattern")
-        return cls(data["pattern"], tuple(sorted(given, key=operator.itemgetter(0))))
+        pairs = ((str(key), value) for key, value in data.items() if key != "pattern")
+        return cls(data["pattern"], tuple(sorted(pairs, key=operator.itemgetter(0))))
 
 
 def nests(kind: str) -> bool:
-    """Whether a denser pattern of `kind` contains the sparser ones of the same seed."""
+    """Whether a denser pattern of `kind` contains the sparser ones with the same seed."""
     return kind in ("block", "random")
 
 
 def parameters_of(kind: str) -> dict[str, inspect.Parameter]:
     """The parameters that a spec of `kind` may set."""
-    known = dict(inspect.signature(KINDS[kind]).parameters)
-    own_groups = {"groups"} if "layer_groups" in known else set()
-    return {name: known[name] for name in known if name not in _OF_THE_LAYER - own_groups}
+    accepted = dict(inspect.signature(KINDS[kind]).parameters)
+    free = {"groups"} if "layer_groups" in accepted else set()
+    return {name: accepted[name] for name in accepted if name not in _OF_THE_LAYER - free}
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
+def _meant(name: str, choices: Iterable[str]) -> str:
+    choices = list(choices)
+    close = difflib.get_close_matches(name, choices, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ";"
-    return f"{hint} there is {', '.join(known) or 'none'}"
+    return f"{hint} choose from {', '.join(choices)}" if choices else f"{hint} it takes none"

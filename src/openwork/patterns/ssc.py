@@ -1,4 +1,4 @@
-"""Structured sparse convolution: groups of channels, and a few taps of each kernel."""
+"""Structured sparse convolution: channel groups, and a few taps per kernel."""
 
 import math
 from collections.abc import Sequence
@@ -24,44 +24,55 @@ def ssc(
     cycle: bool = True,
     layer_groups: int = 1,
 ) -> Pattern:
-    """Each filter sees `in_channels / groups` channels and keeps `taps` positions of each kernel.
+    """Each filter reads `in_channels / groups` channels and keeps `taps` positions per kernel.
 
-    The density against an ordinary convolution is exactly `taps / (groups * kh * kw)`. Special
-    cases: `groups=in_channels` with all taps is a depthwise convolution, `groups` with all taps a
-    groupwise one, `taps=1, cycle=False` a pointwise one (the centre tap), and `groups=1` with all
-    taps the dense one.
+    The density relative to an ordinary convolution is exactly `taps / (groups * kh * kw)`. Special
+    cases: with all taps, `groups=in_channels` is a depthwise convolution, other `groups` a
+    groupwise and `groups=1` a dense one; `taps=1, cycle=False` is a pointwise convolution (the
+    centre tap).
 
     The taps of a kernel are numbered row by row. In filter f of group b, channel i of the group
-    keeps the `taps` from number `taps * (i + shift * (f + b))` on, cyclically: neighbouring
-    channels together cover the window, `ceil(kh * kw / taps)` of them all of it.
+    keeps `taps` taps in cyclic order, starting at number `taps * (i + shift * (f + b))`. So
+    neighbouring channels keep different taps, and `ceil(kh * kw / taps)` of them cover the kernel.
 
     Args:
-        out_channels: filters.
-        in_channels: input channels.
+        out_channels: number of filters.
+        in_channels: number of input channels.
         kernel: `k`, `(kh, kw)`, or `()` (default) for a linear layer, which has one tap.
         groups: groups of channels, default 1; must divide both channel counts.
-        taps: live positions of each live kernel, 1 to kh * kw; None (default) keeps all.
-        shift: whole number >= 0, default 1: how many kernels on the next filter begins. 0 gives all
-            filters of a group the same taps, so that a layer is one shift of its channels and one
-            1x1 convolution when `taps` is 1.
+        taps: live positions per live kernel, 1 to kh * kw; None (default) keeps all.
+        shift: whole number >= 0, default 1: the offset between successive filters, in kernels. 0
+            gives all filters of a group the same taps; with `taps=1` the layer is then a shift of
+            its channels followed by a 1x1 convolution.
         order: "contiguous" (default): the first filters read the first channels, as in torch;
-            "rotating": filter n reads the channels of group `n % groups`, which is the contiguous
-            pattern followed by a channel shuffle, at no cost when run: the next layer's groups
-            then see all groups of this one.
-        cycle: True (default) as above; False: every kernel keeps the `taps` nearest to its
-            centre.
+            "rotating": filter n reads the channels of group `n % groups`. That is the contiguous
+            pattern followed by a channel shuffle, at no run-time cost, so that each group of the
+            next layer sees all groups of this one.
+        cycle: True (default): as above; False: every kernel keeps the `taps` positions nearest to
+            its centre.
         layer_groups: `groups` of the torch layer that the pattern is for, default 1: an ordinary
-            convolution whose dead connections lie outside the groups. Must divide `groups`.
+            convolution, in which the connections between groups are dead. Must divide `groups`.
+
+    Returns:
+        A pattern of shape `(out_channels, in_channels / layer_groups, *kernel)`.
 
     Raises:
-        ArgumentError: `groups` that does not divide the channels or is no multiple of
-            `layer_groups`, or `taps` above kh * kw; the possible values are named.
+        ArgumentError: `groups` does not divide the channels or is not a multiple of
+            `layer_groups`, or `taps` is above kh * kw; the message names the possible values.
 
     Source: "Pushing the Efficiency Limit Using Structured Sparse Convolutions" (Verma et al. 2023)
     states the aim: a sparse structure fixed at initialisation that reduces the parameters of a
-    filter and has depthwise, groupwise and pointwise convolution as special cases. Which taps
+    filter and has depthwise, groupwise and pointwise convolution as special cases. Which taps are
     live, and every parameter here, is our reconstruction: the paper's own definition was not
-    available to us, and nothing here should be cited as its.
+    available to us, so do not cite any of this as the paper's.
+
+    >>> pattern = ssc(8, 8, 3, groups=2, taps=3)
+    >>> pattern
+    Pattern(8x8x3x3: 96 live, density 0.1667)
+    >>> pattern.taps[0, 1].astype(int)
+    array([[0, 0, 0],
+           [1, 1, 1],
+           [0, 0, 0]])
     """
     check_count("out_channels", out_channels)
     check_count("in_channels", in_channels)
@@ -76,7 +87,7 @@ def ssc(
     filters = np.arange(out_channels)
     group, index = _members(out_channels, groups, layer_groups, order)
     channel = np.arange(in_channels // groups)
-    # The taps go round, and a larger shift would leave the range of int64.
+    # Taps are cyclic; without the modulo a large shift would overflow int64.
     shift %= math.prod(size)
     step = channel + shift * (index + group)[:, None] if cycle else 0 * channel[None, :]
     live = _numbered(size, cycle)[(kept * step[:, :, None] + np.arange(kept)) % math.prod(size)]
@@ -91,7 +102,7 @@ def ssc(
 def _members(
     filters: int, groups: int, layer_groups: int, order: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The group of each filter and its index among the group's filters: two (filters,) int64."""
+    """Each filter's group, and its index within the group: two (filters,) int64 arrays."""
     size, within = filters // groups, groups // layer_groups
     layer_group, filter_ = np.divmod(np.arange(filters), filters // layer_groups)
     if order == "contiguous":
@@ -102,7 +113,7 @@ def _members(
 
 
 def _numbered(kernel: tuple[int, ...], cycle: bool) -> np.ndarray:
-    """The taps in the order in which they are kept: row by row, or the nearest to the centre."""
+    """The taps in the order they are kept: row by row, or nearest to the centre first."""
     if cycle:
         return np.arange(math.prod(kernel))
     away = [(np.arange(size) - (size - 1) / 2) ** 2 for size in kernel]
@@ -114,7 +125,7 @@ def _check_taps(taps: int, kernel: tuple[int, ...]) -> int:
     check_count("taps", taps)
     if taps > math.prod(kernel):
         raise ArgumentError(
-            f"`taps`={taps} is more than a kernel of {' x '.join(map(str, kernel)) or 'one weight'}"
-            f" has; at most {math.prod(kernel)}"
+            f"`taps`={taps} must be at most {math.prod(kernel)}, the positions of a kernel of "
+            f"{' x '.join(map(str, kernel)) or 'one weight'}"
         )
     return taps

@@ -9,8 +9,8 @@ from openwork.patterns.fans import regular_fan_out
 from openwork.patterns.keys import shuffled, stream
 from openwork.patterns.pattern import Pattern
 
-_VALUE = np.uint64(0xFFFF_FFFF)  # the half of a key that holds an input's number
-_SINGLE = np.uint64(1 << 63)
+_VALUE = np.uint64(0xFFFF_FFFF)  # the bits of a key that hold an input's number
+_SINGLE = np.uint64(1 << 63)  # set for inputs that only one of the two rows holds
 
 
 def structured(
@@ -24,29 +24,37 @@ def structured(
     groups: int = 1,
     seed: int = 0,
 ) -> Pattern:
-    """Random connections with equal fans: whole kernels live or die, none twice.
+    """Random connections with one fan-out for all inputs and one fan-in for all filters.
 
-    With g = gcd(outputs, inputs) of a group the possible densities are the multiples of 1/g.
+    Whole kernels are live or dead, and no connection occurs twice. With g = gcd(outputs, inputs) of
+    a group, the possible densities are the multiples of 1/g.
 
     Args:
-        out_channels: filters.
-        in_channels: input channels, of all groups together.
+        out_channels: number of filters.
+        in_channels: input channels over all groups.
         kernel: `k`, `(kh, kw)`, or `()` (default) for a linear layer.
-        density: share of the connections that live, in (0, 1]; give it or `fan_out`.
+        density: share of live connections, in (0, 1]; give either this or `fan_out`.
         fan_out: filters that read each input, at least 1; the fan-in follows.
-        nearest: take the nearest possible density instead of refusing, default False.
-        groups: groups of the convolution, default 1; each has its own draw.
+        nearest: use the nearest possible density instead of raising, default False.
+        groups: groups of the convolution, default 1; each is drawn separately.
         seed: whole number >= 0, default 0. The same seed gives the same pattern on every platform.
 
+    Returns:
+        A pattern of shape `(out_channels, in_channels / groups, *kernel)`.
+
     Raises:
-        ArgumentError: an impossible density or fan-out (the nearest ones are named), both or
-            neither given, or `groups` that does not divide both channel counts.
+        ArgumentError: an impossible density or fan-out (the message names the nearest possible
+            ones), both or neither given, or `groups` does not divide both channel counts.
 
     Source: structured pre-defined sparsity, "Characterizing Sparse Connectivity Patterns in Neural
-    Networks" (Dey, Huang, Beerel, Chugg 2018). How it is drawn is ours: from a regular pattern by
-    random trades between outputs, a chain whose limit is the uniform distribution over all such
-    patterns ("curveball"; Strona et al. 2014, Carstens et al. 2018). The paper's generator fills
-    output after output, and its last outputs read nearly the same inputs.
+    Networks" (Dey, Huang, Beerel, Chugg 2018). How it is drawn is ours: random trades between
+    outputs, starting from a regular pattern, a chain whose limit is the uniform distribution over
+    all such patterns ("curveball"; Strona et al. 2014, Carstens et al. 2018). The paper's generator
+    fills one output after another, and its last outputs read nearly the same inputs.
+
+    >>> pattern = structured(8, 4, 3, fan_out=2)
+    >>> pattern.fan_in, pattern.fan_out
+    (array([1, 1, 1, 1, 1, 1, 1, 1]), array([2, 2, 2, 2]))
     """
     check_count("out_channels", out_channels)
     check_count("in_channels", in_channels)
@@ -65,8 +73,9 @@ def _draw(rows: int, columns: int, fan_out: int, bits: np.random.PCG64) -> np.nd
     """The inputs of each output: (rows, fan_in) int64, distinct in each row."""
     chosen = np.arange(columns * fan_out, dtype=np.uint64) % np.uint64(columns)
     chosen = chosen.reshape(rows, -1)
-    # After r rounds a row may hold inputs of 2^r others, and two inputs that began side by side
-    # still are with a surplus of 2^-r: the rounds that reach all rows, and ten more.
+    # After r rounds a row can hold inputs from 2^r others, and the excess probability that two
+    # inputs that began in one row still share one is 2^-r. So: enough rounds to reach all rows,
+    # plus ten.
     for _ in range(rows.bit_length() + 10):
         pairs = shuffled(rows, bits)[: rows // 2 * 2].reshape(-1, 2)
         chosen[pairs] = _trade(chosen[pairs], bits)
@@ -74,16 +83,17 @@ def _draw(rows: int, columns: int, fan_out: int, bits: np.random.PCG64) -> np.nd
 
 
 def _trade(pairs: np.ndarray, bits: np.random.PCG64) -> np.ndarray:
-    """Deal the inputs of each pair of rows (m, 2, fan_in) out again, at random.
+    """Redistribute the inputs of each pair of rows (m, 2, fan_in) at random.
 
-    What both rows have both keep; of the rest each gets as many as it had, so all fans stay.
+    Both rows keep the inputs that they share; the others are dealt out in equal numbers, so no
+    fan-in or fan-out changes.
     """
     count, _, fan_in = pairs.shape
     pool = np.sort(pairs.reshape(count, 2 * fan_in), axis=1)
     shared = np.zeros(pool.shape, dtype=bool)
     shared[:, 1:] = pool[:, 1:] == pool[:, :-1]
     shared[:, :-1] |= shared[:, 1:]
-    # Sorted, shared inputs lie first, side by side, and the others behind them in random order:
+    # After sorting, shared inputs come first, in pairs, and the others follow in random order;
     # dealing alternately gives each row one of every two.
     keys = bits.random_raw(pool.size).reshape(pool.shape) & ~_VALUE | _SINGLE
     dealt = np.sort(np.where(shared, pool, pool | keys), axis=1) & _VALUE

@@ -1,14 +1,15 @@
-"""Sweeps: the order in which z memories deliver every left neuron once, z of them a cycle.
+"""Sweeps: the order in which z memories deliver every left neuron once, z neurons per cycle.
 
 Left neuron a lies in memory a mod z, in row a div z. A sweep over p neurons takes p/z cycles; in
-cycle c lane l reads memory v[l] at row t[c, l], so its z reads meet z different memories.
+cycle c, lane l reads memory v[l] at row t[c, l], so the z reads of a cycle use z different
+memories.
 
-    t  (p/z, z) rows: type 1 any order; types 2 and 3 a start row, then one further each cycle
+    t  (p/z, z) rows: type 1 any order; types 2 and 3 a start row, then one row on per cycle
     v  (z,) memories: 0..z-1, or with dither a random order of them
 
-Edges are numbered as they are read, and edge e belongs to right neuron e div fan_in. A right
-neuron that ends in a later sweep than it began could meet an input twice; the draws below never
-let it, whatever the sizes.
+Edges are numbered in reading order, and edge e belongs to right neuron e div fan_in. A right
+neuron whose edges span two sweeps could read an input twice; the draws below rule that out for
+all sizes.
 """
 
 from collections.abc import Iterator
@@ -28,17 +29,17 @@ class Memories:
 
     @property
     def rows(self) -> int:
-        """Left neurons in a memory."""
+        """Left neurons per memory."""
         return self.inputs // self.z
 
 
 def sweeps(
     memories: Memories, fan_out: int, fan_in: int, bits: np.random.PCG64
 ) -> Iterator[np.ndarray]:
-    """The left neurons (inputs,) int64 of each of the `fan_out` sweeps, in the order read."""
+    """The left neurons (inputs,) int64 of each of the `fan_out` sweeps, in reading order."""
     sweep = np.empty(0, dtype=np.int64)
     for index in range(fan_out):
-        # So many edges of the right neuron that straddles the sweeps lie in the one before.
+        # Edges in the previous sweep of the right neuron that spans both sweeps.
         before = index * memories.inputs % fan_in
         if memories.type != 3 or index == 0:
             sweep = _draw(memories, sweep[sweep.size - before :], (fan_in - before) % fan_in, bits)
@@ -46,30 +47,30 @@ def sweeps(
 
 
 def _draw(memories: Memories, taken: np.ndarray, head: int, bits: np.random.PCG64) -> np.ndarray:
-    """One sweep whose first `head` reads meet none of the left neurons `taken`."""
+    """One sweep whose first `head` reads avoid the left neurons `taken`."""
     z, rows = memories.z, memories.rows
     head = head if taken.size else 0
-    held = np.bincount(taken % z, minlength=z)  # of each memory
-    reads = head // z + (np.arange(z) < head % z)  # of each lane
+    counts = np.bincount(taken % z, minlength=z)  # taken rows of each memory
+    reads = head // z + (np.arange(z) < head % z)  # reads of each lane within the head
     lanes = np.arange(z)
     if memories.dither:
-        # Lanes that read one row more must not get memories that have no row more to give.
-        full = held + head // z + 1 > rows
+        # Lanes that read one more row in the head must not get a memory without a free row.
+        full = counts + head // z + 1 > rows
         lanes = _order(full[:, None], np.array([head % z]), bits)[:, 0]
     if memories.type == 1:
         blocked = np.zeros((rows, z), dtype=bool)
         blocked[taken // z, taken % z] = True
         order = _order(blocked[:, lanes], reads, bits)
     else:
-        order = _cyclic(rows, taken // z, taken % z, held, lanes, reads, bits)
+        order = _cyclic(rows, taken // z, taken % z, counts, lanes, reads, bits)
     return (order * z + lanes).reshape(-1)
 
 
 def _order(blocked: np.ndarray, reads: np.ndarray, bits: np.random.PCG64) -> np.ndarray:
-    """In each column a random order of its n items whose first `reads` (m,) are not `blocked`.
+    """For each column, a random order of its n items; the first `reads` (m,) are not `blocked`.
 
     Args:
-        blocked: (n, m) boolean, by item.
+        blocked: (n, m) boolean, indexed by item.
 
     Returns:
         (n, m) int64: the item at each place.
@@ -78,7 +79,7 @@ def _order(blocked: np.ndarray, reads: np.ndarray, bits: np.random.PCG64) -> np.
     last = np.uint64(1 << 63)
     free_first = np.argsort(np.where(blocked, keys | last, keys), axis=0, kind="stable")
     place = np.arange(len(blocked))[:, None]
-    # The head is settled; whatever was blocked joins the rest again, in an order drawn anew.
+    # The head is fixed; the blocked items are shuffled in with the rest.
     again = bits.random_raw(blocked.size).reshape(blocked.shape) | last
     settled = np.where(place < reads, place.astype(np.uint64), again)
     return np.take_along_axis(free_first, np.argsort(settled, axis=0, kind="stable"), axis=0)
@@ -88,20 +89,28 @@ def _cyclic(
     rows: int,
     row: np.ndarray,
     memory: np.ndarray,
-    held: np.ndarray,
+    counts: np.ndarray,
     lanes: np.ndarray,
     reads: np.ndarray,
     bits: np.random.PCG64,
 ) -> np.ndarray:
     """Rows (rows, z) that count up cyclically from a random start in each lane.
 
-    The rows taken from a memory are neighbours on its circle, so the starts that keep clear of
-    them are neighbours too: they begin after the last row taken.
+    The rows taken from a memory are cyclically contiguous, so the start rows that avoid them are
+    contiguous too, beginning after the last row taken.
+
+    Args:
+        rows: rows per memory.
+        row, memory: (taken,) where each taken neuron lies, in reading order.
+        counts: (z,) taken rows of each memory.
+        lanes: (z,) memory of each lane.
+        reads: (z,) reads of each lane that must avoid the taken rows.
+        bits: random stream.
     """
-    free_from = np.zeros(held.size, dtype=np.int64)
-    free_from[memory] = row + 1  # in the order read, so the last one stays
-    met = (held[lanes] > 0) & (reads > 0)
-    starts = np.where(met, rows - held[lanes] - reads + 1, rows)
-    drawn = bits.random_raw(held.size) % starts.astype(np.uint64)
-    start = np.where(met, free_from[lanes], 0) + drawn.astype(np.int64)
+    free_from = np.zeros(counts.size, dtype=np.int64)
+    free_from[memory] = row + 1  # in reading order, so the last row of each memory wins
+    constrained = (counts[lanes] > 0) & (reads > 0)
+    starts = np.where(constrained, rows - counts[lanes] - reads + 1, rows)
+    drawn = bits.random_raw(counts.size) % starts.astype(np.uint64)
+    start = np.where(constrained, free_from[lanes], 0) + drawn.astype(np.int64)
     return (start + np.arange(rows)[:, None]) % rows

@@ -14,22 +14,22 @@ from openwork.errors import ArgumentError
 
 @dataclass(frozen=True)
 class Windows:
-    """Boxes of one size, `stride` apart, on neurons that lie in a grid.
+    """Boxes of one size, `stride` apart, on a grid of neurons.
 
     Args:
-        shape: of the grid, row-major: the last axis is the fastest. `(1024,)` is a vector,
+        shape: shape of the grid, row-major (the last axis varies fastest). `(1024,)` is a vector,
             `(28, 28)` an image, `(4, 4, 256)` a feature map flattened with channels fastest, and
-            `(256, 4, 4)` one that torch flattened. A layer may have more neurons than the grid;
-            those behind it, such as padding, lie in no window.
-        size: of a window on each axis, or one number for all.
-        stride: from one window to the next on each axis, or one number for all. Windows that would
-            stick out are left out.
+            `(256, 4, 4)` one flattened by torch. A layer may have more neurons than the grid; the
+            neurons after it, such as padding, lie in no window.
+        size: window size on each axis, or one number for all axes.
+        stride: distance between windows on each axis, or one number for all axes. Windows that
+            would extend beyond the grid are dropped.
 
     Raises:
-        ArgumentError: a number below 1, another number of axes, or a window larger than the grid.
+        ArgumentError: a number below 1, a wrong number of axes, or a window larger than the grid.
 
     Source: "Characterizing Sparse Connectivity Patterns in Neural Networks" (Dey, Huang, Beerel,
-    Chugg 2018), whose code has them in one, two and three dimensions.
+    Chugg 2018), whose code has windows in one, two and three dimensions.
 
     >>> Windows((4, 4, 128), 2, 2).neurons[0]
     array([  0,   1, 128, 129, 512, 513, 640, 641])
@@ -51,7 +51,7 @@ class Windows:
 
     @property
     def span(self) -> int:
-        """Neurons of the grid."""
+        """Neurons in the grid."""
         return math.prod(self.shape)
 
     @property
@@ -61,7 +61,7 @@ class Windows:
 
     @property
     def neurons(self) -> np.ndarray:
-        """The neurons of each window: (windows, volume) int64, each in ascending order."""
+        """The neurons of each window: (windows, volume) int64, in ascending order."""
         grid = np.arange(self.span).reshape(self.shape)
         boxes = np.lib.stride_tricks.sliding_window_view(grid, self.size)
         steps = tuple(slice(None, None, stride) for stride in self.stride)
@@ -70,7 +70,7 @@ class Windows:
     def sums(self, values: np.ndarray) -> np.ndarray:
         """The sum over each window: (n, neurons) -> (n, windows) float64, exact for integers.
 
-        Axis by axis, so the cost is that of adding size / stride numbers for each value and axis.
+        Works axis by axis, at a cost of size / stride additions per value and axis.
         """
         sums = values[:, : self.span].astype(np.float64).reshape(-1, *self.shape)
         for axis, (size, stride) in enumerate(zip(self.size, self.stride, strict=True), start=1):
@@ -83,12 +83,12 @@ class Windows:
 
 def _axes(argument: str, value: Any, axes: int) -> tuple[int, ...]:
     if not isinstance(value, int | Sequence):
-        raise ArgumentError(f"`{argument}`={value!r} must be whole numbers, one for each axis")
+        raise ArgumentError(f"`{argument}`={value!r} must be whole numbers, one per axis")
     numbers = (value,) * axes if isinstance(value, int) else tuple(value)
     for number in numbers:
         check_count(argument, number)
     if not numbers or (argument != "shape" and len(numbers) != axes):
         raise ArgumentError(
-            f"`{argument}`={value!r} must be one number or {axes}, one for each axis of `shape`"
+            f"`{argument}`={value!r} must be one number or {axes}, one per axis of `shape`"
         )
     return numbers

@@ -1,4 +1,4 @@
-"""Show me: comparisons and measurements for people to read."""
+"""Reports: comparisons and measurements for people to read."""
 
 from openwork.report.benchmark import Benchmark as Benchmark
 from openwork.report.benchmark import benchmark as benchmark

@@ -1,4 +1,4 @@
-"""How fast a network runs compiled, layer by layer and whole, and why it is not faster."""
+"""How fast a compiled network runs, per layer and as a whole, and why it is not faster."""
 
 import copy
 import os
@@ -17,18 +17,19 @@ from openwork.report.rate import best_rate
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A network measured three ways in one run.
+    """A network measured in three ways in one run.
 
     Attributes:
-        layers: one row a layer: its kernel, its time, torch's time for the dense layer.
+        layers: one row per layer: its kernel, its time, and torch's time for the dense layer.
         dense: the network with plain dense layers, in torch.
-        dense_compiled: the same, compiled.
-        compiled: the network as it is, compiled.
-        batch, threads: of every call.
-        difference: of the compiled outputs from the original's, relative to the largest.
-        macs, dense_macs: multiply-adds of a call that live weights need, and the dense network.
-        best_rate: multiply-adds a second of torch's matrix product on this machine.
-        model: the network compiled, to be saved.
+        dense_compiled: the dense network, compiled.
+        compiled: the network itself, compiled.
+        batch, threads: images per call, and threads used.
+        difference: largest difference between compiled and original outputs, relative to the
+            largest output.
+        macs, dense_macs: multiply-adds per call, of live weights and of the dense network.
+        best_rate: multiply-adds per second of torch's matrix product on this machine.
+        model: the compiled network, for `save`.
     """
 
     layers: Table
@@ -46,8 +47,8 @@ class Benchmark:
     def table(self) -> Table:
         """The whole network: milliseconds, spread, speed-up over dense in torch, and rates.
 
-        "GFLOP/s" counts two operations for each multiply-add of a live weight, "as dense" those of
-        the dense network in the same time, "% of best" is the first beside the best matrix product.
+        "GFLOP/s" counts two operations per multiply-add of a live weight, "as dense" those of the
+        dense network in the same time; "% of best" is the first relative to torch's matrix product.
         """
         rows = [
             (name, *self._times(t), *self._rates(macs, t.median))
@@ -74,30 +75,29 @@ class Benchmark:
         return 2e-9 * live, 2e-9 * dense, 100 * live / self.best_rate
 
     def why(self) -> str:
-        """One paragraph: where the time goes, and what would help."""
+        """One paragraph: where the time is spent, and what would help."""
         rows = sorted(self.layers.rows, key=lambda row: -row[5])
         total = sum(row[5] for row in rows) or 1.0
         network = 1e3 * self.compiled.median
         first = ", ".join(f"{row[0]} ({row[5] / total:.0%})" for row in rows[:3])
         text = [
-            f"One call takes {network:.2f} ms. Of the layers' time most goes into {first}.",
-            f"Compiling alone, without a dead weight, gives "
+            f"One call takes {network:.2f} ms. Most of the layers' time is spent in {first}.",
+            f"Compiling alone, with all weights live, gives a speed-up of "
             f"{self.dense.median / self.dense_compiled.median:.1f}x.",
         ]
         dense = sum(row[5] for row in rows if row[3] > 0.9)
         if dense > 0.2 * total:
             text.append(
-                f"{dense / total:.0%} of the layers' time goes into dense layers: make them "
-                "sparse too, or thinner."
+                f"{dense / total:.0%} of the layers' time is spent in dense layers: make them "
+                "sparse too, or narrower."
             )
         poor = [row for row in rows if row[3] <= 0.9 and row[7] < 0.5 / row[3]]
         slow = sum(row[5] for row in poor)
         if slow > 0.2 * total:
             text.append(
-                f"{slow / total:.0%} goes into sparse layers that run at less than half of what "
-                f"their density promises ({', '.join(row[0] for row in poor[:3])}): small maps and "
-                "few channels leave kernels little to work on; block patterns or a larger batch "
-                "help."
+                f"{slow / total:.0%} is spent in sparse layers whose speed-up is less than half of "
+                f"1 / density ({', '.join(row[0] for row in poor[:3])}): small feature maps and "
+                "few channels give kernels little work; block patterns or a larger batch help."
             )
         if network > 1.5 * total:
             text.append(
@@ -107,7 +107,11 @@ class Benchmark:
         return " ".join(text)
 
     def picture(self, path: str | os.PathLike[str]) -> None:
-        """Write a picture (PNG) to `path`: each layer's time, and torch's for the dense layer."""
+        """Write a picture (PNG) to `path`: each layer's time, and torch's for the dense layer.
+
+        Raises:
+            OpenworkError: `path` cannot be written.
+        """
         names = [row[0] for row in self.layers.rows][::-1]
         places = range(len(names))
         figure = Figure(figsize=(9, 1.5 + 0.28 * len(names)), layout="constrained")
@@ -124,15 +128,15 @@ class Benchmark:
 
 
 def benchmark(model: nn.Module, example: torch.Tensor, *, passes: int = 50) -> Benchmark:
-    """Compile `model` and its dense self and time all of them in turns.
+    """Compile `model` and its dense counterpart, and time all of them in turns.
 
     Args:
-        model: on the CPU; not changed.
+        model: a network on the CPU; it is not changed.
         example: images `(batch, C, H, W)`, float32.
-        passes: timed forward passes of each, default 50.
+        passes: timed forward passes of each network, default 50.
 
     Raises:
-        CaptureError, VerificationError: as `openwork.compile`.
+        CaptureError, VerificationError: as for `openwork.compile`.
     """
     dense = densify_(copy.deepcopy(model)).eval()
     compiled, dense_compiled = compile(model, example), compile(dense, example)

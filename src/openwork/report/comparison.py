@@ -1,4 +1,4 @@
-"""A network and its sparse twin side by side: what was saved, measured."""
+"""A dense network and its sparse counterpart side by side: measured savings."""
 
 import copy
 import json
@@ -22,16 +22,16 @@ from openwork.report.latency import Latency, measure_latency
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """What one network costs; bytes are of the tensors and files themselves.
+    """What one network costs; bytes are measured from tensors and files.
 
     Attributes:
-        accuracy: on the test split, in [0, 1].
-        parameters: live ones.
-        memory: after one step of Adam.
-        macs: multiply-adds of one image.
-        checkpoint: bytes of the saved file.
-        latency: of one image, in torch.
-        compiled: of one image, compiled by `openwork.compile`; None without compiled kernels.
+        accuracy: accuracy on the test split, in [0, 1].
+        parameters: number of live parameters.
+        memory: bytes in memory after one step of Adam.
+        macs: multiply-adds per image.
+        checkpoint: size of the saved file in bytes.
+        latency: time of one image in torch.
+        compiled: time of one image after `openwork.compile`; None without compiled kernels.
     """
 
     accuracy: float
@@ -45,11 +45,11 @@ class NetworkCost:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A dense network and its sparse twin.
+    """A dense network and its sparse counterpart.
 
     Attributes:
         dense, sparse: what each costs.
-        threads: that latencies were measured with.
+        threads: number of threads that latencies were measured with.
     """
 
     dense: NetworkCost
@@ -57,7 +57,7 @@ class Comparison:
     threads: int
 
     def table(self) -> Table:
-        """One row a measure: dense, sparse, and the ratio of the two."""
+        """One row per measure: dense, sparse, and the ratio of the two."""
         dense, sparse = self.dense, self.sparse
         points = 100 * (sparse.accuracy - dense.accuracy)
         rows = [
@@ -77,7 +77,11 @@ class Comparison:
         return Table(("", "dense", "sparse", "ratio"), tuple(rows), notes=(note,))
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write every measured number to `path`."""
+        """Write every measured number to `path`.
+
+        Raises:
+            OpenworkError: `path` cannot be written.
+        """
         with writing(path):
             write_text(path, json.dumps(asdict(self), indent=2) + "\n")
 
@@ -93,10 +97,10 @@ def compare(
     """Measure both networks in one run.
 
     Args:
-        dense, sparse: classifiers `(N, C, H, W) -> (N, classes)`; not changed.
+        dense, sparse: classifiers `(N, C, H, W) -> (N, classes)`; they are not changed.
         example: images `(N, C, H, W)` with N >= 2, on the networks' device.
-        accuracies: of the two on the test split, in [0, 1].
-        passes: timed forward passes of each, default 50.
+        accuracies: accuracies of the two on the test split, in [0, 1].
+        passes: timed forward passes of each network, default 50.
     """
     one = example[:1]
     contenders = [dense, sparse]

@@ -18,7 +18,7 @@ _OPTIONAL = {"huggingface_hub": "hub", "timm": "zoo", "torchvision": "zoo"}
 
 
 def environment() -> Table:
-    """Versions, devices, kernels, data folder and optional packages, one row each."""
+    """A table of versions, devices, kernels, data folder and optional packages, one row each."""
     rows = [
         ("openwork", __version__),
         ("python", f"{platform.python_version()} on {platform.platform()}"),
@@ -37,9 +37,9 @@ def environment() -> Table:
         ("cache", str(cache_folder())),
     ]
     for package, extra in _OPTIONAL.items():
-        found = importlib.util.find_spec(package) is not None
+        installed = importlib.util.find_spec(package) is not None
         missing = f"missing: pip install openwork[{extra}]"
-        rows.append((package, metadata.version(package) if found else missing))
+        rows.append((package, metadata.version(package) if installed else missing))
     return Table(("what", "found"), tuple(rows), justify="left")
 
 

@@ -1,4 +1,4 @@
-"""How long a network takes, measured so that two can be compared on a busy machine."""
+"""How long networks take, measured so that they can be compared on a busy machine."""
 
 import statistics
 import time
@@ -14,12 +14,12 @@ from openwork._mode import evaluation
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds of one forward pass.
+    """The time of one forward pass.
 
     Attributes:
-        median: of all passes.
-        low, high: the first and ninth decile.
-        passes: how many were timed.
+        median: median of all passes, in seconds.
+        low, high: first and ninth decile, in seconds.
+        passes: number of timed passes.
     """
 
     median: float
@@ -34,27 +34,33 @@ def measure_latency(
 ) -> list[Latency]:
     """Time a forward pass of each model in evaluation mode, taking turns pass by pass.
 
-    Taking turns means that whatever else the machine does falls on all of them alike, so the
-    ratios are worth more than the times.
+    Because they take turns, other load on the machine affects all of them equally, so the ratios
+    are more reliable than the times.
 
     Args:
-        models: moved nowhere; their training mode is put back.
-        example: an input batch on their device.
-        passes: timed passes of each, at least 1, default 50.
-        warmup: untimed passes of each before, default 5.
+        models: the models, all on one device; their training modes are restored.
+        example: an input batch `(N, ...)` on their device.
+        passes: timed passes of each model, at least 1, default 50.
+        warmup: untimed passes of each model before these, default 5.
+
+    Returns:
+        One `Latency` per model.
+
+    Raises:
+        ArgumentError: `passes` is below 1.
     """
     check_count("passes", passes)
     times: list[list[float]] = [[] for _ in models]
     with evaluation(*models):
         for turn in range(warmup + passes):
-            for model, own in zip(models, times, strict=True):
+            for model, seconds in zip(models, times, strict=True):
                 _wait(example)
                 began = time.perf_counter()
                 model(example)
                 _wait(example)
                 if turn >= warmup:
-                    own.append(time.perf_counter() - began)
-    return [_summary(own) for own in times]
+                    seconds.append(time.perf_counter() - began)
+    return [_summary(seconds) for seconds in times]
 
 
 def _summary(times: list[float]) -> Latency:

@@ -1,4 +1,4 @@
-"""How many multiply-adds this machine does in a second, at best."""
+"""The most multiply-adds per second that this machine reaches."""
 
 import time
 
@@ -6,13 +6,13 @@ import torch
 
 
 def best_rate(size: int = 512, turns: int = 100) -> float:
-    """Multiply-adds a second of torch's matrix product in float32: what stands for the peak.
+    """Multiply-adds per second of torch's float32 matrix product, used as the peak.
 
-    The best of many short products, so that a busy machine interrupts only some of them.
+    The best of many short products, because other load interrupts only some of them.
 
     Args:
-        size: of the square matrices, default 512: a few milliseconds on one core.
-        turns: how many products, default 100.
+        size: side of the square matrices, default 512: a few milliseconds on one core.
+        turns: number of products, default 100.
     """
     dice = torch.Generator().manual_seed(0)
     a, b = (torch.rand(size, size, generator=dice) for _ in range(2))

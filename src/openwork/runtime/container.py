@@ -21,7 +21,7 @@ from openwork.runtime.memory import empty_bytes
 
 FORMAT = "1"
 FORMAT_KEY, HEADER_KEY, DIGEST_KEY = "openwork.format", "openwork.header", "openwork.digest"
-# Of the header alone, so that it can be trusted without reading the tensors.
+# Digest of the header alone, so that it can be checked without reading the tensors.
 HEADER_DIGEST_KEY = "openwork.header_digest"
 # Bytes of the JSON text at most, as safetensors has it.
 _LONGEST = 100_000_000
@@ -108,7 +108,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Stored], dict[str, Any
     """The tensors and the header of the file at `path`. Nothing is unpickled.
 
     Raises:
-        CheckpointError: no such file, truncated, not ours, from a newer version, or edited.
+        CheckpointError: the file does not exist, is truncated or edited, was not written by
+            openwork, or is of a newer version.
     """
     _check_is_file(path)
     try:
@@ -135,7 +136,7 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The header alone, checked, without reading the tensors.
 
     Raises:
-        CheckpointError: no such file, truncated, not ours, from a newer version, or edited.
+        CheckpointError: as for `read`.
     """
     _check_is_file(path)
     try:
@@ -214,7 +215,7 @@ def _read_piece_by_piece(file: BufferedReader, count: int, hashed: Any) -> np.nd
 
 def _check_is_file(path: str | os.PathLike[str]) -> None:
     if not Path(path).is_file():
-        raise CheckpointError(f"`path`={str(path)!r} is not a file")
+        raise CheckpointError(f"`path`={str(path)!r} is not a file; check the path")
 
 
 def _checked(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> tuple[str, str]:
@@ -222,11 +223,11 @@ def _checked(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> tuple
     if not {FORMAT_KEY, HEADER_KEY, HEADER_DIGEST_KEY, DIGEST_KEY} <= set(metadata):
         raise CheckpointError(
             f"`path`={str(path)!r} is a safetensors file, but openwork did not write it; load it "
-            "with safetensors and hand its tensors to load_state_dict"
+            "with safetensors and pass its tensors to load_state_dict"
         )
     if metadata[FORMAT_KEY] != FORMAT:
         raise CheckpointError(
-            f"`path`={str(path)!r} has format {metadata[FORMAT_KEY]!r}, and this version of "
+            f"`path`={str(path)!r} has format {metadata[FORMAT_KEY]!r}, but this version of "
             f"openwork reads format {FORMAT!r}; use the version that wrote it"
         )
     if digest_of_header(metadata[HEADER_KEY]) != metadata[HEADER_DIGEST_KEY]:
@@ -243,5 +244,6 @@ def _edited(path: str | os.PathLike[str]) -> CheckpointError:
 
 def _damaged(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
     return CheckpointError(
-        f"`path`={str(path)!r} is truncated or not a safetensors file ({error}); use a whole copy"
+        f"`path`={str(path)!r} is truncated or not a safetensors file ({error}); use a complete "
+        "copy"
     )

@@ -1,4 +1,4 @@
-"""Real runs: one loop, a frozen recipe, checkpoints that survive anything."""
+"""Training: one loop, a frozen recipe, and checkpoints that a killed run resumes from."""
 
 from openwork.train.evaluate import Evaluation as Evaluation
 from openwork.train.evaluate import evaluate as evaluate

@@ -13,7 +13,13 @@ from openwork.data import Batches, DataSet
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean loss a sample, accuracy in [0, 1], and how many samples were seen."""
+    """Loss and accuracy of a model on a split.
+
+    Attributes:
+        loss: mean cross entropy per sample, in nats.
+        accuracy: share of correctly classified samples, in [0, 1].
+        count: number of samples.
+    """
 
     loss: float
     accuracy: float
@@ -28,14 +34,14 @@ def evaluate(
     batch_size: int | None = None,
     device: torch.device | str | None = None,
 ) -> Evaluation:
-    """Cross entropy and accuracy of `model` in evaluation mode; the mode of each layer is put back.
+    """Cross entropy and accuracy of `model` in evaluation mode; the modes of layers are restored.
 
     Args:
-        model: gives logits `(N, classes)`.
-        data: the data set; its images are normalised by its own statistics.
+        model: images `(N, C, H, W)` -> logits `(N, classes)`.
+        data: the data set; its images are normalised with its own statistics.
         split: "test" (default) or "train".
-        batch_size: images at a time. Default: what suits the device (`Batches.in_order`).
-        device: where the batches go, by default where the model's parameters are.
+        batch_size: images at a time. Default: as in `Batches.in_order`.
+        device: device of the batches, default the device of the model's parameters.
 
     Raises:
         ArgumentError: an unknown `split`, or a `batch_size` below 1.
@@ -52,7 +58,7 @@ def evaluate(
 
 @torch.no_grad()
 def evaluate_batches(model: nn.Module, batches: Batches) -> torch.Tensor:
-    """Sums over this rank's samples (3,), float64 on the CPU: loss, found classes, samples."""
+    """Sums over this rank's samples (3,), float64 on the CPU: loss, correct samples, samples."""
     sums = torch.zeros(3, dtype=torch.float64)
     with evaluation(model):
         for images, labels, _ in batches.epoch(0):
@@ -60,6 +66,6 @@ def evaluate_batches(model: nn.Module, batches: Batches) -> torch.Tensor:
                 continue
             logits = model(images).float()
             loss = F.cross_entropy(logits, labels, reduction="sum")
-            found = (logits.argmax(1) == labels).sum()
-            sums += torch.stack([loss, found, loss.new_tensor(len(labels))]).double().cpu()
+            correct = (logits.argmax(1) == labels).sum()
+            sums += torch.stack([loss, correct, loss.new_tensor(len(labels))]).double().cpu()
     return sums

@@ -1,4 +1,4 @@
-"""`GrowthSchedule`: the density of a network that starts nearly empty and doubles as it trains."""
+"""`GrowthSchedule`: the density of a network that starts very sparse and doubles as it trains."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -17,25 +17,25 @@ from openwork.nn.grow import INITS, check_can_grow
 
 @dataclass(frozen=True)
 class GrowthSchedule:
-    """The density doubles every so many steps, up to a limit.
+    """The density doubles every `every` steps, up to a limit.
 
-    Data of a `Recipe` (`growth`), and of use in a loop of one's own:
+    Part of a `Recipe` (`growth`), and also for your own training loop:
 
         schedule = GrowthSchedule(start=0.01, every=10_000)
         for step, (images, labels) in enumerate(batches):
             schedule.step(model, optimizer, step)
             ...
 
-    It keeps no count, so it goes on rightly wherever a loop is resumed.
+    It keeps no state, so a resumed loop continues correctly from any step.
 
     Args:
         start: density before the first doubling, in (0, 1]: that of the plan.
         every: training steps between two doublings, at least 1.
-        until: the last density, default 1.
-        init: where new weights start, "zero" (default) or "original", as in `grow_`.
+        until: the final density, default 1.
+        init: how new weights start, "zero" (default) or "original", as in `grow_`.
 
     Raises:
-        ArgumentError: a value out of its range.
+        ArgumentError: a value outside its range.
 
     Source: incremental training in "The Power of Sparsity in Convolutional Neural Networks"
     (2017): from 1 % or 0.1 %, doubled every 10,000, 25,000 or 50,000 steps.
@@ -57,24 +57,24 @@ class GrowthSchedule:
             )
 
     def density(self, step: int) -> float:
-        """The density that training step `step` (from 0) is taken with."""
-        # Beyond 1,023 doublings a float would overflow; the limit is reached long before.
+        """The density at training step `step` (from 0)."""
+        # After 1,023 doublings a float would overflow; the limit is reached long before.
         return min(self.until, self.start * 2.0 ** min(step // self.every, 1000))
 
     def step(self, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> bool:
-        """Grow `model` if it is time to. Call before each training step.
+        """Grow `model` if a doubling is due. Call before each training step.
 
         Args:
             model: as for `grow_`.
-            optimizer: over its parameters.
-            step: number of the training step that comes next, from 0.
+            optimizer: the optimiser over its parameters.
+            step: number of the next training step, from 0.
 
         Returns:
-            Whether parameters became longer; then DistributedDataParallel must wrap the model anew.
+            Whether parameters became longer; DistributedDataParallel must then wrap the model
+            again.
 
         Raises:
-            ArgumentError: as for `grow_`; before the first step also for what only a later one
-                would need.
+            ArgumentError: as for `grow_`; at step 0 also if the model cannot grow to `until`.
         """
         if step % self.every:
             return False
@@ -93,13 +93,14 @@ class GrowthSchedule:
         """The inverse of `to_dict`; `until` and `init` may be left out.
 
         Raises:
-            ArgumentError: `start` or `every` is missing, a key is unknown, or a value out of range.
+            ArgumentError: `start` or `every` is missing, a key is unknown, or a value is out of
+                range.
         """
-        known = [field.name for field in fields(cls)]
-        if not isinstance(data, Mapping) or not {"start", "every"} <= set(data) <= set(known):
+        names = [field.name for field in fields(cls)]
+        if not isinstance(data, Mapping) or not {"start", "every"} <= set(data) <= set(names):
             raise ArgumentError(
-                f"`growth`={data!r} must give start and every, and may give until and init, such "
-                "as {start: 0.01, every: 1000}"
+                f"`growth`={data!r} must have start and every, and may have until and init, as in "
+                "{start: 0.01, every: 1000}"
             )
         return cls(**data)
 
@@ -108,7 +109,7 @@ class GrowthSchedule:
         """The schedule in a text such as `start=0.01,every=1000,until=0.5`.
 
         Raises:
-            ArgumentError: not of that form, or as for `from_dict`.
+            ArgumentError: another form, or as for `from_dict`.
         """
         try:
             return cls.from_dict(load_mapping("{" + text.replace("=", ": ") + "}"))

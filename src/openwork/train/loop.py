@@ -1,4 +1,4 @@
-"""`fit`: the one training loop, on one device or many."""
+"""`fit`: the training loop, on one device or many."""
 
 import contextlib
 import hashlib
@@ -50,39 +50,39 @@ def fit(
 ) -> list[EpochMetrics]:
     """Train `model` in place on `data` as `recipe` says.
 
-    Under `torchrun` the processes share each batch and hold the same weights after every step;
-    `recipe.batch_size` is the batch of all together, and batch normalisation sees all of it. A
-    run that stops at any moment, by whatever cause, goes on from its last finished epoch.
+    Under `torchrun` the processes share each batch and have the same weights after every step;
+    `recipe.batch_size` is the batch over all processes, and batch normalisation uses all of it. A
+    run that stops at any moment, for any reason, can be resumed from its last finished epoch.
 
     Args:
-        model: gives logits `(N, classes)`; on return it is on the CPU or the device it ran on, in
-            evaluation mode.
+        model: images `(N, C, H, W)` -> logits `(N, classes)`. On return it is in evaluation mode,
+            on the device it was trained on.
         data: the data set.
         recipe: how to train.
-        out: folder for checkpoints, metrics and events; None (default) keeps nothing.
-        resume: go on with the run in `out`, or start it if there is none yet.
-        plan: the plan that `model` was made sparse with, to be noted down in `out`.
+        out: folder for checkpoints, metrics and events; None (default) writes nothing.
+        resume: resume the run in `out`, or start it if there is none yet, default False.
+        plan: the plan that `model` was made sparse with, to be recorded in `out`.
         device: "auto" (default), "cpu" or "cuda".
-        progress: show bars and a line for each epoch on standard error, default True.
+        progress: show bars and a line per epoch on standard error, default True.
         on_epoch: called by the first process with `model` and the number of the epoch, from 1,
-            after each epoch and before it is kept: after a kill the same epoch may come again.
-            It must leave the model as it is. `openwork.observe.SparsityHistory` is one.
+            after each epoch and before it is saved, so an epoch may repeat after a kill. It must
+            not change the model. `openwork.observe.SparsityHistory` is an example.
 
     Returns:
-        One row an epoch, those before a resumption included.
+        One row per epoch, including those before a resumption.
 
     Raises:
-        ArgumentError: `resume` without `out`, a `device` that is unknown or not there, or a `model`
-            that has nothing to train or gives no tensor.
-        CheckpointError: `out` holds a run already, or resuming meets another model, data set,
-            recipe or plan.
-        OpenworkError: `out` cannot be written to, or the loss is no number any more.
+        ArgumentError: `resume` without `out`, an unknown or unavailable `device`, or a `model` that
+            has no parameter to train or does not return a tensor.
+        CheckpointError: `out` already holds a run, or the run to resume has another model, data
+            set, recipe or plan.
+        OpenworkError: `out` cannot be written to, or the loss became NaN or infinite.
     """
     if resume and out is None:
-        raise ArgumentError("`resume`=True needs `out`, the folder of the run to go on with")
+        raise ArgumentError("`resume`=True needs `out`, the folder of the run to resume")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ArgumentError(
-            "`model` has no parameter to train; let some train with requires_grad_(True)"
+            "`model` has no parameter to train; call requires_grad_(True) on some of them"
         )
     join_processes()
     fabric = _fabric(recipe, device)
@@ -125,7 +125,7 @@ def _begin(
     optimizer: torch.optim.Optimizer,
     resume: bool,
 ) -> list[EpochMetrics]:
-    """Start or resume the run in `folder`; its rows so far."""
+    """Start or resume the run in `folder`, and return its rows so far."""
     history: list[EpochMetrics] = []
     if resume and folder.has_state():
         history = folder.resume(model, optimizer)
@@ -146,20 +146,20 @@ def _epoch(
     epoch: int,
     bar: ProgressBar,
 ) -> EpochMetrics:
-    """Train for one epoch and test; `model` is the trainee's, not wrapped."""
+    """Train for one epoch and test; `model` is the trainee's unwrapped model."""
     began = time.perf_counter()
     train, test = batches
     _seed(recipe.seed, epoch, fabric.global_rank)
     loss, accuracy = _means(fabric, _train_epoch(fabric, trainee, train, recipe, epoch, bar))
-    # Not the wrapped model, whose ranks wait for each other in every call: the last batch may
-    # leave some without samples.
+    # The unwrapped model, because the ranks of a wrapped one wait for each other in every call, and
+    # the last batch may leave some without samples.
     with fabric.autocast():
         test_sums = evaluate_batches(model, test)
     test_loss, test_accuracy = _means(fabric, test_sums)
-    # After the sums over ranks, so that all of them stop; before anything is kept.
+    # After the sums over ranks, so that all ranks stop; before anything is saved.
     if not math.isfinite(loss + test_loss):
         raise OpenworkError(
-            f"the loss is not a number any more in epoch {epoch + 1}; lower `lr` "
+            f"the loss became NaN or infinite in epoch {epoch + 1}; lower `lr` "
             f"({recipe.peak_lr}) or add `warmup`"
         )
     return EpochMetrics(
@@ -212,7 +212,7 @@ def _train_epoch(
     epoch: int,
     bar: ProgressBar,
 ) -> torch.Tensor:
-    """One pass; sums over this rank's samples (3,): loss, found classes, samples."""
+    """Train for one epoch; sums over this rank's samples (3,): loss, correct samples, samples."""
     trainee.model.train()
     sums = torch.zeros(3, dtype=torch.float64, device=fabric.device)
     for step, (images, labels, global_count) in enumerate(batches.epoch(epoch)):
@@ -230,19 +230,19 @@ def _train_epoch(
         logits = model(images)
         if not isinstance(logits, torch.Tensor):
             raise ArgumentError(
-                f"`model` gives a {type(logits).__name__} in training, where one tensor of logits "
-                "(N, classes) is needed; leave out its auxiliary outputs, such as aux_logits=False"
+                f"`model` returns a {type(logits).__name__} in training; it must return one tensor "
+                "of logits (N, classes): turn off auxiliary outputs, for example aux_logits=False"
             )
         loss = F.cross_entropy(
             logits.float(), labels, reduction="sum", label_smoothing=recipe.label_smoothing
         )
         optimizer.zero_grad()
-        # DDP takes the mean over ranks; this makes it the mean over the global batch, also where
-        # the last batch does not divide evenly.
+        # DDP averages over ranks; this factor makes it the mean over the global batch, even if the
+        # last batch does not divide evenly.
         fabric.backward(loss * (fabric.world_size / global_count))
         optimizer.step()
-        found = (logits.detach().argmax(1) == labels).sum()
-        sums += torch.stack([loss.detach(), found, loss.new_tensor(len(labels))]).double()
+        correct = (logits.detach().argmax(1) == labels).sum()
+        sums += torch.stack([loss.detach(), correct, loss.new_tensor(len(labels))]).double()
         bar.step()
     return sums
 
@@ -251,11 +251,11 @@ def _means(fabric: Fabric, sums: torch.Tensor) -> tuple[float, float]:
     total = sums.to(fabric.device)
     if fabric.world_size > 1:
         dist.all_reduce(total)
-    loss, found, count = total.tolist()
-    return loss / count, found / count
+    loss, correct, count = total.tolist()
+    return loss / count, correct / count
 
 
 def _seed(seed: int, epoch: int, rank: int) -> None:
-    """Dropout and the like draw the same in a resumed epoch as in an uninterrupted one."""
+    """Seed torch per epoch and rank, so that dropout draws the same in a resumed epoch."""
     digest = hashlib.sha256(f"{seed}/{epoch}/{rank}".encode()).digest()
     torch.manual_seed(int.from_bytes(digest[:8], "little"))

@@ -1,4 +1,4 @@
-"""A run's numbers, one row an epoch: as CSV and as TensorBoard events."""
+"""The metrics of a run, one row per epoch, as CSV and as TensorBoard events."""
 
 import csv
 import io
@@ -13,14 +13,14 @@ from openwork._files import write_text
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """What one epoch came to.
+    """The metrics of one epoch.
 
     Attributes:
         epoch: number of the epoch, from 1.
         lr: learning rate of its last step.
-        train_loss, test_loss: mean loss a sample.
-        train_accuracy, test_accuracy: share of samples in [0, 1] whose class was found.
-        seconds: wall-clock time of the epoch, evaluation included.
+        train_loss, test_loss: mean loss per sample.
+        train_accuracy, test_accuracy: share of correctly classified samples, in [0, 1].
+        seconds: wall-clock time of the epoch, including evaluation.
     """
 
     epoch: int
@@ -33,7 +33,7 @@ class EpochMetrics:
 
 
 def write_csv(path: Path, history: Sequence[EpochMetrics]) -> None:
-    """Write all of `history` anew, so that the file never disagrees with the checkpoint."""
+    """Write all of `history`, so that the file always agrees with the checkpoint."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(EpochMetrics)])
     writer.writeheader()
@@ -42,13 +42,13 @@ def write_csv(path: Path, history: Sequence[EpochMetrics]) -> None:
 
 
 class EventLog:
-    """TensorBoard events of a run; going on hides what an earlier try wrote of later epochs.
+    """TensorBoard events of a run; on resuming, events of later epochs are purged.
 
-    The last row of `history` is written again, since a killed run may not have come to it.
+    The last row of `history` is written again, because a killed run may not have written it.
     """
 
     def __init__(self, folder: Path, history: Sequence[EpochMetrics]) -> None:
-        # tensorboardX names a file by the second, and would overwrite one of the same second.
+        # tensorboardX names a file by the second and would overwrite one from the same second.
         suffix = f".{len(history):06d}"
         purge = max(1, len(history))
         self._writer = SummaryWriter(str(folder), purge_step=purge, filename_suffix=suffix)

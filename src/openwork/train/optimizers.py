@@ -1,13 +1,12 @@
-"""Optimisers by name, with L2 and decoupled weight decay kept apart."""
+"""Optimisers by name, with L2 and decoupled weight decay as separate settings."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-if TYPE_CHECKING:
-    from openwork.train.recipe import Recipe
+from openwork.train.recipe import Recipe
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -17,18 +16,10 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adadelta": torch.optim.Adadelta,
     "rmsprop": torch.optim.RMSprop,
 }
-DEFAULT_LR = {
-    "sgd": 0.1,
-    "adam": 1e-3,
-    "adamw": 1e-3,
-    "adagrad": 1e-2,
-    "adadelta": 1.0,
-    "rmsprop": 1e-3,
-}
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], recipe: "Recipe") -> torch.optim.Optimizer:
-    """The optimiser that `recipe` names, over those of `parameters` that train."""
+def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimiser that `recipe` names, over the `parameters` that require gradients."""
     kind = OPTIMIZERS[recipe.optimizer]
     settings: dict[str, Any] = {"lr": recipe.peak_lr, "weight_decay": recipe.l2}
     if recipe.optimizer in ("sgd", "rmsprop"):
@@ -44,7 +35,7 @@ def make_optimizer(parameters: Iterable[nn.Parameter], recipe: "Recipe") -> torc
 
 
 def _decay_decoupled(optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
-    """Shrink every weight by `1 - lr * weight_decay` before each step, as AdamW does."""
+    """Multiply every weight by `1 - lr * weight_decay` before each step, as AdamW does."""
 
     @torch.no_grad()
     def shrink(optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:

@@ -1,4 +1,4 @@
-"""What the person at the terminal sees while a network trains."""
+"""What the terminal shows while a network trains."""
 
 from types import TracebackType
 from typing import Self
@@ -14,9 +14,9 @@ class ProgressBar:
 
     Args:
         title: what is being trained.
-        epochs: of the whole run.
-        steps: of one epoch.
-        finished: epochs that an earlier part of the run has behind it.
+        epochs: epochs in the whole run.
+        steps: steps per epoch.
+        finished: epochs that are already finished in a resumed run.
         shown: False prints nothing, for ranks other than the first.
     """
 

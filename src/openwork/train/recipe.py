@@ -1,4 +1,4 @@
-"""`Recipe`: everything that decides a training run beside the network and the data."""
+"""`Recipe`: everything that determines a training run besides the network and the data."""
 
 import math
 import os
@@ -11,11 +11,19 @@ from openwork._arguments import check_choice, check_count, check_seed, is_number
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError
 from openwork.train.growth import GrowthSchedule
-from openwork.train.optimizers import DEFAULT_LR, OPTIMIZERS
 from openwork.train.schedules import SCHEDULES
 
 PRECISIONS = ("float32", "bfloat16")
-# Fields that came after version 0.1.0, and their defaults.
+# Learning rate by optimizer, where a recipe names none.
+DEFAULT_LR = {
+    "sgd": 0.1,
+    "adam": 1e-3,
+    "adamw": 1e-3,
+    "adagrad": 1e-2,
+    "adadelta": 1.0,
+    "rmsprop": 1e-3,
+}
+# Fields added after version 0.1.0, and their defaults.
 _LATER: dict[str, object] = {"growth": None, "beta2": 0.999}
 
 
@@ -25,31 +33,32 @@ class Recipe:
 
     Args:
         epochs: passes over the training split, default 10.
-        batch_size: samples in a step over all processes together, default 128.
+        batch_size: samples per step over all processes, default 128.
         optimizer: "sgd" (default), "adam", "adamw", "adagrad", "adadelta" or "rmsprop".
-        lr: peak learning rate; None (default) takes 0.1, 1e-3, 1e-3, 1e-2, 1.0, 1e-3.
-        momentum: of sgd and rmsprop, default 0.9.
-        beta2: of adam and adamw, the share of the mean of squared gradients that a step keeps, in
-            [0, 1), default 0.999.
-        l2: added to the gradient as `l2 * weight` before the update rule, default 0.
-        weight_decay: decoupled; the update also multiplies each weight by
-            `1 - lr * weight_decay`, default 0. With adaptive optimisers the two differ much.
-            Both act on every parameter, those of batch normalisation included.
+        lr: peak learning rate; None (default) uses 0.1, 1e-3, 1e-3, 1e-2, 1.0 or 1e-3, in the order
+            of these optimisers.
+        momentum: momentum of sgd and rmsprop, default 0.9.
+        beta2: decay rate of the mean of squared gradients of adam and adamw, in [0, 1), default
+            0.999.
+        l2: L2 penalty: `l2 * weight` is added to the gradient before the update rule, default 0.
+        weight_decay: decoupled weight decay: each step also multiplies each weight by
+            `1 - lr * weight_decay`, default 0. With adaptive optimisers this differs greatly from
+            `l2`. Both apply to every parameter, including those of batch normalisation.
         schedule: "cosine" (default), "linear", "step" or "constant".
-        warmup: share of the run, in [0, 1), over which the rate first rises linearly, default 0.
+        warmup: share of the run, in [0, 1), in which the rate rises linearly, default 0.
         milestones: for "step": shares of the run after warm-up at which the rate drops, default
             (0.5, 0.75).
         drop: for "step": factor of each drop, default 0.1.
-        label_smoothing: in [0, 1), default 0.
+        label_smoothing: label smoothing, in [0, 1), default 0.
         flip: flip training images left-right at random, default False.
-        crop_padding: pad training images by so many pixels and crop at random, default 0.
-        growth: when a sparse network grows, a `GrowthSchedule` or its plain data; None (default):
-            never.
-        precision: "float32" (default) or "bfloat16" (autocast; parameters stay float32).
-        seed: of initialisation, order, augmentation and dropout, default 0.
+        crop_padding: pixels that training images are padded by before a random crop, default 0.
+        growth: when a sparse network grows: a `GrowthSchedule` or its plain data, or None (default)
+            for never.
+        precision: "float32" (default) or "bfloat16" (autocast; parameters remain float32).
+        seed: seed of initialisation, order, augmentation and dropout, default 0.
 
     Raises:
-        ArgumentError: a value out of its range.
+        ArgumentError: a value outside its range.
     """
 
     epochs: int = 10
@@ -74,7 +83,7 @@ class Recipe:
     def __post_init__(self) -> None:
         check_count("epochs", self.epochs)
         check_count("batch_size", self.batch_size)
-        check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
+        check_choice("optimizer", self.optimizer, tuple(DEFAULT_LR))
         check_choice("schedule", self.schedule, tuple(SCHEDULES))
         check_choice("precision", self.precision, PRECISIONS)
         check_seed(self.seed)
@@ -87,7 +96,9 @@ class Recipe:
         for name in ("momentum", "beta2", "warmup", "label_smoothing"):
             _check_range(name, getattr(self, name), least=0.0, below=1.0)
         if not isinstance(self.milestones, list | tuple):
-            raise ArgumentError(f"`milestones`={self.milestones!r} must be a list of numbers")
+            raise ArgumentError(
+                f"`milestones`={self.milestones!r} must be a list of numbers, such as [0.5, 0.75]"
+            )
         object.__setattr__(self, "milestones", tuple(self.milestones))
         for share in self.milestones:
             _check_range("milestones", share, above=0.0, below=1.0)
@@ -98,7 +109,7 @@ class Recipe:
             object.__setattr__(self, "growth", GrowthSchedule.from_dict(self.growth))
         if self.optimizer == "adamw" and self.l2:
             raise ArgumentError(
-                f"`l2`={self.l2} does not go with `optimizer`='adamw', which decays decoupled; "
+                f"`l2`={self.l2} does not go with `optimizer`='adamw', which has decoupled decay; "
                 "use 'adam' with `l2`, or `weight_decay`"
             )
 
@@ -108,25 +119,25 @@ class Recipe:
         return self.lr if self.lr is not None else DEFAULT_LR[self.optimizer]
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as plain data; without what came after version 0.1.0, where it is left alone.
+        """The recipe as plain data, without fields added after version 0.1.0 at their defaults.
 
-        So that runs that were begun by that version, whose recipes had no such keys, go on.
+        Runs started by that version, whose recipes lack these keys, can so be resumed.
         """
         data = asdict(self) | {"milestones": list(self.milestones)}
         return {key: value for key, value in data.items() if _LATER.get(key, self) != value}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`; what is left out takes its default.
+        """The inverse of `to_dict`; missing fields take their defaults.
 
         Raises:
-            ArgumentError: an unknown key, or a value out of its range.
+            ArgumentError: an unknown key, or a value outside its range.
         """
-        known = [field.name for field in fields(cls)]
-        unknown = [str(key) for key in data if key not in known]
+        names = [field.name for field in fields(cls)]
+        unknown = [str(key) for key in data if key not in names]
         if unknown:
             raise ArgumentError(
-                f"a recipe has no {', '.join(map(repr, unknown))}; it has {', '.join(known)}"
+                f"a recipe has no {', '.join(map(repr, unknown))}; it has {', '.join(names)}"
             )
         return cls(**data)
 
@@ -135,7 +146,7 @@ class Recipe:
         """The recipe in a YAML file.
 
         Raises:
-            ArgumentError: no such file, not YAML, or as for `from_dict`.
+            ArgumentError: the file does not exist or is not YAML, or as for `from_dict`.
         """
         try:
             return cls.from_dict(load_mapping(Path(path).read_text(encoding="utf-8")))

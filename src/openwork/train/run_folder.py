@@ -1,12 +1,12 @@
-"""A run's folder: what it is, where it stands, and going on from there.
+"""The folder of a run: what the run is, how far it is, and how it is resumed.
 
     state.safetensors  model, optimiser, history and identity after the last finished epoch
     model.safetensors  the model alone, for `openwork.load`
     plan.yaml          the plan, if there is one
-    metrics.csv        one row an epoch
+    metrics.csv        one row per epoch
     events/            the same for TensorBoard
 
-Each file is replaced in one step, `state` first: a run killed at any moment goes on from `state`.
+Each file is replaced in one step, `state` first: a run killed at any moment resumes from `state`.
 """
 
 import dataclasses
@@ -46,9 +46,9 @@ class RunFolder:
     """The folder of one run.
 
     Args:
-        path: made if need be.
-        identity: what must be equal for a run to go on: recipe, model, data, patterns.
-        plan: noted down for the reader, or None.
+        path: the folder; it is created if needed.
+        identity: what must be equal for a run to be resumed: recipe, model, data, patterns.
+        plan: a plan to record for the reader, or None.
 
     Raises:
         OpenworkError: the folder cannot be written to.
@@ -67,11 +67,11 @@ class RunFolder:
         """Start a new run here.
 
         Raises:
-            CheckpointError: the folder holds a run already, or the disk is full.
+            CheckpointError: the folder already holds a run, or the disk is full.
         """
         if self.has_state():
             raise CheckpointError(
-                f"`out`={str(self.path)!r} holds a run already; go on with it (`resume`) or choose "
+                f"`out`={str(self.path)!r} holds a run already; resume it (`resume`) or choose "
                 "another folder"
             )
         if self._plan is not None:
@@ -79,11 +79,11 @@ class RunFolder:
                 write_text(self.path / PLAN, self._plan.to_yaml())
 
     def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[EpochMetrics]:
-        """Put model and optimiser where the run stands; the history of the finished epochs.
+        """Restore model and optimiser to the state of the run, and return its finished epochs.
 
         Raises:
-            CheckpointError: no run here, a damaged one, or one of another model, data set, recipe
-                or plan.
+            CheckpointError: no run here, a damaged one, or one with another model, data set,
+                recipe or plan.
         """
         tensors, header = container.read(self.path / STATE)
         if header.get("kind") != "run":
@@ -112,10 +112,10 @@ class RunFolder:
         optimizer: torch.optim.Optimizer,
         history: Sequence[EpochMetrics],
     ) -> None:
-        """Keep everything that the next epoch starts from.
+        """Save everything that the next epoch starts from.
 
         Raises:
-            CheckpointError: the disk is full; the epoch before is still whole.
+            CheckpointError: the disk is full; the previous epoch is still intact.
         """
         weights, aliases = distinct(model.state_dict())
         tensors = {f"model.{name}": value for name, value in weights.items()}
@@ -131,7 +131,7 @@ class RunFolder:
         self.export(model, history)
 
     def export(self, model: nn.Module, history: Sequence[EpochMetrics]) -> None:
-        """Write what is made from the state: a killed run may have left it an epoch behind."""
+        """Write model and metrics from the state; a killed run may have left old ones."""
         save(
             model,
             self.path / MODEL,
@@ -143,7 +143,7 @@ class RunFolder:
 
 
 def identity_of(model: nn.Module, data: DataSet, recipe: Recipe) -> dict[str, Any]:
-    """What makes a run this run: a change of any of it makes another."""
+    """What identifies a run: if any of it changes, it is another run."""
     source = models.source_of(model)
     return {
         "model": source.to_dict() if source else type(model).__name__,
@@ -161,32 +161,32 @@ def identity_of(model: nn.Module, data: DataSet, recipe: Recipe) -> dict[str, An
 
 
 def _grow_to(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
-    """Give the sparse layers the patterns that they had grown to when `weights` were kept."""
+    """Give the sparse layers the patterns that they had grown to when `weights` were saved."""
     for name, layer in sparse_layers(model).items():
         gaps = weights.get(f"{name}.gaps" if name else "gaps")
         if gaps is not None and not torch.equal(gaps, layer.gaps.cpu()):
-            own = layer.pattern
+            old = layer.pattern
             widen_(
                 layer,
-                Pattern.from_gaps(own.shape, gaps.numpy(), whole=own.whole, groups=own.groups),
+                Pattern.from_gaps(old.shape, gaps.numpy(), whole=old.whole, groups=old.groups),
             )
 
 
-def _check_identity(stored: dict[str, Any], own: dict[str, Any], path: Path) -> None:
-    names = (stored["data"]["name"], own["data"]["name"])
+def _check_identity(stored: dict[str, Any], current: dict[str, Any], path: Path) -> None:
+    names = (stored["data"]["name"], current["data"]["name"])
     if all(name.startswith(PREFIX) for name in names):
-        # A folder may have moved, and its path was once kept as typed; the images tell it apart.
+        # The folder may have moved, and old runs recorded its path as typed; the images decide.
         stored = stored | {"data": stored["data"] | {"name": names[1]}}
     for key in ("model", "data", "recipe", "frozen"):
-        if stored[key] != own[key]:
-            difference = _difference(stored[key], own[key])
+        if stored[key] != current[key]:
+            difference = _difference(stored[key], current[key])
             raise CheckpointError(
                 f"the run in {str(path)!r} has another {key}: {difference}. "
                 "Resume with the arguments it was started with, or choose another folder"
             )
-    if stored["patterns"] != own["patterns"]:
-        names = stored["patterns"].keys() | own["patterns"].keys()
-        differ = sorted(n for n in names if stored["patterns"].get(n) != own["patterns"].get(n))
+    if stored["patterns"] != current["patterns"]:
+        before, now = stored["patterns"], current["patterns"]
+        differ = sorted(n for n in before.keys() | now.keys() if before.get(n) != now.get(n))
         raise CheckpointError(
             f"the run in {str(path)!r} has another plan: {len(differ)} layers differ, the first is "
             f"{differ[0]!r}. Resume with the plan in {PLAN} there, or choose another folder"
@@ -197,19 +197,19 @@ def _digest(labels: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest()[:16]
 
 
-def _difference(stored: Any, own: Any) -> str:
-    if not isinstance(stored, dict) or not isinstance(own, dict):
-        return f"{stored!r} there, {own!r} here"
-    keys = [key for key in stored.keys() | own.keys() if stored.get(key) != own.get(key)]
+def _difference(stored: Any, current: Any) -> str:
+    if not isinstance(stored, dict) or not isinstance(current, dict):
+        return f"{stored!r} there, {current!r} here"
+    keys = [key for key in stored.keys() | current.keys() if stored.get(key) != current.get(key)]
     return "; ".join(
-        f"{key} is {stored.get(key)!r} there, {own.get(key)!r} here" for key in sorted(keys)
+        f"{key} is {stored.get(key)!r} there, {current.get(key)!r} here" for key in sorted(keys)
     )
 
 
 def _collect_optimizer(
     optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
 ) -> dict[str, dict[str, Any]]:
-    """Put the optimiser's tensors among `tensors`; what is plain data comes back."""
+    """Add the optimiser's tensors to `tensors`, and return the rest of its state as plain data."""
     plain: dict[str, dict[str, Any]] = {}
     for index, state in optimizer.state_dict()["state"].items():
         plain[str(index)] = {}
@@ -232,6 +232,6 @@ def _restore_optimizer(
         if kind == "optimizer":
             index, _, key = rest.partition(".")
             state[int(index)][key] = tensor
-    # Groups hold what the recipe says and the schedule sets; only the state is the run's own.
+    # The groups follow from the recipe and the schedule; only the state belongs to the run.
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: functions of progress in [0, 1] to a factor on the peak rate."""
+"""Learning-rate schedules: functions from progress in [0, 1] to a factor on the peak rate."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ SCHEDULES: dict[str, Callable[[float, Sequence[float], float], float]] = {
 def lr_factor(
     schedule: str, progress: float, *, warmup: float, milestones: Sequence[float], drop: float
 ) -> float:
-    """Factor on the peak learning rate at `progress` (0 at the start, 1 at the end of the run)."""
+    """The factor on the peak learning rate at `progress` (0 to 1) of the run."""
     if progress < warmup:
         return progress / warmup
     return SCHEDULES[schedule]((progress - warmup) / (1.0 - warmup), milestones, drop)

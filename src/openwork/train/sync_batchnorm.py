@@ -1,6 +1,6 @@
-"""Batch normalisation over the global batch, so that many processes train as one would.
+"""Batch normalisation over the global batch, so that many processes train like a single one.
 
-torch's own SyncBatchNorm refuses CPU tensors; this works wherever `torch.distributed` does.
+torch's SyncBatchNorm refuses CPU tensors; this works wherever `torch.distributed` does.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ class _SumOverRanks(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        # Every rank's loss depends on every rank's term.
+        # The loss of every rank depends on the terms of all ranks.
         total = gradients[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total
@@ -66,13 +66,13 @@ _SYNCED: dict[type[nn.Module], Any] = {
 def synced_batchnorm(model: nn.Module, world: int) -> Iterator[None]:
     """Within the block, batch normalisation layers of `model` use the statistics of all ranks.
 
-    Parameters, buffers and module identities stay; only what `forward` does in training changes.
+    Parameters, buffers and module identities do not change; only `forward` in training does.
     """
-    found = [m for m in model.modules() if type(m) in _SYNCED] if world > 1 else []
-    for module in found:
+    layers = [m for m in model.modules() if type(m) in _SYNCED] if world > 1 else []
+    for module in layers:
         module.__class__ = _SYNCED[type(module)]
     try:
         yield
     finally:
-        for module in found:
+        for module in layers:
             module.__class__ = type(module).__bases__[0]

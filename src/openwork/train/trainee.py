@@ -1,4 +1,4 @@
-"""Model and optimiser of a run, as Fabric wraps them."""
+"""Model and optimiser of a run, wrapped by Fabric."""
 
 import torch
 from lightning_fabric import Fabric
@@ -8,12 +8,12 @@ from openwork.train.growth import GrowthSchedule
 
 
 class Trainee:
-    """What a training step calls: `model` and `optimizer`, wrapped for their device and processes.
+    """`model` and `optimizer` of a training step, wrapped for their device and processes.
 
     Args:
         fabric: wraps them.
-        model: the network itself.
-        optimizer: over its parameters.
+        model: the unwrapped network.
+        optimizer: the optimiser over its parameters.
         growth: when the network grows, or None.
     """
 
@@ -29,11 +29,11 @@ class Trainee:
         self._wrap()
 
     def begin_step(self, step: int) -> None:
-        """Be ready for training step `step` of the run, counted from 0."""
+        """Prepare training step `step` of the run, counted from 0."""
         if self._growth is None:
             return
         if self._growth.step(self._plain_model, self._plain_optimizer, step):
-            # DistributedDataParallel has laid out its buckets for the old sizes.
+            # The buckets of DistributedDataParallel have the old sizes.
             self._wrap()
 
     def _wrap(self) -> None:

@@ -1,4 +1,4 @@
-"""Train a small sparse network on some embedded digits, in a process of its own."""
+"""Train a small sparse network on some embedded digits, in a separate process."""
 
 import argparse
 import os

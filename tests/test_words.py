@@ -1,0 +1,133 @@
+"""Plain English: words that read like a translation are named, with the word to use instead."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SCANNED = (
+    "CONTRIBUTING.md",
+    "README.md",
+    "benchmarks",
+    "src/openwork/*.py",
+    "src/openwork/cli",
+    "src/openwork/data",
+    "src/openwork/io",
+    "src/openwork/models",
+    "src/openwork/nn",
+    "src/openwork/patterns",
+    "src/openwork/report",
+    "src/openwork/train",
+    "studies",
+    "tests/*.py",
+    "tests/cli",
+    "tests/data",
+    "tests/io",
+    "tests/models",
+    "tests/nn",
+    "tests/patterns",
+    "tests/report",
+    "tests/train",
+)
+SUFFIXES = (".py", ".md", ".h", ".cpp", ".txt")
+# Pattern, matched without case and across line breaks -> what to write instead.
+WORDS = {
+    r"anew": "again, or new",
+    r"shall": "must",
+    r"not(?:e|es|ed|ing) down": "record",
+    r"of (?:its|their|one's) own": "separate, its own, or your own",
+    r"(?<!there )(?:is|are|was|were) no (?!longer|more|less|fewer|one\b|such|different)\w+": (
+        "is not a, or are not"
+    ),
+    r"likewise": "also, or the same for",
+    r"as many as": "the number of, or one per",
+    r"(?:take|takes|taken|took|taking) (?:[\w`*'.-]+ ){1,2}for (?:a|an|the|zero|fixed|granted)": (
+        "treat ... as"
+    ),
+    r"wished": "wanted, or requested",
+    r"whoever": "code that, or callers that",
+    r"(?:go|goes|going|went) on": "continue, or resume",
+    r"rid of": "without, or remove",
+    r"ways? to say no": "how to decline",
+    r"ever more": "more and more",
+    r"any more": "no longer",
+    r"come out otherwise": "differ",
+    r"take the place of": "replace",
+    r"(?:row|line|sample|value|byte) an? (?:layer|epoch|sample|rank|group|entry|filter|weight)": (
+        "per instead of a"
+    ),
+    r'(?:"""|help=")of': "a sentence with a subject",
+}
+# (file, matched text in lower case) -> why it stays.
+ALLOWED: dict[tuple[str, str], str] = {}
+# Sentences go over several lines: of a comment, or of a string in several parts.
+_BREAK = re.compile(r'(?<=[ \w,;:])"\s*\n\s*f?"|\s*\n\s*(?:#|//)?\s*')
+
+
+def files() -> list[Path]:
+    """Every text file of the scanned folders but this one."""
+    paths: list[Path] = []
+    for entry in SCANNED:
+        path = ROOT / entry
+        if "*" in entry:
+            paths += ROOT.glob(entry)
+        else:
+            paths += [path] if path.is_file() else path.rglob("*")
+    return sorted(p for p in paths if p.suffix in SUFFIXES and p.name != Path(__file__).name)
+
+
+def matches(text: str) -> list[tuple[str, str]]:
+    """Each word in `text` that is not plain, in lower case, and what to write instead."""
+    text = " ".join(_BREAK.sub(" ", text).split())
+    return [
+        (match[0].lower(), instead)
+        for pattern, instead in WORDS.items()
+        for match in re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", text, re.IGNORECASE)
+    ]
+
+
+def test_every_scanned_entry_has_files() -> None:
+    for entry in SCANNED:
+        assert list(ROOT.glob(entry)), f"{entry} does not exist"
+
+
+def test_the_words_are_plain() -> None:
+    odd = [
+        f"{path.relative_to(ROOT)}: {word!r}; write {instead}"
+        for path in files()
+        for word, instead in matches(path.read_text(encoding="utf-8"))
+        if (path.relative_to(ROOT).as_posix(), word) not in ALLOWED
+    ]
+    assert not odd, "\n".join(odd)
+
+
+def test_every_exception_is_still_needed() -> None:
+    used = {
+        (path.relative_to(ROOT).as_posix(), word)
+        for path in files()
+        for word, _ in matches(path.read_text(encoding="utf-8"))
+    }
+    assert set(ALLOWED) <= used
+    assert all(ALLOWED.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("Drawn anew.", "anew"),
+        ("# the plan is noted\n    # down beside it", "noted down"),
+        ('"`path` is "\n    "no file"', "is no file"),
+        ("Those are no CNNs.", "are no cnns"),
+        ("each has a stream of its own", "of its own"),
+        ("takes 1e-3 for a word", "takes 1e-3 for a"),
+        ("takes smaller scales for zero", "takes smaller scales for zero"),
+        ('help="Of everything random."', 'help="of'),
+        ("one row an epoch", "row an epoch"),
+        ("There is no file, there are no rows.", None),
+        ("It is no longer there, nobody is, and so on.", None),
+        ("Its own seed, and your own loop.", None),
+    ],
+)
+def test_what_is_odd_and_what_is_not(text: str, word: str | None) -> None:
+    assert [match for match, _ in matches(text)] == ([] if word is None else [word])
