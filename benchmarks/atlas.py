@@ -77,7 +77,7 @@ def measure(
     conv = layer(shape, density)
     problem = conv.problem()
     tournament = Tournament(problem, False, options.batch, options.threads)
-    tournament.add(TORCH, torch_call(conv, tournament, options.batch, options.threads))
+    tournament.add(TORCH, torch_call(conv, tournament))
     tournament.add_families(candidates_by_family(problem, isa, options.batch).values())
     times = tournament.finish(always=(TORCH,))
     torch_seconds = times.pop(TORCH)

@@ -1,4 +1,4 @@
-"""`compile`: capture, fold, fuse, choose kernels by measuring, check."""
+"""`compile`: capture, lower, fuse, choose kernels by measuring, check the result."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -34,30 +34,30 @@ def compile(
     """A copy of `model` for inference on this CPU, its outputs checked against the original's.
 
     Sparse layers, and dense layers that hold zeroed kernels, run on kernels that skip what is
-    dead; each layer's kernel is chosen by measuring it here, against torch's dense convolution
-    too, and remembered for the next time. What the engine does not know stays with torch.
+    dead. Each layer's kernel is chosen by measuring it here, also against torch's dense
+    convolution, and the choice is cached. Operators without a kernel are left to torch.
 
     Args:
         model: any module that torch.export captures; it is not changed.
-        example: an input batch (or several tensors), float32 on the CPU. Kernels are chosen for
-            its sizes and for as many threads as torch uses now.
-        optimize: "speed" (default), or "memory", which leaves out kernels that keep transformed
+        example: an input batch `(batch, ...)`, or several of one batch size, float32 on the CPU.
+            Kernels are chosen for these sizes and for the number of threads that torch uses now.
+        optimize: "speed" (default), or "memory", which excludes kernels that store transformed
             weights, four times as large.
         tolerance: largest difference allowed, relative to the largest output, default 1e-3.
             Winograd kernels differ by about 1e-5 from direct ones.
-        kernels: what runs which layers, for those that shall not be measured: a glob over layer
-            names -> a glob over kernel names ("torch" among them), or several, the first that can
-            run the layer. `{"*": "f32-conv-taps-*"}` measures nothing.
+        kernels: kernels for layers that must not be measured: globs over layer names -> a glob
+            over kernel names ("torch" is one), or several, of which the first that can run the
+            layer counts. `{"*": "f32-conv-taps-*"}` measures nothing.
 
     Returns:
-        The compiled network; `.layers` is the table of what was chosen, and `.batches` holds the
-        batch sizes for which it is the original; others are refused.
+        The compiled network. `.layers` is the table of what was chosen, and `.batches` holds the
+        batch sizes for which it equals the original; others are refused.
 
     Raises:
         CaptureError: torch cannot capture the network.
         VerificationError: the outputs differ by more than `tolerance`.
         ArgumentError: unknown `optimize`, a `tolerance` below 0, `kernels` that cannot run a layer
-            or name none, or an example that is no float32 batch on the CPU.
+            or match none, or an example that is not a float32 batch on the CPU.
     """
     check_choice("optimize", optimize, ("speed", "memory"))
     check_tolerance(tolerance)

@@ -161,8 +161,8 @@ class CompiledModel(nn.Module):
         unmet = self._batches.unmet(batch)
         why = "" if unmet is None else f" where {unmet}"
         raise ArgumentError(
-            f"{self._other(input, self._inputs[0])}{why}: other batches may take another way "
-            "through it; give such a batch, or compile it with an example of this size"
+            f"{self._other(input, self._inputs[0])}{why}: other batches may take a different code "
+            "path; give such a batch, or compile it with an example of this size"
         )
 
     def _other(self, tensor: torch.Tensor, value: Value) -> str:

@@ -15,7 +15,7 @@ def segments(graph: Graph, runners: Runners, isa: str) -> list[Segment]:
     """The graph's nodes in order; neighbours that the kernels run are one native program.
 
     Args:
-        graph: its convolutions need no weights any more.
+        graph: its convolutions need no weights.
         runners: what runs them.
         isa: instruction set.
     """

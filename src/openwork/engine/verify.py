@@ -14,10 +14,10 @@ from openwork.verify import difference, rounding
 
 
 class OtherBatches(Exception):
-    """Only for the example's batch size are both networks the same; the text says why."""
+    """The networks are the same for the example's batch size only; the text says why."""
 
 
-_ANOTHER_WAY = "one image takes another way through the network than several"
+_ANOTHER_WAY = "batch size 1 takes a different code path"
 
 
 @torch.no_grad()
@@ -30,13 +30,13 @@ def verify(
 ) -> float:
     """Largest difference over the example, over another batch size and over one image.
 
-    Where one image gives something else, as it does wherever an axis of length one is dropped,
-    `compiled` takes two or more from then on.
+    Where one image gives something else, for instance because an axis of length one is dropped,
+    `compiled` is limited to two or more.
 
     Args:
         model: the original, run in evaluation mode.
         compiled: takes and returns the same.
-        inputs: the example, one batch size in all.
+        inputs: the example; all of one batch size.
         dynamic: whether `compiled` takes other batch sizes.
         tolerance: largest difference allowed, relative to the largest output.
 
@@ -66,7 +66,7 @@ def verify(
             # The original may raise anything.
             raise OtherBatches(f"{other} images give {type(error).__name__}: {error}") from error
         if apart > tolerance:
-            raise OtherBatches(f"{other} images take another way through the network")
+            raise OtherBatches(f"batch size {other} takes a different code path")
         worst = max(worst, apart)
     if images > 1 and 1 in compiled.batches:
         worst = max(worst, _one_image(model, compiled, inputs, tolerance))
@@ -76,11 +76,11 @@ def verify(
 def _one_image(
     model: nn.Module, compiled: CompiledModel, inputs: Sequence[torch.Tensor], tolerance: float
 ) -> float:
-    """Largest difference for one image, if that may be given, as is found out here."""
+    """Largest difference for one image; if it is too large, one image is no longer allowed."""
     try:
         apart = _apart(model, compiled, _batch(inputs, 1))
     except Exception:
-        # The original, or what was captured, may not take one.
+        # The original, or what was captured, may refuse one image.
         apart = float("inf")
     if apart <= tolerance:
         return apart
@@ -90,7 +90,7 @@ def _one_image(
 
 
 def _batch(inputs: Sequence[torch.Tensor], size: int) -> list[torch.Tensor]:
-    """Other batches made of the images of the example."""
+    """A batch of another size, of images of the example."""
     turns = torch.arange(size) % len(inputs[0])
     return [tensor.flip(0)[turns] for tensor in inputs]
 
@@ -99,10 +99,10 @@ def _apart(model: nn.Module, compiled: CompiledModel, inputs: Sequence[torch.Ten
     with evaluation(model):
         # Copies, for networks that write to their input.
         expected = _pytree.tree_leaves(model(*(tensor.clone() for tensor in inputs)))
-    found = _pytree.tree_leaves(compiled(*inputs))
-    if len(found) != len(expected):
+    results = _pytree.tree_leaves(compiled(*inputs))
+    if len(results) != len(expected):
         return float("inf")
-    return max((difference(a, b) for a, b in zip(expected, found, strict=True)), default=0.0)
+    return max((difference(a, b) for a, b in zip(expected, results, strict=True)), default=0.0)
 
 
 def _message(
@@ -121,7 +121,7 @@ def _message(
 
 
 def _rounding(model: nn.Module, inputs: Sequence[torch.Tensor], tolerance: float) -> str:
-    """What float32 alone explains, if that is much: random networks may amplify every rounding."""
+    """What float32 alone explains, if that is much: random networks can amplify rounding."""
     own = rounding(model, inputs)
     if own < tolerance / 10:
         return ""

@@ -20,6 +20,7 @@ class Tournament:
         threads: of the OpenMP pool.
 
     Attributes:
+        batch, threads: as above.
         input: `(batch, in_channels, height, width)` float32, what every call reads.
         output: of the output's shape, what the kernels write.
         residual: of the output's shape, or None.
@@ -27,7 +28,8 @@ class Tournament:
     """
 
     def __init__(self, problem: Problem, has_residual: bool, batch: int, threads: int) -> None:
-        self._problem, self._batch, self._threads = problem, batch, threads
+        self.batch, self.threads = batch, threads
+        self._problem = problem
         geometry = problem.geometry
         rng = np.random.default_rng(0)
         shape = batch, geometry.out_channels, *geometry.out_size
@@ -74,10 +76,10 @@ class Tournament:
         if candidate.name in self._calls:
             return
         layer = candidate.build(self._problem)
-        workspace = empty_floats(layer.workspace(self._batch, self._threads))
+        workspace = empty_floats(layer.workspace(self.batch, self.threads))
         self.add(
             candidate.name,
-            lambda: layer.run(self.input, self.output, self.residual, workspace, self._threads),
+            lambda: layer.run(self.input, self.output, self.residual, workspace, self.threads),
         )
 
 

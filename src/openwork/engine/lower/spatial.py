@@ -30,7 +30,7 @@ def _avg_pool(known: Lowering, fx: FxNode) -> Node:
         fx, None, None, [], 0, False, True, None
     )
     if divisor is not None:
-        raise Unknown("a divisor of its own")
+        raise Unknown("with a divisor")
     return _pool(known, fx, x, kernel, stride, padding, average=True, count_padding=count)
 
 

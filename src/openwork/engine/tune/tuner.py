@@ -106,7 +106,7 @@ class Tuner:
         """What a choice depends on, as a digest."""
         sizes = (conv.shape, conv.size, conv.stride, conv.padding, conv.dilation, conv.groups)
         live = round(conv.density, 2), len(conv.inputs), conv.activation, conv.linear
-        # Known of a dense layer; to look takes 15 s for the 25 million weights of a VGG head.
+        # A dense layer needs no look, which costs 15 s for the 25 million weights of a VGG head.
         kind = (True, 0.25) if conv.density == 1 else (problem.whole(), _sharing(problem))
         call = self.batch, self.threads, self.optimize, self.isa
         return hashlib.sha256(repr((_FORMAT, sizes, live, kind, call)).encode()).hexdigest()[:24]
@@ -123,7 +123,7 @@ class Tuner:
 
     def _measure(self, conv: Conv, problem: Problem) -> Choice:
         tournament = Tournament(problem, len(conv.inputs) > 1, self.batch, self.threads)
-        tournament.add(TORCH, torch_call(conv, tournament, self.batch, self.threads))
+        tournament.add(TORCH, torch_call(conv, tournament))
         # Packing so many weights for each candidate would take minutes, and none of them would win.
         families = {}
         if not is_large_and_dense(conv):
@@ -134,13 +134,13 @@ class Tuner:
         return best_choice(tournament.finish(always=(TORCH,)))
 
 
-def torch_call(conv: Conv, tournament: Tournament, batch: int, threads: int) -> Callable[[], None]:
+def torch_call(conv: Conv, tournament: Tournament) -> Callable[[], None]:
     """torch's way to run `conv` on the numbers of a tournament."""
     runner = TorchConv(conv)
     tensors = {root(conv.inputs[0]): torch.from_numpy(tournament.input)}
     if tournament.residual is not None:
         tensors[root(conv.inputs[1])] = torch.from_numpy(tournament.residual)
-    return lambda: runner.run(tensors, batch, threads)
+    return lambda: runner.run(tensors, tournament.batch, tournament.threads)
 
 
 def best_choice(times: Mapping[str, float]) -> Choice:
