@@ -201,3 +201,17 @@ class Around(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Any:
         return self.end(self.head(self.body(self.norm(self.conv(x)))))
+
+
+class Probe(nn.Module):
+    """Four channels, unknown, 0, 0.5 and -0.5, then `body`."""
+
+    def __init__(self, body: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.first, self.body = nn.Conv2d(2, 4, 1), body
+        with torch.no_grad():
+            self.first.weight[1:] = 0
+            self.first.bias.copy_(torch.tensor([0.1, 0, 0.5, -0.5]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(self.first(x))

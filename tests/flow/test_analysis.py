@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from channel_networks import Probe
 from torch import nn
 
 from openwork.capture import capture
@@ -15,20 +16,6 @@ from openwork.flow.analysis import Analysis, analyse
 NAN = float("nan")
 VALUES = (NAN, 0.0, 0.5, -0.5)
 Body = Callable[[torch.Tensor], torch.Tensor]
-
-
-class Probe(nn.Module):
-    """Four channels, unknown, 0, 0.5 and -0.5, then `body`."""
-
-    def __init__(self, body: Body) -> None:
-        super().__init__()
-        self.first, self.body = nn.Conv2d(2, 4, 1), body
-        with torch.no_grad():
-            self.first.weight[1:] = 0
-            self.first.bias.copy_(torch.tensor([0.1, 0, 0.5, -0.5]))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.body(self.first(x))
 
 
 class Selected(nn.Module):
@@ -49,12 +36,12 @@ def _analyse(model: nn.Module) -> Analysis:
 def _values(body: Body) -> tuple[float, ...]:
     """Of the channels that `body` gives; NaN if they depend on the input or on the place."""
     analysis = _analyse(Probe(body))
-    layout = analysis.steps[-1].inputs[0]
+    layout = analysis.ops[-1].inputs[0]
     ids = layout.along(1)
     assert ids is not None
     atoms = analysis.atoms
     value = torch.from_numpy(atoms.value[ids]).masked_fill(
-        torch.from_numpy(atoms.map[ids] != 0), NAN
+        torch.from_numpy(atoms.profile[ids] != 0), NAN
     )
     return tuple(value.tolist())
 
@@ -162,7 +149,7 @@ def test_what_is_never_read() -> None:
         last.weight[:, 2] = 0
         last.weight[0, 3] = 0
     analysis = _analyse(nn.Sequential(nn.Conv2d(2, 4, 1), nn.SiLU(), last))
-    assert analysis.live[analysis.mixes[0].out].tolist() == [True, True, False, True]
+    assert analysis.live[analysis.weighted_sums[0].out].tolist() == [True, True, False, True]
 
 
 def test_deadness_goes_back_through_layers() -> None:
@@ -171,7 +158,7 @@ def test_deadness_goes_back_through_layers() -> None:
         model[3].weight[:, 1:] = 0
         model[1].weight[0, 2:] = 0
     analysis = _analyse(model)
-    first, second, _ = (analysis.live[mix.out].tolist() for mix in analysis.mixes)
+    first, second, _ = (analysis.live[op.out].tolist() for op in analysis.weighted_sums)
     assert second == [True, False, False, False]
     assert first == [True, True, False, False]
 
@@ -192,7 +179,7 @@ def test_layers_over_other_axes_read_and_keep_everything() -> None:
         nn.init.zeros_(conv.weight[:2])
         nn.init.zeros_(conv.bias[:2])
     analysis = _analyse(model)
-    first, second, _ = (mix.out for mix in analysis.mixes)
+    first, second, _ = (op.out for op in analysis.weighted_sums)
     assert analysis.live[first][2:].all()
     assert analysis.live[second][2:].all()
     gone = Selection(analysis, np.empty(0, int)).gone
@@ -202,7 +189,7 @@ def test_layers_over_other_axes_read_and_keep_everything() -> None:
 
 def test_unknown_operators_read_and_keep_everything() -> None:
     analysis = _analyse(Probe(lambda x: torch.cumsum(x, 1)))
-    mix = analysis.mixes[0]
-    frozen = analysis.atoms.frozen()[mix.out]
+    op = analysis.weighted_sums[0]
+    frozen = analysis.atoms.frozen()[op.out]
     assert frozen.all()
-    assert analysis.live[mix.out].all()
+    assert analysis.live[op.out].all()

@@ -1,4 +1,4 @@
-"""Atoms, their ties, and the layouts that name them."""
+"""Atoms, how they are coupled, and the layouts that name them."""
 
 import numpy as np
 
@@ -25,20 +25,20 @@ def test_unknown_tensors_are_one_atom() -> None:
     assert along.tolist() == [UNKNOWN] * 3
 
 
-def test_values_and_maps() -> None:
+def test_values_and_profiles() -> None:
     atoms = Atoms()
-    ids = atoms.new(np.array([np.nan, 0.0, 2.0]), map=7)
+    ids = atoms.new(np.array([np.nan, 0.0, 2.0]), profile=7)
     assert ids.tolist() == [1, 2, 3]
-    assert atoms.known(ids).tolist() == [False, True, True]
-    # Zero times any map is zero.
-    assert atoms.map[ids].tolist() == [0, 0, 7]
+    assert atoms.is_constant(ids).tolist() == [False, True, True]
+    # Zero times any profile is zero.
+    assert atoms.profile[ids].tolist() == [0, 0, 7]
 
 
-def test_ties_make_classes() -> None:
+def test_pairs_make_groups() -> None:
     atoms = Atoms()
     ids = atoms.new(np.zeros(7))
-    atoms.tie(ids[:3], ids[1:4])
-    atoms.tie(ids[5], ids[4:5])
-    assert atoms.classes().tolist() == [0, 1, 1, 1, 1, 5, 5, 7]
+    atoms.couple(ids[:3], ids[1:4])
+    atoms.couple(ids[5], ids[4:5])
+    assert atoms.coupled_groups().tolist() == [0, 1, 1, 1, 1, 5, 5, 7]
     atoms.freeze(ids[2:3])
     assert atoms.frozen().tolist() == [True, False, False, True, False, False, False, False]

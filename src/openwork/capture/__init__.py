@@ -1,4 +1,4 @@
-"""What is its graph? Networks as torch exports them."""
+"""The graph of a network, as torch.export gives it."""
 
 from openwork.capture.batch_sizes import BatchSizes as BatchSizes
 from openwork.capture.capture import Captured as Captured

@@ -17,11 +17,12 @@ from openwork.capture.batch_sizes import BatchSizes, batch_sizes_of
 from openwork.capture.mutation import mutations_are_harmless
 from openwork.errors import ArgumentError, CaptureError
 
-# torch.fx follows what a placeholder makes Python do: tests of types and of values that it cannot
-# trace come out otherwise, without a word, so it is no second way in.
+# torch.fx is not a fallback: where it cannot trace a test of types or values, symbolic tracing
+# silently takes the wrong branch.
 _WAY_OUT = (
-    "Write the place that torch names without branching on the values of tensors (torch.where, "
-    "torch.cond), or pass the part of the network that has none; there is no other way in."
+    "Rewrite the place that torch names without branching on the values of tensors (torch.where, "
+    "torch.cond), or pass the part of the network that has no such branch; openwork captures "
+    "networks through torch.export only."
 )
 
 
@@ -30,12 +31,14 @@ class Captured:
     """A captured network.
 
     Attributes:
-        program: what torch exported, in evaluation mode.
-        batches: sizes that may be given. Whether one image may, torch does not say: if this
-            allows it and the example has more, it must be tried.
-        constants: name of an exported node -> the parameter, buffer or constant that it stands for.
-        images: batch size of the example.
-        fixed_because: why there is one batch size only, or empty.
+        program: what torch exported, in evaluation mode. Its inputs are the example's tensors,
+            (batch, ...) float32, with a free batch size unless `batches` allows one only.
+        batches: the batch sizes that it accepts. torch does not say whether it accepts one image:
+            if `batches` contains 1 and the example has more images, that must be tried.
+        constants: name of an exported node -> the parameter, buffer or constant that it stands
+            for: a tensor of the model, in the model's own shape, or a Python object.
+        images: the batch size of the example.
+        fixed_because: why there is only one batch size, or empty.
     """
 
     program: ExportedProgram
@@ -46,7 +49,7 @@ class Captured:
 
     @property
     def batch(self) -> int | None:
-        """The only batch size that may be given; None if there are more."""
+        """The only batch size that it accepts; None if there are several."""
         return self.batches.only
 
 
@@ -55,9 +58,13 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: st
 
     Args:
         model: any module; it is not changed.
-        example: float32 tensors on the CPU, batches of one size.
-        fixed_because: why the batch size shall stay that of `example`; empty (default) if it
-            need not.
+        example: the inputs of one call: tensors (batch, ...), float32 on the CPU, all with the
+            same batch size.
+        fixed_because: why the batch size must stay that of `example`; empty (default) if it may
+            vary.
+
+    Returns:
+        The graph, and the batch sizes for which it is the network.
 
     Raises:
         CaptureError: torch cannot capture the network (its reason is in the message), or the
@@ -67,25 +74,26 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: st
     _check(example)
     images, why = len(example[0]), fixed_because
     with evaluation(model), torch.no_grad(), _quiet():
-        found = None
+        free = None
         if not why:
             try:
-                found = _free(model, example)
-                if images not in found[1]:
-                    why = f"batches of {images} take another way through it than larger ones"
+                free = _free(model, example)
+                if images not in free[1]:
+                    why = f"batches of {images} take a different code path than larger ones"
             except Exception as reason:
-                # torch raises many kinds here; all mean that this way in is closed.
+                # torch raises many kinds of errors; all mean that the batch size cannot be free.
                 why = _first_line(reason)
-        if found is None or why:
-            found = _fixed(model, example), BatchSizes.of(images)
-    program, batches = found
+        if free is None or why:
+            program, batches = _fixed(model, example), BatchSizes.of(images)
+        else:
+            program, batches = free
     _refuse_changing_buffers(model, program)
     return Captured(program, batches, _constants(program), images, why)
 
 
 def _free(model: nn.Module, example: Sequence[torch.Tensor]) -> tuple[ExportedProgram, BatchSizes]:
     """The program with a free batch size, and the sizes for which it is the network."""
-    # torch takes a batch of one for a constant.
+    # torch treats a batch size of one as a constant.
     copies = several(example)
     # By tensor, so that it does not matter how the network's arguments are named and nested.
     shapes = ShapesCollection()
@@ -93,14 +101,14 @@ def _free(model: nn.Module, example: Sequence[torch.Tensor]) -> tuple[ExportedPr
         shapes[tensor] = {0: Dim.DYNAMIC}
     program = _exported(model, copies, shapes)
     inputs = set(program.graph_signature.user_inputs)
-    given = [node.meta["val"] for node in program.graph.nodes if node.name in inputs]
-    return program, batch_sizes_of(program, [tensor.shape[0] for tensor in given])
+    tensors = [node.meta["val"] for node in program.graph.nodes if node.name in inputs]
+    return program, batch_sizes_of(program, [tensor.shape[0] for tensor in tensors])
 
 
 def _fixed(model: nn.Module, example: Sequence[torch.Tensor]) -> ExportedProgram:
     """The program for the batch size of `example` alone."""
     try:
-        # torch leaves marks on the tensors that it is given.
+        # torch attaches attributes to the tensors that it is given.
         return _exported(model, tuple(t.clone() for t in example), None)
     except Exception as error:
         raise CaptureError(
@@ -117,7 +125,7 @@ def _way_out(model: nn.Module) -> str:
 
 
 def several(example: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    """A copy of `example` with two images at least: one is doubled."""
+    """A copy of `example` with at least two images: a single one is doubled."""
     return tuple(t.clone() if len(t) > 1 else torch.cat([t, t]) for t in example)
 
 
@@ -153,19 +161,19 @@ def _refuse_changing_buffers(model: nn.Module, program: ExportedProgram) -> None
     if changed:
         raise CaptureError(
             f"{type(model).__name__} changes its buffers {changed} when it runs in evaluation "
-            "mode, and a compiled network keeps nothing between calls; leave that part out"
+            "mode, but a captured network keeps no state between calls; leave that part out"
         )
 
 
 def _constants(program: ExportedProgram) -> dict[str, Any]:
     signature = program.graph_signature
-    held = {**program.state_dict, **program.constants}
+    by_name = {**program.state_dict, **program.constants}
     names = {
         **signature.inputs_to_parameters,
         **signature.inputs_to_buffers,
         **signature.inputs_to_lifted_tensor_constants,
     }
-    constants = {placeholder: held[name] for placeholder, name in names.items()}
+    constants = {placeholder: by_name[name] for placeholder, name in names.items()}
     for node in program.graph.nodes:
         if node.op == "get_attr":
             constants[node.name] = operator.attrgetter(str(node.target))(program.graph_module)
@@ -175,6 +183,6 @@ def _constants(program: ExportedProgram) -> dict[str, Any]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
-        # torch.export warns of its own deprecated helpers.
+        # torch.export warns about deprecated helpers that it uses itself.
         warnings.simplefilter("ignore")
         yield

@@ -1,13 +1,13 @@
-"""In-place operators: whether reading them as ordinary ones changes what the network computes."""
-
-from typing import Any
+"""Whether in-place operators can be treated as ordinary ones without changing any output."""
 
 from torch._ops import OpOverload
 from torch.fx import Graph, Node
 
+from openwork.capture.operators import arguments, leaves
 from openwork.capture.out_of_place import writes
 
-# Operators whose result shares no memory with what they read. Anything else is taken to share.
+# Operators whose result shares no memory with their inputs. Everything else is assumed to alias its
+# inputs.
 _FRESH = frozenset(
     f"{space}.{name}"
     for space, names in {
@@ -24,10 +24,10 @@ _FRESH = frozenset(
 
 
 def mutations_are_harmless(graph: Graph) -> bool:
-    """Whether every in-place operator writes to memory that nobody looks at any more.
+    """Whether every in-place operator writes to memory that has no later reader.
 
-    Then `y.add_(x)` may be taken for `y + x`. Inputs, parameters and buffers are always looked at:
-    whoever calls the network holds them.
+    Then `y.add_(x)` can be treated as `y + x`. Inputs, parameters and buffers always have a later
+    reader: the caller of the network.
     """
     order = {node: index for index, node in enumerate(graph.nodes)}
     memory: dict[Node, set[Node]] = {}
@@ -39,7 +39,7 @@ def mutations_are_harmless(graph: Graph) -> bool:
             memory[member] = shared
         if not writes(node.target):
             continue
-        # A later change of the set grows it by nodes that come after this one, no others.
+        # Nodes that join the set later come after this one.
         for target in written(node):
             for member in memory[target] - {node}:
                 if member.op != "call_function":
@@ -63,11 +63,9 @@ def _shared(node: Node) -> list[Node]:
 
 def written(node: Node) -> list[Node]:
     """The arguments that the schema marks as written to."""
-    schema = node.target._schema  # type: ignore[union-attr]
-    found: list[Node] = []
-    for index, argument in enumerate(schema.arguments):
-        if argument.alias_info is None or not argument.alias_info.is_write:
-            continue
-        given: Any = node.args[index] if index < len(node.args) else node.kwargs.get(argument.name)
-        found += [given] if isinstance(given, Node) else list(given or ())
-    return found
+    given = arguments(node)
+    nodes: list[Node] = []
+    for argument in node.target._schema.arguments:  # type: ignore[union-attr]
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            nodes += leaves(given[argument.name])
+    return nodes

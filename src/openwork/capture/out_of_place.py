@@ -1,4 +1,4 @@
-"""Operators in place as those that give a new tensor."""
+"""In-place operators, and those that give the same numbers in a new tensor."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +13,11 @@ def writes(target: Any) -> bool:
 
 
 def out_of_place(target: Callable[..., Any]) -> Callable[..., Any] | None:
-    """The operator of the same arguments that gives what `target` leaves in one of them.
+    """The operator with the same arguments that returns what `target` writes to one of them.
 
-    That is `target` itself if it writes to none, and None if there is no such operator or `target`
-    draws random numbers.
+    Returns:
+        `target` itself if it writes to no argument; None if there is no such operator, or if
+        `target` draws random numbers.
     """
     if not isinstance(target, OpOverload) or not writes(target):
         return target
@@ -24,9 +25,12 @@ def out_of_place(target: Callable[..., Any]) -> Callable[..., Any] | None:
     packet = getattr(getattr(torch.ops, space), name.removesuffix("_"), None)
     if torch.Tag.nondeterministic_seeded in target.tags or not isinstance(packet, OpOverloadPacket):
         return None
-    # Their overloads may have other names: `pow_.Scalar` is `pow.Tensor_Scalar`.
-    found = (getattr(packet, overload) for overload in packet.overloads())
-    return next((f for f in found if not writes(f) and _arguments(f) == _arguments(target)), None)
+    # Overloads may have other names: `pow_.Scalar` is `pow.Tensor_Scalar`.
+    overloads = (getattr(packet, name) for name in packet.overloads())
+    return next(
+        (each for each in overloads if not writes(each) and _arguments(each) == _arguments(target)),
+        None,
+    )
 
 
 def _arguments(target: OpOverload) -> list[tuple[str, str]]:

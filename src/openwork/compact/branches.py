@@ -19,17 +19,17 @@ def dead_branches(analysis: Analysis, model: nn.Module) -> tuple[str, ...]:
     layers.
     """
     found: dict[str, None] = {}
-    shapes = {(s.node, i): out.shape for s in analysis.steps for i, out in enumerate(s.outputs)}
-    for step in analysis.steps:
-        if step.node.target not in _SUMS or len(step.inputs) != 2:
+    shapes = {(s.node, i): out.shape for s in analysis.ops for i, out in enumerate(s.outputs)}
+    for op in analysis.ops:
+        if op.node.target not in _SUMS or len(op.inputs) != 2:
             continue
-        for index, (source, layout) in enumerate(zip(step.sources, step.inputs, strict=True)):
-            rest = step.inputs[1 - index]
-            if rest.shape != layout.shape or not _adds_nothing(analysis, layout, step.outputs[0]):
+        for index, (source, layout) in enumerate(zip(op.sources, op.inputs, strict=True)):
+            rest = op.inputs[1 - index]
+            if rest.shape != layout.shape or not _adds_nothing(analysis, layout, op.outputs[0]):
                 continue
-            if source[0] is step.sources[1 - index][0]:
+            if source[0] is op.sources[1 - index][0]:
                 continue
-            branch = _branch(source[0], step.node)
+            branch = _branch(source[0], op.node)
             entries = {n for node in branch for n in node.all_input_nodes if n not in branch}
             entries = {node for node in entries if (node, 0) in shapes}
             if {shapes[(node, 0)] for node in entries} == {layout.shape} and len(entries) == 1:

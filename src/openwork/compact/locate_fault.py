@@ -11,8 +11,8 @@ from torch import nn
 from openwork.capture.capture import several
 from openwork.compact.select import Selection
 from openwork.flow.analysis import Analysis
-from openwork.flow.op import Move, Step
-from openwork.flow.weighted_sum import Mix
+from openwork.flow.op import Movement, Op
+from openwork.flow.weighted_sum import WeightedSum
 from openwork.verify import difference
 
 
@@ -34,7 +34,7 @@ class Blame:
         self, model: nn.Module, analysis: Analysis, inputs: Sequence[torch.Tensor], train: bool
     ) -> None:
         self._analysis, self._inputs, self._train = analysis, inputs, train
-        self._mixes = _called_once(analysis)
+        self._weighted_sums = _called_once(analysis)
         self._expected: dict[str, torch.Tensor] = {}
         self._feeds: dict[str, list[str]] = {}
         # In training mode batch normalisation notes down what it sees.
@@ -44,8 +44,8 @@ class Blame:
         """Atoms that should rather stay, at least one of them gone now."""
         place = self._place(small, selection)
         gone = selection.gone
-        for steps in self._suspects(place):
-            layouts = [layout for step in steps for layout in (*step.inputs, *step.outputs)]
+        for ops in self._suspects(place):
+            layouts = [layout for op in ops for layout in (*op.inputs, *op.outputs)]
             found = [layout.ids.reshape(-1) for layout in layouts]
             atoms = np.unique(np.concatenate([*found, np.empty(0, int)]))
             if gone[atoms].any():
@@ -81,35 +81,37 @@ class Blame:
     def _is_wrong(self, name: str, output: Any, selection: Selection) -> bool:
         if name not in self._expected or not isinstance(output, torch.Tensor):
             return False
-        mix, gone, live = self._mixes[name], selection.gone, self._analysis.live
-        stays = mix.out[~gone[mix.out]]
-        axis = mix.geometry.axis
+        op, gone, live = self._weighted_sums[name], selection.gone, self._analysis.live
+        stays = op.out[~gone[op.out]]
+        axis = op.placement.axis
         if output.dim() <= axis or output.shape[axis] != len(stays):
             return True
         # What nothing depends on may be anything.
-        matters = torch.from_numpy(np.flatnonzero(live[stays] & ~self._analysis.atoms.known(stays)))
-        before = torch.from_numpy(np.flatnonzero(np.isin(mix.out, stays[matters.numpy()])))
+        matters = torch.from_numpy(
+            np.flatnonzero(live[stays] & ~self._analysis.atoms.is_constant(stays))
+        )
+        before = torch.from_numpy(np.flatnonzero(np.isin(op.out, stays[matters.numpy()])))
         expected = self._expected[name].index_select(axis, before)
         return difference(expected, output.index_select(axis, matters)) > 1e-3
 
-    def _suspects(self, place: str) -> list[list[Step]]:
-        """Ever more steps around the module `place`."""
-        own = self._mixes.get(place)
-        rounds: list[list[Step]] = [] if own is None else [[own]]
+    def _suspects(self, place: str) -> list[list[Op]]:
+        """Ever more ops around the module `place`."""
+        own = self._weighted_sums.get(place)
+        rounds: list[list[Op]] = [] if own is None else [[own]]
         while True:
             within = self._within(place)
             if not within:
                 # It runs in training mode only, and reads what other modules give.
                 made = [self._within(name)[-1:] for name in self._feeds.get(place, [])]
-                rounds.append([step for steps in made for step in steps])
-            rounds += [[step for step in within if isinstance(step, Move)], within]
+                rounds.append([op for ops in made for op in ops])
+            rounds += [[op for op in within if isinstance(op, Movement)], within]
             if not place:
                 return rounds
             place = place.rpartition(".")[0]
 
-    def _within(self, name: str) -> list[Step]:
+    def _within(self, name: str) -> list[Op]:
         prefix = f"{name}." if name else ""
-        return [s for s in self._analysis.steps if f"{module_of(s)}.".startswith(prefix)]
+        return [s for s in self._analysis.ops if f"{module_of(s)}.".startswith(prefix)]
 
     def _record(self, model: nn.Module) -> None:
         """What each layer gives, and which modules made what each module is given."""
@@ -124,7 +126,7 @@ class Blame:
             if isinstance(output, torch.Tensor):
                 held.append(output)
                 made[id(output)] = name
-                if name in self._mixes:
+                if name in self._weighted_sums:
                     self._expected[name] = output.clone()
 
         handles = [module.register_forward_hook(hook) for module in names]
@@ -144,19 +146,19 @@ def _run(model: nn.Module, inputs: Sequence[torch.Tensor], train: bool) -> None:
     model.eval()
 
 
-def module_of(step: Step) -> str:
-    """The qualified name of the module whose own code `step` is in."""
-    stack = step.node.meta.get("nn_module_stack") or {}
+def module_of(op: Op) -> str:
+    """The qualified name of the module whose own code `op` is in."""
+    stack = op.node.meta.get("nn_module_stack") or {}
     entries = [path for path, _ in stack.values() if isinstance(path, str)]
     return entries[-1] if entries else ""
 
 
-def _called_once(analysis: Analysis) -> dict[str, Mix]:
-    mixes: dict[str, Mix] = {}
+def _called_once(analysis: Analysis) -> dict[str, WeightedSum]:
+    weighted_sums: dict[str, WeightedSum] = {}
     several = set()
-    for mix in analysis.mixes:
-        name = mix.weight.name.rpartition(".")[0]
-        if name in mixes:
+    for op in analysis.weighted_sums:
+        name = op.weight.name.rpartition(".")[0]
+        if name in weighted_sums:
             several.add(name)
-        mixes[name] = mix
-    return {name: mix for name, mix in mixes.items() if name not in several}
+        weighted_sums[name] = op
+    return {name: op for name, op in weighted_sums.items() if name not in several}

@@ -11,7 +11,7 @@ from torch import nn
 from openwork.compact.locate_fault import module_of
 from openwork.compact.rewrite import Rewrite
 from openwork.flow.atoms import UNKNOWN
-from openwork.flow.context import Barrier
+from openwork.flow.context import Opaque
 from openwork.nn import Table, count_macs
 from openwork.nn.cost import live_weights
 from openwork.verify.compare import ANOTHER_SIZE, Case, Inputs
@@ -172,7 +172,7 @@ def _left(found: Rewrite) -> Iterator[str]:
 def _not_understood(found: Rewrite) -> Iterator[str]:
     """Which operators keep channels that are dead but for them, and how many."""
     analysis = found.analysis
-    classes = analysis.atoms.classes()
+    classes = analysis.atoms.coupled_groups()
     needed = np.zeros(len(classes), dtype=bool)
     needed[classes[analysis.live & np.isnan(analysis.atoms.value)]] = True
     channels = np.bincount(
@@ -180,12 +180,12 @@ def _not_understood(found: Rewrite) -> Iterator[str]:
         minlength=len(classes),
     )
     kept: Counter[str] = Counter()
-    for step in analysis.steps:
-        if isinstance(step, Barrier) and step.node.op == "call_function":
-            read = [classes[layout.ids.reshape(-1)] for layout in step.inputs]
+    for op in analysis.ops:
+        if isinstance(op, Opaque) and op.node.op == "call_function":
+            read = [classes[layout.ids.reshape(-1)] for layout in op.inputs]
             own = np.unique(np.concatenate([classes[:0], *read]))
-            place = module_of(step)
-            name = f"{step.node.target} in {place}" if place else str(step.node.target)
+            place = module_of(op)
+            name = f"{op.node.target} in {place}" if place else str(op.node.target)
             kept[name] += int(channels[own[~needed[own] & (own != classes[UNKNOWN])]].sum())
     worst = [f"{name} ({count})" for name, count in kept.most_common(_NAMED) if count]
     if worst:

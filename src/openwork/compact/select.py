@@ -8,7 +8,7 @@ from openwork.errors import VerificationError
 from openwork.flow.analysis import Analysis
 from openwork.flow.atoms import Layout
 from openwork.flow.op import Inconsistent
-from openwork.flow.weighted_sum import Mix
+from openwork.flow.weighted_sum import WeightedSum
 
 
 class Selection:
@@ -28,7 +28,7 @@ class Selection:
 
     def __init__(self, analysis: Analysis, keep: np.ndarray, round_to: int = 1) -> None:
         self._analysis = analysis
-        self._class = analysis.atoms.classes()
+        self._class = analysis.atoms.coupled_groups()
         self._gone = self._dead()
         self.dead = self.gone
         self.columns: dict[str, np.ndarray] = {}
@@ -83,11 +83,11 @@ class Selection:
     def _even_out(self, round_to: int) -> None:
         rules: list[Callable[[np.ndarray], np.ndarray | None]] = [
             # The last first: where one channel of a layer stays, it is one that bears constants.
-            step.uneven
-            for step in reversed(self._analysis.steps)
+            op.violations
+            for op in reversed(self._analysis.ops)
         ]
         if round_to > 1:
-            rules += [_rounding(mix, round_to) for mix in self._analysis.mixes]
+            rules += [_rounding(op, round_to) for op in self._analysis.weighted_sums]
         settled = False
         while not settled:
             settled = True
@@ -98,20 +98,22 @@ class Selection:
 
     def _shrink(self) -> None:
         analysis, gone = self._analysis, self.gone
-        found = {source: _less(layout, gone) for source, layout in analysis.held.items()}
+        found = {
+            source: _less(layout, gone) for source, layout in analysis.constant_layouts.items()
+        }
         self.columns.clear()
-        for step in analysis.steps:
-            inputs = [found[source] for source in step.sources]
-            if isinstance(step, Mix):
-                self._find_columns(step, inputs[0])
-            for index, layout in enumerate(step.shrink(inputs, gone)):
-                found[(step.node, index)] = layout
+        for op in analysis.ops:
+            inputs = [found[source] for source in op.sources]
+            if isinstance(op, WeightedSum):
+                self._find_columns(op, inputs[0])
+            for index, layout in enumerate(op.reinfer(inputs, gone)):
+                found[(op.node, index)] = layout
 
-    def _find_columns(self, mix: Mix, input: Layout) -> None:
-        found = mix.columns(input, self.gone)
-        if not np.array_equal(self.columns.setdefault(mix.weight.name, found), found):
+    def _find_columns(self, op: WeightedSum, input: Layout) -> None:
+        found = op.columns(input, self.gone)
+        if not np.array_equal(self.columns.setdefault(op.weight.name, found), found):
             # Two uses of one weight that want it cut in different ways.
-            raise Inconsistent(*mix.inputs)
+            raise Inconsistent(*op.inputs)
 
 
 def _less(layout: Layout, gone: np.ndarray) -> Layout:
@@ -124,10 +126,10 @@ def _less(layout: Layout, gone: np.ndarray) -> Layout:
     return Layout(shape, ids.reshape(shape) if len(ids) else layout.ids)
 
 
-def _rounding(mix: Mix, round_to: int) -> Callable[[np.ndarray], np.ndarray | None]:
+def _rounding(op: WeightedSum, round_to: int) -> Callable[[np.ndarray], np.ndarray | None]:
     def rule(gone: np.ndarray) -> np.ndarray | None:
-        dead = mix.weight.out[gone[mix.weight.out]]
-        missing = -(len(mix.weight.out) - len(dead)) % round_to
+        dead = op.weight.out[gone[op.weight.out]]
+        missing = -(len(op.weight.out) - len(dead)) % round_to
         return dead[:missing] if missing else None
 
     return rule

@@ -9,7 +9,7 @@ from torch import nn
 
 from openwork.compact.select import Selection
 from openwork.flow.analysis import Analysis
-from openwork.flow.weighted_sum import Mix, Weight
+from openwork.flow.weighted_sum import Weight, WeightedSum
 from openwork.nn import SparseLayer
 from openwork.nn.resize import mark_resized, set_pattern_
 from openwork.ops.expand import collect, expand
@@ -44,19 +44,19 @@ def cut_(model: nn.Module, analysis: Analysis, selection: Selection) -> Cuts:
     cuts = Cuts()
     gone = selection.gone
     resized: dict[nn.Module, int | None] = {}
-    for mix in analysis.mixes:
-        _fold(model, mix, gone, cuts)
-        if mix.weight.name in cuts.taken:
+    for op in analysis.weighted_sums:
+        _fold(model, op, gone, cuts)
+        if op.weight.name in cuts.taken:
             # Cut already, at another use of it.
             continue
-        columns = selection.columns[mix.weight.name]
-        bearers = mix.carriers(gone)
-        whole = not gone[mix.weight.out].any() and len(columns) == len(mix.weight.inside)
-        if not whole or (bearers >= 0).any():
-            take, groups = _taking(mix.weight, columns, gone)
-            _cut_weight(model, mix, take, groups, bearers, cuts)
-            module = _owner(model, mix.weight.name)
-            resized[module] = groups if mix.weight.groups > 1 else None
+        columns = selection.columns[op.weight.name]
+        absorbers = op.absorbers(gone)
+        whole = not gone[op.weight.out].any() and len(columns) == len(op.weight.inside)
+        if not whole or (absorbers >= 0).any():
+            take, groups = _taking(op.weight, columns, gone)
+            _cut_weight(model, op, take, groups, absorbers, cuts)
+            module = _owner(model, op.weight.name)
+            resized[module] = groups if op.weight.groups > 1 else None
     for name, layout in analysis.vectors.items():
         staying = np.flatnonzero(~gone[layout.ids.reshape(-1)])
         if len(staying) < layout.ids.size:
@@ -75,21 +75,21 @@ def _tensor(model: nn.Module, name: str) -> torch.Tensor | None:
     return getattr(_owner(model, name), name.rpartition(".")[2])
 
 
-def _fold(model: nn.Module, mix: Mix, gone: np.ndarray, cuts: Cuts) -> None:
+def _fold(model: nn.Module, op: WeightedSum, gone: np.ndarray, cuts: Cuts) -> None:
     """Add to a bias, or take from a running mean, what constants gave that go."""
-    folded = mix.folded(gone)
-    if mix.fold is None or not folded.any():
+    folded = op.folded(gone)
+    if op.fold is None or not folded.any():
         return
-    constant = torch.from_numpy(mix.fold.sign * mix.added(folded))
-    held = _tensor(model, mix.fold.name)
+    constant = torch.from_numpy(op.fold.sign * op.added(folded))
+    held = _tensor(model, op.fold.name)
     if held is None:
-        module = _owner(model, mix.fold.name)
+        module = _owner(model, op.fold.name)
         weight = next(module.parameters(recurse=False))
-        bias = constant[~gone[mix.weight.out]].to(weight.dtype)
+        bias = constant[~gone[op.weight.out]].to(weight.dtype)
         module.register_parameter(
-            mix.fold.name.rpartition(".")[2], nn.Parameter(bias, weight.requires_grad)
+            op.fold.name.rpartition(".")[2], nn.Parameter(bias, weight.requires_grad)
         )
-        cuts.added.append(mix.fold.name)
+        cuts.added.append(op.fold.name)
     else:
         held.copy_(held.double() + constant)
 
@@ -124,25 +124,25 @@ def _laid_out_like(whole: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
 
 
 def _cut_weight(
-    model: nn.Module, mix: Mix, take: Take, groups: int, bearers: np.ndarray, cuts: Cuts
+    model: nn.Module, op: WeightedSum, take: Take, groups: int, absorbers: np.ndarray, cuts: Cuts
 ) -> None:
-    module, name = _owner(model, mix.weight.name), mix.weight.name
+    module, name = _owner(model, op.weight.name), op.weight.name
     if isinstance(module, SparseLayer):
-        cuts.taken[name] = _cut_sparse(module, mix, take, groups, bearers)
+        cuts.taken[name] = _cut_sparse(module, op, take, groups, absorbers)
         return
     held = _tensor(model, name)
     if held is not None:
         cuts.taken[name] = take
-        held.data = take(_with_carriers(held, mix, bearers, mix.constants)).to(held.dtype)
+        held.data = take(_with_absorbed(held, op, absorbers, op.constants)).to(held.dtype)
 
 
-def _with_carriers(
-    held: torch.Tensor, mix: Mix, bearers: np.ndarray, value: np.ndarray
+def _with_absorbed(
+    held: torch.Tensor, op: WeightedSum, absorbers: np.ndarray, value: np.ndarray
 ) -> torch.Tensor:
-    """`held` where the kernels of constants that go are added to those that bear them."""
-    weight = mix.weight
+    """`held` where the kernels of constants that go are added to those that absorb them."""
+    weight = op.weight
     width = len(weight.inside) // weight.groups
-    if not (bearers >= 0).any():
+    if not (absorbers >= 0).any():
         return held
     double = held.double().clone()
     if weight.transposed:
@@ -150,20 +150,22 @@ def _with_carriers(
     else:
         blocks = double.reshape(weight.groups, -1, width, *double.shape[2:])
         by_input = [blocks[i // width, :, i % width] for i in range(len(weight.inside))]
-    for index in np.flatnonzero(bearers >= 0):
-        bearer = bearers[index]
-        by_input[bearer].add_(by_input[index] * (value[index] / value[bearer]))
+    for index in np.flatnonzero(absorbers >= 0):
+        absorber = absorbers[index]
+        by_input[absorber].add_(by_input[index] * (value[index] / value[absorber]))
     return double
 
 
-def _cut_sparse(layer: SparseLayer, mix: Mix, take: Take, groups: int, bearers: np.ndarray) -> Take:
+def _cut_sparse(
+    layer: SparseLayer, op: WeightedSum, take: Take, groups: int, absorbers: np.ndarray
+) -> Take:
     """Cut live weights; how to cut what belongs to them."""
     gaps, shape = layer.gaps, layer.shape
-    dense = take(_with_carriers(layer.dense_weight(), mix, bearers, mix.constants))
+    dense = take(_with_absorbed(layer.dense_weight(), op, absorbers, op.constants))
     live = expand(torch.ones(layer.weight.shape[0]), gaps, shape)
-    # A bearer gets the taps of all that it bears.
-    borne = take(_with_carriers(live, mix, bearers, np.ones(len(bearers))))
-    pattern = Pattern((borne != 0).numpy(), groups)
+    # An absorber gets the taps of all that it absorbs.
+    absorbed = take(_with_absorbed(live, op, absorbers, np.ones(len(absorbers))))
+    pattern = Pattern((absorbed != 0).numpy(), groups)
     new = torch.from_numpy(pattern.gaps.copy())
     set_pattern_(layer, pattern, collect(dense, new, pattern.live))
     return lambda held: collect(take(expand(held, gaps, shape)), new, pattern.live)

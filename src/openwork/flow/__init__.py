@@ -1,3 +1,3 @@
-"""What is known of every channel? Its value, whether an output reads it, what it is tied to."""
+"""What is known of every channel: its value, whether an output depends on it, its coupling."""
 
 __all__: list[str] = []

@@ -10,19 +10,20 @@ from torch import nn
 from torch.fx import Node
 
 from openwork.capture import Captured
+from openwork.capture.operators import NotUnderstood
 from openwork.flow.atoms import Atoms, Layout
-from openwork.flow.context import Unknown, Walk
-from openwork.flow.handle.movement import MOVES
+from openwork.flow.context import AnalysisContext
+from openwork.flow.handle.movement import MOVEMENT
 from openwork.flow.handle.pointwise import is_pointwise, pointwise, prelu, zeros_like
-from openwork.flow.handle.spatial import MAPS
-from openwork.flow.handle.weights import LAYERS
-from openwork.flow.op import Source, Step
-from openwork.flow.weighted_sum import Mix, Weight
+from openwork.flow.handle.spatial import SPATIAL
+from openwork.flow.handle.weights import WEIGHTS
+from openwork.flow.op import Op, Source
+from openwork.flow.weighted_sum import Weight, WeightedSum
 
 _HANDLERS = {
-    **LAYERS,
-    **MAPS,
-    **MOVES,
+    **WEIGHTS,
+    **SPATIAL,
+    **MOVEMENT,
     torch.ops.aten.prelu.default: prelu,
     torch.ops.aten.zeros_like.default: zeros_like,
 }
@@ -35,68 +36,70 @@ class Analysis:
     Attributes:
         atoms: of all its tensors.
         live: (n,) bool; whether an output of the network depends on the atom.
-        steps: its operators, in order.
+        ops: its operators, in the order in which they run.
         weights, vectors: the parameters and buffers that have channels, by qualified name.
         names: parameter or buffer of the graph -> its qualified name.
-        held: the layouts of parameters, buffers and constants, as sources of steps.
+        constant_layouts: the layouts of parameters, buffers and constants, as sources of ops.
     """
 
     atoms: Atoms
     live: np.ndarray
-    steps: list[Step]
+    ops: list[Op]
     weights: dict[str, Weight]
     vectors: dict[str, Layout]
     names: dict[str, str]
-    held: dict[Source, Layout]
+    constant_layouts: dict[Source, Layout]
 
     @property
-    def mixes(self) -> list[Mix]:
+    def weighted_sums(self) -> list[WeightedSum]:
         """Convolutions and linear layers."""
-        return [step for step in self.steps if isinstance(step, Mix)]
+        return [op for op in self.ops if isinstance(op, WeightedSum)]
 
 
 @torch.no_grad()
 def analyse(captured: Captured, model: nn.Module) -> Analysis:
     """Follow every channel of the network once forward, for its value, and once backward.
 
-    An operator that is not known reads all its inputs, and they stay as they are.
+    An operator that is not understood reads all its inputs, and no channel of them can be
+    removed.
 
     Args:
-        captured: of `model`.
-        model: whose parameters they are.
+        captured: the graph of `model`.
+        model: the network whose parameters are read; it is not changed.
     """
-    walk = Walk(captured, model)
+    ctx = AnalysisContext(captured, model)
     for node in captured.program.graph.nodes:
-        if (node.op == "placeholder" and node.name not in walk.constants) or node.op == "output":
-            walk.add(walk.barrier(node))
+        if (node.op == "placeholder" and node.name not in ctx.constants) or node.op == "output":
+            ctx.add(ctx.opaque(node))
         elif node.op == "call_function":
-            _add_step(walk, node)
-    walk.finish()
-    live = np.zeros_like(walk.atoms.frozen())
-    for step in reversed(walk.steps):
-        step.spread(walk.atoms, live)
-    return Analysis(walk.atoms, live, walk.steps, walk.weights, walk.vectors, walk.names, walk.held)
+            _add_op(ctx, node)
+    ctx.finish()
+    live = np.zeros_like(ctx.atoms.frozen())
+    for op in reversed(ctx.ops):
+        op.propagate_liveness(ctx.atoms, live)
+    return Analysis(
+        ctx.atoms, live, ctx.ops, ctx.weights, ctx.vectors, ctx.names, ctx.constant_layouts
+    )
 
 
-def _is_empty(held: Any) -> bool:
-    """Whether there is nothing in a result."""
-    return isinstance(held, torch.Tensor) and held.numel() == 0
+def _is_empty(result: Any) -> bool:
+    return isinstance(result, torch.Tensor) and result.numel() == 0
 
 
-def _add_step(walk: Walk, node: Node) -> None:
+def _add_op(ctx: AnalysisContext, node: Node) -> None:
     if node.target is operator.getitem and isinstance(node.args[1], int):
-        source, _ = walk.source(node.args[0])  # type: ignore[arg-type]
-        walk.alias(node, (source, node.args[1]))
+        source, _ = ctx.source(node.args[0])  # type: ignore[arg-type]
+        ctx.alias(node, (source, node.args[1]))
         return
-    held = node.meta.get("val")
-    if not isinstance(held, torch.Tensor | list | tuple):
-        # Sizes, and checks of them: the export has worked them out.
+    result = node.meta.get("val")
+    if not isinstance(result, torch.Tensor | list | tuple):
+        # Sizes and checks of sizes: torch.export has worked them out.
         return
     handler = _HANDLERS.get(node.target) or (pointwise if is_pointwise(node.target) else None)
     try:
-        if handler is None or (_is_empty(held) and node.target not in MOVES):
-            raise Unknown
-        step = handler(walk, node)
-    except Unknown:
-        step = walk.barrier(node)
-    walk.add(step)
+        if handler is None or (_is_empty(result) and node.target not in MOVEMENT):
+            raise NotUnderstood(f"{node.target} has no handler")
+        op = handler(ctx, node)
+    except NotUnderstood:
+        op = ctx.opaque(node)
+    ctx.add(op)

@@ -1,7 +1,7 @@
-"""Atoms: sets of numbers that are alike in every tensor, the unit of what is known and removed.
+"""Atoms: sets of numbers that are alike in every tensor; what is known and removed as one.
 
 A channel of a convolution's output is an atom; the same channel behind a view, a concatenation or
-a flattening is the same atom, and an addition of two makes a new one.
+a flattening is the same atom. The sum of two channels is a new one.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-# The atom of everything that is not understood: it depends on the input, is read, and stays.
+# The atom of everything that is not understood: it depends on the input and is never removed.
 UNKNOWN = 0
 
 
@@ -19,7 +19,7 @@ class Layout:
 
     Attributes:
         shape: of the tensor.
-        ids: integers, as many axes as `shape`, of size 1 along axes where all are alike.
+        ids: integers that broadcast to `shape`, of size 1 along axes where all are alike.
     """
 
     shape: tuple[int, ...]
@@ -27,7 +27,7 @@ class Layout:
 
     @classmethod
     def of(cls, ids: np.ndarray) -> "Layout":
-        """The layout of a tensor of the shape of `ids`."""
+        """The layout of a tensor with the shape of `ids`."""
         shape = ids.shape
         for axis in range(ids.ndim):
             first = ids.take([0], axis) if ids.shape[axis] else ids
@@ -59,30 +59,30 @@ class Atoms:
     """What is known of every atom.
 
     Attributes:
-        value: (n,) float64; an atom that is the same for every input is `value` times its map.
-            NaN: it depends on the input.
-        map: (n,) int64; 0 for the map that is 1 everywhere, other numbers for maps that depend on
-            nothing but their size, such as what zero padding leaves of it at the borders.
-        live: (n,) bool; whether an output of the network depends on it.
-        frozen: (n,) bool; whether it must stay, whatever it is.
+        value: (n,) float64; an atom that is the same for every input is `value` times its
+            profile. NaN: it depends on the input.
+        profile: (n,) int64; 0 for the profile that is 1 everywhere, other numbers for profiles
+            that depend on the size of the feature map only, such as what an average over zero
+            padding leaves near the borders.
     """
 
     def __init__(self) -> None:
         self._values = [np.array([np.nan])]
-        self._maps = [np.array([0])]
+        self._profiles = [np.array([0])]
         self._count = 1
-        self._ties: list[np.ndarray] = []
+        self._pairs: list[np.ndarray] = []
         self._frozen: list[np.ndarray] = [np.array([UNKNOWN])]
 
-    def new(self, value: np.ndarray, map: np.ndarray | int = 0) -> np.ndarray:
-        """Add atoms with these values `(n,)` and maps; their ids (n,)."""
+    def new(self, value: np.ndarray, profile: np.ndarray | int = 0) -> np.ndarray:
+        """Add atoms with these values (n,) and profiles (n,) or one for all; their ids (n,)."""
         value = np.asarray(value, dtype=np.float64).reshape(-1)
         value = np.where(np.isfinite(value), value, np.nan)
-        maps = np.where(np.nan_to_num(value) == 0, 0, np.broadcast_to(map, value.shape))
+        # Zero times any profile is zero.
+        profiles = np.where(np.nan_to_num(value) == 0, 0, np.broadcast_to(profile, value.shape))
         self._values.append(value)
-        self._maps.append(maps)
+        self._profiles.append(profiles)
         self.__dict__.pop("value", None)
-        self.__dict__.pop("map", None)
+        self.__dict__.pop("profile", None)
         first, self._count = self._count, self._count + value.size
         return np.arange(first, self._count)
 
@@ -92,33 +92,33 @@ class Atoms:
         return self._values[0]
 
     @cached_property
-    def map(self) -> np.ndarray:
-        self._maps = [np.concatenate(self._maps)]
-        return self._maps[0]
+    def profile(self) -> np.ndarray:
+        self._profiles = [np.concatenate(self._profiles)]
+        return self._profiles[0]
 
-    def known(self, ids: np.ndarray) -> np.ndarray:
-        """Whether each of `ids` is the same for every input."""
+    def is_constant(self, ids: np.ndarray) -> np.ndarray:
+        """Whether each of `ids` is the same for every input; bool, of the shape of `ids`."""
         return ~np.isnan(self.value[ids])
 
-    def tie(self, one: np.ndarray, two: np.ndarray) -> None:
-        """Atoms at equal places of both go or stay together; shapes broadcast."""
-        pairs = np.broadcast_arrays(one, two)
-        self._ties.append(np.stack([pair.reshape(-1) for pair in pairs]))
+    def couple(self, one: np.ndarray, two: np.ndarray) -> None:
+        """Atoms at equal places of both can only be removed together; shapes broadcast."""
+        both = np.broadcast_arrays(one, two)
+        self._pairs.append(np.stack([ids.reshape(-1) for ids in both]))
 
     def freeze(self, ids: np.ndarray) -> None:
-        """Atoms that must stay."""
+        """Mark atoms that must not be removed."""
         self._frozen.append(np.unique(ids))
 
     def frozen(self) -> np.ndarray:
-        """(n,) bool: atoms that must stay."""
+        """(n,) bool: atoms that must not be removed."""
         mask = np.zeros(self._count, dtype=bool)
         mask[np.concatenate(self._frozen)] = True
         return mask
 
-    def classes(self) -> np.ndarray:
-        """(n,) for each atom the smallest of all that go or stay with it."""
+    def coupled_groups(self) -> np.ndarray:
+        """(n,) for each atom the smallest id of those that can only be removed with it."""
         root = np.arange(self._count)
-        one, two = np.concatenate([np.empty((2, 0), int), *self._ties], axis=1)
+        one, two = np.concatenate([np.empty((2, 0), int), *self._pairs], axis=1)
         while True:
             low = np.minimum(root[one], root[two])
             before = root.copy()

@@ -1,6 +1,6 @@
-"""What operators do to atoms: `Move` passes them on, `Join` makes new ones from several.
+"""What operators do to atoms: `Movement` passes them on, `Combine` makes new ones from several.
 
-A step also says what becomes of its result when atoms are gone, from what becomes of its sources.
+An op also infers the layouts of its results once more when atoms are removed from its sources.
 """
 
 from abc import ABC, abstractmethod
@@ -15,27 +15,29 @@ from openwork.flow.atoms import Atoms, Layout
 Layouts = list[Layout]
 # A tensor of the graph: the node that makes it, and which of its results it is.
 Source = tuple[Node, int]
-# The layouts of a step's results, from those of its sources.
+# From the layouts of an op's sources, those of its results.
 Apply = Callable[[Layouts], Layouts]
-# From the layouts of its sources: the result's shape, and (..., n) what each number is made of.
+# From the layouts of an op's sources, the result's shape and the n atoms (..., n) that each of its
+# numbers is computed from; (...) broadcasts to that shape.
 Align = Callable[[Layouts], tuple[tuple[int, ...], np.ndarray]]
 
 
 class Inconsistent(Exception):
-    """With these atoms gone, the network would no longer be the same one; some must stay."""
+    """Without these atoms the network would compute something else; some of `keep` must stay."""
 
     def __init__(self, *keep: Layout) -> None:
         super().__init__()
         self.keep = np.unique(np.concatenate([layout.ids.reshape(-1) for layout in keep]))
 
 
-class Step(ABC):
+class Op(ABC):
     """One operator.
 
     Attributes:
         node: of the graph.
-        sources: nodes whose layouts it reads.
-        inputs, outputs: the layouts of both.
+        sources: the tensors that it reads.
+        inputs: the layouts of `sources`.
+        outputs: the layouts of its results.
     """
 
     node: Node
@@ -43,31 +45,39 @@ class Step(ABC):
     inputs: Layouts
     outputs: Layouts
 
-    def spread(self, atoms: Atoms, live: np.ndarray) -> None:
-        """Mark in `live` the atoms that live results are made of; steps come last first."""
+    def propagate_liveness(self, atoms: Atoms, live: np.ndarray) -> None:
+        """Mark in `live` (n,) the atoms that live results depend on; the last op is first."""
         return
 
-    def uneven(self, gone: np.ndarray) -> np.ndarray | None:
-        """Atoms that must stay because the counts of what stays do not work out, or None."""
+    def violations(self, gone: np.ndarray) -> np.ndarray | None:
+        """Atoms to keep, since without them a count would not fit; None if all counts fit.
+
+        Args:
+            gone: (n,) bool: atoms that are to be removed.
+        """
         return None
 
     @abstractmethod
-    def shrink(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
-        """The layouts of the results, with these of the sources, when the atoms `gone` are.
+    def reinfer(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
+        """The layouts of the results without removed atoms.
+
+        Args:
+            inputs: the layouts of the sources without these atoms.
+            gone: (n,) bool: the removed atoms.
 
         Raises:
-            Inconsistent: they would not be those of the original less what is gone.
+            Inconsistent: the results would not be those of the original without these atoms.
         """
 
 
 @final
-class Move(Step):
-    """Atoms are passed on, to other places: views, slices, concatenations.
+class Movement(Op):
+    """Atoms are passed on to other places: views, slices, concatenations.
 
     Args:
-        node, sources, inputs: as in `Step`.
+        node, sources, inputs: as in `Op`.
         apply: gives the layouts of the results.
-        rows: (m, n) ids; in each of the m, equally many must stay. None: no such rule.
+        rows: (m, n) ids; the same number must stay in each of the m rows. None: no such rule.
     """
 
     def __init__(
@@ -82,30 +92,31 @@ class Move(Step):
         self.outputs = apply(inputs)
         self.rows = rows
 
-    def uneven(self, gone: np.ndarray) -> np.ndarray | None:
-        return None if self.rows is None else even_out(self.rows, gone)
+    def violations(self, gone: np.ndarray) -> np.ndarray | None:
+        return None if self.rows is None else balance(self.rows, gone)
 
-    def shrink(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
+    def reinfer(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
         try:
-            found = self._apply(inputs)
+            outputs = self._apply(inputs)
         except (RuntimeError, ValueError, IndexError):
             raise Inconsistent(*self.inputs) from None
-        for before, after in zip(self.outputs, found, strict=True):
+        for before, after in zip(self.outputs, outputs, strict=True):
             if _emptied(before.shape, after.shape) or not np.isin(after.ids, before.ids).all():
                 raise Inconsistent(*self.inputs)
-        return found
+        return outputs
 
 
 @final
-class Join(Step):
-    """Each number of the result is made of several atoms, and equal ones of equal atoms.
+class Combine(Op):
+    """Each number of the result is computed from n atoms, and the same atoms give the same number.
 
     Args:
         atoms: to which the result's are added.
-        node, sources, inputs: as in `Step`.
-        align: says which atoms each number is made of.
-        values: from (k, n) atoms, the values (k,) and maps of what they make; NaN where unknown.
-        loose: which of the n are one number for all channels: they stay, whatever else goes.
+        node, sources, inputs: as in `Op`.
+        align: says which atoms each number is computed from.
+        values: from (k, n) atoms, the values (k,), NaN where unknown, and the profiles of what is
+            computed from them.
+        shared: which of the n are one number for all channels, which is never removed.
     """
 
     def __init__(
@@ -116,7 +127,7 @@ class Join(Step):
         inputs: Layouts,
         align: Align,
         values: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | int]],
-        loose: Sequence[int] = (),
+        shared: Sequence[int] = (),
     ) -> None:
         self.node, self.sources, self.inputs, self._align = node, sources, inputs, align
         shape, made_of = align(inputs)
@@ -124,16 +135,16 @@ class Join(Step):
         self.ids = atoms.new(*values(self._rows.rows))
         self.outputs = [Layout(shape, self.ids[codes])]
         for index, column in enumerate(self._rows.rows.T):
-            if index in loose:
+            if index in shared:
                 atoms.freeze(column)
             else:
-                atoms.tie(column, self.ids)
+                atoms.couple(column, self.ids)
 
-    def spread(self, atoms: Atoms, live: np.ndarray) -> None:
-        needed = live[self.ids] & ~atoms.known(self.ids)
+    def propagate_liveness(self, atoms: Atoms, live: np.ndarray) -> None:
+        needed = live[self.ids] & ~atoms.is_constant(self.ids)
         live[self._rows.rows[needed]] = True
 
-    def shrink(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
+    def reinfer(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
         try:
             shape, made_of = self._align(inputs)
         except (RuntimeError, ValueError, IndexError):
@@ -145,12 +156,12 @@ class Join(Step):
 
 
 def _emptied(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
-    """Whether an axis has no size left that had one."""
+    """Whether an axis is empty that was not."""
     return any(now == 0 != was for was, now in zip(before, after, strict=True))
 
 
-def even_out(rows: np.ndarray, gone: np.ndarray) -> np.ndarray | None:
-    """Atoms to keep so that in each of `rows` (m, n) equally many stay; None if they do."""
+def balance(rows: np.ndarray, gone: np.ndarray) -> np.ndarray | None:
+    """Atoms to keep so that the same number stays in each of `rows` (m, n); None if it does."""
     missing = gone[rows]
     fewest = missing.sum(1).min()
     surplus = missing & (np.cumsum(missing, 1) > fewest)
@@ -158,7 +169,7 @@ def even_out(rows: np.ndarray, gone: np.ndarray) -> np.ndarray | None:
 
 
 class _Rows:
-    """Distinct rows of atoms, and where a row is among them."""
+    """Distinct rows of atoms, and the number of each."""
 
     def __init__(self, rows: np.ndarray, tables: list[np.ndarray]) -> None:
         self.rows = rows
@@ -177,7 +188,7 @@ class _Rows:
         return cls(rows[first], tables), codes.reshape(made_of.shape[:-1])
 
     def find(self, made_of: np.ndarray) -> np.ndarray | None:
-        """The number (...) of each row of `made_of` (..., n); None if one is new."""
+        """The number (...) of each row of `made_of` (..., n); None if there is a new row."""
         rows = made_of.reshape(-1, made_of.shape[-1]).astype(np.int64)
         if rows.shape[1] != len(self._tables):
             return None

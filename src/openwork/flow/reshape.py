@@ -1,4 +1,4 @@
-"""Which new shape a view takes when channels are gone from its input."""
+"""The shape that a view gives when channels are removed from its input."""
 
 import math
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ import numpy as np
 
 from openwork.flow.atoms import Layout
 
-# Axes [first, last) of the one shape, and of the other, that hold the same numbers.
+# Axes [first, last) of one shape, and those of the other shape that hold the same numbers.
 Block = tuple[tuple[int, int], tuple[int, int]]
 
 
 def blocks(before: tuple[int, ...], after: tuple[int, ...]) -> Iterator[Block]:
-    """The smallest runs of axes that a view from `before` to `after` makes of each other."""
+    """The smallest runs of axes of `before` and `after` that hold the same numbers, in order."""
     i = j = 0
     while i < len(before) or j < len(after):
         first = (i, j)
@@ -24,7 +24,7 @@ def blocks(before: tuple[int, ...], after: tuple[int, ...]) -> Iterator[Block]:
                 two, j = two * after[j], j + 1
             if one == two:
                 break
-        # Axes of size one after the run belong to nobody; they go with what is before them.
+        # Axes of size one after the run could be in either; they count as part of this one.
         while i < len(before) and before[i] == 1 and (j == len(after) or after[j] != 1):
             i += 1
         while j < len(after) and after[j] == 1 and (i == len(before) or before[i] != 1):
@@ -37,11 +37,11 @@ def reshaped(
 ) -> tuple[int, ...]:
     """The shape that the view from `before` to `after` gives an input of shape `now`.
 
-    Where one axis is cut into several, as in a channel shuffle, the last of them that is not one
-    is taken to shrink: that is what code does that cuts channels into a fixed number of groups.
+    Where one axis is split into several, as in a channel shuffle, the last of them that is larger
+    than one becomes smaller: code usually splits channels into a fixed number of groups.
 
     Raises:
-        ValueError: it does not divide.
+        ValueError: the channels that stay cannot be split into that many groups.
     """
     shape: list[int] = []
     for (a, b), (c, d) in blocks(before, after):
@@ -58,14 +58,14 @@ def reshaped(
 
 
 def shrinking(sizes: list[int]) -> int:
-    """Which of the axes of `sizes` changes with the number of channels."""
+    """The axis of `sizes` whose size changes with the number of channels."""
     return max((i for i, n in enumerate(sizes) if n > 1), default=0)
 
 
 def split_rows(
     before: tuple[int, ...], after: tuple[int, ...], layout: Layout
 ) -> np.ndarray | None:
-    """Where an axis of channels is cut in several: its atoms, with one row a group."""
+    """The atoms (groups, n) of an axis of channels that a view splits; None if it splits none."""
     for (a, b), (c, d) in blocks(before, after):
         varying = [axis for axis in range(c, d) if layout.varies(axis)]
         if b - a < d - c and len(varying) > 1:

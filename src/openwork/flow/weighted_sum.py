@@ -1,4 +1,4 @@
-"""`Mix`: convolutions and linear layers, where every output is a weighted sum of inputs."""
+"""`WeightedSum`: convolutions and linear layers, whose outputs are weighted sums of inputs."""
 
 from dataclasses import dataclass
 from typing import final
@@ -7,7 +7,7 @@ import numpy as np
 from torch.fx import Node
 
 from openwork.flow.atoms import UNKNOWN, Atoms, Layout
-from openwork.flow.op import Inconsistent, Layouts, Source, Step, even_out
+from openwork.flow.op import Inconsistent, Layouts, Op, Source, balance
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,11 +15,12 @@ class Weight:
     """The weight of a layer, and the atoms of its two axes.
 
     Attributes:
-        name: of the parameter, qualified.
+        name: the qualified name of the parameter.
         out, inside: atoms (out_channels,) and (in_channels,), of all groups together.
         groups: of the convolution.
         reads: (groups, out / groups, in / groups) bool: which connections are not zero.
-        sums: likewise, the sum of each kernel's taps, in float64 if there are several.
+        sums: (groups, out / groups, in / groups): the sum of each kernel's taps, in float64 if a
+            kernel has several.
         transposed: whether the parameter is `(in, out / groups, ...)`.
     """
 
@@ -42,31 +43,32 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Geometry:
-    """How a layer lies on its input.
+class Placement:
+    """Which axes of its tensors a layer works on.
 
     Attributes:
-        axis: of the channels.
-        shape: of the result.
-        flat: whether a constant input gives a constant output: no padding, not transposed.
-        spatial: whether the channels of one input hold their maps at the same places; features of
-            a flattened map do not.
+        axis: the axis of the channels.
+        shape: the shape of the result.
+        keeps_constants: whether a constant input gives a constant output, that is, whether there
+            is no padding and the layer is not transposed.
+        spatial: whether channels are feature maps. The features of a flattened map are not: each
+            has its own place.
     """
 
     axis: int
     shape: tuple[int, ...]
-    flat: bool
+    keeps_constants: bool
     spatial: bool
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Where a constant goes that an output gets from inputs that are taken away.
+    """Where the constant is added that an output gets from removed inputs.
 
     Attributes:
-        name: of a bias, which may have to be made, or of the running mean of the batch
-            normalisation that follows, qualified.
-        sign: 1 if the constant is added to it, -1 if it is taken from it.
+        name: the qualified name of a bias, which may have to be created, or of the running mean
+            of the batch normalisation that follows.
+        sign: 1 if the constant is added to it, -1 if it is subtracted.
     """
 
     name: str
@@ -74,17 +76,19 @@ class Fold:
 
 
 @final
-class Mix(Step):
+class WeightedSum(Op):
     """A layer's use of its weight.
 
     Args:
         atoms: to which the result's are added.
-        node, source, input: as in `Step`.
-        weight: its weight.
+        node: as in `Op`.
+        source, input: the tensor that it reads, and its layout.
+        weight: of the layer.
         bias: (out_channels,) float64.
-        geometry: how it lies.
-        fold: where constants go; None if they cannot.
-        steady: whether nothing else uses weight and bias, so that they may change.
+        placement: the axes that it works on.
+        fold: where constants of removed inputs are added; None if there is no such place.
+        exclusive: whether nothing else uses the weight and the tensor of `fold`, so that they may
+            be changed.
     """
 
     def __init__(
@@ -95,24 +99,24 @@ class Mix(Step):
         input: Layout,
         weight: Weight,
         bias: np.ndarray,
-        geometry: Geometry,
+        placement: Placement,
         fold: Fold | None,
-        steady: bool,
+        exclusive: bool,
     ) -> None:
         self.node, self.sources, self.inputs = node, [source], [input]
-        self.weight, self.geometry, self.fold, self.steady = weight, geometry, fold, steady
+        self.weight, self.placement, self.fold, self.exclusive = weight, placement, fold, exclusive
         self._atoms = atoms
-        channels = input.along(geometry.axis)
-        # Where channels lie along other axes too, all of them are read, and stay.
-        self._blind = channels is None
+        channels = input.along(placement.axis)
+        # Where channels lie along other axes too, all of them are read and none is removed.
+        self._reads_all = channels is None
         if channels is None:
             atoms.freeze(input.ids)
-            channels = np.full(input.shape[geometry.axis], UNKNOWN)
+            channels = np.full(input.shape[placement.axis], UNKNOWN)
         self.ids = channels
         self.out = atoms.new(self._values(bias))
-        atoms.tie(self.out, weight.out)
-        atoms.tie(self.ids, weight.inside)
-        self.outputs = [self._layout(self.out, geometry.shape)]
+        atoms.couple(self.out, weight.out)
+        atoms.couple(self.ids, weight.inside)
+        self.outputs = [self._layout(self.out, placement.shape)]
 
     def _layout(self, out: np.ndarray, shape: tuple[int, ...]) -> Layout:
         ids = out.reshape([-1 if axis == self._axis else 1 for axis in range(len(shape))])
@@ -120,16 +124,16 @@ class Mix(Step):
 
     @property
     def _axis(self) -> int:
-        return self.geometry.axis % len(self.geometry.shape)
+        return self.placement.axis % len(self.placement.shape)
 
     def _values(self, bias: np.ndarray) -> np.ndarray:
-        """The constants that outputs are, NaN for those that depend on the input."""
+        """(out_channels,) the constant that each output is; NaN if it depends on the input."""
         value = self._atoms.value[self.ids]
-        simple = self._atoms.map[self.ids] == 0
-        settled = (value == 0) | (~np.isnan(value) & simple & self.geometry.flat)
+        uniform = self._atoms.profile[self.ids] == 0
+        constant = (value == 0) | (~np.isnan(value) & uniform & self.placement.keeps_constants)
         groups = self.weight.groups
-        unknown = (self.weight.reads & ~settled.reshape(groups, 1, -1)).any(2).reshape(-1)
-        return np.where(unknown, np.nan, bias + self.added(settled))
+        unknown = (self.weight.reads & ~constant.reshape(groups, 1, -1)).any(2).reshape(-1)
+        return np.where(unknown, np.nan, bias + self.added(constant))
 
     @property
     def constants(self) -> np.ndarray:
@@ -137,56 +141,58 @@ class Mix(Step):
         return self._atoms.value[self.ids]
 
     def added(self, inputs: np.ndarray) -> np.ndarray:
-        """What the constants among `inputs` (in_channels,) bool add to each output, float64."""
+        """(out_channels,) what the constants of `inputs` (in_channels,) bool add to each output."""
         value = np.where(inputs, np.nan_to_num(self._atoms.value[self.ids]), 0.0)
         by_group = value.reshape(self.weight.groups, -1)
-        # Few are: heads of 100 million weights are not multiplied out.
+        # Few are constant, and heads have up to 100 million weights.
         some = np.flatnonzero(by_group.any(0))
         return np.einsum("goi,gi->go", self.weight.sums[:, :, some], by_group[:, some]).reshape(-1)
 
-    def spread(self, atoms: Atoms, live: np.ndarray) -> None:
-        if self._blind:
+    def propagate_liveness(self, atoms: Atoms, live: np.ndarray) -> None:
+        if self._reads_all:
             live[self.inputs[0].ids] = True
-        needed = live[self.out] & ~atoms.known(self.out)
+        needed = live[self.out] & ~atoms.is_constant(self.out)
         live[self.ids[self._read_by(needed)]] = True
 
     def _read_by(self, outputs: np.ndarray) -> np.ndarray:
-        """(in_channels,) bool: inputs that some of `outputs` (out_channels,) bool read."""
+        """(in_channels,) bool: inputs that one of `outputs` (out_channels,) bool reads."""
         wanted = outputs.reshape(self.weight.groups, -1, 1)
         return (self.weight.reads & wanted).any(1).reshape(-1)
 
     def folded(self, gone: np.ndarray) -> np.ndarray:
-        """(in_channels,) bool: constants that go, to be added to the output's own constant."""
-        value, map = self._atoms.value[self.ids], self._atoms.map[self.ids]
+        """(in_channels,) bool: removed constants that are added to the tensor of `fold`."""
+        value, profile = self._atoms.value[self.ids], self._atoms.profile[self.ids]
         constant = gone[self.ids] & ~np.isnan(value) & (value != 0)
-        return constant & (map == 0) & (self.geometry.flat and self.fold is not None)
+        return (
+            constant & (profile == 0) & (self.placement.keeps_constants and self.fold is not None)
+        )
 
-    def carried(self, gone: np.ndarray) -> np.ndarray:
-        """(in_channels,) bool: constants that go, to be borne by a constant channel that stays."""
+    def absorbed(self, gone: np.ndarray) -> np.ndarray:
+        """(in_channels,) bool: removed constants that a remaining constant channel must absorb."""
         value = self._atoms.value[self.ids]
         constant = gone[self.ids] & ~np.isnan(value) & (value != 0)
         return constant & ~self.folded(gone) & self._read_by(~gone[self.out])
 
-    def carriers(self, gone: np.ndarray) -> np.ndarray:
-        """(in_channels,) index of the input that bears each of `carried`; -1 where there is none.
+    def absorbers(self, gone: np.ndarray) -> np.ndarray:
+        """(in_channels,) for each of `absorbed` the input that absorbs it; -1 if there is none.
 
-        By linearity a layer's answer to v times a map is v / w times its answer to w times the
-        map, at padded borders and of any size.
+        By linearity, a layer's response to v times a profile is v / w times its response to w
+        times the same profile, also at padded borders and for any size.
         """
-        bearer = np.full(len(self.ids), -1)
-        value, map = self._atoms.value[self.ids], self._atoms.map[self.ids]
+        absorber = np.full(len(self.ids), -1)
+        value, profile = self._atoms.value[self.ids], self._atoms.profile[self.ids]
         width = len(self.ids) // self.weight.groups
         weights = np.where(~gone[self.ids], np.abs(np.nan_to_num(value)), 0)
-        for index in np.flatnonzero(self.carried(gone)):
+        for index in np.flatnonzero(self.absorbed(gone)):
             start = index // width * width
             group = slice(start, start + width)
-            fit = np.where(map[group] == map[index], weights[group], 0)
+            fit = np.where(profile[group] == profile[index], weights[group], 0)
             if fit.any():
-                bearer[index] = start + fit.argmax()
-        return bearer
+                absorber[index] = start + fit.argmax()
+        return absorber
 
-    def uneven(self, gone: np.ndarray) -> np.ndarray | None:
-        for rule in (self._unborne, self._emptied, self._unequal):
+    def violations(self, gone: np.ndarray) -> np.ndarray | None:
+        for rule in (self._unabsorbed, self._emptied, self._unequal):
             keep = rule(gone)
             if keep is not None:
                 return keep
@@ -205,34 +211,34 @@ class Mix(Step):
         out, inside = weight.by_group()
         no_out, no_inside = gone[out].all(1), gone[inside].all(1)
         if (no_out != no_inside).any():
-            # A group goes whole or not at all.
+            # A group is removed whole or not at all.
             return np.concatenate([out[no_out & ~no_inside, 0], inside[no_inside & ~no_out, 0]])
-        keep = even_out(out[~no_out], gone)
-        return even_out(inside[~no_out], gone) if keep is None else keep
+        keep = balance(out[~no_out], gone)
+        return balance(inside[~no_out], gone) if keep is None else keep
 
-    def _unborne(self, gone: np.ndarray) -> np.ndarray | None:
-        carried = self.carried(gone)
-        lost = carried & (self._atoms.map[self.ids] != 0) & (not self.geometry.spatial)
-        if not self.steady:
-            lost = carried | self.folded(gone)
+    def _unabsorbed(self, gone: np.ndarray) -> np.ndarray | None:
+        absorbed = self.absorbed(gone)
+        lost = absorbed & (self._atoms.profile[self.ids] != 0) & (not self.placement.spatial)
+        if not self.exclusive:
+            lost = absorbed | self.folded(gone)
         if lost.any():
             return self.ids[lost]
-        alone = carried & (self.carriers(gone) < 0)
+        alone = absorbed & (self.absorbers(gone) < 0)
         if not alone.any():
             return None
         value = np.where(alone, np.abs(np.nan_to_num(self._atoms.value[self.ids])), 0)
         return self.ids[[value.argmax()]]
 
     def columns(self, input: Layout, gone: np.ndarray) -> np.ndarray:
-        """The input channel of the original at each channel of a shrunken input.
+        """The original's input channel at each channel of an input without removed channels.
 
         Raises:
-            Inconsistent: its channels are not those of the original less what is gone, group by
-                group.
+            Inconsistent: its channels are not those of the original without the removed ones,
+                group by group.
         """
-        channels = input.along(self.geometry.axis)
-        if self._blind:
-            channels = np.full(input.shape[self.geometry.axis], UNKNOWN)
+        channels = input.along(self.placement.axis)
+        if self._reads_all:
+            channels = np.full(input.shape[self.placement.axis], UNKNOWN)
         staying = np.flatnonzero(~gone[self.ids])
         if channels is None or len(channels) != len(staying) or not len(channels):
             raise Inconsistent(*self.inputs)
@@ -246,13 +252,13 @@ class Mix(Step):
             raise Inconsistent(*self.inputs)
         return columns
 
-    def shrink(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
+    def reinfer(self, inputs: Layouts, gone: np.ndarray) -> Layouts:
         self.columns(inputs[0], gone)
-        return [self._layout(self.out[~gone[self.out]], self.geometry.shape)]
+        return [self._layout(self.out[~gone[self.out]], self.placement.shape)]
 
 
 def _occurrence(ids: np.ndarray) -> np.ndarray:
-    """How many equal ones come before each of `ids`."""
+    """(n,) how many of the same ids come before each of `ids` (n,)."""
     order = np.argsort(ids, kind="stable")
     ranks = np.arange(len(ids))
     first = np.searchsorted(ids[order], ids[order])

@@ -12,14 +12,15 @@ _LONGEST = 1000
 
 @dataclass(frozen=True)
 class BatchSizes:
-    """The batch sizes that may be given.
+    """The batch sizes that a network accepts: sizes of axis 0 of each input, (batch, ...).
 
     Attributes:
-        least, most: bounds, inclusive; `most` is None for no upper bound.
-        conditions: comparisons in Python of whole numbers and `batch` that must hold too.
+        least, most: bounds, both included; `most` is None for no upper bound.
+        conditions: Python comparisons of whole numbers and `batch` that must hold too, such as
+            "batch % 2 == 0".
 
     Raises:
-        ValueError: a condition is anything else.
+        ValueError: a condition contains anything else.
     """
 
     least: int = 1
@@ -32,12 +33,12 @@ class BatchSizes:
 
     @classmethod
     def of(cls, size: int) -> "BatchSizes":
-        """That size alone."""
+        """Only this size."""
         return cls(size, size)
 
     @property
     def only(self) -> int | None:
-        """The only size that may be given; None if there are more."""
+        """The only size; None if there are several."""
         return self.least if self.least == self.most else None
 
     def __contains__(self, batch: int) -> bool:
@@ -57,7 +58,7 @@ class BatchSizes:
 
     @property
     def limits(self) -> str:
-        """In words, which may be given; empty if any may."""
+        """The sizes in words; empty if any size is accepted."""
         where = f" where {' and '.join(self.conditions)}" if self.conditions else ""
         return "" if self == BatchSizes() else f"takes batches of {self}{where}"
 
@@ -72,9 +73,11 @@ def _holds(condition: str, batch: int) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _parsed(condition: str) -> ast.expr:
-    """The condition as a tree of nothing but what `_value` knows."""
+    """The condition as a tree that `_value` accepts."""
     if len(condition) > _LONGEST:
-        raise ValueError(f"a condition of {len(condition)} characters is longer than {_LONGEST}")
+        raise ValueError(
+            f"a condition has {len(condition)} characters, but at most {_LONGEST} are allowed"
+        )
     try:
         tree = ast.parse(condition, mode="eval").body
     except SyntaxError as error:
@@ -84,9 +87,9 @@ def _parsed(condition: str) -> ast.expr:
 
 
 def _value(tree: ast.expr, batch: int | None) -> Any:
-    """What `tree` gives; without a `batch`, only whether it is known.
+    """The value of `tree` for `batch`; with None, `tree` is only checked.
 
-    Files hold conditions: nothing but this little arithmetic is ever computed for them.
+    Conditions are read from files, so nothing but this arithmetic is ever evaluated.
     """
     match tree:
         case ast.Name(id="batch"):

@@ -7,11 +7,8 @@ import torch
 from torch.fx import Node as FxNode
 
 from openwork.capture import Captured
+from openwork.capture.operators import NotUnderstood
 from openwork.runtime.values import Value
-
-
-class Unknown(Exception):
-    """This use of an operator is not one that the engine knows; the text says why."""
 
 
 class Lowering:
@@ -53,7 +50,7 @@ class Lowering:
     def input(self, argument: Any) -> Value:
         """The value behind `argument`, if it is such a batch too."""
         if not isinstance(argument, FxNode) or argument not in self.values:
-            raise Unknown(f"{argument} is not an activation")
+            raise NotUnderstood(f"{argument} is not an activation")
         self.check(argument)
         return self.values[argument]
 
@@ -61,13 +58,13 @@ class Lowering:
         """Refuse anything but a batch of float32 numbers of known shape."""
         held = fx.meta.get("val")
         if not isinstance(held, torch.Tensor) or held.dtype != torch.float32 or held.dim() < 2:
-            raise Unknown("no batch of float32")
+            raise NotUnderstood("no batch of float32")
         if any(not isinstance(n, int) for n in held.shape[1:]):
-            raise Unknown("a shape that depends on the input")
+            raise NotUnderstood("a shape that depends on the input")
         if str(held.shape[0]) not in self._batches:
-            raise Unknown("no batch axis in front")
+            raise NotUnderstood("no batch axis in front")
         if 0 in held.shape[1:]:
-            raise Unknown("no numbers at all")
+            raise NotUnderstood("no numbers at all")
 
     def constant(self, argument: Any) -> np.ndarray | None:
         """A copy of the parameter or buffer behind `argument`; None for None."""
@@ -75,7 +72,7 @@ class Lowering:
             return None
         held = self.constants.get(argument.name) if isinstance(argument, FxNode) else None
         if not isinstance(held, torch.Tensor):
-            raise Unknown("a weight that is computed from the input")
+            raise NotUnderstood("a weight that is computed from the input")
         return array(held)
 
     def operand(self, source: FxNode) -> Any:
@@ -100,7 +97,7 @@ def array(held: Any) -> np.ndarray:
     """A copy of a constant tensor or number; floats that numpy lacks become float32."""
     tensor = held if isinstance(held, torch.Tensor) else torch.from_numpy(np.asarray(held))
     if tensor.is_complex():
-        raise Unknown("complex numbers")
+        raise NotUnderstood("complex numbers")
     if tensor.is_floating_point() and tensor.dtype not in _NUMPY_FLOATS:
         tensor = tensor.float()
     return tensor.detach().cpu().numpy().copy()
@@ -118,5 +115,5 @@ def pair(value: Any) -> tuple[int, int]:
 def map_size(value: Value) -> tuple[int, int]:
     """(height, width) of a batch of maps."""
     if len(value.shape) != 3:
-        raise Unknown("no batch of maps")
+        raise NotUnderstood("no batch of maps")
     return value.shape[1], value.shape[2]

@@ -11,10 +11,10 @@ from torch.fx.node import map_arg
 
 from openwork.capture import Captured
 from openwork.capture.mutation import written
-from openwork.capture.nodes import leaves
+from openwork.capture.operators import NotUnderstood, leaves
 from openwork.capture.out_of_place import writes
 from openwork.engine.fallback import Fallback
-from openwork.engine.lower.context import Lowering, Unknown
+from openwork.engine.lower.context import Lowering
 from openwork.engine.lower.functional import functional
 from openwork.engine.lower.pointwise import POINTWISE
 from openwork.engine.lower.spatial import MAPS
@@ -54,9 +54,9 @@ def _call(known: Lowering, fx: FxNode) -> list[Node]:
     handler = _HANDLERS.get(fx.target)
     try:
         if handler is None:
-            raise Unknown("not an operator that the engine has")
+            raise NotUnderstood("not an operator that the engine has")
         made = handler(known, fx)
-    except Unknown as reason:
+    except NotUnderstood as reason:
         return _fallbacks(known, fx, f"{fx.target}: {reason}")
     known.native.add(fx)
     if isinstance(made, Value):

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch.fx import Node as FxNode
 
-from openwork.capture.nodes import arguments
-from openwork.engine.lower.context import Lowering, Unknown, array
+from openwork.capture.operators import Binary, NotUnderstood, arguments, binary, operand
+from openwork.engine.lower.context import Lowering, array
 from openwork.kernels.problem import Activation
 from openwork.runtime.node import Node
 from openwork.runtime.nodes import Add, Affine, Gate
@@ -19,79 +19,84 @@ aten = torch.ops.aten
 
 def _activation(name: Activation) -> Callable[[Lowering, FxNode], Node]:
     def handler(known: Lowering, fx: FxNode) -> Node:
-        return Add([known.input(fx.args[0])], known.output(fx), name)
+        return Add([known.input(operand(fx))], known.output(fx), name)
 
     return handler
 
 
 def _hardtanh(known: Lowering, fx: FxNode) -> Node:
-    x, low, high = arguments(fx, None, -1.0, 1.0)
+    given = arguments(fx)
+    low, high = given["min_val"], given["max_val"]
     if (low, high) != (0.0, 6.0):
-        raise Unknown(f"from {low} to {high}")
-    return Add([known.input(x)], known.output(fx), "relu6")
+        raise NotUnderstood(f"from {low} to {high}")
+    return Add([known.input(given["self"])], known.output(fx), "relu6")
 
 
 def _add(known: Lowering, fx: FxNode) -> Node:
-    if fx.kwargs.get("alpha", 1) != 1:
-        raise Unknown("with a factor")
-    x, channels = _and_constant(known, fx)
+    record = binary(fx)
+    if record.factor != 1:
+        raise NotUnderstood("with a factor")
+    x, channels = _and_constant(known, record)
     if channels is not None:
         return _affine(known, fx, x, np.ones_like(channels), channels)
-    a, b = known.input(fx.args[0]), known.input(fx.args[1])
+    a, b = known.input(record.first), known.input(record.second)
     if a.shape != b.shape:
-        raise Unknown("of different shapes")
+        raise NotUnderstood("of different shapes")
     return Add([a, b], known.output(fx))
 
 
 def _mul(known: Lowering, fx: FxNode) -> Node:
-    x, channels = _and_constant(known, fx)
+    record = binary(fx)
+    x, channels = _and_constant(known, record)
     if channels is not None:
         return _affine(known, fx, x, channels, np.zeros_like(channels))
     output = known.output(fx)
-    first, second = fx.args
+    first, second = record.first, record.second
     for one, other in ((first, second), (second, first)):
         maps, gates = known.input(one), known.input(_before_expanding(known, other))
         # The maps may not be stretched: of two gates that are, neither is as large as the product.
         if maps.shape == output.shape and gates.shape == (*maps.shape[:1], 1, 1):
             return Gate([maps, gates], output)
-    raise Unknown("no gate for each map")
+    raise NotUnderstood("no gate for each map")
 
 
 def _subtraction(sign: int) -> Callable[[Lowering, FxNode], Node]:
     """The first operand minus the second, times `sign`."""
 
     def handler(known: Lowering, fx: FxNode) -> Node:
-        if arguments(fx, None, None, 1)[2] != 1:
-            raise Unknown("with a factor")
-        x, channels = _and_constant(known, fx)
+        record = binary(fx)
+        if record.factor != 1:
+            raise NotUnderstood("with a factor")
+        x, channels = _and_constant(known, record)
         if channels is None:
-            raise Unknown("of two activations")
-        factor = -sign if _is_constant(known, fx.args[0]) else sign
+            raise NotUnderstood("of two activations")
+        factor = -sign if _is_constant(known, record.first) else sign
         return _affine(known, fx, x, np.full_like(channels, factor), -factor * channels)
 
     return handler
 
 
 def _div(known: Lowering, fx: FxNode) -> Node:
-    x, channels = _and_constant(known, fx)
-    if channels is None or _is_constant(known, fx.args[0]):
-        raise Unknown("by an activation")
+    record = binary(fx)
+    x, channels = _and_constant(known, record)
+    if channels is None or _is_constant(known, record.first):
+        raise NotUnderstood("by an activation")
     if (np.abs(channels) < np.finfo(np.float32).tiny).any():
-        raise Unknown("by zero, or nearly")
+        raise NotUnderstood("by zero, or nearly")
     return _affine(known, fx, x, 1 / channels, np.zeros_like(channels))
 
 
 def _affine(known: Lowering, fx: FxNode, x: Value, scale: np.ndarray, shift: np.ndarray) -> Node:
     output = known.output(fx)
     if output.shape != x.shape:
-        raise Unknown("a constant with more axes")
+        raise NotUnderstood("a constant with more axes")
     return Affine([x], output, scale, shift)
 
 
 def _before_expanding(known: Lowering, argument: Any) -> Any:
     """What was stretched over the maps, as gates often are although a product does so itself."""
     if isinstance(argument, FxNode) and argument.target in _EXPANSIONS:
-        source = argument.args[0]
+        source = operand(argument)
         if isinstance(source, FxNode) and source in known.values and source.meta["val"].dim() == 4:
             return source
     return argument
@@ -100,9 +105,9 @@ def _before_expanding(known: Lowering, argument: Any) -> Any:
 _EXPANSIONS = {aten.expand_as.default, aten.expand.default}
 
 
-def _and_constant(known: Lowering, fx: FxNode) -> tuple[Value, np.ndarray | None]:
+def _and_constant(known: Lowering, record: Binary) -> tuple[Value, np.ndarray | None]:
     """An activation, and one number for each of its channels if the other operand is constant."""
-    first, second = fx.args[:2]
+    first, second = record.first, record.second
     x, other = (second, first) if _is_constant(known, first) else (first, second)
     value = known.input(x)
     if isinstance(other, FxNode):
@@ -113,7 +118,7 @@ def _and_constant(known: Lowering, fx: FxNode) -> tuple[Value, np.ndarray | None
     wanted = (1, value.shape[0]) + (1,) * (len(value.shape) - 1)
     shape = (1,) * (len(wanted) - numbers.ndim) + numbers.shape
     if numbers.size != 1 and shape != wanted:
-        raise Unknown("a constant with another shape than one number for each channel")
+        raise NotUnderstood("a constant with another shape than one number for each channel")
     return value, np.broadcast_to(numbers.reshape(-1), value.shape[:1]).copy()
 
 

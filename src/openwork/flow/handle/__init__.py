@@ -1,3 +1,3 @@
-"""What each exported operator does to channels, by kind of operator."""
+"""What each exported operator does to channels, one table for each kind of operator."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Exported operators that work number by number: activations, sums, products."""
+"""Exported operators on each number alone: activations, sums, products, comparisons."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +9,13 @@ from torch._ops import OpOverload
 from torch.fx import Node
 from torch.fx.node import map_arg
 
+from openwork.capture.operators import NotUnderstood, arguments, leaves, operand
 from openwork.capture.out_of_place import out_of_place
-from openwork.flow.context import Unknown, Walk, concrete
-from openwork.flow.op import Join, Layouts
+from openwork.flow.context import AnalysisContext, concrete
+from openwork.flow.op import Combine, Layouts
 
 aten = torch.ops.aten
-# Those without torch's own mark.
+# Pointwise operators that torch does not tag as such.
 _MORE = (
     *(aten.hardswish.default, aten.hardswish_.default, aten.relu6_.default, aten.gelu_.default),
     *(aten.__and__.Tensor, aten.__or__.Tensor, aten.__xor__.Tensor),
@@ -30,57 +31,59 @@ def is_pointwise(target: Any) -> bool:
     return (torch.Tag.pointwise in target.tags and not seeded) or target in _MORE
 
 
-def pointwise(walk: Walk, node: Node) -> Join:
-    """The step of an operator of which `is_pointwise` holds."""
-    held = node.meta.get("val")
-    if not isinstance(held, torch.Tensor) or not _has_values(held.dtype):
-        raise Unknown
-    given: list[Node] = []
-    map_arg((node.args, node.kwargs), lambda a: given.append(a) if _is_operand(walk, a) else None)
-    inputs = [walk.input(argument) for argument in given]
-    dtypes = [_dtype(walk, argument) for argument in given]
-    # Comparisons decide as the network does, in its own precision; all else is more exact.
-    exact = held.dtype == torch.bool
+def pointwise(ctx: AnalysisContext, node: Node) -> Combine:
+    """The op of an operator that `is_pointwise`."""
+    result = node.meta.get("val")
+    if not isinstance(result, torch.Tensor) or not _has_values(result.dtype):
+        raise NotUnderstood("whole or complex numbers")
+    operands = [each for each in leaves((node.args, node.kwargs)) if _is_operand(ctx, each)]
+    inputs = [ctx.input(each) for each in operands]
+    dtypes = [_dtype(ctx, each) for each in operands]
+    # Comparisons must decide as the network does, in its own precision. Everything else is
+    # computed in double precision.
+    compares = result.dtype == torch.bool
     compute = _computation(
-        walk, node, [torch.float64 if d.is_floating_point and not exact else d for d in dtypes]
+        ctx, node, [torch.float64 if d.is_floating_point and not compares else d for d in dtypes]
     )
-    chooses = np.array([dtype == torch.bool for dtype in dtypes])
+    is_mask = np.array([dtype == torch.bool for dtype in dtypes])
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        simple = np.where(walk.atoms.map[rows] == 0, walk.atoms.value[rows], np.nan)
-        found = compute(simple)
-        if chooses.sum() == 1:
+        uniform = np.where(ctx.atoms.profile[rows] == 0, ctx.atoms.value[rows], np.nan)
+        computed = compute(uniform)
+        if is_mask.sum() == 1:
             # A choice between equal numbers does not matter.
-            no, yes = (compute(np.where(np.isnan(simple) & chooses, n, simple)) for n in (0, 1))
-            found = np.where(no == yes, no, found)
+            no, yes = (compute(np.where(np.isnan(uniform) & is_mask, n, uniform)) for n in (0, 1))
+            computed = np.where(no == yes, no, computed)
         if node.target in _PRODUCTS:
-            found = np.where((walk.atoms.value[rows] == 0).any(1), 0.0, found)
-        return found, 0
+            computed = np.where((ctx.atoms.value[rows] == 0).any(1), 0.0, computed)
+        return computed, 0
 
-    return Join(walk.atoms, node, walk.sources(given), inputs, _align, values, loose=_loose(inputs))
-
-
-def _is_operand(walk: Walk, argument: Node) -> bool:
-    return isinstance(argument.meta.get("val"), torch.Tensor) or argument.name in walk.constants
+    return Combine(
+        ctx.atoms, node, ctx.sources(operands), inputs, _align, values, shared=_shared(inputs)
+    )
 
 
-def _dtype(walk: Walk, operand: Node) -> torch.dtype:
-    held = walk.constants.get(operand.name)
-    return (operand.meta["val"] if held is None else held).dtype
+def _is_operand(ctx: AnalysisContext, argument: Node) -> bool:
+    return isinstance(argument.meta.get("val"), torch.Tensor) or argument.name in ctx.constants
+
+
+def _dtype(ctx: AnalysisContext, operand: Node) -> torch.dtype:
+    constant = ctx.constants.get(operand.name)
+    return (operand.meta["val"] if constant is None else constant).dtype
 
 
 def _has_values(dtype: torch.dtype) -> bool:
-    """Whether atoms have values of this kind; those of masks are 0 and 1."""
+    """Whether atoms can have values of this kind; those of masks are 0 and 1."""
     return dtype.is_floating_point or dtype == torch.bool
 
 
 def _computation(
-    walk: Walk, node: Node, dtypes: list[torch.dtype]
+    ctx: AnalysisContext, node: Node, dtypes: list[torch.dtype]
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """What `node` makes (k,) of the numbers (k, n) of its operands; NaN where one is NaN."""
+    """From the numbers (k, n) of the operands, the results (k,) of `node`; NaN where one is NaN."""
     operator = out_of_place(node.target)  # type: ignore[arg-type]
     if operator is None:
-        raise Unknown
+        raise NotUnderstood(f"{node.target} in place")
 
     def compute(numbers: np.ndarray) -> np.ndarray:
         columns = (
@@ -89,20 +92,20 @@ def _computation(
         )
         args, kwargs = map_arg(
             (node.args, node.kwargs),
-            lambda a: next(columns) if _is_operand(walk, a) else concrete(a),
+            lambda a: next(columns) if _is_operand(ctx, a) else concrete(a),
         )
         try:
-            found = operator(*args, **kwargs).double().numpy()
+            results = operator(*args, **kwargs).double().numpy()
         except Exception:
-            # Whatever kind it is: it does not take columns of such numbers.
+            # Any kind: the operator does not accept such columns of numbers.
             return np.full(len(numbers), np.nan)
-        return np.where(np.isnan(numbers).any(1), np.nan, found)
+        return np.where(np.isnan(numbers).any(1), np.nan, results)
 
     return compute
 
 
-def zeros_like(walk: Walk, node: Node) -> Join:
-    """Zeros of the shape of a tensor."""
+def zeros_like(ctx: AnalysisContext, node: Node) -> Combine:
+    """Zeros in the shape of a tensor."""
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         return layouts[0].shape, layouts[0].ids[..., None]
@@ -110,15 +113,18 @@ def zeros_like(walk: Walk, node: Node) -> Join:
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
         return np.zeros(len(rows)), 0
 
-    inputs = [walk.input(node.args[0])]
-    return Join(walk.atoms, node, walk.sources(node.args[:1]), inputs, align, values)
+    source = operand(node)
+    inputs = [ctx.input(source)]
+    return Combine(ctx.atoms, node, [ctx.source(source)], inputs, align, values)
 
 
-def prelu(walk: Walk, node: Node) -> Join:
+def prelu(ctx: AnalysisContext, node: Node) -> Combine:
     """A leaky activation with a slope for each channel."""
-    inputs = [walk.input(argument) for argument in node.args]
+    given = arguments(node)
+    operands = [given["self"], given["weight"]]
+    inputs = [ctx.input(argument) for argument in operands]
     if len(inputs[0].shape) < 2:
-        raise Unknown
+        raise NotUnderstood("no axis of channels")
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         x, slope = layouts
@@ -126,12 +132,12 @@ def prelu(walk: Walk, node: Node) -> Join:
         return x.shape, np.stack(np.broadcast_arrays(x.ids, places), axis=-1)
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        x, slope = walk.atoms.value[rows.T]
-        x = np.where(walk.atoms.map[rows[:, 0]] == 0, x, np.nan)
+        x, slope = ctx.atoms.value[rows.T]
+        x = np.where(ctx.atoms.profile[rows[:, 0]] == 0, x, np.nan)
         return np.where(x >= 0, x, x * slope), 0
 
-    loose = (1,) if inputs[1].shape == (1,) else ()
-    return Join(walk.atoms, node, walk.sources(node.args), inputs, align, values, loose)
+    shared = (1,) if inputs[1].shape == (1,) else ()
+    return Combine(ctx.atoms, node, ctx.sources(operands), inputs, align, values, shared)
 
 
 def _align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
@@ -142,8 +148,8 @@ def _align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
     return shape, np.stack(np.broadcast_arrays(*parts), axis=-1)
 
 
-def _loose(inputs: Layouts) -> list[int]:
-    """Operands that are one number wherever the others differ."""
+def _shared(inputs: Layouts) -> list[int]:
+    """Which operands are one number for all channels of the others."""
     shape, made_of = _align(inputs)
     varying = [axis for axis in range(len(shape)) if made_of.shape[axis] > 1]
 

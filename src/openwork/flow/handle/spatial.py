@@ -1,4 +1,4 @@
-"""Exported operators that work channel by channel on maps, and along axes."""
+"""Exported operators on feature maps: pools, resampling, padding, reductions, pixel shuffles."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,100 +7,103 @@ import numpy as np
 import torch
 from torch.fx import Node
 
-from openwork.capture.nodes import arguments
-from openwork.flow.context import Unknown, Walk, concrete, shapes
-from openwork.flow.op import Join, Layouts, Step
+from openwork.capture.operators import (
+    NotUnderstood,
+    arguments,
+    operand,
+    padding,
+    pool,
+    reduction,
+)
+from openwork.flow.context import AnalysisContext, concrete, shapes
+from openwork.flow.op import Combine, Layouts, Op
 
 aten = torch.ops.aten
 
 
-def _keeps_constants(walk: Walk, node: Node) -> Step:
-    """Every output is a mean or a maximum of inputs: constants stay what they are."""
-    return _local(walk, node, constants=True, linear=False)
+def _keeps_constants(ctx: AnalysisContext, node: Node) -> Op:
+    """Every output is a mean or a maximum of inputs, so constants are kept."""
+    return _local(ctx, node, constants=True, linear=False)
 
 
-def _resampled(walk: Walk, node: Node) -> Step:
-    """Every output is a mean of inputs, with weights that depend on sizes only."""
-    return _local(walk, node, constants=True, linear=True)
+def _resampled(ctx: AnalysisContext, node: Node) -> Op:
+    """Every output is a weighted mean of inputs, and the weights depend on sizes only."""
+    return _local(ctx, node, constants=True, linear=True)
 
 
-def _avg_pool(walk: Walk, node: Node) -> Step:
-    _, _, _, padding, _, counts, divisor = arguments(node, None, None, None, 0, False, True, None)
-    bordered = np.any(concrete(padding)) and counts
-    return _local(walk, node, constants=not bordered and divisor is None, linear=True)
+def _avg_pool(ctx: AnalysisContext, node: Node) -> Op:
+    record = pool(node)
+    bordered = np.any(concrete(record.padding)) and record.count_padding
+    return _local(ctx, node, constants=not bordered and record.divisor is None, linear=True)
 
 
-def _pad(walk: Walk, node: Node) -> Step:
-    x, widths, mode, value = arguments(node, None, None, "constant", None)
-    sizes = concrete(widths)
-    if len(sizes) > 2 * (len(walk.input(x).shape) - 2):
-        raise Unknown
-    if mode != "constant":
-        return _resampled(walk, node)
-    return _local(walk, node, constants=False, linear=not value, filled=value)
-
-
-def _constant_pad(walk: Walk, node: Node) -> Step:
-    x, widths, value = arguments(node, None, None, 0)
-    if len(concrete(widths)) > 2 * (len(walk.input(x).shape) - 2):
-        raise Unknown
-    return _local(walk, node, constants=False, linear=not value, filled=value)
+def _pad(ctx: AnalysisContext, node: Node) -> Op:
+    record = padding(node)
+    # Sizes that are computed must be known.
+    widths = concrete(record.widths)
+    if len(widths) > 2 * (len(ctx.input(record.input).shape) - 2):
+        raise NotUnderstood("padding of channels or images")
+    if record.mode != "constant":
+        return _resampled(ctx, node)
+    fill = record.value
+    return _local(ctx, node, constants=False, linear=not fill, filled=fill)
 
 
 def _local(
-    walk: Walk, node: Node, *, constants: bool, linear: bool, filled: float | None = None
-) -> Join:
-    """Channel by channel.
+    ctx: AnalysisContext, node: Node, *, constants: bool, linear: bool, filled: float | None = None
+) -> Combine:
+    """Each output channel depends on the input channel at the same place alone.
 
     Args:
         constants: whether a constant channel gives the same constant.
         linear: whether twice the input gives twice the output.
-        filled: what is put beside the map, if that alone would make a constant of it.
+        filled: the number that is put around the feature map. Only a channel of that constant
+            stays constant.
     """
-    x = walk.input(node.args[0])
+    source = operand(node)
+    x = ctx.input(source)
     if len(x.shape) != 4 or any(x.varies(axis) for axis in (2, 3)):
-        raise Unknown
+        raise NotUnderstood("not a batch of feature maps")
     shape = shapes(node)[0]
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         return (*layouts[0].shape[:2], *shape[2:]), layouts[0].ids[..., None]
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        value, map = walk.atoms.value[rows[:, 0]], walk.atoms.map[rows[:, 0]]
+        value, profile = ctx.atoms.value[rows[:, 0]], ctx.atoms.profile[rows[:, 0]]
         same = (value == 0) & (not filled)
         if constants:
-            same |= map == 0
+            same |= profile == 0
         if filled:
-            same |= (value == filled) & (map == 0)
+            same |= (value == filled) & (profile == 0)
         if not linear:
             return np.where(same, value, np.nan), 0
-        return value, np.where(same, 0, walk.new_maps(node, map))
+        return value, np.where(same, 0, ctx.new_profiles(node, profile))
 
-    return Join(walk.atoms, node, walk.sources(node.args[:1]), [x], align, values)
+    return Combine(ctx.atoms, node, [ctx.source(source)], [x], align, values)
 
 
-def _reduced(walk: Walk, node: Node) -> Step:
+def _reduced(ctx: AnalysisContext, node: Node) -> Op:
     """A mean, sum or extremum along axes."""
-    x = walk.input(node.args[0])
-    given = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-    axes = _axes(given, len(x.shape))
-    keep = bool(node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False))
-    # Along such axes there are maps, and how much a sum adds up there depends on their size.
+    record = reduction(node)
+    x = ctx.input(record.input)
+    axes = record.axes_of(len(x.shape))
+    # Along an axis where all numbers are alike, a sum depends on the axis's size.
     sized = not all(x.varies(axis) for axis in axes)
     if 0 in x.shape:
-        raise Unknown
+        raise NotUnderstood("an empty tensor")
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         size = layouts[0].shape
         shape = [1 if axis in axes else n for axis, n in enumerate(size)]
         ids = np.moveaxis(layouts[0].ids, axes, range(len(size) - len(axes), len(size)))
         rest = ids.reshape(*ids.shape[: len(size) - len(axes)], -1)
-        if keep:
+        if record.keep:
             return tuple(shape), np.expand_dims(rest, axes)
         return tuple(n for axis, n in enumerate(size) if axis not in axes), rest
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        value = np.where(walk.atoms.map[rows] == 0, walk.atoms.value[rows], np.nan)
+        value = np.where(ctx.atoms.profile[rows] == 0, ctx.atoms.value[rows], np.nan)
         if node.target is aten.mean.dim:
             return value.mean(1), 0
         if node.target is aten.sum.dim_IntList:
@@ -108,15 +111,15 @@ def _reduced(walk: Walk, node: Node) -> Step:
             return np.where((total != 0) & sized, np.nan, total), 0
         return (value.max(1) if node.target is aten.amax.default else value.min(1)), 0
 
-    return Join(walk.atoms, node, walk.sources(node.args[:1]), [x], align, values)
+    return Combine(ctx.atoms, node, [ctx.source(record.input)], [x], align, values)
 
 
-def _softmax(walk: Walk, node: Node) -> Step:
-    x = walk.input(node.args[0])
-    (axis,) = _axes(node.args[1], len(x.shape))
+def _softmax(ctx: AnalysisContext, node: Node) -> Op:
+    given = arguments(node)
+    x = ctx.input(given["self"])
+    axis = given["dim"] % len(x.shape)
     if x.varies(axis) and x.ids.size == x.ids.shape[axis]:
-        # Over all channels: none may go.
-        raise Unknown
+        raise NotUnderstood("over all channels, none of which can be removed")
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         ids = layouts[0].ids
@@ -127,14 +130,15 @@ def _softmax(walk: Walk, node: Node) -> Step:
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
         return np.full(len(rows), np.nan), 0
 
-    return Join(walk.atoms, node, walk.sources(node.args[:1]), [x], align, values)
+    return Combine(ctx.atoms, node, [ctx.source(given["self"])], [x], align, values)
 
 
-def _pixel_shuffle(walk: Walk, node: Node) -> Step:
-    x = walk.input(node.args[0])
-    factor = int(concrete(node.args[1])) ** 2
+def _pixel_shuffle(ctx: AnalysisContext, node: Node) -> Op:
+    given = arguments(node)
+    x = ctx.input(given["self"])
+    factor = int(concrete(given["upscale_factor"])) ** 2
     if len(x.shape) != 4 or x.along(1) is None:
-        raise Unknown
+        raise NotUnderstood("not a batch of feature maps")
 
     def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
         channels = np.broadcast_to(layouts[0].ids.reshape(-1), (layouts[0].shape[1],))
@@ -142,21 +146,13 @@ def _pixel_shuffle(walk: Walk, node: Node) -> Step:
         return (layouts[0].shape[0], parts.shape[1], *shapes(node)[0][2:]), parts
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        value = np.where(walk.atoms.map[rows] == 0, walk.atoms.value[rows], np.nan)
+        value = np.where(ctx.atoms.profile[rows] == 0, ctx.atoms.value[rows], np.nan)
         return np.where((value == value[:, :1]).all(1), value[:, 0], np.nan), 0
 
-    return Join(walk.atoms, node, walk.sources(node.args[:1]), [x], align, values)
+    return Combine(ctx.atoms, node, [ctx.source(given["self"])], [x], align, values)
 
 
-def _axes(given: Any, rank: int) -> tuple[int, ...]:
-    chosen = concrete(given)
-    if chosen is None or chosen == []:
-        return tuple(range(rank))
-    several = [chosen] if isinstance(chosen, int) else list(chosen)
-    return tuple(sorted(axis % rank for axis in several))
-
-
-MAPS: dict[Any, Callable[[Walk, Node], Step]] = {
+SPATIAL: dict[Any, Callable[[AnalysisContext, Node], Op]] = {
     aten.max_pool2d.default: _keeps_constants,
     aten.adaptive_max_pool2d.default: _keeps_constants,
     aten.adaptive_avg_pool2d.default: _resampled,
@@ -167,7 +163,7 @@ MAPS: dict[Any, Callable[[Walk, Node], Step]] = {
     aten.upsample_bilinear2d.default: _resampled,
     aten.upsample_bicubic2d.vec: _resampled,
     aten.pad.default: _pad,
-    aten.constant_pad_nd.default: _constant_pad,
+    aten.constant_pad_nd.default: _pad,
     aten.mean.dim: _reduced,
     aten.sum.dim_IntList: _reduced,
     aten.amax.default: _reduced,

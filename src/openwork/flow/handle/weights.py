@@ -8,103 +8,89 @@ import torch
 from torch import nn
 from torch.fx import Node
 
-from openwork.capture.nodes import arguments
-from openwork.flow.context import Unknown, Walk, concrete, shapes
-from openwork.flow.op import Join, Layouts, Step
-from openwork.flow.weighted_sum import Fold, Geometry, Mix, Weight
+from openwork.capture.operators import (
+    Convolution,
+    Linear,
+    NotUnderstood,
+    arguments,
+    batch_norm,
+    convolution,
+    linear,
+)
+from openwork.flow.context import AnalysisContext, concrete, shapes
+from openwork.flow.op import Combine, Layouts, Op
+from openwork.flow.weighted_sum import Fold, Placement, Weight, WeightedSum
 from openwork.nn import SparseLayer
 from openwork.ops.expand import expand
 
 aten = torch.ops.aten
-# Both ways in which torch exports one, with the number of arguments that matter.
-_BATCH_NORMS: dict[Any, int] = {
-    aten.batch_norm.default: 8,
-    aten._native_batch_norm_legit_no_training.default: 7,
-}
+_BATCH_NORMS = (aten.batch_norm.default, aten._native_batch_norm_legit_no_training.default)
 
 
-def _conv(walk: Walk, node: Node) -> Step:
-    x, weight, bias, _, padding, _, groups = arguments(node, None, None, None, 1, 0, 1, 1)
-    flat = padding == "valid" or (not isinstance(padding, str) and not np.any(concrete(padding)))
-    dense = _dense(walk, weight)
+def _convolution(ctx: AnalysisContext, node: Node) -> Op:
+    record = convolution(node)
+    dense = _dense(ctx, record)
     if dense.dim() != 4:
-        raise Unknown
-    return _mix(walk, node, x, weight, bias, dense, groups, flat)
+        raise NotUnderstood("other than two spatial axes")
+    padded = record.padding == "same" or np.any(concrete(record.padding))
+    if record.transposed:
+        inside, out, *kernel = dense.shape
+        groups = record.groups
+        dense = dense.reshape(groups, inside // groups, out, *kernel).transpose(1, 2)
+        dense = dense.reshape(groups * out, inside // groups, *kernel)
+    return _weighted_sum(ctx, node, record, dense, not padded and not record.transposed)
 
 
-def _conv_transpose(walk: Walk, node: Node) -> Step:
-    x, weight, bias, _, _, _, groups, _ = arguments(node, None, None, None, 1, 0, 0, 1, 1)
-    dense = _dense(walk, weight)
-    if dense.dim() != 4:
-        raise Unknown
-    inside, out, *kernel = dense.shape
-    turned = dense.reshape(groups, inside // groups, out, *kernel).transpose(1, 2)
-    turned = turned.reshape(groups * out, inside // groups, *kernel)
-    return _mix(walk, node, x, weight, bias, turned, groups, flat=False, transposed=True)
+def _linear(ctx: AnalysisContext, node: Node) -> Op:
+    record = linear(node)
+    return _weighted_sum(ctx, node, record, _dense(ctx, record), keeps_constants=True)
 
 
-def _linear(walk: Walk, node: Node) -> Step:
-    x, weight, bias = arguments(node, None, None, None)
-    return _mix(walk, node, x, weight, bias, _dense(walk, weight), 1, flat=True)
-
-
-def _sparse_conv(walk: Walk, node: Node) -> Step:
-    x, weight, gaps, bias, shape, _, padding, _, groups = arguments(node)
-    dense = _sparse(walk, weight, gaps, shape)
-    return _mix(walk, node, x, weight, bias, dense, groups, flat=not np.any(concrete(padding)))
-
-
-def _sparse_linear(walk: Walk, node: Node) -> Step:
-    x, weight, gaps, bias, shape = arguments(node)
-    return _mix(walk, node, x, weight, bias, _sparse(walk, weight, gaps, shape), 1, flat=True)
-
-
-def _mix(
-    walk: Walk,
+def _weighted_sum(
+    ctx: AnalysisContext,
     node: Node,
-    x: Any,
-    weight: Any,
-    bias: Any,
+    record: Convolution | Linear,
     dense: torch.Tensor,
-    groups: int,
-    flat: bool,
-    transposed: bool = False,
-) -> Mix:
-    name = walk.name(weight)
-    linear = dense.dim() == 2
-    axis = -1 if linear else 1
-    layout = walk.input(x)
-    if len(layout.shape) != (len(shapes(node)[0])) or (not linear and len(layout.shape) != 4):
-        raise Unknown
-    known = walk.weights.get(name) or _weight(walk, name, dense, groups, transposed)
-    if known.groups != groups or known.transposed != transposed:
-        raise Unknown
-    walk.weights[name] = known
-    constant = walk.data(bias)
-    given = np.zeros(len(known.out)) if constant is None else constant.double().numpy()
+    keeps_constants: bool,
+) -> WeightedSum:
+    """The op of a layer whose weight is `dense`, (out_channels, in_channels / groups, ...)."""
+    spatial = isinstance(record, Convolution)
+    groups, transposed = (record.groups, record.transposed) if spatial else (1, False)
+    name = ctx.parameter_name(record.weight)
+    layout = ctx.input(record.input)
+    shape = shapes(node)[0]
+    if len(layout.shape) != len(shape) or (spatial and len(layout.shape) != 4):
+        raise NotUnderstood("an input without a batch axis")
+    weight = ctx.weights.get(name) or _weight(ctx, name, dense, groups, transposed)
+    if weight.groups != groups or weight.transposed != transposed:
+        raise NotUnderstood("a weight that two layers read in different ways")
+    ctx.weights[name] = weight
+    bias = ctx.tensor(record.bias)
     if bias is not None:
-        walk.atoms.tie(known.out, walk.input(bias).ids)
-    fold, steady = _fold(walk, node, name, bias)
-    return Mix(
-        walk.atoms,
+        ctx.atoms.couple(weight.out, ctx.input(record.bias).ids)
+    fold, exclusive = _fold(ctx, node, name, record.bias)
+    return WeightedSum(
+        ctx.atoms,
         node,
-        walk.source(x),
+        ctx.source(record.input),
         layout,
-        known,
-        given,
-        Geometry(axis % len(layout.shape), shapes(node)[0], flat, spatial=not linear),
+        weight,
+        np.zeros(len(weight.out)) if bias is None else bias.double().numpy(),
+        Placement(1 if spatial else len(shape) - 1, shape, keeps_constants, spatial),
         fold,
-        steady and walk.once(weight, bias),
+        exclusive and ctx.used_once(record.weight, record.bias),
     )
 
 
-def _weight(walk: Walk, name: str, dense: torch.Tensor, groups: int, transposed: bool) -> Weight:
+def _weight(
+    ctx: AnalysisContext, name: str, dense: torch.Tensor, groups: int, transposed: bool
+) -> Weight:
     """The weight `name`, as (out, in / groups, ...), with atoms for its axes."""
     taps = dense.reshape(groups, dense.shape[0] // groups, dense.shape[1], -1)
     weight = Weight(
         name,
-        walk.atoms.new(np.full(dense.shape[0], np.nan)),
-        walk.atoms.new(np.full(dense.shape[1] * groups, np.nan)),
+        ctx.atoms.new(np.full(dense.shape[0], np.nan)),
+        ctx.atoms.new(np.full(dense.shape[1] * groups, np.nan)),
         groups,
         (taps != 0).any(3).numpy(),
         taps.sum(3, dtype=torch.float64).numpy() if taps.shape[3] > 1 else taps[..., 0].numpy(),
@@ -112,88 +98,90 @@ def _weight(walk: Walk, name: str, dense: torch.Tensor, groups: int, transposed:
     )
     if weight.depthwise:
         out, inside = weight.by_group()
-        walk.atoms.tie(out, inside)
+        ctx.atoms.couple(out, inside)
     return weight
 
 
-def _fold(walk: Walk, node: Node, weight: str, bias: Any) -> tuple[Fold | None, bool]:
-    """What takes up a constant, and whether nothing else uses it."""
+def _fold(ctx: AnalysisContext, node: Node, weight: str, bias: Any) -> tuple[Fold | None, bool]:
+    """Where constants of removed inputs are added, and whether nothing else uses that tensor."""
     if bias is not None:
-        return Fold(walk.name(bias), 1), True
-    users = list(node.users)
-    if len(users) == 1 and users[0].target in _BATCH_NORMS:
-        mean = users[0].args[3]
-        if users[0].args[0] is node and isinstance(mean, Node):
-            return Fold(walk.name(mean), -1), walk.once(mean)
+        return Fold(ctx.parameter_name(bias), 1), True
+    readers = list(node.users)
+    if len(readers) == 1 and readers[0].target in _BATCH_NORMS:
+        norm = batch_norm(readers[0])
+        if norm.input is node and isinstance(norm.mean, Node):
+            return Fold(ctx.parameter_name(norm.mean), -1), ctx.used_once(norm.mean)
     owner, _, attribute = weight.rpartition(".")
-    module = walk.model.get_submodule(owner)
-    can = attribute == "weight" and "bias" in module._parameters
-    if can and isinstance(module, nn.modules.conv._ConvNd | nn.Linear | SparseLayer):
+    module = ctx.model.get_submodule(owner)
+    may_have_bias = attribute == "weight" and "bias" in module._parameters
+    if may_have_bias and isinstance(module, nn.modules.conv._ConvNd | nn.Linear | SparseLayer):
         return Fold(f"{owner}.bias" if owner else "bias", 1), True
     return None, True
 
 
-def _dense(walk: Walk, argument: Any) -> torch.Tensor:
-    weight = walk.data(argument)
+def _dense(ctx: AnalysisContext, record: Convolution | Linear) -> torch.Tensor:
+    """The weight of a layer, with its zeros."""
+    weight, gaps = ctx.tensor(record.weight), ctx.tensor(record.gaps)
     if weight is None:
-        raise Unknown
-    return weight
+        raise NotUnderstood("no weight")
+    if gaps is None or record.shape is None:
+        return weight
+    return expand(weight, gaps, record.shape)
 
 
-def _sparse(walk: Walk, weight: Any, gaps: Any, shape: Any) -> torch.Tensor:
-    return expand(_dense(walk, weight), _dense(walk, gaps), tuple(shape))
-
-
-def _batch_norm(walk: Walk, node: Node) -> Step:
-    x, weight, bias, mean, variance, *mode, _, eps = node.args[: _BATCH_NORMS[node.target]]
-    if any(mode) or mean is None or variance is None:
-        raise Unknown
-    given = [x, mean, variance, *[p for p in (weight, bias) if p is not None]]
-    inputs = [walk.input(argument) for argument in given]
+def _batch_norm(ctx: AnalysisContext, node: Node) -> Op:
+    norm = batch_norm(node)
+    if norm.training or norm.mean is None or norm.variance is None:
+        raise NotUnderstood("statistics of the batch")
+    affine = [vector for vector in (norm.weight, norm.bias) if vector is not None]
+    operands = [norm.input, norm.mean, norm.variance, *affine]
+    inputs = [ctx.input(argument) for argument in operands]
     if len(inputs[0].shape) < 2:
-        raise Unknown
+        raise NotUnderstood("no axis of channels")
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        held = walk.atoms.value[rows.T]
-        input, middle, spread, *affine = held
-        gamma = affine.pop(0) if weight is not None else 1.0
-        beta = affine.pop(0) if bias is not None else 0.0
-        scale = gamma / np.sqrt(spread + eps)
-        simple = np.where(walk.atoms.map[rows[:, 0]] == 0, input, np.nan)
-        return np.where(scale == 0, beta, (simple - middle) * scale + beta), 0
+        x, mean, variance, *affine = ctx.atoms.value[rows.T]
+        gamma = affine.pop(0) if norm.weight is not None else 1.0
+        beta = affine.pop(0) if norm.bias is not None else 0.0
+        scale = gamma / np.sqrt(variance + norm.eps)
+        uniform = np.where(ctx.atoms.profile[rows[:, 0]] == 0, x, np.nan)
+        return np.where(scale == 0, beta, (uniform - mean) * scale + beta), 0
 
-    return Join(walk.atoms, node, walk.sources(given), inputs, _by_channel, values)
+    return Combine(ctx.atoms, node, ctx.sources(operands), inputs, _by_channel, values)
 
 
-def _instance_norm(walk: Walk, node: Node) -> Step:
-    """Without statistics of its own: a scale of zero leaves the shift, and so does a zero map."""
-    x, weight, bias, mean, _, by_input, *_ = node.args
-    if not by_input or mean is not None or weight is None or bias is None:
-        raise Unknown
-    given = [x, weight, bias]
-    inputs = [walk.input(argument) for argument in given]
+def _instance_norm(ctx: AnalysisContext, node: Node) -> Op:
+    """Each image's own statistics: a scale of zero, or a channel of zeros, gives the bias."""
+    given = arguments(node)
+    x, weight, bias = given["input"], given["weight"], given["bias"]
+    by_input = given["use_input_stats"] and given["running_mean"] is None
+    if not by_input or weight is None or bias is None:
+        raise NotUnderstood("running statistics, or no scale and bias")
+    operands = [x, weight, bias]
+    inputs = [ctx.input(argument) for argument in operands]
 
     def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
-        held, gamma, beta = walk.atoms.value[rows.T]
-        return np.where((gamma == 0) | (held == 0), beta, np.nan), 0
+        x, gamma, beta = ctx.atoms.value[rows.T]
+        return np.where((gamma == 0) | (x == 0), beta, np.nan), 0
 
-    return Join(walk.atoms, node, walk.sources(given), inputs, _by_channel, values)
+    return Combine(ctx.atoms, node, ctx.sources(operands), inputs, _by_channel, values)
 
 
 def _by_channel(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
-    """A tensor with channels along its second axis, beside vectors of them."""
+    """Aligns a tensor (batch, channels, ...) with vectors (channels,)."""
     shape = layouts[0].shape
     vectors = [part.ids.reshape(1, -1, *[1] * (len(shape) - 2)) for part in layouts[1:]]
     return shape, np.stack(np.broadcast_arrays(layouts[0].ids, *vectors), axis=-1)
 
 
-LAYERS: dict[Any, Callable[[Walk, Node], Step]] = {
-    aten.conv2d.default: _conv,
-    aten.conv2d.padding: _conv,
-    aten.conv_transpose2d.input: _conv_transpose,
-    aten.linear.default: _linear,
+WEIGHTS: dict[Any, Callable[[AnalysisContext, Node], Op]] = {
+    aten._native_batch_norm_legit_no_training.default: _batch_norm,
+    aten.batch_norm.default: _batch_norm,
+    aten.conv2d.default: _convolution,
+    aten.conv2d.padding: _convolution,
+    aten.conv_transpose2d.input: _convolution,
     aten.instance_norm.default: _instance_norm,
-    **dict.fromkeys(_BATCH_NORMS, _batch_norm),
-    torch.ops.openwork.sparse_conv2d.default: _sparse_conv,
-    torch.ops.openwork.sparse_linear.default: _sparse_linear,
+    aten.linear.default: _linear,
+    torch.ops.openwork.sparse_conv2d.default: _convolution,
+    torch.ops.openwork.sparse_linear.default: _linear,
 }

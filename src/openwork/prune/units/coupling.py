@@ -13,9 +13,9 @@ from torch import nn
 from openwork.capture import capture
 from openwork.errors import CaptureError
 from openwork.flow.analysis import Analysis, analyse
-from openwork.flow.context import Barrier
-from openwork.flow.op import Move, Step
-from openwork.flow.weighted_sum import Mix
+from openwork.flow.context import Opaque
+from openwork.flow.op import Movement, Op
+from openwork.flow.weighted_sum import WeightedSum
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ def coupling_of(model: nn.Module, example: torch.Tensor) -> Coupling:
             f"{str(error).rstrip('.')}. Cut kernels, which need no graph: `granularity`='kernel'"
         ) from error
     analysis = analyse(captured, model)
-    label = analysis.atoms.classes()
+    label = analysis.atoms.coupled_groups()
     weights = {name.rpartition(".")[0]: w for name, w in analysis.weights.items()}
     return Coupling(
         made={name: label[w.out] for name, w in weights.items()},
@@ -87,15 +87,15 @@ def _fixed(analysis: Analysis, label: np.ndarray) -> dict[int, str]:
     reasons = dict.fromkeys(
         np.unique(label[frozen]).tolist(), "is read in a way that cannot be cut"
     )
-    for step in reversed(analysis.steps):
-        for one in np.unique(label[_among(step, frozen)]).tolist():
-            reasons[one] = f"is read by {_operator(step.node)} in a way that cannot be cut"
+    for op in reversed(analysis.ops):
+        for one in np.unique(label[_among(op, frozen)]).tolist():
+            reasons[one] = f"is read by {_operator(op.node)} in a way that cannot be cut"
     # The first that reads a map gives the reason.
-    for step in reversed(analysis.steps):
-        if isinstance(step, Barrier):
-            read = [label[layout.ids].reshape(-1) for layout in step.inputs]
+    for op in reversed(analysis.ops):
+        if isinstance(op, Opaque):
+            read = [label[layout.ids].reshape(-1) for layout in op.inputs]
             for one in np.unique(np.concatenate([np.empty(0, np.int64), *read])).tolist():
-                reasons[one] = _reason(step.node)
+                reasons[one] = _reason(op.node)
     return reasons
 
 
@@ -110,23 +110,23 @@ def _operator(node: torch.fx.Node) -> str:
     return schema.name.removeprefix("aten::") if schema else str(node.target)
 
 
-def _among(step: Step, marked: np.ndarray) -> np.ndarray:
-    """The atoms that `step` reads, as far as they are `marked`; layers of the network read all."""
-    if isinstance(step, Mix):
+def _among(op: Op, marked: np.ndarray) -> np.ndarray:
+    """The atoms that `op` reads, as far as they are `marked`; layers of the network read all."""
+    if isinstance(op, WeightedSum):
         return np.empty(0, np.int64)
-    ids = np.concatenate([np.empty(0, np.int64), *(x.ids.reshape(-1) for x in step.inputs)])
+    ids = np.concatenate([np.empty(0, np.int64), *(x.ids.reshape(-1) for x in op.inputs)])
     return ids[marked[ids]]
 
 
 def _even(analysis: Analysis, label: np.ndarray) -> dict[int, str]:
     """Label -> the operator that needs as many of it as of others."""
     found: dict[int, str] = {}
-    for step in analysis.steps:
-        if isinstance(step, Move) and step.rows is not None:
-            found |= dict.fromkeys(np.unique(label[step.rows]).tolist(), _operator(step.node))
-    for step in analysis.mixes:
-        if step.weight.groups > 1 and not step.weight.depthwise:
-            name = step.weight.name.rpartition(".")[0]
-            ids = np.concatenate([step.weight.out, step.weight.inside])
+    for op in analysis.ops:
+        if isinstance(op, Movement) and op.rows is not None:
+            found |= dict.fromkeys(np.unique(label[op.rows]).tolist(), _operator(op.node))
+    for op in analysis.weighted_sums:
+        if op.weight.groups > 1 and not op.weight.depthwise:
+            name = op.weight.name.rpartition(".")[0]
+            ids = np.concatenate([op.weight.out, op.weight.inside])
             found |= dict.fromkeys(np.unique(label[ids]).tolist(), f"the groups of {name}")
     return found
