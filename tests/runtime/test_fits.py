@@ -25,7 +25,7 @@ from openwork.runtime.fits import fits
         (Callable[..., Any], [print], ["print"]),
         (Any, [None, object()], []),
     ],
-    ids=str,
+    ids=lambda case: "" if isinstance(case, list) else str(case),
 )
 def test_what_is_of_a_type(hint: Any, good: list[Any], bad: list[Any]) -> None:
     assert all(fits(value, hint) for value in good)
