@@ -21,12 +21,14 @@ from record import machine
 
 import openwork as ow
 from openwork._machine import processor_name
-from openwork.engine.graph import Conv, Value
-from openwork.engine.tune.tournament import TORCH, Tournament
-from openwork.engine.tune.tuner import problem_of
+from openwork.engine.tune.tuner import torch_call
 from openwork.kernels.dispatch import candidates_by_family
 from openwork.kernels.native import extension
 from openwork.nn import Table
+from openwork.runtime.layers import TORCH
+from openwork.runtime.nodes import Conv
+from openwork.runtime.tournament import Tournament
+from openwork.runtime.values import Value
 
 DENSITIES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05)
 # (kernel, stride, inputs, outputs, side)
@@ -73,10 +75,11 @@ def measure(
 ) -> dict[str, Any]:
     """The best sparse kernel for one cell, and torch's time for the dense layer."""
     conv = layer(shape, density)
-    race = Tournament(conv, problem_of(conv), options.batch, options.threads)
-    race.enter_families(candidates_by_family(problem_of(conv), isa, options.batch).values())
-    race.finish()
-    times = race.standing
+    problem = conv.problem()
+    tournament = Tournament(problem, False, options.batch, options.threads)
+    tournament.add(TORCH, torch_call(conv, tournament))
+    tournament.add_families(candidates_by_family(problem, isa, options.batch).values())
+    times = tournament.finish(always=(TORCH,))
     torch_seconds = times.pop(TORCH)
     best = min(times, key=lambda kernel: times[kernel])
     return {

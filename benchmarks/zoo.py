@@ -37,12 +37,13 @@ import openwork as ow
 from openwork.capture import Captured, capture
 from openwork.engine import CompiledModel, compile
 from openwork.engine.compile import assemble
-from openwork.engine.graph import Conv
-from openwork.engine.saved import describe, restore
-from openwork.engine.tune.tuner import Choice, given
+from openwork.engine.restore import describe, restore
+from openwork.engine.runners import Choice
+from openwork.engine.tune.tuner import requested
 from openwork.engine.verify import verify
 from openwork.kernels.native import extension as _C
 from openwork.models.zoo import import_zoo
+from openwork.runtime.nodes import Conv
 from openwork.verify import rounding
 
 # One or more small networks of every family of CNNs.
@@ -96,7 +97,7 @@ class Row:
     dense: float = float("nan")
     sparse: float = float("nan")
     rounding: float = 0.0
-    islands: list[str] = field(default_factory=list)
+    fallbacks: list[str] = field(default_factory=list)
     unsaved: str = ""
     dense_ratio: float | None = None
     sparse_ratio: float | None = None
@@ -132,7 +133,7 @@ def main() -> None:
     print(f"{len(names)} networks, {_versions()}, {platform.machine()}, {_C.chosen_isa()}")
     print(
         f"{'network':44} {'batch':>5} {'dense':>9} {'sparse':>9} {'rounding':>9} "
-        f"{'ratios':>11} islands"
+        f"{'ratios':>11} fallbacks"
     )
     kept = {row["name"]: Row(**row) for row in kept_rows(options.out)}
     for name in names:
@@ -248,10 +249,10 @@ def _difference(
     def choose(conv: Conv) -> Choice:
         if conv.positions.size > _MANY or kernels == ("torch",):
             return Choice("torch")
-        return given(conv, {"*": (*kernels, "torch")}, isa) or Choice("torch")
+        return requested(conv, {"*": (*kernels, "torch")}, isa) or Choice("torch")
 
     compiled = assemble(captured, choose, isa)
-    row.islands = [note for note in compiled.layers.notes if note.startswith("left to torch")]
+    row.fallbacks = [note for note in compiled.layers.notes if note.startswith("left to torch")]
     if kernels == SPARSE_PLANS[-1]:
         row.unsaved = _unsaved(compiled, example)
     return verify(model, compiled, (example,), captured.batch is None, float("inf"))
@@ -296,7 +297,7 @@ def _print(row: Row) -> None:
     ratio = "/".join("" if ratio is None else f"{ratio:.2f}" for ratio in row.ratios)
     print(
         f"{row.name:44} {batch:>5} {row.dense:9.1e} {row.sparse:9.1e} {row.rounding:9.1e} "
-        f"{ratio:>11} " + "; ".join(note.removeprefix("left to torch, ") for note in row.islands),
+        f"{ratio:>11} " + "; ".join(note.removeprefix("left to torch, ") for note in row.fallbacks),
         flush=True,
     )
 
@@ -309,13 +310,13 @@ def _totals(rows: list[Row]) -> None:
     )
     print(f"differ by more than 1e-3 and five times torch's rounding: {len(wrong)} {wrong}")
     print(f"any batch size: {sum(row.any_batch for row in done)}")
-    print(f"without islands: {sum(not row.islands for row in done)}")
+    print(f"without fallbacks: {sum(not row.fallbacks for row in done)}")
     slower = [row.name for row in done if row.slow]
     if any(row.dense_ratio is not None for row in done):
         print(f"more than 3 % slower than torch: {len(slower)} {slower}")
     unsaved = [f"{row.name} ({row.unsaved})" for row in done if row.unsaved]
     print(f"cannot be saved and loaded: {len(unsaved)} {unsaved}")
-    reasons = Counter(note.partition(": ")[2] for row in done for note in row.islands)
+    reasons = Counter(note.partition(": ")[2] for row in done for note in row.fallbacks)
     print("why operators were left to torch, by networks:")
     for reason, count in reasons.most_common():
         print(f"  {count:4} {reason}")

@@ -71,6 +71,7 @@ EXPORTS = {
         "structured",
     ],
     "openwork.kernels": [],
+    "openwork.runtime": ["Network", "load"],
     "openwork.ops": ["BACKENDS", "Backend", "sparse_conv2d", "sparse_linear"],
     "openwork.nn": [
         "MemoryUse",

@@ -23,6 +23,7 @@ ROOMS = [
     "_identity",
     "patterns",
     "kernels",
+    "runtime",
     "ops",
     "nn",
     "capture",

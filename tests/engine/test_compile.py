@@ -17,7 +17,6 @@ from torch import nn
 import openwork as ow
 from openwork.capture import Captured, capture
 from openwork.engine import CompiledModel, compile
-from openwork.engine import program as program_module
 from openwork.errors import ArgumentError, CaptureError, VerificationError
 from openwork.kernels.native import extension as _C
 from openwork.nn import SparseConv2d, SparseLinear
@@ -236,14 +235,14 @@ def test_the_captured_program_and_dense_weights_do_not_stay(
     sizes += [item.nbytes for item in _reachable(compiled) if isinstance(item, torch.Tensor)]
     # A tenth of the weight and its gaps, biases, and the arenas.
     assert max(sizes) < model[0].weight.nbytes
-    assert compiled.record.refusal is None
+    assert compiled.snapshot.refusal is None
 
 
 def test_a_wrong_kernel_is_found_out(
     monkeypatch: pytest.MonkeyPatch, build: Callable[..., CompiledModel]
 ) -> None:
     wrong = _C.Activation.none
-    monkeypatch.setattr(program_module, "native_activation", lambda name: wrong)
+    monkeypatch.setattr("openwork.runtime.emission.native_activation", lambda name: wrong)
     model = nn.Sequential(nn.MaxPool2d(2), nn.ReLU())
     with pytest.raises(VerificationError, match=r"differs from the original by .*") as refused:
         build(model, torch.randn(2, 3, 8, 8))

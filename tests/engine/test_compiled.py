@@ -119,10 +119,10 @@ BODIES = {
     "None and numbers": lambda conv, x: (conv(x), None, 3),
     "a parameter": lambda conv, x: (conv(x), conv.weight, torch.ones(3)),
     "an unread branch": lambda conv, x: (conv(x), conv(conv(x)[:, :3]))[0],
-    "islands at the ends": lambda conv, x: F.gelu(conv(F.softplus(x))),
-    "an island in the middle": lambda conv, x: conv(F.gelu(conv(x))[:, :3]),
-    "an island and later": lambda conv, x: F.relu(y := conv(x)) + F.gelu(y) + y,
-    "only islands": lambda conv, x: F.softplus(x).cumsum(2),
+    "fallbacks at the ends": lambda conv, x: F.gelu(conv(F.softplus(x))),
+    "a fallback in the middle": lambda conv, x: conv(F.gelu(conv(x))[:, :3]),
+    "a fallback and later": lambda conv, x: F.relu(y := conv(x)) + F.gelu(y) + y,
+    "only fallbacks": lambda conv, x: F.softplus(x).cumsum(2),
     "whole numbers": lambda conv, x: conv(x).argmax(1),
     "truths": lambda conv, x: conv(x) > 0,
     "windows": lambda conv, x: conv(x).permute(0, 2, 3, 1).contiguous().view(x.shape[0] * 2, -1),
@@ -142,7 +142,7 @@ def test_several_inputs(build: Build) -> None:
     model = Network(lambda conv, x, y, z: conv(x + y).relu() + z.mean())
     compiled = build(model, [torch.randn(2, 3, 6, 8), torch.randn(2, 3, 6, 8), torch.randn(2, 7)])
     _same(model, compiled, torch.randn(4, 3, 6, 8), torch.randn(4, 3, 6, 8), torch.randn(4, 7))
-    with pytest.raises(ArgumentError, match="takes 3 tensors, 1 were given"):
+    with pytest.raises(ArgumentError, match="takes 3 tensors, but 1 were given"):
         compiled(torch.randn(2, 3, 6, 8))
     with pytest.raises(ArgumentError, match="`inputs_1` holds 3 images, but `inputs_0` holds 2"):
         compiled(torch.randn(2, 3, 6, 8), torch.randn(3, 3, 6, 8), torch.randn(2, 7))
@@ -212,7 +212,7 @@ def test_the_batches_that_it_takes_are_known(name: str, taken: str, build: Build
         (torch.randn(0, 3, 8, 6), "holds no images"),
         (torch.randn(2, 3, 8, 6).double(), "is torch.float64 on cpu"),
         (torch.randn(2, 3, 8, 6, device="meta"), "is torch.float32 on meta"),
-        ([[1.0]], "is a list, not a tensor"),
+        ([[1.0]], "is a list, but must be a tensor"),
     ],
 )
 def test_bad_inputs_are_refused(input: object, message: str, build: Build) -> None:
@@ -338,7 +338,7 @@ def test_every_step_of_a_call_is_timed(build: Build) -> None:
     kernels = compiled.layers.column("kernel")
     assert [kernel for _, kernel, _ in times] == [
         kernels[0],
-        "island",
+        "fallback",
         kernels[1],
         "pool",
         "concat",

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from openwork.engine.operators import name_of, operator_named
-from openwork.engine.plain import Unplain
+from openwork.runtime.file_errors import MalformedFile, NotSerializable
 
 aten = torch.ops.aten
 
@@ -40,7 +40,7 @@ def test_a_name_leads_back(target: object) -> None:
     ids=str,
 )
 def test_what_does_more_than_compute_has_no_name(target: object) -> None:
-    with pytest.raises(Unplain, match=r"the operator aten\.|the function"):
+    with pytest.raises(NotSerializable, match=r"the operator aten\.|the function"):
         name_of(target)
 
 
@@ -49,5 +49,5 @@ def test_what_does_more_than_compute_has_no_name(target: object) -> None:
     ["", "aten", "aten.no_such", "aten.gelu.no", "aten.__init__.default", "prim.device.default"],
 )
 def test_other_names_lead_nowhere(name: str) -> None:
-    with pytest.raises(Unplain, match="the operator"):
+    with pytest.raises(MalformedFile, match="the operator"):
         operator_named(name)

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from openwork.errors import CheckpointError
 from openwork.io import container
+from openwork.runtime import container as runtime_container
 
 HEADER = {"kind": "test", "numbers": [1, 2.5, None], "text": 'ä " \\ ×'}
 
@@ -67,7 +68,7 @@ def test_strides_may_be_anything(tensor: torch.Tensor, tmp_path: Path) -> None:
 
 
 def test_large_tensors_are_read_piece_by_piece(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container, "_PIECE", 2)
+    monkeypatch.setattr(runtime_container, "_PIECE", 2)
     tensors, _ = container.read(file)
     assert all(_same(tensors[name], tensor) for name, tensor in _tensors().items())
 

@@ -56,9 +56,7 @@ def _lists(problem: Problem) -> tuple[np.ndarray, ...]:
     ).arrays()
 
 
-def _spmm(
-    problem: Problem, lists: Any, columns: tuple = COLUMNS, in_place: bool = False
-) -> None:
+def _spmm(problem: Problem, lists: Any, columns: tuple = COLUMNS, in_place: bool = False) -> None:
     geometry = native_geometry(problem.geometry)
     tile = {"chunk": 4, "group": 2, "vectors": 1, "in_place": in_place}
     _C.spmm(ISA, geometry, None, NONE, lists, *columns, **tile)

@@ -1,10 +1,11 @@
-"""Run it: networks compiled for inference on the CPU's own sparse kernels."""
+"""Run it: networks compiled for inference on sparse kernels of the CPU."""
 
-from openwork.engine import saved as saved
 from openwork.engine.compile import compile as compile
 from openwork.engine.compiled import CompiledModel as CompiledModel
 from openwork.engine.profile import profile as profile
+from openwork.engine.restore import register
 
 __all__ = ["CompiledModel", "compile", "profile"]
 
-saved.register()
+register()
+del register

@@ -1,4 +1,4 @@
-"""Arguments of `compile` that have rules of their own."""
+"""Rules for the argument `kernels` of `compile`."""
 
 import difflib
 import fnmatch
@@ -9,7 +9,7 @@ from openwork.errors import ArgumentError
 
 
 def check_kernels(kernels: Any) -> None:
-    """They are globs over layer names, each with one or more globs over kernel names."""
+    """It maps globs over layer names to one or more globs over kernel names."""
     if not isinstance(kernels, Mapping):
         raise ArgumentError(
             f"`kernels`={kernels!r} must map globs over layer names to globs over kernel names, "
@@ -26,15 +26,14 @@ def check_kernels(kernels: Any) -> None:
 
 
 def check_layers_named(kernels: Mapping[str, Any], layers: Iterable[str]) -> None:
-    """Each glob but "*" fits a layer."""
+    """Each glob but "*" matches a layer."""
     names = list(dict.fromkeys(layers))
     for glob in kernels:
         if glob == "*" or any(fnmatch.fnmatchcase(name, glob) for name in names):
             continue
         close = difflib.get_close_matches(glob, names, n=3, cutoff=0.3) or names[:3]
-        near = (
-            f"closest are {', '.join(map(repr, close))} of {len(names)}" if names else "it has none"
-        )
+        closest = ", ".join(map(repr, close))
+        near = f"of its {len(names)}, closest are {closest}" if names else "it has none"
         raise ArgumentError(
-            f"`kernels` names {glob!r}, which fits no layer of the compiled network; {near}"
+            f"`kernels` names {glob!r}, which matches no layer of the compiled network; {near}"
         )

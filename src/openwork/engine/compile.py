@@ -1,4 +1,4 @@
-"""`compile`: capture, fold, fuse, choose kernels by measuring, check."""
+"""`compile`: capture, lower, fuse, choose kernels by measuring, check the result."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,15 +9,18 @@ from openwork._arguments import check_choice, check_tolerance, tensors_of
 from openwork.capture import Captured, capture
 from openwork.engine.arguments import check_kernels, check_layers_named
 from openwork.engine.compiled import CompiledModel
-from openwork.engine.graph import Conv, Graph, Node, root
 from openwork.engine.lower.fuse import fuse
 from openwork.engine.lower.lower import lower
-from openwork.engine.record import Origin, record
-from openwork.engine.segments import runner, segments
-from openwork.engine.table import island_notes, layer_row, layer_table
-from openwork.engine.tune.tuner import Choice, Tuner, choices_path, given
+from openwork.engine.lower.remove_unread import remove_unread
+from openwork.engine.runners import Choice, Runner, make_runner
+from openwork.engine.segments import segments
+from openwork.engine.snapshot import TunedOn, take_snapshot
+from openwork.engine.table import fallback_notes, layer_row, layer_table
+from openwork.engine.tune.tuner import Tuner, choices_path, requested
 from openwork.engine.verify import OtherBatches, verify
+from openwork.errors import ArgumentError
 from openwork.kernels.native import extension as _C
+from openwork.runtime.nodes import Conv
 
 
 def compile(
@@ -31,30 +34,30 @@ def compile(
     """A copy of `model` for inference on this CPU, its outputs checked against the original's.
 
     Sparse layers, and dense layers that hold zeroed kernels, run on kernels that skip what is
-    dead; each layer's kernel is chosen by measuring it here, against torch's dense convolution
-    too, and remembered for the next time. What the engine does not know stays with torch.
+    dead. Each layer's kernel is chosen by measuring it here, also against torch's dense
+    convolution, and the choice is cached. Operators without a kernel are left to torch.
 
     Args:
         model: any module that torch.export captures; it is not changed.
-        example: an input batch (or several tensors), float32 on the CPU. Kernels are chosen for
-            its sizes and for as many threads as torch uses now.
-        optimize: "speed" (default), or "memory", which leaves out kernels that keep transformed
+        example: an input batch `(batch, ...)`, or several of one batch size, float32 on the CPU.
+            Kernels are chosen for these sizes and for the number of threads that torch uses now.
+        optimize: "speed" (default), or "memory", which excludes kernels that store transformed
             weights, four times as large.
         tolerance: largest difference allowed, relative to the largest output, default 1e-3.
             Winograd kernels differ by about 1e-5 from direct ones.
-        kernels: what runs which layers, for those that shall not be measured: a glob over layer
-            names -> a glob over kernel names ("torch" among them), or several, the first that can
-            run the layer. `{"*": "f32-conv-taps-*"}` measures nothing.
+        kernels: kernels for layers that must not be measured: globs over layer names -> a glob
+            over kernel names ("torch" is one), or several, of which the first that can run the
+            layer counts. `{"*": "f32-conv-taps-*"}` measures nothing.
 
     Returns:
-        The compiled network; `.layers` is the table of what was chosen, and `.batches` holds the
-        batch sizes for which it is the original; others are refused.
+        The compiled network. `.layers` is the table of what was chosen, and `.batches` holds the
+        batch sizes for which it equals the original; others are refused.
 
     Raises:
         CaptureError: torch cannot capture the network.
         VerificationError: the outputs differ by more than `tolerance`.
         ArgumentError: unknown `optimize`, a `tolerance` below 0, `kernels` that cannot run a layer
-            or name none, or an example that is no float32 batch on the CPU.
+            or match none, or an example that is not a float32 batch on the CPU.
     """
     check_choice("optimize", optimize, ("speed", "memory"))
     check_tolerance(tolerance)
@@ -67,7 +70,7 @@ def compile(
         tuner = Tuner(len(inputs[0]), torch.get_num_threads(), optimize, isa, choices_path())
 
         def choose(conv: Conv) -> Choice:
-            return given(conv, kernels, isa) or tuner.choose(conv)
+            return requested(conv, kernels, isa) or tuner.choose(conv)
 
         compiled = assemble(captured, choose, isa, optimize)
         tuner.keep()
@@ -98,10 +101,10 @@ def assemble(
     remove_unread(graph)
     fuse(graph)
     convs = [node for node in graph.nodes if isinstance(node, Conv)]
-    choices = {id(conv): choose(conv) for conv in convs}
-    runners = {id(conv): runner(conv, choices[id(conv)].name, isa) for conv in convs}
+    choices = {conv: choose(conv) for conv in convs}
+    runners = {conv: _runner(conv, choices[conv].name, isa) for conv in convs}
     spec = captured.program.call_spec.out_spec
-    notes = island_notes(graph)
+    notes = fallback_notes(graph)
     if captured.batches.limits:
         why = f" only: {captured.fixed_because}" if captured.fixed_because else ""
         notes.append(captured.batches.limits + why)
@@ -110,17 +113,13 @@ def assemble(
         segments(graph, runners, isa),
         spec,
         captured.batches,
-        layer_table([layer_row(conv, choices[id(conv)]) for conv in convs], notes),
-        record(graph, choices, runners, spec, Origin.here(isa, optimize, captured.images)),
+        layer_table([layer_row(conv, choices[conv]) for conv in convs], notes),
+        take_snapshot(graph, choices, runners, spec, TunedOn.here(isa, optimize, captured.images)),
     )
 
 
-def remove_unread(graph: Graph) -> None:
-    """Take away nodes that the results do not depend on."""
-    needed = {id(root(value)) for value in graph.outputs}
-    kept: list[Node] = []
-    for node in reversed(graph.nodes):
-        if id(root(node.output)) in needed:
-            kept.append(node)
-            needed |= {id(root(value)) for value in node.inputs}
-    graph.nodes = kept[::-1]
+def _runner(conv: Conv, kernel: str, isa: str) -> Runner:
+    runner = make_runner(conv, kernel, isa)
+    if runner is None:
+        raise ArgumentError(f"{kernel!r} must be a kernel that can run layer {conv.layer!r}")
+    return runner

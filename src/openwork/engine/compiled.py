@@ -11,11 +11,12 @@ from torch import nn
 from torch.utils import _pytree
 
 from openwork.capture import BatchSizes
-from openwork.engine.graph import Alias, Graph, Value, root
-from openwork.engine.program import Environment, Segment
-from openwork.engine.record import Record
+from openwork.engine.segment import Environment, Segment
+from openwork.engine.snapshot import Snapshot
 from openwork.errors import ArgumentError
 from openwork.nn import Table
+from openwork.runtime.graph import Graph
+from openwork.runtime.values import Alias, Value, root
 
 
 @final
@@ -38,7 +39,7 @@ class CompiledModel(nn.Module):
         out_spec: Any,
         batches: BatchSizes,
         layers: Table,
-        record: Record,
+        snapshot: Snapshot,
     ) -> None:
         super().__init__()
         self._inputs = graph.inputs
@@ -46,7 +47,7 @@ class CompiledModel(nn.Module):
         self._steps = _with_last_reads(segments, graph.outputs)
         self._out_spec = out_spec
         self._batches = batches
-        self._record = record
+        self._snapshot = snapshot
         self.layers = layers
         self.difference = float("nan")
 
@@ -62,7 +63,7 @@ class CompiledModel(nn.Module):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CompiledModel":
         # What runs is never written to, and several networks may run it at once.
-        shared = {id(held): held for name, held in vars(self).items() if name in _SHARED}
+        shared = {id(item): item for name, item in vars(self).items() if name in _SHARED}
         twin = memo[id(self)] = object.__new__(CompiledModel)
         twin.__dict__.update(copy.deepcopy(vars(self), {**shared, **memo}))
         return twin
@@ -71,7 +72,8 @@ class CompiledModel(nn.Module):
         """What each step of one call takes, in order: (layer or operator, kernel, seconds).
 
         Steps are timed inside the call, so layers find in cache what the step before left there.
-        The kernel of what is no layer is the kind of step; "island" is one operator of torch's.
+        For a step that is not a layer, the kernel is its kind; "fallback" is an operator that torch
+        runs.
 
         Args:
             inputs: as for a call.
@@ -96,12 +98,12 @@ class CompiledModel(nn.Module):
             with torch.autocast("cpu", enabled=False):
                 return self._run(inputs, times)
         threads = torch.get_num_threads()
-        held: Environment = dict(zip(self._inputs, inputs, strict=True))
-        for index, (segment, over) in enumerate(self._steps):
-            segment.run(held, batch, threads, None if times is None else times[index])
-            for value in over:
-                del held[value]
-        leaves = [_shaped(held, result, batch) for result in self._results]
+        tensors: Environment = dict(zip(self._inputs, inputs, strict=True))
+        for index, (segment, finished) in enumerate(self._steps):
+            segment.run(tensors, batch, threads, None if times is None else times[index])
+            for value in finished:
+                del tensors[value]
+        leaves = [_shaped(tensors, result, batch) for result in self._results]
         return _pytree.tree_unflatten(leaves, self._out_spec)
 
     @property
@@ -115,23 +117,25 @@ class CompiledModel(nn.Module):
         return self._batches
 
     def limit(self, batches: BatchSizes, why: str) -> None:
-        """Take no other than `batches` any more, and note why."""
+        """From now on take `batches` only, and add `why` to the notes."""
         self._batches = batches
         self.layers = replace(self.layers, notes=(*self.layers.notes, why))
 
     @property
-    def record(self) -> Record:
+    def snapshot(self) -> Snapshot:
         """What a file holds of it."""
-        return self._record
+        return self._snapshot
 
     def _check(self, inputs: Sequence[torch.Tensor]) -> int:
         if len(inputs) != len(self._inputs):
             raise ArgumentError(
-                f"the network takes {len(self._inputs)} tensors, {len(inputs)} were given"
+                f"the network takes {len(self._inputs)} tensors, but {len(inputs)} were given"
             )
         for tensor, value in zip(inputs, self._inputs, strict=True):
             if not isinstance(tensor, torch.Tensor):
-                raise ArgumentError(f"`{value.name}` is a {type(tensor).__name__}, not a tensor")
+                raise ArgumentError(
+                    f"`{value.name}` is a {type(tensor).__name__}, but must be a tensor"
+                )
             if not tensor.dim() or tuple(tensor.shape[1:]) != value.shape:
                 raise ArgumentError(f"{self._other(tensor, value)}; compile it for this size")
             if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
@@ -144,7 +148,7 @@ class CompiledModel(nn.Module):
             if len(tensor) != batch:
                 raise ArgumentError(
                     f"`{value.name}` holds {len(tensor)} images, but `{self._inputs[0].name}` "
-                    f"holds {batch}; the inputs of one call are batches of one size"
+                    f"holds {batch}; the inputs of one call must be batches of one size"
                 )
         if batch not in self._batches:
             self._refuse(inputs[0], batch)
@@ -157,8 +161,8 @@ class CompiledModel(nn.Module):
         unmet = self._batches.unmet(batch)
         why = "" if unmet is None else f" where {unmet}"
         raise ArgumentError(
-            f"{self._other(input, self._inputs[0])}{why}: other batches may take another way "
-            "through it; give such a batch, or compile it with an example of this size"
+            f"{self._other(input, self._inputs[0])}{why}: other batches may take a different code "
+            "path; give such a batch, or compile it with an example of this size"
         )
 
     def _other(self, tensor: torch.Tensor, value: Value) -> str:
@@ -169,7 +173,7 @@ class CompiledModel(nn.Module):
         )
 
 
-_SHARED = {"_inputs", "_results", "_steps", "_out_spec", "_record"}
+_SHARED = {"_inputs", "_results", "_steps", "_out_spec", "_snapshot"}
 
 
 def _with_last_reads(
@@ -179,15 +183,15 @@ def _with_last_reads(
     later = {root(value) for value in outputs}
     steps: list[tuple[Segment, list[Value]]] = []
     for segment in reversed(segments):
-        over = list(dict.fromkeys(value for value in segment.reads if value not in later))
-        later.update(over)
-        steps.append((segment, over))
+        finished = list(dict.fromkeys(value for value in segment.reads if value not in later))
+        later.update(finished)
+        steps.append((segment, finished))
     return steps[::-1]
 
 
-def _shaped(held: Environment, result: Any, batch: int) -> Any:
+def _shaped(tensors: Environment, result: Any, batch: int) -> Any:
     if not isinstance(result, Value):
-        # Whoever is given a constant may write to it.
+        # The caller may write to a constant.
         return result.clone() if isinstance(result, torch.Tensor) else result
-    tensor = held[root(result)]
+    tensor = tensors[root(result)]
     return tensor.reshape(batch, *result.shape) if isinstance(result, Alias) else tensor

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch._ops import OpOverload, OpOverloadPacket
 
-from openwork.engine.plain import Unplain
+from openwork.runtime.file_errors import MalformedFile, NotSerializable
 
-# Operators without a tag of torch's that says so.
+# Operators that only compute, although no tag of torch says so.
 _NAMED = {
     "aten": frozenset(
         name
@@ -52,38 +52,48 @@ def name_of(target: Callable[..., Any]) -> str:
     """The name of an operator as a file holds it.
 
     Raises:
-        Unplain: it is none that a file may name.
+        NotSerializable: files may not name it.
     """
     for name, function in _ON_NUMBERS.items():
         if target is function:
             return name
     if not isinstance(target, OpOverload):
-        raise Unplain(f"the function {target}, which is no operator of torch")
+        raise NotSerializable(f"the function {target}, which is not an operator of torch")
     space, _, name = target._schema.name.partition("::")
-    return _allowed(f"{space}.{name}.{target._overloadname}")[0]
+    full = f"{space}.{name}.{target._overloadname}"
+    refusal = _look_up(full)[1]
+    if refusal is not None:
+        raise NotSerializable(f"the operator {full}, which {refusal}")
+    return full
 
 
 def operator_named(name: str) -> Callable[..., Any]:
-    """The inverse of `name_of`; only libraries that are loaded already are looked into.
+    """The inverse of `name_of`; only libraries that are loaded already are searched.
 
     Raises:
-        Unplain: as above.
+        MalformedFile: files may not name it, or it is not there.
     """
-    return _ON_NUMBERS[name] if name in _ON_NUMBERS else _allowed(name)[1]
+    if name in _ON_NUMBERS:
+        return _ON_NUMBERS[name]
+    operator_, refusal = _look_up(name)
+    if operator_ is None:
+        raise MalformedFile(f"the operator {name} {refusal}")
+    return operator_
 
 
-def _allowed(name: str) -> tuple[str, OpOverload]:
+def _look_up(name: str) -> tuple[OpOverload | None, str | None]:
+    """The operator, or why there is none that files may name."""
     space, _, rest = name.partition(".")
     packet_name, _, overload = rest.partition(".")
     if space not in _NAMED or not packet_name.isidentifier() or packet_name.startswith("__"):
-        raise Unplain(f"the operator {name}, which is none of torch, torchvision or openwork")
+        return None, "must be one of torch, torchvision or openwork"
     packet = getattr(getattr(torch.ops, space), packet_name, None)
     found = getattr(packet, overload, None) if isinstance(packet, OpOverloadPacket) else None
     if not isinstance(found, OpOverload):
-        raise Unplain(f"the operator {name}, which is not there; import {space} before")
+        return None, f"is not known here; import {space} first"
     if not _only_computes(space, packet_name, found):
-        raise Unplain(f"the operator {name}, which is not known to do nothing but compute")
-    return name, found
+        return None, "must do nothing but compute"
+    return found, None
 
 
 def _only_computes(space: str, name: str, found: OpOverload) -> bool:

@@ -17,8 +17,8 @@ def profile(
 ) -> Table:
     """The per-layer table of `model` compiled: kernel, milliseconds, torch's, and their ratio.
 
-    Times are of single calls, taken when the kernel was chosen; the call from Python, about 6
-    microseconds, is in them, and is saved when the layer runs inside a compiled network.
+    Times are of single calls, taken when the kernel was chosen. They include the call from Python,
+    about 6 microseconds, which a layer inside a compiled network does not need.
 
     Args:
         model: any module that torch.export captures; it is not changed.

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from openwork.engine.graph import Conv, Graph, Island
-from openwork.engine.tune.tuner import Choice
+from openwork.engine.fallback import Fallback
+from openwork.engine.runners import Choice
 from openwork.nn import Table
+from openwork.runtime.graph import Graph
+from openwork.runtime.nodes import Conv
 
 COLUMNS = ("layer", "weight", "map", "density", "kernel", "ms", "torch ms", "ratio")
 Row = tuple[str, str, str, float, str, float | None, float | None, float | None]
@@ -22,10 +24,10 @@ def layer_table(rows: Iterable[Row], notes: Iterable[str]) -> Table:
     return Table(COLUMNS, tuple(rows), notes=tuple(notes))
 
 
-def island_notes(graph: Graph) -> list[str]:
+def fallback_notes(graph: Graph) -> list[str]:
     """Which operators were left to torch, and why."""
-    islands = Counter(node.reason for node in graph.nodes if isinstance(node, Island))
-    return [f"left to torch, {count} times: {why}" for why, count in islands.items()]
+    reasons = Counter(node.reason for node in graph.nodes if isinstance(node, Fallback))
+    return [f"left to torch, {count} times: {why}" for why, count in reasons.items()]
 
 
 def _times(choice: Choice) -> tuple[float | None, float | None, float | None]:

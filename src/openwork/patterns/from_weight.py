@@ -1,15 +1,19 @@
 """The pattern that a weight tensor already has."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 
 from openwork._arguments import check_choice
 from openwork.errors import ArgumentError
 from openwork.patterns.pattern import Pattern
 
+if TYPE_CHECKING:
+    import torch
+
 
 def from_weight(
-    weight: torch.Tensor, *, groups: int = 1, granularity: str = "connection"
+    weight: "torch.Tensor", *, groups: int = 1, granularity: str = "connection"
 ) -> Pattern:
     """The pattern of the non-zero entries of `weight`, for example after masking or pruning.
 

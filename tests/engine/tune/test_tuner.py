@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from openwork.engine.graph import Conv, Value
+from openwork.engine.runners import Choice
 from openwork.engine.tune import tuner
-from openwork.engine.tune.tuner import Choice, Tuner, choices_path, given, problem_of
+from openwork.engine.tune.tuner import Tuner, choices_path, requested
 from openwork.errors import ArgumentError
 from openwork.kernels.dispatch import candidates
 from openwork.kernels.native import extension as _C
+from openwork.runtime import layers
+from openwork.runtime.nodes import Conv
+from openwork.runtime.values import Value
 
 
 def _conv(size: int = 6, live: int = 36, kernel: int = 3, residual: bool = False) -> Conv:
@@ -65,7 +68,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Conv]]:
 def test_a_measured_choice_names_what_can_run_the_layer(residual: bool) -> None:
     conv = _conv(residual=residual)
     choice = _tuner(None).choose(conv)
-    assert choice.name in {"torch", *(c.name for c in candidates(problem_of(conv)))}
+    assert choice.name in {"torch", *(c.name for c in candidates(conv.problem()))}
     assert choice.seconds > 0
     assert choice.torch_seconds > 0
 
@@ -108,7 +111,7 @@ def test_several_processes_add_to_one_file(tmp_path: Path, measured: list[Conv])
 def test_a_damaged_cache_is_ignored(text: str, tmp_path: Path, measured: list[Conv]) -> None:
     path = tmp_path / "kernels.json"
     conv = _conv()
-    path.write_text(text.replace("KEY", _tuner(None).key(conv, problem_of(conv))))
+    path.write_text(text.replace("KEY", _tuner(None).key(conv, conv.problem())))
     tuner = _tuner(path)
     tuner.choose(conv)
     assert len(measured) == 1
@@ -135,9 +138,9 @@ def test_the_key_tells_apart_what_matters() -> None:
         dataclasses.replace(plain, linear=True),
         dataclasses.replace(plain, padding=(0, 0)),
     ]
-    keys = [_tuner(None).key(conv, problem_of(conv)) for conv in convs]
+    keys = [_tuner(None).key(conv, conv.problem()) for conv in convs]
     for changed in ({"batch": 2}, {"threads": 2}, {"optimize": "memory"}, {"isa": "other"}):
-        keys.append(_tuner(None, **changed).key(plain, problem_of(plain)))
+        keys.append(_tuner(None, **changed).key(plain, plain.problem()))
     assert len(set(keys)) == len(keys)
 
 
@@ -151,7 +154,7 @@ def test_the_key_knows_filters_that_share_their_inputs() -> None:
         conv = dataclasses.replace(
             _conv(), positions=positions, weight=np.ones(positions.size, np.float32)
         )
-        keys.add(_tuner(None).key(conv, problem_of(conv)))
+        keys.add(_tuner(None).key(conv, conv.problem()))
     assert len(keys) == 2
 
 
@@ -159,9 +162,9 @@ def test_memory_leaves_out_transformed_weights(monkeypatch: pytest.MonkeyPatch) 
     tried: list[str] = []
 
     class Recorded(tuner.Tournament):
-        def _enter(self, name: str, call: Any) -> None:
+        def add(self, name: str, call: Any) -> None:
             tried.append(name)
-            super()._enter(name, call)
+            super().add(name, call)
 
     monkeypatch.setattr(tuner, "Tournament", Recorded)
     _tuner(None).choose(_conv())
@@ -173,23 +176,23 @@ def test_memory_leaves_out_transformed_weights(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_huge_dense_layer_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuner, "_MANY", 100)
+    monkeypatch.setattr(layers, "MANY_WEIGHTS", 100)
     assert _tuner(None).choose(_conv(live=144)).name == "torch"
 
 
 def test_given_kernels_are_not_measured(measured: list[Conv]) -> None:
     isa = _C.chosen_isa()
     conv = _conv()
-    assert given(conv, {}, isa) is None
-    assert given(conv, {"classifier*": "torch"}, isa) is None
-    assert given(conv, {"features.*": "torch", "*": "*-taps-*"}, isa) == Choice("torch")
-    assert "-taps-" in given(conv, {"*": ("*-winograd8-*", "*-taps-*")}, isa).name
+    assert requested(conv, {}, isa) is None
+    assert requested(conv, {"classifier*": "torch"}, isa) is None
+    assert requested(conv, {"features.*": "torch", "*": "*-taps-*"}, isa) == Choice("torch")
+    assert "-taps-" in requested(conv, {"*": ("*-winograd8-*", "*-taps-*")}, isa).name
     assert not measured
 
 
 def test_a_given_kernel_that_cannot_run_the_layer_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"`kernels` wants '\*-winograd\*' for layer"):
-        given(_conv(kernel=1), {"*": "*-winograd*"}, _C.chosen_isa())
+        requested(_conv(kernel=1), {"*": "*-winograd*"}, _C.chosen_isa())
 
 
 def test_the_file_lies_in_the_cache_folder(tmp_path: Path) -> None:

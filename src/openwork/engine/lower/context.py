@@ -1,4 +1,4 @@
-"""What the handlers of exported operators share: known values, constants, and ways to say no."""
+"""What the handlers of exported operators share: known values, constants, and how to decline."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch.fx import Node as FxNode
 
 from openwork.capture import Captured
 from openwork.capture.operators import NotUnderstood
-from openwork.engine.graph import Value
+from openwork.runtime.values import Value
 
 
 class Lowering:
@@ -48,14 +48,14 @@ class Lowering:
         return self.value(fx)
 
     def input(self, argument: Any) -> Value:
-        """The value behind `argument`, likewise."""
+        """The value behind `argument`, if it is such a batch too."""
         if not isinstance(argument, FxNode) or argument not in self.values:
-            raise NotUnderstood(f"{argument} is no activation")
+            raise NotUnderstood(f"{argument} is not an activation")
         self.check(argument)
         return self.values[argument]
 
     def check(self, fx: FxNode) -> None:
-        """Refuse what is no batch of float32 numbers of known shape."""
+        """Refuse anything but a batch of float32 numbers of known shape."""
         held = fx.meta.get("val")
         if not isinstance(held, torch.Tensor) or held.dtype != torch.float32 or held.dim() < 2:
             raise NotUnderstood("no batch of float32")

@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from openwork.engine.graph import Add, Affine, Conv, Graph, Node, Pool, Value, root
+from openwork.runtime.graph import Graph
+from openwork.runtime.node import Node, TakesActivation
+from openwork.runtime.nodes import Add, Affine, Conv, Pool
+from openwork.runtime.values import Value, root
 
 
 def fuse(graph: Graph) -> None:
     """Fold and fuse until nothing changes, in place.
 
-    What joins its producer only makes the producer end later, so one pass in order finds all.
+    A node that joins its producer only makes the producer end later, so one pass in order will do.
     """
     fusion = _Fusion(graph)
     for node in list(graph.nodes):
@@ -25,8 +28,8 @@ def fuse(graph: Graph) -> None:
 def _pool_later(graph: Graph, conv: Node) -> None:
     """Let a 1x1 convolution of averages run first, if that leaves fewer maps to average.
 
-    Both are linear: the average of sums is the sum of averages. The bias and the activation stay
-    behind the average, which counts padding as zeros.
+    Both are linear: the average of sums is the sum of averages. The bias and the activation follow
+    the average, which counts padding as zeros.
     """
     if not isinstance(conv, Conv) or len(conv.inputs) > 1 or conv.linear or not _is_pointwise(conv):
         return
@@ -64,16 +67,16 @@ class _Fusion:
         self._reads: dict[Value, int] = {}
         self._makers: dict[Value, Node] = {}
         for value in graph.outputs:
-            # Returned: as good as read twice.
+            # A returned value must stay, as if a second node read it.
             self._reads[root(value)] = 2
         for node in graph.nodes:
             self._makers[node.output] = node
             for value in node.inputs:
                 self._reads[root(value)] = self._reads.get(root(value), 0) + 1
-        self._order = {id(node): index for index, node in enumerate(graph.nodes)}
+        self._order = {node: index for index, node in enumerate(graph.nodes)}
 
     def fold_affine(self, node: Node) -> bool:
-        """A factor and constant for each channel: what makes its input takes them over."""
+        """A factor and constant for each channel: they are folded into what makes its input."""
         if not isinstance(node, Affine):
             return False
         maker = self._maker(node.inputs[0])
@@ -98,9 +101,9 @@ class _Fusion:
             return False
         first, second = node.inputs
         makers = [(self._maker(first), second), (self._maker(second), first)]
-        found = [(m, other) for m, other in makers if isinstance(m, Conv)]
-        # The later one, so that less memory is held between the two.
-        for conv, other in sorted(found, key=lambda pair: -self._order[id(pair[0])]):
+        convs = [(m, other) for m, other in makers if isinstance(m, Conv)]
+        # The later one first: then less memory is in use between the two.
+        for conv, other in sorted(convs, key=lambda pair: -self._order[pair[0]]):
             if conv.activation == "none" and len(conv.inputs) == 1:
                 conv.inputs = [conv.inputs[0], other]
                 self._join(conv, node)
@@ -112,7 +115,7 @@ class _Fusion:
         if not isinstance(node, Add) or len(node.inputs) != 1:
             return False
         maker = self._maker(node.inputs[0])
-        if not isinstance(maker, Conv | Add | Affine) or maker.activation != "none":
+        if not isinstance(maker, TakesActivation) or maker.activation != "none":
             return False
         maker.activation = node.activation
         self._join(maker, node)
@@ -123,10 +126,10 @@ class _Fusion:
         return self._makers.get(value) if self._reads[root(value)] == 1 else None
 
     def _join(self, maker: Node, node: Node) -> None:
-        """Let `maker` stand where `node` stood and make what it made."""
+        """Put `maker` in the place of `node`, and let it make what that made."""
         del self._makers[maker.output]
         maker.output = node.output
         self._makers[node.output] = maker
-        self.nodes[self._order[id(maker)]] = None
-        self._order[id(maker)] = self._order[id(node)]
-        self.nodes[self._order[id(maker)]] = maker
+        self.nodes[self._order[maker]] = None
+        self._order[maker] = self._order[node]
+        self.nodes[self._order[maker]] = maker

@@ -1,4 +1,4 @@
-"""From torch's exported graph to the engine's: known operators become nodes, others islands."""
+"""From torch's exported graph to the engine's: each operator becomes a node, or a fallback."""
 
 from collections import Counter
 from typing import Any
@@ -13,12 +13,15 @@ from openwork.capture import Captured
 from openwork.capture.mutation import written
 from openwork.capture.operators import NotUnderstood, leaves
 from openwork.capture.out_of_place import writes
-from openwork.engine.graph import Graph, Island, Node, Value, root
+from openwork.engine.fallback import Fallback
 from openwork.engine.lower.context import Lowering
 from openwork.engine.lower.functional import functional
 from openwork.engine.lower.pointwise import POINTWISE
 from openwork.engine.lower.spatial import MAPS
 from openwork.engine.lower.weights import LAYERS
+from openwork.runtime.graph import Graph
+from openwork.runtime.node import Node
+from openwork.runtime.values import Value, root
 
 _HANDLERS = {**LAYERS, **MAPS, **POINTWISE}
 
@@ -54,7 +57,7 @@ def _call(known: Lowering, fx: FxNode) -> list[Node]:
             raise NotUnderstood("not an operator that the engine has")
         made = handler(known, fx)
     except NotUnderstood as reason:
-        return _islands(known, fx, f"{fx.target}: {reason}")
+        return _fallbacks(known, fx, f"{fx.target}: {reason}")
     known.native.add(fx)
     if isinstance(made, Value):
         if fx.target in _COPIES or not known.copies.isdisjoint(fx.all_input_nodes):
@@ -81,7 +84,7 @@ def _returned_copies(known: Lowering, returned: list[Any], inputs: list[Value]) 
     return copies
 
 
-def _islands(known: Lowering, fx: FxNode, reason: str) -> list[Node]:
+def _fallbacks(known: Lowering, fx: FxNode, reason: str) -> list[Node]:
     """The operator as torch runs it, after copies of what it writes to."""
     target = functional(fx.target)  # type: ignore[arg-type]
     operands = {source: known.operand(source) for source in leaves((fx.args, fx.kwargs))}
@@ -93,14 +96,14 @@ def _islands(known: Lowering, fx: FxNode, reason: str) -> list[Node]:
     found = [operands[source] for source in leaves((fx.args, fx.kwargs))]
     inputs = [operand for operand in found if isinstance(operand, Value)]
     known.values[fx] = output = known.value(fx)
-    return [*copies, Island(inputs, output, target, args, kwargs, reason)]
+    return [*copies, Fallback(inputs, output, target, args, kwargs, reason)]
 
 
-def _copy(held: Any, name: str, why: str) -> Island:
+def _copy(held: Any, name: str, why: str) -> Fallback:
     clone = torch.ops.aten.clone.default
     output = Value(held.shape if isinstance(held, Value) else tuple(held.shape[1:]), name)
     inputs = [held] if isinstance(held, Value) else []
-    return Island(inputs, output, clone, (held,), {}, f"{clone}: {why}")
+    return Fallback(inputs, output, clone, (held,), {}, f"{clone}: {why}")
 
 
 def _fold(known: Lowering, fx: FxNode) -> bool:

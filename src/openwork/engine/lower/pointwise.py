@@ -8,9 +8,11 @@ import torch
 from torch.fx import Node as FxNode
 
 from openwork.capture.operators import Binary, NotUnderstood, arguments, binary, operand
-from openwork.engine.graph import Add, Affine, Gate, Node, Value
 from openwork.engine.lower.context import Lowering, array
 from openwork.kernels.problem import Activation
+from openwork.runtime.node import Node
+from openwork.runtime.nodes import Add, Affine, Gate
+from openwork.runtime.values import Value
 
 aten = torch.ops.aten
 

@@ -19,16 +19,10 @@ from openwork.capture.operators import (
     reduction,
     slice_,
 )
-from openwork.engine.graph import (
-    Alias,
-    Concat,
-    Mean,
-    Node,
-    Pool,
-    Slice,
-    Value,
-)
 from openwork.engine.lower.context import Lowering, map_size, pair
+from openwork.runtime.node import Node
+from openwork.runtime.nodes import Concat, Mean, Pool, Slice
+from openwork.runtime.values import Alias, Value
 
 aten = torch.ops.aten
 
@@ -38,7 +32,7 @@ def _pool(known: Lowering, fx: FxNode) -> Node:
     if pair(record.dilation) != (1, 1):
         raise NotUnderstood("dilated")
     if record.divisor is not None:
-        raise NotUnderstood("a divisor of its own")
+        raise NotUnderstood("with a divisor")
     value = known.input(record.input)
     map_size(value)
     return _within_bounds(

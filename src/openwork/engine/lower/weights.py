@@ -16,9 +16,12 @@ from openwork.capture.operators import (
     convolution,
     linear,
 )
-from openwork.engine.graph import Affine, Conv, Node, Value
 from openwork.engine.lower.context import Lowering, map_size, pair
 from openwork.patterns import Pattern
+from openwork.runtime.node import Node
+from openwork.runtime.nodes import Affine, Conv
+from openwork.runtime.nodes.conv import live_positions
+from openwork.runtime.values import Value
 
 aten = torch.ops.aten
 
@@ -42,7 +45,9 @@ def _live_weights(
     """A weight's shape, the places of its live numbers, and these numbers."""
     weight = _weight(known, record.weight)
     if record.shape is None:
-        positions = _live(weight) if isinstance(record, Convolution) else np.flatnonzero(weight)
+        positions = (
+            live_positions(weight) if isinstance(record, Convolution) else np.flatnonzero(weight)
+        )
         return weight.shape, positions, weight.reshape(-1)[positions]
     return (
         record.shape,
@@ -96,16 +101,6 @@ def _pattern(known: Lowering, live: np.ndarray, gaps: Any, shape: Any, groups: A
     if steps is None:
         raise NotUnderstood("no pattern")
     return Pattern.from_gaps(tuple(shape), steps, whole=live.size != steps.size, groups=groups)
-
-
-def _live(weight: np.ndarray) -> np.ndarray:
-    """Places of the live taps: whole kernels, unless most of their taps are dead too."""
-    kernels = weight.reshape(weight.shape[0] * weight.shape[1], -1)
-    alive = kernels.any(axis=1)
-    taps = np.flatnonzero(weight)
-    if taps.size < 0.75 * alive.sum() * kernels.shape[1]:
-        return taps
-    return np.flatnonzero(np.repeat(alive, kernels.shape[1]))
 
 
 def _batch_norm(known: Lowering, fx: FxNode) -> Node:

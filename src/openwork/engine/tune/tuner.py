@@ -1,64 +1,34 @@
-"""Which kernel and tile runs a layer: measured on this machine, remembered, or given."""
+"""Which kernel and tile runs a layer: measured on this machine, remembered, or requested."""
 
 import fnmatch
 import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from openwork._files import cache_folder, write_text
 from openwork._machine import processor_name
-from openwork.engine.graph import Conv
-from openwork.engine.tune.tournament import TORCH, Tournament
+from openwork.engine.fallback import TorchConv
+from openwork.engine.runners import Choice
 from openwork.errors import ArgumentError, OpenworkError
-from openwork.kernels.dispatch import candidates, candidates_by_family
-from openwork.kernels.problem import Geometry, Problem
+from openwork.kernels.dispatch import candidates_by_family
+from openwork.kernels.problem import Problem
+from openwork.runtime.layers import TORCH, find_candidate, is_large_and_dense
+from openwork.runtime.nodes import Conv
+from openwork.runtime.tournament import Tournament
+from openwork.runtime.values import root
 
 _FORMAT = 3
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What runs a layer.
-
-    Attributes:
-        name: of the candidate, or "torch".
-        seconds: of one call when it was measured; None if the choice was given.
-        torch_seconds: of torch's dense convolution in the same turns; None likewise.
-    """
-
-    name: str
-    seconds: float | None = None
-    torch_seconds: float | None = None
-
-
-def problem_of(conv: Conv) -> Problem:
-    """The kernels' view of a convolution."""
-    return Problem(
-        Geometry(
-            conv.shape[1] * conv.groups,
-            conv.shape[0],
-            conv.size,
-            (conv.shape[2], conv.shape[3]),
-            conv.stride,
-            conv.padding,
-            conv.dilation,
-        ),
-        conv.groups,
-        conv.positions,
-        np.ascontiguousarray(conv.weight),
-        conv.bias,
-        conv.activation,
-    )
-
-
-def given(conv: Conv, kernels: Mapping[str, str | Sequence[str]], isa: str) -> Choice | None:
+def requested(conv: Conv, kernels: Mapping[str, str | Sequence[str]], isa: str) -> Choice | None:
     """The choice that `kernels` makes for `conv`; None if it says nothing about it.
 
     Args:
@@ -73,13 +43,13 @@ def given(conv: Conv, kernels: Mapping[str, str | Sequence[str]], isa: str) -> C
     for layers, wanted in kernels.items():
         if not fnmatch.fnmatchcase(conv.layer, layers):
             continue
-        families = candidates_by_family(problem_of(conv), isa)
+        families = candidates_by_family(conv.problem(), isa)
         names = [TORCH, *(c.name for family in families.values() for c in family)]
         globs = [wanted] if isinstance(wanted, str) else list(wanted)
         for glob in globs:
-            found = next((name for name in names if fnmatch.fnmatchcase(name, glob)), None)
-            if found is not None:
-                return Choice(found)
+            name = next((name for name in names if fnmatch.fnmatchcase(name, glob)), None)
+            if name is not None:
+                return Choice(name)
         raise ArgumentError(
             f"`kernels` wants {wanted!r} for layer {conv.layer!r}, which can run on "
             f"{[TORCH, *(f'{name}-*' for name in families)]}; name one of those"
@@ -104,21 +74,21 @@ class Tuner:
     optimize: str
     isa: str
     path: Path | None
-    _known: dict[str, Any] = field(default_factory=dict)
+    _choices: dict[str, Any] = field(default_factory=dict)
     _new: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._known = self._read()
+        self._choices = self._read()
 
     def choose(self, conv: Conv) -> Choice:
         """The fastest way to run `conv`, measured now or remembered."""
-        problem = problem_of(conv)
+        problem = conv.problem()
         key = self.key(conv, problem)
-        if _is_choice(self._known.get(key), problem, self.isa):
-            return Choice(*self._known[key])
+        if _is_choice(self._choices.get(key), problem, self.isa):
+            return Choice(*self._choices[key])
         choice = self._measure(conv, problem)
         entry = [choice.name, choice.seconds, choice.torch_seconds]
-        self._known[key] = self._new[key] = entry
+        self._choices[key] = self._new[key] = entry
         return choice
 
     def keep(self) -> None:
@@ -136,7 +106,7 @@ class Tuner:
         """What a choice depends on, as a digest."""
         sizes = (conv.shape, conv.size, conv.stride, conv.padding, conv.dilation, conv.groups)
         live = round(conv.density, 2), len(conv.inputs), conv.activation, conv.linear
-        # Of a dense layer it is known: looking takes 15 s for the 25 million weights of a VGG head.
+        # A dense layer needs no look, which costs 15 s for the 25 million weights of a VGG head.
         kind = (True, 0.25) if conv.density == 1 else (problem.whole(), _sharing(problem))
         call = self.batch, self.threads, self.optimize, self.isa
         return hashlib.sha256(repr((_FORMAT, sizes, live, kind, call)).encode()).hexdigest()[:24]
@@ -145,37 +115,62 @@ class Tuner:
         if self.path is None:
             return {}
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
+            entries = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             # A damaged cache costs a new measurement, nothing else.
             return {}
-        return found if isinstance(found, dict) else {}
+        return entries if isinstance(entries, dict) else {}
 
     def _measure(self, conv: Conv, problem: Problem) -> Choice:
-        race = Tournament(conv, problem, self.batch, self.threads)
+        tournament = Tournament(problem, len(conv.inputs) > 1, self.batch, self.threads)
+        tournament.add(TORCH, torch_call(conv, tournament))
         # Packing so many weights for each candidate would take minutes, and none of them would win.
-        hopeless = conv.density > 0.9 and conv.positions.size > _MANY
-        families = {} if hopeless else candidates_by_family(problem, self.isa, self.batch)
+        families = {}
+        if not is_large_and_dense(conv):
+            families = candidates_by_family(problem, self.isa, self.batch)
         if self.optimize == "memory":
             families = {name: each for name, each in families.items() if "winograd" not in name}
-        race.enter_families(families.values())
-        return Choice(*race.finish())
+        tournament.add_families(families.values())
+        return best_choice(tournament.finish(always=(TORCH,)))
 
 
-_MANY = 1 << 22
+def torch_call(conv: Conv, tournament: Tournament) -> Callable[[], None]:
+    """torch's way to run `conv` on the numbers of a tournament."""
+    runner = TorchConv(conv)
+    tensors = {root(conv.inputs[0]): torch.from_numpy(tournament.input)}
+    if tournament.residual is not None:
+        tensors[root(conv.inputs[1])] = torch.from_numpy(tournament.residual)
+    return lambda: runner.run(tensors, tournament.batch, tournament.threads)
+
+
+def best_choice(times: Mapping[str, float]) -> Choice:
+    """The fastest, by seconds of a call; torch must be clearly faster than the best kernel."""
+    winner = min(times, key=lambda name: times[name])
+    kernels = [name for name in times if name != TORCH]
+    if winner == TORCH and kernels:
+        # A kernel also saves a call from Python.
+        second = min(kernels, key=lambda name: times[name])
+        if times[second] < _TORCH_MARGIN * times[TORCH] + _CALL_SECONDS:
+            winner = second
+    return Choice(winner, times[winner], times[TORCH])
+
+
+_TORCH_MARGIN = 1.03
+# What calling torch from Python costs beyond the program's next step.
+_CALL_SECONDS = 1e-5
 
 
 def _is_choice(entry: Any, problem: Problem, isa: str) -> bool:
-    """Whether a remembered entry is one, and names a kernel that still exists."""
+    """Whether a remembered entry is a choice, of a kernel that still exists."""
     if not isinstance(entry, list) or len(entry) != 3 or not isinstance(entry[0], str):
         return False
     if not all(isinstance(seconds, float) and seconds > 0 for seconds in entry[1:]):
         return False
-    return entry[0] == TORCH or any(c.name == entry[0] for c in candidates(problem, isa))
+    return entry[0] == TORCH or find_candidate(problem, entry[0], isa) is not None
 
 
 def _sharing(problem: Problem) -> float:
-    """How many inputs four neighbouring filters read, of those they would if none was shared."""
+    """Inputs that four neighbouring filters read / those they would read if none were shared."""
     out, inside, _ = problem.connections()
     if not out.size:
         return 0.0

@@ -1,0 +1,45 @@
+"""What runs each convolution, and what was known when that was chosen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from openwork.engine.fallback import TorchConv
+from openwork.runtime.layers import TORCH, Layer, find_candidate
+from openwork.runtime.nodes import Conv
+
+Runner = Layer | TorchConv
+Runners = Mapping[Conv, Runner]
+"""What runs each convolution: a packed layer, or torch."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What runs a layer.
+
+    Attributes:
+        name: of the candidate, or "torch".
+        seconds: of one call when it was measured; None if the choice was given.
+        torch_seconds: of torch's dense convolution in the same turns; None if it was given.
+    """
+
+    name: str
+    seconds: float | None = None
+    torch_seconds: float | None = None
+
+
+def make_runner(conv: Conv, kernel: str, isa: str) -> Runner | None:
+    """`conv` packed for `kernel`, or a `TorchConv`.
+
+    Args:
+        conv: the layer, with its live weights.
+        kernel: a candidate's name, or "torch".
+        isa: instruction set.
+
+    Returns:
+        None if there is no such kernel for the layer and the instruction set.
+    """
+    if kernel == TORCH:
+        return TorchConv(conv)
+    problem = conv.problem()
+    candidate = find_candidate(problem, kernel, isa)
+    return None if candidate is None else candidate.build(problem)

@@ -1,0 +1,98 @@
+"""`Snapshot`: a compiled network as a file holds it, plain data and live weights.
+
+It holds the live weights of each layer that the kernels run, and the gaps between them, a byte for
+each connection. Packing them again when a file is loaded takes less than reading the file does.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.utils import _pytree
+
+from openwork._machine import processor_name
+from openwork.engine.fallback import TorchConv
+from openwork.engine.runners import Choice, Runners
+from openwork.engine.torch_data import TorchEncoder
+from openwork.runtime.file_errors import NotSerializable
+from openwork.runtime.graph import Graph
+from openwork.runtime.node import Node, encode_node
+from openwork.runtime.nodes import Conv
+
+
+@dataclass(frozen=True)
+class TunedOn:
+    """Where and for what kernels were chosen.
+
+    Attributes:
+        processor: its name.
+        isa: instruction set.
+        threads: of torch's pool.
+        optimize: "speed" or "memory".
+        images: batch size of the calls that were measured.
+    """
+
+    processor: str
+    isa: str
+    threads: int
+    optimize: str
+    images: int
+
+    @classmethod
+    def here(cls, isa: str, optimize: str, images: int) -> "TunedOn":
+        """This machine, with as many threads as torch uses now."""
+        return cls(processor_name(), isa, torch.get_num_threads(), optimize, images)
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A network as a file holds it.
+
+    Attributes:
+        tuned_on: where its kernels were chosen.
+        network: JSON that names `tensors`; empty if it cannot be saved.
+        tensors: live weights, gaps, biases and constants; dense weights are shared with what runs.
+        refusal: what it holds that a file cannot, or None.
+    """
+
+    tuned_on: TunedOn
+    network: dict[str, Any] = field(default_factory=dict)
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    refusal: str | None = None
+
+
+def take_snapshot(
+    graph: Graph, choices: Mapping[Conv, Choice], runners: Runners, spec: Any, tuned_on: TunedOn
+) -> Snapshot:
+    """A network as a file will hold it.
+
+    Args:
+        graph: with the weights of its convolutions.
+        choices, runners: what runs each of them.
+        spec: torch's description of how the results are nested.
+        tuned_on: where kernels were chosen.
+    """
+    encoder = TorchEncoder()
+    try:
+        network = {
+            "inputs": encoder.encode(graph.inputs),
+            "nodes": [encode_node(_as_it_runs(node, runners), encoder) for node in graph.nodes],
+            "kernels": [choices[node].name for node in graph.nodes if isinstance(node, Conv)],
+            "results": encoder.encode(graph.results),
+            "nesting": encoder.encode(
+                _pytree.tree_unflatten(list(range(len(graph.results))), spec)
+            ),
+        }
+    except NotSerializable as reason:
+        return Snapshot(tuned_on, refusal=str(reason))
+    return Snapshot(tuned_on, network | {"values": encoder.values}, encoder.tensors)
+
+
+def _as_it_runs(node: Node, runners: Runners) -> Node:
+    """`node`; a convolution that torch runs with the dense weight that torch has anyway."""
+    runner = runners[node] if isinstance(node, Conv) else None
+    if not isinstance(node, Conv) or not isinstance(runner, TorchConv):
+        return node
+    return dataclasses.replace(node, positions=node.positions[:0], weight=runner.weight.numpy())

@@ -1,0 +1,249 @@
+"""Reading openwork's files without torch: safetensors with a JSON header, and a digest over both.
+
+The layout of safetensors: 8 bytes with the length of a JSON text, the text, then the tensors' bytes
+without gaps. Our header and digests are texts among its `__metadata__`.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openwork.errors import CheckpointError
+from openwork.runtime.memory import empty_bytes
+
+FORMAT = "1"
+FORMAT_KEY, HEADER_KEY, DIGEST_KEY = "openwork.format", "openwork.header", "openwork.digest"
+# Digest of the header alone, so that it can be checked without reading the tensors.
+HEADER_DIGEST_KEY = "openwork.header_digest"
+# Bytes of the JSON text at most, as safetensors has it.
+_LONGEST = 100_000_000
+# Bytes read and digested at a time, small enough to stay in cache between the two.
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class DType:
+    """A type of numbers.
+
+    Attributes:
+        torch: torch's name, which is also in digests.
+        size: bytes of one number.
+        numpy: numpy's name, or None if numpy lacks it.
+    """
+
+    torch: str
+    size: int
+    numpy: str | None
+
+
+DTYPES = {
+    "F64": DType("float64", 8, "<f8"),
+    "F32": DType("float32", 4, "<f4"),
+    "F16": DType("float16", 2, "<f2"),
+    "BF16": DType("bfloat16", 2, None),
+    "F8_E4M3": DType("float8_e4m3fn", 1, None),
+    "F8_E4M3FNUZ": DType("float8_e4m3fnuz", 1, None),
+    "F8_E5M2": DType("float8_e5m2", 1, None),
+    "F8_E5M2FNUZ": DType("float8_e5m2fnuz", 1, None),
+    "F8_E8M0": DType("float8_e8m0fnu", 1, None),
+    "I64": DType("int64", 8, "<i8"),
+    "I32": DType("int32", 4, "<i4"),
+    "I16": DType("int16", 2, "<i2"),
+    "I8": DType("int8", 1, "i1"),
+    "U64": DType("uint64", 8, "<u8"),
+    "U32": DType("uint32", 4, "<u4"),
+    "U16": DType("uint16", 2, "<u2"),
+    "U8": DType("uint8", 1, "u1"),
+    "BOOL": DType("bool", 1, "?"),
+    "C64": DType("complex64", 8, "<c8"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """One tensor as a file holds it.
+
+    Attributes:
+        dtype: type of its numbers.
+        shape: sizes of its axes.
+        bytes: `(bytes,)` uint8, in memory that nothing else shares.
+    """
+
+    dtype: DType
+    shape: tuple[int, ...]
+    bytes: np.ndarray
+
+    def array(self) -> np.ndarray:
+        """The tensor as an array of `shape`, without a copy.
+
+        Raises:
+            CheckpointError: numpy does not have its type.
+        """
+        if self.dtype.numpy is None:
+            raise CheckpointError(
+                f"a tensor of {self.dtype.torch} cannot be read without torch; use `openwork.load`"
+            )
+        return self.bytes.view(self.dtype.numpy).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """Where one tensor lies, in bytes behind the JSON text."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    first: int
+    last: int
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Stored], dict[str, Any]]:
+    """The tensors and the header of the file at `path`. Nothing is unpickled.
+
+    Raises:
+        CheckpointError: the file does not exist, is truncated or edited, was not written by
+            openwork, or is of a newer version.
+    """
+    _check_is_file(path)
+    try:
+        with open(path, "rb") as file:
+            entries, metadata = _read_front(file)
+            header, digest = _checked(path, metadata)
+            hashed = hashlib.sha256(header.encode())
+            tensors = {}
+            start = file.tell()
+            for name in sorted(entries):
+                entry = entries[name]
+                hashed.update(describe(name, entry.dtype.torch, entry.shape))
+                file.seek(start + entry.first)
+                content = _read_piece_by_piece(file, entry.last - entry.first, hashed)
+                tensors[name] = Stored(entry.dtype, entry.shape, content)
+    except (OSError, _Damage) as error:
+        raise _damaged(path, error) from error
+    if hashed.hexdigest() != digest:
+        raise _edited(path)
+    return tensors, json.loads(header)
+
+
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The header alone, checked, without reading the tensors.
+
+    Raises:
+        CheckpointError: as for `read`.
+    """
+    _check_is_file(path)
+    try:
+        with open(path, "rb") as file:
+            _, metadata = _read_front(file)
+    except (OSError, _Damage) as error:
+        raise _damaged(path, error) from error
+    return json.loads(_checked(path, metadata)[0])
+
+
+def describe(name: str, dtype: str, shape: Iterable[int]) -> bytes:
+    """What a digest takes of a tensor besides its bytes; `dtype` is torch's name for it."""
+    return f"{name} torch.{dtype} {tuple(shape)}".encode()
+
+
+def digest_of_header(header: str) -> str:
+    """SHA-256 of the header alone, in hexadecimal."""
+    return hashlib.sha256(header.encode()).hexdigest()
+
+
+class _Damage(Exception):
+    """What the file is not as safetensors has it; the text says what."""
+
+
+def _read_front(file: BufferedReader) -> tuple[dict[str, _Entry], dict[str, str]]:
+    """The tensors' places and the metadata; the file is then at the first tensor."""
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if size < 8 or length > min(size - 8, _LONGEST):
+        raise _Damage("its front is incomplete")
+    try:
+        front = json.loads(file.read(length).decode())
+    except (ValueError, RecursionError) as error:
+        raise _Damage(f"its front is not JSON: {error}") from error
+    if not isinstance(front, dict):
+        raise _Damage("its front is not a mapping")
+    metadata = front.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise _Damage("its metadata are not texts")
+    entries = {name: _entry(name, given) for name, given in front.items()}
+    end = 0
+    for entry in sorted(entries.values(), key=lambda entry: (entry.first, entry.last)):
+        if entry.first != end:
+            raise _Damage("its tensors are not side by side")
+        end = entry.last
+    if end != size - 8 - length:
+        raise _Damage(f"it should have {end + 8 + length} bytes and has {size}")
+    return entries, metadata
+
+
+def _entry(name: str, given: Any) -> _Entry:
+    if not isinstance(given, dict) or given.keys() != {"dtype", "shape", "data_offsets"}:
+        raise _Damage(f"tensor {name!r} is not described by its dtype, shape and offsets")
+    shape, offsets = given["shape"], given["data_offsets"]
+    for numbers in (shape, offsets):
+        if not isinstance(numbers, list) or any(type(n) is not int or n < 0 for n in numbers):
+            raise _Damage(f"sizes of tensor {name!r} are not whole numbers")
+    dtype = DTYPES.get(given["dtype"]) if isinstance(given["dtype"], str) else None
+    if dtype is None or len(offsets) != 2:
+        raise _Damage(f"the type of tensor {name!r} is unknown")
+    if offsets[1] - offsets[0] != math.prod(shape) * dtype.size:
+        raise _Damage(f"tensor {name!r} does not have as many bytes as its shape needs")
+    return _Entry(dtype, tuple(shape), offsets[0], offsets[1])
+
+
+def _read_piece_by_piece(file: BufferedReader, count: int, hashed: Any) -> np.ndarray:
+    content = empty_bytes(count)
+    view = content.data
+    for first in range(0, count, _PIECE):
+        piece = view[first : first + _PIECE]
+        if file.readinto(piece) != len(piece):
+            raise _Damage("it ended while it was read")
+        hashed.update(piece)
+    return content
+
+
+def _check_is_file(path: str | os.PathLike[str]) -> None:
+    if not Path(path).is_file():
+        raise CheckpointError(f"`path`={str(path)!r} is not a file; check the path")
+
+
+def _checked(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> tuple[str, str]:
+    """The header, which its own digest confirms, and the digest of the whole file."""
+    if not {FORMAT_KEY, HEADER_KEY, HEADER_DIGEST_KEY, DIGEST_KEY} <= set(metadata):
+        raise CheckpointError(
+            f"`path`={str(path)!r} is a safetensors file, but openwork did not write it; load it "
+            "with safetensors and pass its tensors to load_state_dict"
+        )
+    if metadata[FORMAT_KEY] != FORMAT:
+        raise CheckpointError(
+            f"`path`={str(path)!r} has format {metadata[FORMAT_KEY]!r}, but this version of "
+            f"openwork reads format {FORMAT!r}; use the version that wrote it"
+        )
+    if digest_of_header(metadata[HEADER_KEY]) != metadata[HEADER_DIGEST_KEY]:
+        raise _edited(path)
+    return metadata[HEADER_KEY], metadata[DIGEST_KEY]
+
+
+def _edited(path: str | os.PathLike[str]) -> CheckpointError:
+    return CheckpointError(
+        f"`path`={str(path)!r} has been changed since openwork wrote it: its digest does not "
+        "match. Use an unchanged copy"
+    )
+
+
+def _damaged(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"`path`={str(path)!r} is truncated or not a safetensors file ({error}); use a complete "
+        "copy"
+    )

@@ -1,0 +1,63 @@
+"""Convolutions packed for a kernel, or for the fastest one where none is named."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from openwork.errors import CheckpointError
+from openwork.kernels.dispatch import Candidate, candidates, candidates_by_family
+from openwork.kernels.problem import Problem
+from openwork.runtime.nodes.conv import Conv
+from openwork.runtime.tournament import Tournament
+
+if TYPE_CHECKING:
+    from openwork.kernels._C import Layer
+else:
+    Layer = object
+
+Layers = Mapping[Conv, Layer]
+"""The packed layer of each convolution."""
+
+TORCH = "torch"
+"""What files and tables say in place of a kernel's name where torch runs a layer."""
+
+# Packing so many dense weights takes minutes for most kernels.
+MANY_WEIGHTS = 1 << 22
+_QUICKLY_PACKED = ("f32-conv-direct", "f32-conv-taps")
+
+
+def find_candidate(problem: Problem, kernel: str, isa: str) -> Candidate | None:
+    """The candidate of that name; None if it cannot run `problem` with this instruction set."""
+    return next((each for each in candidates(problem, isa) if each.name == kernel), None)
+
+
+def is_large_and_dense(conv: Conv) -> bool:
+    """Whether packing `conv` for most kernels takes too long to try them."""
+    return conv.density > 0.9 and conv.positions.size > MANY_WEIGHTS
+
+
+def fastest_candidate(conv: Conv, isa: str, batch: int, threads: int) -> Candidate:
+    """The kernel that runs `conv` fastest here, measured now.
+
+    Args:
+        conv: with its live weights.
+        isa: instruction set.
+        batch: images in the calls that are measured.
+        threads: of the OpenMP pool.
+
+    Raises:
+        CheckpointError: no kernel can run it.
+    """
+    problem = conv.problem()
+    families = candidates_by_family(problem, isa, batch)
+    if is_large_and_dense(conv):
+        families = {name: families[name] for name in _QUICKLY_PACKED if name in families}
+    found = {each.name: each for family in families.values() for each in family}
+    if not found:
+        raise CheckpointError(
+            f"no kernel can run layer {conv.layer!r} of shape {conv.shape} without torch; load "
+            "the file with `openwork.load`"
+        )
+    tournament = Tournament(problem, len(conv.inputs) > 1, batch, threads)
+    tournament.add_families(families.values())
+    times = tournament.finish()
+    return found[min(times, key=lambda name: times[name])]

@@ -1,0 +1,20 @@
+"""Arrays that begin on a cache line, as the kernels like them."""
+
+import numpy as np
+
+_LINE = 64
+
+
+def empty_bytes(count: int) -> np.ndarray:
+    """`(count,)` uint8 of any content, from a multiple of 64 bytes on."""
+    block = np.empty(count + _LINE, dtype=np.uint8)
+    first = -block.ctypes.data % _LINE
+    return block[first : first + count]
+
+
+def empty_floats(*shape: int) -> np.ndarray:
+    """float32 of `shape` and any content, from a multiple of 64 bytes on."""
+    count = 1
+    for size in shape:
+        count *= size
+    return empty_bytes(4 * count).view(np.float32).reshape(shape)

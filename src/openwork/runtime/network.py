@@ -1,0 +1,123 @@
+"""`Network`: a compiled network that runs without torch."""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn, final
+
+import numpy as np
+
+from openwork.errors import ArgumentError
+from openwork.runtime.batch_sizes import BatchSizes
+from openwork.runtime.graph import Graph
+from openwork.runtime.memory import empty_floats
+from openwork.runtime.program import Native
+from openwork.runtime.read_network import nest
+from openwork.runtime.values import Value, root
+
+
+@final
+class Network:
+    """What `openwork.runtime.load` gives: call it with arrays.
+
+    Several threads may call one network at once.
+
+    Attributes:
+        shapes: `(channels, height, width)`, or whatever one image of each input is, by its name.
+        kernels: what runs each layer: (layer, kernel), in the order in which they run.
+        batches: the batch sizes that it takes.
+        threads: of the OpenMP pool that a call uses; may be set.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        program: Native | None,
+        nesting: Any,
+        batches: BatchSizes,
+        kernels: Sequence[tuple[str, str]],
+        threads: int,
+    ) -> None:
+        self._inputs = graph.inputs
+        self._results = graph.results
+        self._program = program
+        self._nesting = nesting
+        self.shapes = {value.name: value.shape for value in graph.inputs}
+        self.kernels = tuple(kernels)
+        self.batches = batches
+        self.threads = threads
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{name}: {self._shape(shape)}" for name, shape in self.shapes.items())
+        return f"Network({inputs})"
+
+    def __call__(self, *inputs: np.ndarray) -> Any:
+        """The network's results for a batch.
+
+        Args:
+            inputs: `(batch, *shape)` float32 for each of `shapes`, in order.
+
+        Returns:
+            What the original network returned, nested in the same tuples, lists and dicts, with
+            an array `(batch, ...)` float32 in place of each tensor.
+
+        Raises:
+            ArgumentError: the inputs are of another number, type, shape or batch size.
+        """
+        batch = self._check(inputs)
+        arrays: dict[Value, np.ndarray] = dict(zip(self._inputs, inputs, strict=True))
+        if self._program is not None:
+            outputs = [empty_floats(batch, *value.shape) for value in self._program.outputs]
+            read = [np.ascontiguousarray(arrays[value]) for value in self._program.reads]
+            self._program.run(read, outputs, batch, self.threads)
+            arrays.update(zip(self._program.outputs, outputs, strict=True))
+
+        def result(number: int) -> Any:
+            item = self._results[number]
+            if isinstance(item, Value):
+                return arrays[root(item)].reshape(batch, *item.shape)
+            # The caller may write to a constant.
+            return item.copy() if isinstance(item, np.ndarray) else item
+
+        return nest(self._nesting, result)
+
+    def _check(self, inputs: Sequence[np.ndarray]) -> int:
+        if len(inputs) != len(self._inputs):
+            raise ArgumentError(
+                f"the network takes {len(self._inputs)} arrays, but {len(inputs)} were given"
+            )
+        batch = 0
+        for index, (array, value) in enumerate(zip(inputs, self._inputs, strict=True)):
+            if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+                kind = getattr(array, "dtype", type(array).__name__)
+                raise ArgumentError(f"`{value.name}` is {kind}, but must be a float32 array")
+            if not array.ndim or array.shape[1:] != value.shape:
+                self._refuse_shape(array, value)
+            if index and len(array) != batch:
+                raise ArgumentError(
+                    f"`{value.name}` holds {len(array)} images, but `{self._inputs[0].name}` "
+                    f"holds {batch}; the inputs of one call must be batches of one size"
+                )
+            batch = len(array)
+        if inputs and batch not in self.batches:
+            self._refuse_batch(inputs[0], batch)
+        return batch
+
+    def _refuse_shape(self, array: np.ndarray, value: Value) -> NoReturn:
+        raise ArgumentError(
+            f"`{value.name}` has shape {array.shape}, but the network was compiled for "
+            f"{self._shape(value.shape)}; compile it for this size"
+        )
+
+    def _refuse_batch(self, array: np.ndarray, batch: int) -> NoReturn:
+        value = self._inputs[0]
+        if batch < 1:
+            raise ArgumentError(f"`{value.name}` holds no images; give at least one")
+        unmet = self.batches.unmet(batch)
+        where = "" if unmet is None else f" where {unmet}"
+        raise ArgumentError(
+            f"`{value.name}` has shape {array.shape}, but the network was compiled for "
+            f"{self._shape(value.shape)}{where}; give such a batch, or compile it with an example "
+            "of this size"
+        )
+
+    def _shape(self, shape: tuple[int, ...]) -> str:
+        return f"({', '.join([str(self.batches), *map(str, shape)])})"

@@ -1,0 +1,120 @@
+"""`Native`: consecutive nodes as one native program, and the memory it runs in."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from openwork.errors import ArgumentError
+from openwork.kernels.native import extension as _C
+from openwork.runtime.aliasing import Aliasing
+from openwork.runtime.emission import Emission
+from openwork.runtime.lifetimes import Lifetime, place
+from openwork.runtime.memory import empty_floats
+from openwork.runtime.node import Node
+from openwork.runtime.values import Value, root
+
+
+class Native:
+    """Consecutive nodes as one program.
+
+    Args:
+        nodes: the steps.
+        layers: the packed layer of each `Conv` among them.
+        wanted: values that something after these nodes reads.
+        isa: instruction set.
+
+    Attributes:
+        reads: values, none of them an alias, that `run` takes.
+        outputs: values that `run` gives.
+        steps: (layer or value, kind) of each node.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        layers: Mapping[Any, "_C.Layer"],
+        wanted: Collection[Value],
+        isa: str,
+    ) -> None:
+        self._program = _C.Program(isa)
+        made = [root(node.output) for node in nodes]
+        read = dict.fromkeys(root(value) for node in nodes for value in node.inputs)
+        self.reads = [value for value in read if value not in set(made)]
+        self.outputs = [value for value in made if value in wanted]
+        self.steps = [node.step for node in nodes]
+        # Concurrent calls each take an arena, or make one, and put it back.
+        self._free: list[np.ndarray] = []
+        slots = {value: self._program.input(value.floats) for value in self.reads}
+        slots |= {value: self._program.output(value.floats) for value in self.outputs}
+        aliasing = Aliasing(nodes, slots.keys())
+        _place(self._program, nodes, aliasing, slots)
+        emission = Emission(self._program, slots, layers, aliasing.view)
+        # Which of `steps` each step of the program belongs to.
+        self._owners: list[int] = []
+        for index, node in enumerate(nodes):
+            node.emit(emission)
+            self._owners += [index] * (self._program.steps() - len(self._owners))
+
+    def run(
+        self,
+        inputs: Sequence[np.ndarray],
+        outputs: Sequence[np.ndarray],
+        batch: int,
+        threads: int,
+        seconds: np.ndarray | None = None,
+    ) -> None:
+        """Compute all outputs. Several threads may call at once.
+
+        Args:
+            inputs: `(batch, *shape)` contiguous float32 for each of `reads`.
+            outputs: the same for each of `self.outputs`; overwritten.
+            batch: images.
+            threads: of the OpenMP pool.
+            seconds: `(steps,)` float64, receives the time of each step; or None.
+
+        Raises:
+            ArgumentError: there are more images than the kernels take.
+        """
+        arena = self._arena(batch, threads)
+        if seconds is None:
+            self._program.run(inputs, outputs, arena, batch, threads, None)
+        else:
+            own = np.zeros(len(self._owners))
+            self._program.run(inputs, outputs, arena, batch, threads, own)
+            seconds[:] = np.bincount(self._owners, own, len(self.steps))
+        self._free.append(arena)
+
+    def _arena(self, batch: int, threads: int) -> np.ndarray:
+        if batch > _C.most_batch:
+            raise ArgumentError(
+                f"a batch of {batch} images is larger than the kernels take; give at most "
+                f"{_C.most_batch} at a time"
+            )
+        floats = self._program.arena(batch, threads)
+        try:
+            # Taking is atomic; looking first would not be.
+            arena = self._free.pop()
+        except IndexError:
+            arena = None
+        return empty_floats(floats) if arena is None or arena.size < floats else arena
+
+
+def _place(
+    program: "_C.Program", nodes: Sequence[Node], aliasing: Aliasing, slots: dict[Value, int]
+) -> None:
+    """Give each value of `nodes` without a slot one in the arena, or a part of another's."""
+    values = dict.fromkeys(root(value) for node in nodes for value in [node.output, *node.inputs])
+    lifetimes: dict[Value, Lifetime] = {}
+    for step, node in enumerate(nodes):
+        for value in [node.output, *node.inputs]:
+            whole = aliasing.view(value).whole
+            if whole not in slots:
+                first = lifetimes[whole].first if whole in lifetimes else step
+                lifetimes[whole] = Lifetime(whole.floats, first, step)
+    for value, offset in place(lifetimes).items():
+        slots[value] = program.arena_slot(offset, value.floats)
+    for value in values:
+        if value not in slots:
+            view = aliasing.view(value)
+            slots[value] = program.part(slots[view.whole], view.first, value.floats)

@@ -1,0 +1,91 @@
+"""A file's JSON to a graph with packed layers; shared by `runtime.load` and `openwork.load`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from openwork.runtime.batch_sizes import BatchSizes
+from openwork.runtime.check import check_order
+from openwork.runtime.decode import Decoder
+from openwork.runtime.file_errors import require
+from openwork.runtime.graph import Graph
+from openwork.runtime.node import Node, check_node, decode_node
+from openwork.runtime.nodes import Conv
+from openwork.runtime.values import Value
+
+_Packed = TypeVar("_Packed")
+
+
+def read_graph(
+    network: Mapping[str, Any], decoder: Decoder, pack: Callable[[Conv, str], _Packed]
+) -> tuple[Graph, dict[Conv, _Packed]]:
+    """The graph, its convolutions without their weights, and what `pack` made of each of them.
+
+    Args:
+        network: JSON.
+        decoder: of its values and tensors.
+        pack: makes what runs a convolution from it and its kernel's name. Weights are let go of
+            after each, so that no more than one layer is held twice.
+
+    Raises:
+        MalformedFile: the file breaks a rule of the format, or nodes do not fit each other.
+    """
+    inputs = decoder.decode_as(list[Value], "inputs", network["inputs"])
+    results = decoder.decode_as(list[Any], "results", network["results"])
+    kernels = decoder.decode_as(list[str], "kernels", network["kernels"])
+    nodes: list[Node] = []
+    packed: dict[Conv, _Packed] = {}
+    for encoded in network["nodes"]:
+        node = decode_node(encoded, decoder)
+        check_node(node)
+        if isinstance(node, Conv):
+            require(len(packed) < len(kernels), "`kernels` must name one for each layer")
+            runs = pack(node, kernels[len(packed)])
+            node = node.without_weights()
+            packed[node] = runs
+        nodes.append(node)
+    require(len(packed) == len(kernels), "`kernels` must name one for each layer")
+    graph = Graph(inputs, results, nodes)
+    check_order(graph)
+    return graph, packed
+
+
+def read_batches(header: Mapping[str, Any], decoder: Decoder) -> BatchSizes:
+    """The batch sizes that the network takes.
+
+    Raises:
+        MalformedFile, ValueError: they make no sense.
+    """
+    only = decoder.decode_as(int | None, "batch", header["batch"])
+    # Files from before bounds were known hold `batch` alone.
+    encoded = header.get("batches", {"tuple": [only or 1, only, {"tuple": []}]})
+    hint = tuple[int, int | None, tuple[str, ...]]
+    batches = BatchSizes(*decoder.decode_as(hint, "batches", encoded))
+    least, most = batches.least, batches.most
+    require(1 <= least <= (most or least), f"batches must lie between 1 and more, not {batches}")
+    return batches
+
+
+def read_nesting(network: Mapping[str, Any], decoder: Decoder, results: int) -> Any:
+    """How the results are nested in containers: each result's number in its place.
+
+    Raises:
+        MalformedFile: it does not hold each number once, in order.
+    """
+    nesting = decoder.decode(network["nesting"])
+    numbers: list[Any] = []
+    nest(nesting, numbers.append)
+    expected = list(range(results))
+    require(
+        numbers == expected and all(type(number) is int for number in numbers),
+        f"`nesting` must hold the numbers of {results} results, each once and in order",
+    )
+    return nesting
+
+
+def nest(nesting: Any, leaf: Callable[[Any], Any]) -> Any:
+    """`nesting` with `leaf(number)` in the place of each number."""
+    if isinstance(nesting, dict):
+        return type(nesting)((key, nest(each, leaf)) for key, each in nesting.items())
+    if isinstance(nesting, list | tuple):
+        return type(nesting)(nest(each, leaf) for each in nesting)
+    return leaf(nesting)

@@ -1,0 +1,108 @@
+"""`Tournament`: ways to run one layer, timed in turns on this machine."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+import numpy as np
+
+from openwork.kernels.dispatch import Candidate
+from openwork.kernels.problem import Problem
+from openwork.runtime.memory import empty_floats
+
+
+class Tournament:
+    """Ways to run one layer that take turns; the slow ones are dropped after each round.
+
+    Args:
+        problem: the layer.
+        has_residual: whether a second map is added to its output.
+        batch: images in a call.
+        threads: of the OpenMP pool.
+
+    Attributes:
+        batch, threads: as above.
+        input: `(batch, in_channels, height, width)` float32, what every call reads.
+        output: of the output's shape, what the kernels write.
+        residual: of the output's shape, or None.
+        times: least seconds of a call so far, by name, of those not dropped yet.
+    """
+
+    def __init__(self, problem: Problem, has_residual: bool, batch: int, threads: int) -> None:
+        self.batch, self.threads = batch, threads
+        self._problem = problem
+        geometry = problem.geometry
+        rng = np.random.default_rng(0)
+        shape = batch, geometry.out_channels, *geometry.out_size
+        self.input = _numbers((batch, geometry.in_channels, *geometry.size), rng)
+        self.output = _numbers(shape, rng)
+        self.residual = _numbers(shape, rng) if has_residual else None
+        self.times: dict[str, float] = {}
+        self._calls: dict[str, Callable[[], None]] = {}
+
+    def add(self, name: str, call: Callable[[], None]) -> None:
+        """Time one call, and let it take part in what follows."""
+        call()
+        self._calls[name] = call
+        self.times[name] = _seconds(call)
+
+    def add_families(self, families: Iterable[Sequence[Candidate]]) -> None:
+        """Try a few tiles of each family, then all tiles of those that come near the best."""
+        samples = [(family, _spread(family, 3)) for family in families if family]
+        for _, sample in samples:
+            for candidate in sample:
+                self._add_candidate(candidate)
+        limit = _FAMILY_MARGIN * min(self.times.values(), default=0.0)
+        for family, sample in samples:
+            if min(self.times[c.name] for c in sample) <= limit:
+                for candidate in family:
+                    self._add_candidate(candidate)
+
+    def finish(self, always: Collection[str] = ()) -> dict[str, float]:
+        """Time the best again and again; the least seconds of the few that are left.
+
+        Args:
+            always: names that are not dropped, however slow.
+        """
+        for keep, turns in _ROUNDS:
+            names = sorted(self.times, key=lambda name: self.times[name])[:keep]
+            names += [name for name in always if name not in names]
+            self.times = {name: self.times[name] for name in names}
+            for _ in range(turns):
+                for name in names:
+                    self.times[name] = min(self.times[name], _seconds(self._calls[name]))
+        return dict(self.times)
+
+    def _add_candidate(self, candidate: Candidate) -> None:
+        if candidate.name in self._calls:
+            return
+        layer = candidate.build(self._problem)
+        workspace = empty_floats(layer.workspace(self.batch, self.threads))
+        self.add(
+            candidate.name,
+            lambda: layer.run(self.input, self.output, self.residual, workspace, self.threads),
+        )
+
+
+# Families whose best sample is slower than this many times the best so far are not looked into.
+_FAMILY_MARGIN = 1.6
+# (contenders kept, turns) of the last rounds.
+_ROUNDS = ((8, 2), (3, 5), (2, 8))
+
+
+def _numbers(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    array = empty_floats(*shape)
+    rng.random(out=array, dtype=np.float32)
+    return array
+
+
+def _spread(family: Sequence[Candidate], count: int) -> list[Candidate]:
+    """`count` candidates from all along the list."""
+    if len(family) <= count:
+        return list(family)
+    return [family[(2 * index + 1) * len(family) // (2 * count)] for index in range(count)]
+
+
+def _seconds(call: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
