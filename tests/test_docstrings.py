@@ -45,4 +45,10 @@ def test_an_example_prints_what_it_says(
 def test_there_are_examples_of_the_names_that_people_use() -> None:
     assert len(EXAMPLES) >= LEAST
     # An example in a docstring that no finder reaches would never run.
-    assert {test.name.split(".")[1] for test in EXAMPLES} >= {"patterns"}
+    assert {test.name.split(".")[1] for test in EXAMPLES} >= {
+        "data",
+        "models",
+        "nn",
+        "patterns",
+        "prune",
+    }

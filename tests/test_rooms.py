@@ -1,7 +1,11 @@
-"""The shape of the house: who may import whom, how long files are, what code must not do."""
+"""Which room may import which names of which other, how long files are, what code must not do."""
 
 import ast
+import functools
 import statistics
+import subprocess
+import sys
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
@@ -45,36 +49,186 @@ ROOMS = [
 ]
 
 
+# Sub-rooms of a room, and their order: one imports only those before it, and files of the room.
+SUBROOMS = {
+    "engine": ["lower", "tune"],
+    "flow": ["handle"],
+    "prune": ["units", "search", "stages"],
+    "runtime": ["nodes"],
+}
+# Rooms that must run where torch is not installed.
+WITHOUT_TORCH = ["kernels", "runtime"]
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.py"))
 
 
-def _room(path: Path) -> str:
-    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+def _module(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imported(tree: ast.AST) -> set[str]:
-    """Rooms that a file imports, also inside functions."""
-    modules = set()
-    for node in ast.walk(tree):
+MODULES = {_module(path): path for path in _files(SOURCE)}
+TREES = {module: ast.parse(path.read_text()) for module, path in MODULES.items()}
+
+
+def _room(module: str) -> str:
+    """The room of a module; "__init__" for the package itself."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def _subroom(module: str) -> str | None:
+    """The sub-room of a module, None for what lies in no sub-room."""
+    parts = MODULES[module].relative_to(SOURCE).parts
+    return parts[1] if len(parts) > 2 else None
+
+
+@functools.cache
+def _imports(module: str) -> set[tuple[str, str | None]]:
+    """(module, name) of all that a module imports, for types and inside functions too."""
+    found: set[tuple[str, str | None]] = set()
+    for node in ast.walk(TREES[module]):
         if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            modules.add(node.module)
-            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name.split(".")[1] for name in modules if name.startswith("openwork.")}
+            found |= {(alias.name, None) for alias in node.names if alias.name in MODULES}
+        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                # A function may bear the name of its file, and a room offers the function.
+                named_alike = node.module != "openwork" and alias.name in _offered(node.module)
+                if whole in MODULES and not named_alike:
+                    found.add((whole, None))
+                else:
+                    found.add((node.module, alias.name))
+    return found
 
 
-@pytest.mark.parametrize("path", _files(SOURCE), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_rooms_import_only_downwards(path: Path) -> None:
-    own = ROOMS.index(_room(path))
-    imported = _imported(ast.parse(path.read_text())) & set(ROOMS)
-    above = {room for room in imported if ROOMS.index(room) > own}
+@functools.cache
+def _offered(module: str) -> set[str]:
+    """What a module lists in its `__all__`."""
+    for node in TREES[module].body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id == "__all__":
+            return set(ast.literal_eval(node.value))  # type: ignore[attr-defined]
+    return set()
+
+
+@functools.cache
+def _taken(module: str) -> set[tuple[str, str]]:
+    """(module, name) of what a module takes from other modules, attributes of modules too."""
+    taken = {(source, name) for source, name in _imports(module) if name is not None}
+    whole = {source.rpartition(".")[2]: source for source, name in _imports(module) if name is None}
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            source = whole.get(node.value.id)
+            if source is not None:
+                taken.add((source, node.attr))
+    return taken
+
+
+def _is_common(module: str) -> bool:
+    """Whether it is common ground: a file beside the rooms, all of which others may use."""
+    return MODULES[module].parent == SOURCE
+
+
+EVERY_MODULE = pytest.mark.parametrize("module", MODULES)
+
+
+@EVERY_MODULE
+def test_rooms_import_only_downwards(module: str) -> None:
+    own = ROOMS.index(_room(module))
+    above = {source for source, _ in _imports(module) if ROOMS.index(_room(source)) > own}
     assert not above
 
 
+@EVERY_MODULE
+def test_rooms_take_only_what_others_offer(module: str) -> None:
+    private = {
+        (source, name)
+        for source, name in _taken(module)
+        if _room(source) != _room(module)
+        and not _is_common(source)
+        and name not in _offered(source)
+    }
+    assert not private
+
+
+@EVERY_MODULE
+def test_names_with_an_underscore_stay_in_their_file(module: str) -> None:
+    assert not {name for _, name in _taken(module) if name[0] == "_" and name[:2] != "__"}
+
+
+@EVERY_MODULE
+def test_files_offer_only_what_other_rooms_take(module: str) -> None:
+    if MODULES[module].name == "__init__.py" or _is_common(module):
+        return
+    taken = {
+        name
+        for other in MODULES
+        if _room(other) != _room(module)
+        for source, name in _taken(other)
+        if source == module
+    }
+    assert _offered(module) <= taken
+
+
 def test_every_file_belongs_to_a_room() -> None:
-    assert {_room(path) for path in _files(SOURCE)} == set(ROOMS)
+    assert {_room(module) for module in MODULES} == set(ROOMS)
+
+
+def test_every_folder_in_a_room_is_a_subroom() -> None:
+    found: dict[str, set[str]] = defaultdict(set)
+    for module in MODULES:
+        subroom = _subroom(module)
+        if subroom is not None:
+            found[_room(module)].add(subroom)
+    assert found == {room: set(subrooms) for room, subrooms in SUBROOMS.items()}
+
+
+@EVERY_MODULE
+def test_subrooms_import_only_those_before_them(module: str) -> None:
+    room, own = _room(module), _subroom(module)
+    order = SUBROOMS.get(room, [])
+    if own is None:
+        return
+    used = {_subroom(source) for source, _ in _imports(module) if _room(source) == room} - {None}
+    assert {name for name in used if name and order.index(name) > order.index(own)} == set()
+
+
+def test_no_file_is_private_by_its_name() -> None:
+    names = [m for m in MODULES if not _is_common(m) and m.rpartition(".")[2].startswith("_")]
+    assert names == []
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    left = {(source, module) for module in MODULES for source, _ in _imports(module)}
+    while True:
+        # Whatever imports nothing that is left, or is imported by nothing, is in no circle.
+        imported, importing = ({pair[end] for pair in left} for end in (0, 1))
+        kept = {(a, b) for a, b in left if a in importing and b in imported}
+        if kept == left:
+            break
+        left = kept
+    assert left == set()
+
+
+def test_no_folder_holds_more_than_a_newcomer_can_read() -> None:
+    files = Counter(path.parent for path in MODULES.values() if path.name != "__init__.py")
+    lines: Counter[Path] = Counter()
+    for path in MODULES.values():
+        lines[path.parent] += len(path.read_text().splitlines())
+    assert max(files.values()) <= 20, files.most_common(1)
+    assert max(lines.values()) <= 2200, lines.most_common(1)
+
+
+@pytest.mark.parametrize("room", WITHOUT_TORCH)
+def test_runs_where_torch_is_not_installed(room: str) -> None:
+    modules = sorted(module for module in MODULES if _room(module) == room)
+    code = "import importlib, sys; sys.modules['torch'] = None\n"
+    code += f"for name in {modules}: importlib.import_module(name)\n"
+    code += "print(sorted(n for n in sys.modules if n.partition('.')[0] == 'torch'))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "['torch']"), ran.stderr
 
 
 def test_files_are_short() -> None:

@@ -17,6 +17,8 @@ from openwork.capture.batch_sizes import BatchSizes, batch_sizes_of
 from openwork.capture.mutation import mutations_are_harmless
 from openwork.errors import ArgumentError, CaptureError
 
+__all__ = ["several"]
+
 # torch.fx is not a fallback: where it cannot trace a test of types or values, symbolic tracing
 # silently takes the wrong branch.
 _WAY_OUT = (

@@ -6,6 +6,8 @@ from torch.fx import Graph, Node
 from openwork.capture.operators import arguments, leaves
 from openwork.capture.out_of_place import writes
 
+__all__ = ["written"]
+
 # Operators whose result shares no memory with their inputs. Everything else is assumed to alias its
 # inputs.
 _FRESH = frozenset(

@@ -10,6 +10,26 @@ from typing import Any, Literal
 from torch.fx import Node
 from torch.fx.node import map_arg
 
+__all__ = [
+    "BatchNorm",
+    "Binary",
+    "Convolution",
+    "Linear",
+    "NotUnderstood",
+    "arguments",
+    "batch_norm",
+    "binary",
+    "convolution",
+    "joined",
+    "leaves",
+    "linear",
+    "operand",
+    "padding",
+    "pool",
+    "reduction",
+    "slice_",
+]
+
 
 class NotUnderstood(Exception):
     """This use of an operator is not one that the caller handles; the text says why."""

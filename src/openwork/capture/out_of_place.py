@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch._ops import OpOverload, OpOverloadPacket
 
+__all__ = ["out_of_place", "writes"]
+
 
 def writes(target: Any) -> bool:
     """Whether an operator writes to one of its arguments."""

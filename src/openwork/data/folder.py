@@ -10,6 +10,8 @@ from openwork.data.image import ImageFault, header, read
 from openwork.data.tree import Tree, scan
 from openwork.errors import DataError
 
+__all__ = ["PREFIX"]
+
 PREFIX = "folder:"
 
 

@@ -20,6 +20,8 @@ from openwork.flow.handle.weights import WEIGHTS
 from openwork.flow.op import Op, Source
 from openwork.flow.weighted_sum import Weight, WeightedSum
 
+__all__ = ["Analysis", "analyse"]
+
 _HANDLERS = {
     **WEIGHTS,
     **SPATIAL,

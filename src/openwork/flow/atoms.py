@@ -9,6 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+__all__ = ["UNKNOWN", "Layout"]
+
 # The atom of everything that is not understood: it depends on the input and is never removed.
 UNKNOWN = 0
 

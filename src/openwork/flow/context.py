@@ -16,6 +16,8 @@ from openwork.flow.atoms import Atoms, Layout
 from openwork.flow.op import Apply, Layouts, Movement, Op, Source
 from openwork.flow.weighted_sum import Weight
 
+__all__ = ["Opaque"]
+
 
 @final
 class Opaque(Op):

@@ -12,6 +12,8 @@ from torch.fx import Node
 
 from openwork.flow.atoms import Atoms, Layout
 
+__all__ = ["Inconsistent", "Movement", "Op"]
+
 Layouts = list[Layout]
 # A tensor of the graph: the node that makes it, and which of its results it is.
 Source = tuple[Node, int]

@@ -9,6 +9,8 @@ from torch.fx import Node
 from openwork.flow.atoms import UNKNOWN, Atoms, Layout
 from openwork.flow.op import Inconsistent, Layouts, Op, Source, balance
 
+__all__ = ["Weight", "WeightedSum"]
+
 
 @dataclass(frozen=True, eq=False)
 class Weight:

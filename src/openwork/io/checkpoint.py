@@ -22,6 +22,8 @@ from openwork.nn import Plan, densify_
 from openwork.nn.resize import describe_resized, restore_resized_, unsaved_buffers
 from openwork.nn.sparse_layer import SparseLayer
 
+__all__ = ["distinct"]
+
 
 @dataclass(frozen=True)
 class CheckpointInfo:

@@ -15,6 +15,8 @@ from openwork.errors import CheckpointError
 from openwork.runtime import container
 from openwork.runtime.container import read_header as read_header
 
+__all__ = ["read", "write"]
+
 
 def write(
     path: str | os.PathLike[str], tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+__all__ = ["Kind", "register"]
+
 Tensors = dict[str, torch.Tensor]
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from openwork.errors import ArgumentError
 
+__all__ = ["plain"]
+
 
 def plain(argument: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` as they come back from a JSON file.

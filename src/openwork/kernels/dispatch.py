@@ -18,6 +18,8 @@ from openwork.kernels.pack_winograd import transform_filters
 from openwork.kernels.problem import Problem
 from openwork.kernels.to_native import geometry_refusal, native_activation, native_geometry
 
+__all__ = ["Candidate", "candidates", "candidates_by_family"]
+
 
 @dataclass(frozen=True)
 class Candidate:

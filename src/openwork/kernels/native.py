@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from openwork.errors import MissingPackageError
 
+__all__ = ["extension", "reason_missing"]
+
 
 class _Missing:
     """Stands for an extension that could not be loaded; using it says why."""
@@ -22,9 +24,7 @@ class _Missing:
 reason_missing: str | None = None
 if TYPE_CHECKING:
     # As _C.pyi describes it.
-    from openwork.kernels import _C
-
-    extension = _C
+    import openwork.kernels._C as extension
 else:
     try:
         extension = importlib.import_module("openwork.kernels._C")

@@ -5,6 +5,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+__all__ = ["Activation", "Geometry", "Problem"]
+
 # The names of the extension's `Activation`; a test compares the two.
 Activation = Literal["none", "relu", "relu6", "silu", "hardswish", "sigmoid", "hardsigmoid"]
 

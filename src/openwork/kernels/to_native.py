@@ -3,6 +3,8 @@
 from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Activation, Geometry
 
+__all__ = ["native_activation"]
+
 
 def native_geometry(geometry: Geometry) -> "_C.Geometry":
     """Raises ValueError for sizes that no kernel takes."""

@@ -11,6 +11,8 @@ from openwork._mode import evaluation
 from openwork.errors import ArgumentError
 from openwork.nn.sparse_layer import SparseLayer
 
+__all__ = ["live_weights"]
+
 
 @dataclass(frozen=True)
 class MemoryUse:

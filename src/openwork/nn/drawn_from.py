@@ -6,6 +6,8 @@ from typing import Any, Self
 
 from openwork.patterns import PatternSpec
 
+__all__ = ["DrawnFrom"]
+
 
 @dataclass(frozen=True)
 class DrawnFrom:

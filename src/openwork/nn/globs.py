@@ -12,6 +12,8 @@ from openwork.nn.layers import left_layers
 from openwork.nn.sparse_conv2d import SparseConv2d
 from openwork.nn.sparse_linear import SparseLinear
 
+__all__ = ["check_glob", "escape", "matches", "nothing_matched"]
+
 _TYPES = {"conv": (nn.Conv2d, SparseConv2d), "linear": (nn.Linear, SparseLinear)}
 
 

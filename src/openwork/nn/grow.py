@@ -16,6 +16,8 @@ from openwork.nn.sparse_layer import SparseLayer
 from openwork.patterns import Pattern, PatternSpec, grow, layer_seed
 from openwork.patterns.spec import nests
 
+__all__ = ["INITS", "check_can_grow", "widen_"]
+
 M = TypeVar("M", bound=nn.Module)
 INITS = ("zero", "original")
 # Optimiser state that does not start at zero, and the setting of the group that it starts from.

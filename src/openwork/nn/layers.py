@@ -6,6 +6,8 @@ from torch import nn
 
 from openwork.nn.sparse_layer import SparseLayer
 
+__all__ = ["Dense", "dense_layers", "left_layers", "replace", "sparse_layers"]
+
 Dense = nn.Conv2d | nn.Linear
 
 

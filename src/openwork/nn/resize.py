@@ -14,6 +14,15 @@ from openwork.nn.sparse_layer import SparseLayer
 from openwork.nn.sparse_linear import SparseLinear
 from openwork.patterns import Pattern
 
+__all__ = [
+    "Zeros",
+    "describe_resized",
+    "mark_resized",
+    "restore_resized_",
+    "set_pattern_",
+    "unsaved_buffers",
+]
+
 # Set on a resized module: its shapes must be restored when the model is rebuilt.
 _ATTRIBUTE = "openwork_channels"
 

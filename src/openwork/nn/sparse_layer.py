@@ -12,6 +12,8 @@ from openwork.nn.drawn_from import DrawnFrom
 from openwork.ops.expand import collect, expand
 from openwork.patterns import Pattern
 
+__all__ = ["SparseLayer"]
+
 INITS = ("rescale", "keep", "reset")
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import torch
 
+__all__ = ["collect", "expand"]
+
 
 def expand(weight: torch.Tensor, gaps: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """`weight` (live,) at the places that `gaps` names, zero elsewhere: a tensor of `shape`.

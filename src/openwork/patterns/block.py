@@ -9,6 +9,8 @@ from openwork.errors import ArgumentError
 from openwork.patterns.pattern import Pattern
 from openwork.patterns.random import random
 
+__all__ = ["check_divides"]
+
 
 def block(
     out_channels: int,

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+__all__ = ["shuffled", "stream"]
+
 
 def layer_seed(seed: int, name: str) -> int:
     """The seed of layer `name` under a plan's `seed`; it does not depend on other layers.

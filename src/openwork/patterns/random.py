@@ -16,6 +16,8 @@ from openwork._arguments import (
 from openwork.patterns.keys import key_rows, shuffled, stream
 from openwork.patterns.pattern import Pattern
 
+__all__ = ["least_fan_in"]
+
 FANS = ("fixed", "uniform")
 
 # Set in the keys of all connections outside the pairing, so that they come after it.

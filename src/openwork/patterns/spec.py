@@ -23,6 +23,8 @@ from openwork.patterns.random import FANS, random
 from openwork.patterns.ssc import ORDERS, ssc
 from openwork.patterns.structured import structured
 
+__all__ = ["nests"]
+
 KINDS: dict[str, Callable[..., Pattern]] = {
     "block": block,
     "clash_free": clash_free,

@@ -13,6 +13,8 @@ from openwork.errors import ArgumentError
 from openwork.patterns.keys import stream
 from openwork.prune.units.units import ConnectionUnits, Units
 
+__all__ = ["CRITERIA"]
+
 Loss = Callable[[Any, Any], torch.Tensor]
 # These score whole filters, so they do not apply to kernels and taps.
 FEATURE_MAP_CRITERIA = ("bn_gamma", "fpgm")

@@ -7,6 +7,8 @@ from torch import nn
 
 from openwork.errors import OpenworkError
 
+__all__ = ["Evaluate"]
+
 # (model, share of the data in (0, 1]) -> error; lower is better.
 Evaluate = Callable[[nn.Module, float], float]
 

@@ -14,6 +14,8 @@ from openwork.data import Batches, DataSet, Split
 from openwork.errors import ArgumentError
 from openwork.patterns.keys import shuffled, stream
 
+__all__ = ["held_count"]
+
 
 def hold_out(data: DataSet, share: float = 0.2, *, seed: int = 0) -> DataSet:
     """Split the training images of `data` in two: one part to train on, one to judge masks by.

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+__all__ = ["BatchSizes"]
+
 _LONGEST = 1000
 
 

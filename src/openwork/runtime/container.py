@@ -19,6 +19,19 @@ import numpy as np
 from openwork.errors import CheckpointError
 from openwork.runtime.memory import empty_bytes
 
+__all__ = [
+    "DIGEST_KEY",
+    "FORMAT",
+    "FORMAT_KEY",
+    "HEADER_DIGEST_KEY",
+    "HEADER_KEY",
+    "Stored",
+    "describe",
+    "digest_of_header",
+    "read",
+    "read_header",
+]
+
 FORMAT = "1"
 FORMAT_KEY, HEADER_KEY, DIGEST_KEY = "openwork.format", "openwork.header", "openwork.digest"
 # Digest of the header alone, so that it can be checked without reading the tensors.

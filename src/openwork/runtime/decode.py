@@ -12,6 +12,8 @@ from openwork.runtime.file_errors import MalformedFile, require
 from openwork.runtime.fits import fits
 from openwork.runtime.values import Alias, Value
 
+__all__ = ["Decoder", "check_type", "short"]
+
 # Floats of one image in one value (eight gigabytes), and taps of one layer. Beyond it is damage.
 _MOST_FLOATS, _MOST_TAPS = 1 << 31, 1 << 28
 

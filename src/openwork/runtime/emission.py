@@ -8,6 +8,8 @@ from openwork.kernels.problem import Activation
 from openwork.kernels.to_native import native_activation
 from openwork.runtime.values import Value, View, root
 
+__all__ = ["Emission"]
+
 
 class Emission:
     """What `Node.emit` writes to.

@@ -9,6 +9,8 @@ from openwork.patterns import Pattern
 from openwork.runtime.file_errors import NotSerializable
 from openwork.runtime.values import Alias, Value
 
+__all__ = ["Encoder"]
+
 
 class Encoder:
     """Python data to JSON. What needs torch is added by a subclass in the engine.

@@ -2,6 +2,8 @@
 
 from openwork.errors import ArgumentError, CheckpointError
 
+__all__ = ["MalformedFile", "NotSerializable", "require"]
+
 
 class MalformedFile(CheckpointError):
     """What was read from a file breaks a rule of the format; the text says which."""

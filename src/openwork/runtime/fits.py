@@ -4,6 +4,8 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal, Union, get_args, get_origin
 
+__all__ = ["fits"]
+
 
 def fits(value: Any, hint: Any) -> bool:
     """Whether `value` is of the annotated type, items included."""

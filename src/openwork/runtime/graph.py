@@ -7,6 +7,8 @@ from typing import Any
 from openwork.runtime.node import Node
 from openwork.runtime.values import Value, root
 
+__all__ = ["Graph"]
+
 
 @dataclass(eq=False)
 class Graph:

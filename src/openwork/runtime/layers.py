@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 else:
     Layer = object
 
+__all__ = ["TORCH", "Layer", "find_candidate", "is_large_and_dense"]
+
 Layers = Mapping[Conv, Layer]
 """The packed layer of each convolution."""
 

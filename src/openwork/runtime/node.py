@@ -13,6 +13,8 @@ from openwork.runtime.file_errors import MalformedFile, require
 from openwork.runtime.fits import fits
 from openwork.runtime.values import Value
 
+__all__ = ["FALLBACK", "Node", "TakesActivation", "encode_node"]
+
 FALLBACK = "Island"
 """The kind, in files, of an operator that is left to torch; the word is the first format's."""
 

@@ -14,6 +14,8 @@ from openwork.runtime.memory import empty_floats
 from openwork.runtime.node import Node
 from openwork.runtime.values import Value, root
 
+__all__ = ["Native"]
+
 
 class Native:
     """Consecutive nodes as one program.

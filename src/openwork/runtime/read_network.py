@@ -12,6 +12,8 @@ from openwork.runtime.node import Node, check_node, decode_node
 from openwork.runtime.nodes import Conv
 from openwork.runtime.values import Value
 
+__all__ = ["read_batches", "read_graph", "read_nesting"]
+
 _Packed = TypeVar("_Packed")
 
 

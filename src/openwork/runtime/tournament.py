@@ -9,6 +9,8 @@ from openwork.kernels.dispatch import Candidate
 from openwork.kernels.problem import Problem
 from openwork.runtime.memory import empty_floats
 
+__all__ = ["Tournament"]
+
 
 class Tournament:
     """Ways to run one layer that take turns; the slow ones are dropped after each round.

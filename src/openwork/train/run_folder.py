@@ -33,6 +33,8 @@ from openwork.patterns import Pattern
 from openwork.train.metrics import EpochMetrics, write_csv
 from openwork.train.recipe import Recipe
 
+__all__ = ["MODEL", "PLAN", "STATE", "identity_of"]
+
 STATE, MODEL, PLAN, CSV, EVENTS = (
     "state.safetensors",
     "model.safetensors",

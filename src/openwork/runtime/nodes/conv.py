@@ -15,6 +15,8 @@ from openwork.runtime.file_errors import MalformedFile, require
 from openwork.runtime.node import Node, TakesActivation, check_shapes
 from openwork.runtime.values import Value, root
 
+__all__ = ["live_positions"]
+
 
 @dataclass(eq=False)
 class Conv(Node, TakesActivation):
