@@ -271,7 +271,7 @@ def test_a_network_that_gives_nan_equals_itself(build: Callable[..., CompiledMod
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1)), "closest are '0' of 2"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1)), "of its 2, closest are '0'"),
         (nn.ReLU(), "it has none"),
     ],
 )
