@@ -7,40 +7,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SCANNED = (
+    "CHANGELOG.md",
+    "CMakeLists.txt",
     "CONTRIBUTING.md",
+    "Makefile",
     "README.md",
     "benchmarks",
-    "src/openwork/*.py",
-    "src/openwork/cli",
-    "src/openwork/compact",
-    "src/openwork/data",
-    "src/openwork/engine",
-    "src/openwork/io",
-    "src/openwork/models",
-    "src/openwork/nn",
-    "src/openwork/observe",
-    "src/openwork/patterns",
-    "src/openwork/report",
-    "src/openwork/runtime",
-    "src/openwork/train",
-    "src/openwork/verify",
+    "csrc",
+    "docs",
+    "src/openwork",
     "studies",
-    "tests/*.py",
-    "tests/cli",
-    "tests/compact",
-    "tests/data",
-    "tests/engine",
-    "tests/io",
-    "tests/models",
-    "tests/nn",
-    "tests/observe",
-    "tests/patterns",
-    "tests/report",
-    "tests/runtime",
-    "tests/train",
-    "tests/verify",
+    "tests",
 )
-SUFFIXES = (".py", ".md", ".h", ".cpp", ".txt")
+SUFFIXES = (".py", ".pyi", ".md", ".h", ".cpp", ".txt")
 # Pattern, matched without case and across line breaks -> what to write instead.
 WORDS = {
     r"anew": "again, or new",

@@ -101,7 +101,7 @@ class Atoms:
         return ~np.isnan(self.value[ids])
 
     def couple(self, one: np.ndarray, two: np.ndarray) -> None:
-        """Atoms at equal places of both can only be removed together; shapes broadcast."""
+        """Let atoms at equal places of both only be removed together; shapes broadcast."""
         both = np.broadcast_arrays(one, two)
         self._pairs.append(np.stack([ids.reshape(-1) for ids in both]))
 

@@ -7,7 +7,7 @@ from openwork.errors import MissingPackageError
 
 
 class _Missing:
-    """Stands for an extension that could not be loaded; using it says why."""
+    """Replaces an extension that could not be loaded: every use raises an error that says why."""
 
     def __init__(self, reason: str) -> None:
         self._reason = reason

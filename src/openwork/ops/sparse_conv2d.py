@@ -78,7 +78,7 @@ def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ..
     input, weight, gaps = ctx.saved_tensors
     shape, stride, padding, dilation, groups = ctx.geometry
     wanted = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[3]]
-    # The dense weight is made again rather than kept: it would outweigh the live one many times.
+    # The dense weight is computed again, not kept: it takes many times the memory of the live one.
     grad_input, grad_dense, grad_bias = torch.ops.aten.convolution_backward(
         gradient,
         input,

@@ -79,7 +79,7 @@ class Lowering:
         """What an operator left to torch is given: a value, or a copy of a constant."""
         if source.name not in self.constants:
             return self.values[source]
-        # The original may train on.
+        # The original may be trained further.
         held = self.constants[source.name]
         return held.detach().clone() if isinstance(held, torch.Tensor) else held
 

@@ -1,4 +1,4 @@
-"""Which feature maps are lost with one that is cut, because nothing produces them any more.
+"""Which other feature maps are lost with one that is cut, because nothing produces them then.
 
 In a dense layer every map is computed from all inputs, and lives as long as one of them does. In a
 sparse or grouped layer a map may be computed only from maps that are cut; then it is lost too.
