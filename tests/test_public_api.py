@@ -227,8 +227,6 @@ def test_what_only_training_and_pictures_need_is_imported_later() -> None:
 _ARRAYS = re.compile(r"\b(torch\.)?Tensor\b|\b(np\.)?ndarray\b")
 # `(batch, channels)` or `(live,)`: names, numbers and sums of them in brackets.
 _SHAPE = re.compile(r"`\(([\w'.* /+-]+,)[\w'.*, /+-]*\)`")
-# Rooms whose docstrings do not say shapes yet.
-LATER: tuple[str, ...] = ()
 # Names that take or give arrays of any shape, and why that is right.
 ANY_SHAPE: dict[str, str] = {}
 
@@ -269,9 +267,7 @@ def _takes_arrays(module: str, name: str) -> bool:
 OF_ARRAYS = [
     (module, name)
     for module, name in DOCUMENTED
-    if module != "openwork"
-    and module.removeprefix("openwork.") not in LATER
-    and _takes_arrays(module, name)
+    if module != "openwork" and _takes_arrays(module, name)
 ]
 
 

@@ -38,7 +38,7 @@ def sparse_conv2d(
         gaps: `(units,)` uint8 or int32, `Pattern.gaps`. Not checked here: take it from a Pattern.
         bias: `(out_channels,)` or None.
         shape: of the dense weight, `(out_channels, in_channels / groups, kh, kw)`.
-        stride, padding, dilation: (vertical, horizontal); zeros pad both sides alike.
+        stride, padding, dilation: (vertical, horizontal); zeros pad both sides equally.
         groups: groups of the convolution.
 
     Returns:

@@ -29,6 +29,7 @@ def from_weight(
     Raises:
         ArgumentError: `weight` contains NaN, is not floating point, or has another rank.
 
+    >>> import torch
     >>> from_weight(torch.tensor([[0.0, 2.0], [1.0, 0.0]])).connections.tolist()
     [[0, 1], [1, 0]]
     """

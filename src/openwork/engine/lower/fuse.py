@@ -111,7 +111,7 @@ class _Fusion:
         return False
 
     def fuse_activation(self, node: Node) -> bool:
-        """An activation alone: whatever makes its input applies it."""
+        """An activation alone: the node that makes its input applies it."""
         if not isinstance(node, Add) or len(node.inputs) != 1:
             return False
         maker = self._maker(node.inputs[0])

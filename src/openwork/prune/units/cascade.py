@@ -57,7 +57,7 @@ class Cascade:
         sizes: Sequence[int],
     ) -> None:
         self._group_of_unit = np.repeat(np.arange(len(sizes)), sizes)
-        # Of each layer: which connections are inputs, and the unit that each one reads.
+        # For each layer: which connections are inputs, and the unit that each one reads.
         self._inputs: list[np.ndarray] = []
         self._read: list[np.ndarray] = []
         self._groups = [layer.groups for layer in layers.values()]
