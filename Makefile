@@ -1,4 +1,4 @@
-# Everything runs in a virtual environment of its own. On a machine without an NVIDIA GPU, where
+# Everything runs in its own virtual environment. On a machine without an NVIDIA GPU, where
 # pip would take torch's CUDA build: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
 PYTHON ?= python3
 VENV ?= .venv

@@ -1,4 +1,4 @@
-// Packed layers. The arrays are borrowed: whoever fills a plan keeps them alive and has checked
+// Packed layers. The arrays are borrowed: code that fills a plan keeps them alive and has checked
 // them (checks.h). Their formats are numbered where Python packs them:
 // src/openwork/kernels/pack_*.py.
 #pragma once

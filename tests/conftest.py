@@ -98,7 +98,7 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., subprocess.P
 
 @pytest.fixture
 def finish(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., str]:
-    """As `start`, but waits for the end, which must be a good one; what was printed comes back."""
+    """As `start`, but waits until the script has succeeded, and returns what it printed."""
 
     def run(script: str, *arguments: object, processes: int = 0) -> str:
         process = start(script, *arguments, processes=processes)

@@ -1,4 +1,4 @@
-"""Whoever changes a file finds its tests: `src/openwork/room/name.py` has `room/test_name.py`."""
+"""Every file has its tests where one looks: `src/openwork/room/name.py` has `room/test_name.py`."""
 
 from pathlib import Path
 

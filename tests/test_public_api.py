@@ -227,14 +227,12 @@ def test_what_only_training_and_pictures_need_is_imported_later() -> None:
 _ARRAYS = re.compile(r"\b(torch\.)?Tensor\b|\b(np\.)?ndarray\b")
 # `(batch, channels)` or `(live,)`: names, numbers and sums of them in brackets.
 _SHAPE = re.compile(r"`\(([\w'.* /+-]+,)[\w'.*, /+-]*\)`")
-# Rooms whose docstrings do not say shapes yet.
-LATER = ("capture", "verify", "compact", "observe", "prune", "engine", "runtime")
 # Names that take or give arrays of any shape, and why that is right.
 ANY_SHAPE: dict[str, str] = {}
 
 
 def _annotations(value: Any) -> list[str]:
-    """Of what `value` takes and gives; of a class, its methods and its attributes too."""
+    """The annotations of `value`; for a class, those of its methods and attributes too."""
     found: list[Any] = []
     if inspect.isclass(value):
         found += vars(value).get("__annotations__", {}).values()
@@ -253,7 +251,7 @@ def _written(annotation: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """The docstring of `value`; of a class, those of its public methods too."""
+    """The docstring of `value`; for a class, those of its public methods too."""
     texts = [inspect.getdoc(value)]
     if inspect.isclass(value):
         members = [name for name in vars(value) if not name.startswith("_") or name == "__init__"]
@@ -269,9 +267,7 @@ def _takes_arrays(module: str, name: str) -> bool:
 OF_ARRAYS = [
     (module, name)
     for module, name in DOCUMENTED
-    if module != "openwork"
-    and module.removeprefix("openwork.") not in LATER
-    and _takes_arrays(module, name)
+    if module != "openwork" and _takes_arrays(module, name)
 ]
 
 

@@ -12,7 +12,7 @@ OPENWORK_INLINE vec exponential(vec x) {
   x = x > 89.f ? broadcast(89.f) : x;
   x = x < -87.f ? broadcast(-87.f) : x;
   const vec scaled = x * 1.44269504f;
-  // Adding and taking away 1.5 * 2^23 rounds to the nearest whole number.
+  // Adding and subtracting 1.5 * 2^23 rounds to the nearest whole number.
   const vec shift = broadcast(12582912.f);
   const vec shifted = scaled + shift;
   const vec whole = shifted - shift;

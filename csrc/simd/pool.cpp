@@ -83,7 +83,7 @@ struct Columns {
         pitch(static_cast<int>(round_up(length, lanes)) + 2 * lanes) {}
 };
 
-// Calls `body(at, count)` for vectors that cover [first, last); the last one may lie over the one
+// Calls `body(at, count)` for vectors that cover [first, last); the last one may overlap the one
 // before it, which is cheaper than a part of a vector.
 template <class Body>
 OPENWORK_INLINE void over_lanes(int first, int last, const Body& body) {

@@ -16,7 +16,7 @@ struct Cursor {
 };
 
 // A multiply-add takes 4 cycles, so few accumulators would wait for each other: several inputs are
-// summed apart.
+// summed separately.
 constexpr int partial_sums(int vectors) { return vectors == 1 ? 4 : vectors == 2 ? 2 : 1; }
 
 template <int V>

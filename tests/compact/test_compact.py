@@ -89,7 +89,7 @@ def test_one_channel_absorbs_constants_at_padded_borders() -> None:
     assert small[0].out_channels == 5
     for size in (5, 12, 31):
         assert _same(model, small, torch.rand(1, 3, size, size))
-    assert "1 dead channels stay" in str(report)
+    assert "1 dead channels are kept" in str(report)
 
 
 def test_a_constant_without_bias_or_norm_after_it_makes_a_bias() -> None:

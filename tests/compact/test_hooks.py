@@ -1,4 +1,4 @@
-"""Hooks: those that only observe are taken off and put back, others are part of the network."""
+"""Hooks: those that only observe are detached and reattached, others are part of the network."""
 
 from typing import Any
 

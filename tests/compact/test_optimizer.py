@@ -138,7 +138,7 @@ def test_a_failure_leaves_the_average_alone() -> None:
     ("kind", "message"),
     [
         (torch.optim.LBFGS, "LBFGS, which holds the parameters a second time, in `_params`"),
-        (torch.optim.Adafactor, "Adafactor, whose 'row_var' has not the shape"),
+        (torch.optim.Adafactor, "Adafactor, whose 'row_var' has another shape"),
     ],
 )
 def test_an_optimiser_that_cannot_be_cut_is_refused(kind: type, message: str) -> None:

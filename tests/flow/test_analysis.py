@@ -34,7 +34,7 @@ def _analyse(model: nn.Module) -> Analysis:
 
 
 def _values(body: Body) -> tuple[float, ...]:
-    """Of the channels that `body` gives; NaN if they depend on the input or on the place."""
+    """Values of the channels that `body` gives; NaN if they depend on the input or the place."""
     analysis = _analyse(Probe(body))
     layout = analysis.ops[-1].inputs[0]
     ids = layout.along(1)

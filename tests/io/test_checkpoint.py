@@ -1,4 +1,4 @@
-"""`save`, `load` and `info`: a model comes back as it went."""
+"""`save`, `load` and `info`: a loaded model is the one that was saved."""
 
 import copy
 import functools

@@ -16,7 +16,7 @@ def _problem(kernel: tuple[int, int], positions: np.ndarray) -> Problem:
 
 
 def test_whole_kernels_lie_column_by_column() -> None:
-    # Of filter 0 input 1, of filter 2 both inputs.
+    # Filter 0 reads input 1, filter 2 both inputs.
     start, index, weight = pack_direct(_problem((3, 3), np.r_[9:18, 36:54]))
     assert start.tolist() == [0, 1, 1, 3]
     assert index.tolist() == [1, 0, 1]

@@ -1,4 +1,4 @@
-"""What each criterion scores lowest, on weights where the answer is plain."""
+"""What each criterion scores lowest, on weights where the answer is obvious."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the terminal shows: a line an epoch, on standard error, or nothing."""
+"""What the terminal shows: one line for each epoch, on standard error, or nothing."""
 
 import pytest
 

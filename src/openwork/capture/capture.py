@@ -34,7 +34,7 @@ class Captured:
 
     Attributes:
         program: what torch exported, in evaluation mode. Its inputs are the example's tensors,
-            (batch, ...) float32, with a free batch size unless `batches` allows one only.
+            `(batch, ...)` float32, with a free batch size unless `batches` allows one only.
         batches: the batch sizes that it accepts. torch does not say whether it accepts one image:
             if `batches` contains 1 and the example has more images, that must be tried.
         constants: name of an exported node -> the parameter, buffer or constant that it stands
@@ -51,7 +51,7 @@ class Captured:
 
     @property
     def batch(self) -> int | None:
-        """The only batch size that it accepts; None if there are several."""
+        """The only batch size that it accepts; None if it accepts several."""
         return self.batches.only
 
 
@@ -60,13 +60,13 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: st
 
     Args:
         model: any module; it is not changed.
-        example: the inputs of one call: tensors (batch, ...), float32 on the CPU, all with the
-            same batch size.
+        example: the inputs of one call: tensors `(batch, ...)`, float32 on the CPU, all with
+            the same batch size.
         fixed_because: why the batch size must stay that of `example`; empty (default) if it may
             vary.
 
     Returns:
-        The graph, and the batch sizes for which it is the network.
+        The graph, and the batch sizes for which it computes what `model` does.
 
     Raises:
         CaptureError: torch cannot capture the network (its reason is in the message), or the
@@ -94,7 +94,7 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: st
 
 
 def _free(model: nn.Module, example: Sequence[torch.Tensor]) -> tuple[ExportedProgram, BatchSizes]:
-    """The program with a free batch size, and the sizes for which it is the network."""
+    """The program with a free batch size, and the sizes for which it computes the same."""
     # torch treats a batch size of one as a constant.
     copies = several(example)
     # By tensor, so that it does not matter how the network's arguments are named and nested.

@@ -63,7 +63,7 @@ def leaves(tree: Any) -> list[Node]:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution with s spatial axes, dense or of openwork's own sparse kind.
+    """A convolution with s spatial axes: torch's dense one or openwork's sparse one.
 
     Attributes:
         input: the images, (batch, in_channels, s sizes).
@@ -72,10 +72,10 @@ class Convolution:
         bias: (out_channels,), or None.
         stride, dilation, output_padding: s numbers.
         padding: s numbers, or "same" for as much as keeps the size.
-        groups: of channels.
+        groups: number of groups of channels.
         transposed: whether it is a transposed convolution.
         gaps: sparse only: where the live weights are.
-        shape: sparse only: of the weight with its zeros.
+        shape: sparse only: the shape of the weight with its zeros.
     """
 
     input: Any
@@ -128,14 +128,14 @@ def convolution(node: Node) -> Convolution:
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear layer, dense or of openwork's own sparse kind.
+    """A linear layer: torch's dense one or openwork's sparse one.
 
     Attributes:
         input: (..., in_features).
         weight: (out_features, in_features); sparse: the live weights alone.
         bias: (out_features,), or None.
         gaps: sparse only: where the live weights are.
-        shape: sparse only: of the weight with its zeros.
+        shape: sparse only: the shape of the weight with its zeros.
     """
 
     input: Any
@@ -370,6 +370,6 @@ def _spatial_axes(node: Node) -> int:
 
 
 def _each(value: Any, axes: int) -> tuple[Any, ...]:
-    """One number for each axis, where torch takes one number for all, too."""
+    """One number for each axis; torch also accepts a single number for all of them."""
     numbers = tuple(value) if isinstance(value, list | tuple) else (value,)
     return numbers * axes if len(numbers) == 1 else numbers

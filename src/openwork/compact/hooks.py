@@ -1,4 +1,4 @@
-"""Forward hooks that only observe: taken off a copy while it is rewritten, then put back."""
+"""Forward hooks that only observe: detached from a copy while it is rewritten, then reattached."""
 
 import contextlib
 from collections import OrderedDict
@@ -18,7 +18,7 @@ _DETACHED = "_openwork_detached_hooks"
 
 @torch.no_grad()
 def detach_passive_hooks_(model: nn.Module, example: Sequence[torch.Tensor]) -> None:
-    """Take off the forward hooks that only observe, in place; copies of `model` remember them.
+    """Detach the forward hooks that only observe, in place; copies of `model` remember them.
 
     Each hook runs once, on `example`, to see what it does. One that returns something, or that
     changes a tensor that it is given or an attribute of its module, is part of the network and
@@ -51,7 +51,7 @@ def detach_passive_hooks_(model: nn.Module, example: Sequence[torch.Tensor]) -> 
 
 
 def reattach_passive_hooks_(model: nn.Module) -> None:
-    """Put back what `detach_passive_hooks_` took off, in place."""
+    """Reattach what `detach_passive_hooks_` detached, in place."""
     for module in model.modules():
         vars(module).update(vars(module).pop(_DETACHED, {}))
 

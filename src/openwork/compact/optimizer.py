@@ -40,8 +40,8 @@ def check_optimizer(model: nn.Module, optimizer: Optimizer) -> None:
         for name, value in held.items():
             if not _can_be_cut(value, parameter):
                 raise ArgumentError(
-                    f"`optimizer` is {kind}, whose {name!r} has not the shape of the parameter "
-                    f"{tuple(parameter.shape)} it belongs to and cannot be cut; {way_out}"
+                    f"`optimizer` is {kind}, whose {name!r} has another shape than its parameter "
+                    f"{tuple(parameter.shape)} and cannot be cut; {way_out}"
                 )
 
 
@@ -66,7 +66,7 @@ def transfer_state_(optimizer: Optimizer, model: nn.Module, small: nn.Module, cu
         for old in group["params"]:
             name = names[id(old)]
             if name not in new:
-                # A mask was on it, or its branch is gone.
+                # It had a mask, or its branch was removed.
                 name = name.removesuffix("_orig")
             if name not in new:
                 continue

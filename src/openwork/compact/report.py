@@ -147,8 +147,8 @@ def _notes(report: CompactReport, given: Inputs) -> Iterator[str]:
         yield f"dead branches, zeros now: {', '.join(report.branches)}"
     if report.kept:
         yield (
-            f"{report.kept} dead channels stay: code relies on their number, groups or rounding "
-            "need them, or they absorb the constants of others"
+            f"{report.kept} dead channels are kept: code relies on their number, groups or "
+            "rounding need them, or they absorb the constants of others"
         )
     sizes = sorted({"x".join(map(str, case.shape)) for case in report.cases})
     yield (
@@ -165,7 +165,7 @@ def _notes(report: CompactReport, given: Inputs) -> Iterator[str]:
 
 
 def _not_followed(found: Rewrite) -> Iterator[str]:
-    """A note on kinds of convolutions none of which is understood."""
+    """A note on kinds of convolutions that the analysis does not follow."""
     convolutions = {
         f"{name}.weight" if name else "weight": type(module).__name__
         for name, module in found.small.named_modules()

@@ -9,7 +9,7 @@ from openwork.errors import ArgumentError
 
 
 def check_kernels(kernels: Any) -> None:
-    """It maps globs over layer names to one or more globs over kernel names."""
+    """Require that `kernels` maps globs over layer names to globs over kernel names."""
     if not isinstance(kernels, Mapping):
         raise ArgumentError(
             f"`kernels`={kernels!r} must map globs over layer names to globs over kernel names, "
@@ -26,7 +26,7 @@ def check_kernels(kernels: Any) -> None:
 
 
 def check_layers_named(kernels: Mapping[str, Any], layers: Iterable[str]) -> None:
-    """Each glob but "*" matches a layer."""
+    """Require that each glob but "*" matches a layer."""
     names = list(dict.fromkeys(layers))
     for glob in kernels:
         if glob == "*" or any(fnmatch.fnmatchcase(name, glob) for name in names):

@@ -23,6 +23,9 @@ from openwork.runtime.values import Alias, Value, root
 class CompiledModel(nn.Module):
     """What `openwork.compile` gives: call it as you would the original, in evaluation mode.
 
+    It takes the original's inputs, `(batch, ...)` float32 on the CPU, and returns the original's
+    outputs, nested in the same way.
+
     Several threads may call one compiled model at once. It has no parameters and does not train.
     `openwork.save` keeps it with the kernels chosen; a loaded one measures nothing on the same CPU.
     A copy shares what runs; pickle keeps what a file would.
@@ -71,7 +74,7 @@ class CompiledModel(nn.Module):
     def step_times(self, *inputs: torch.Tensor) -> list[tuple[str, str, float]]:
         """What each step of one call takes, in order: (layer or operator, kernel, seconds).
 
-        Steps are timed inside the call, so layers find in cache what the step before left there.
+        Steps are timed inside the call, so caches are as the step before left them.
         For a step that is not a layer, the kernel is its kind; "fallback" is an operator that torch
         runs.
 
@@ -117,13 +120,13 @@ class CompiledModel(nn.Module):
         return self._batches
 
     def limit(self, batches: BatchSizes, why: str) -> None:
-        """From now on take `batches` only, and add `why` to the notes."""
+        """Refuse other batches than `batches` from now on, and add `why` to the notes."""
         self._batches = batches
         self.layers = replace(self.layers, notes=(*self.layers.notes, why))
 
     @property
     def snapshot(self) -> Snapshot:
-        """What a file holds of it."""
+        """The network as a file holds it."""
         return self._snapshot
 
     def _check(self, inputs: Sequence[torch.Tensor]) -> int:
@@ -155,7 +158,7 @@ class CompiledModel(nn.Module):
         return batch
 
     def _refuse(self, input: torch.Tensor, batch: int) -> NoReturn:
-        """Say why there cannot be `batch` images."""
+        """Raise the error for a batch of `batch` images."""
         if batch < 1:
             raise ArgumentError(f"`{self._inputs[0].name}` holds no images; give at least one")
         unmet = self._batches.unmet(batch)

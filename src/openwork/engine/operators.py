@@ -36,7 +36,7 @@ _NAMED = {
 }
 _PURE = {torch.Tag.core, torch.Tag.pointwise, torch.Tag.reduction}
 
-# On batch sizes, which torch captures as whole numbers.
+# Functions on batch sizes, which torch captures as whole numbers.
 _ON_NUMBERS: dict[str, Callable[..., Any]] = {
     f"python.{function.__name__}": function
     for function in (

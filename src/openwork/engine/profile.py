@@ -22,7 +22,7 @@ def profile(
 
     Args:
         model: any module that torch.export captures; it is not changed.
-        example: an input batch (or several tensors), float32 on the CPU.
+        example: an input batch `(batch, ...)`, or several tensors, float32 on the CPU.
         optimize: "speed" (default) or "memory", as in `compile`.
 
     Raises:

@@ -72,7 +72,8 @@ def restore(tensors: dict[str, torch.Tensor], header: Mapping[str, Any]) -> Comp
     try:
         return _Loader(tensors, header, isa).model()
     except Exception as error:
-        # An edited file may cause any error; so may a whole one where memory or a package is short.
+        # An edited file may cause any error; so may an intact one, if memory is short or a package
+        # is missing.
         raise CheckpointError(
             f"the compiled network cannot be loaded: {type(error).__name__}: {error}. If nothing "
             "is missing here, the file is damaged: compile and save it again"

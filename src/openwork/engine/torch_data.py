@@ -58,7 +58,7 @@ class TorchDecoder(Decoder):
     """JSON to Python data; `tensors` are torch's."""
 
     def forms(self) -> dict[str, Callable[[Any], Any]]:
-        """What decodes each tag."""
+        """The decoder of each tag."""
         constants = {kind: self._constants(kind) for kind in _CONSTANTS}
         return {**super().forms(), **constants, "device": self._device}
 

@@ -26,19 +26,19 @@ def verify(
 ) -> float:
     """Largest difference over the example, over another batch size and over one image.
 
-    Where one image gives something else, as it does wherever an axis of length one is dropped,
-    `compiled` takes two or more from then on.
+    If the outputs for one image differ, as where the code drops axes of length one, `compiled`
+    refuses single images from then on.
 
     Args:
         model: the original, run in evaluation mode.
-        compiled: takes and returns the same.
+        compiled: the compiled network, which takes and returns the same.
         inputs: the example, tensors `(N, ...)`.
         dynamic: whether `compiled` takes other batch sizes.
         tolerance: largest difference allowed, relative to the largest output.
 
     Raises:
         VerificationError: the results differ by more, or in their kind or shape.
-        OtherBatches: a network captured only for the example's batch size may be the same.
+        OtherBatches: a network captured only for the example's batch size may still agree.
     """
     images = len(inputs[0])
     # torch captures one image as if there were several.
@@ -88,11 +88,11 @@ def _other_batch(
 def _one_image(
     model: nn.Module, compiled: CompiledModel, inputs: Sequence[torch.Tensor], tolerance: float
 ) -> float:
-    """Largest difference for one image; where it is too large, `compiled` takes no single image."""
+    """Largest difference for one image; if it is too large, `compiled` refuses single images."""
     try:
         found = _compare(model, compiled, with_batch_size(inputs, 1), tolerance)
     except Exception:
-        # Neither network need take a single image.
+        # Either network may refuse a single image.
         found = None
     if found is not None and found.holds(tolerance):
         return found.relative

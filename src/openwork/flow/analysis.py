@@ -95,7 +95,7 @@ def _add_op(ctx: AnalysisContext, node: Node) -> None:
         return
     result = node.meta.get("val")
     if not isinstance(result, torch.Tensor | list | tuple):
-        # Sizes and checks of sizes: torch.export has worked them out.
+        # torch.export has already computed sizes and checked them.
         return
     handler = _HANDLERS.get(node.target) or (pointwise if is_pointwise(node.target) else None)
     try:

@@ -1,4 +1,4 @@
-"""Atoms: sets of numbers that are alike in every tensor; what is known and removed as one.
+"""Atoms: sets of numbers that have the same properties in every tensor and are removed together.
 
 A channel of a convolution's output is an atom; the same channel behind a view, a concatenation or
 a flattening is the same atom. The sum of two channels is a new one.
@@ -21,7 +21,7 @@ class Layout:
 
     Attributes:
         shape: of the tensor.
-        ids: integers that broadcast to `shape`, of size 1 along axes where all are alike.
+        ids: integers that broadcast to `shape`, of size 1 along axes where all are equal.
     """
 
     shape: tuple[int, ...]
@@ -103,7 +103,7 @@ class Atoms:
         return ~np.isnan(self.value[ids])
 
     def couple(self, one: np.ndarray, two: np.ndarray) -> None:
-        """Atoms at equal places of both can only be removed together; shapes broadcast."""
+        """Let atoms at equal places of both only be removed together; shapes broadcast."""
         both = np.broadcast_arrays(one, two)
         self._pairs.append(np.stack([ids.reshape(-1) for ids in both]))
 

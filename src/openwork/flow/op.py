@@ -25,7 +25,7 @@ Align = Callable[[Layouts], tuple[tuple[int, ...], np.ndarray]]
 
 
 class Inconsistent(Exception):
-    """Without these atoms the network would compute something else; some of `keep` must stay."""
+    """The removal would change what the network computes; some atoms of `keep` must be kept."""
 
     def __init__(self, *keep: Layout) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Op(ABC):
     outputs: Layouts
 
     def propagate_liveness(self, atoms: Atoms, live: np.ndarray) -> None:
-        """Mark in `live` (n,) the atoms that live results depend on; the last op is first."""
+        """Mark in `live` (n,) atoms that live results depend on; called on the last op first."""
         return
 
     def violations(self, gone: np.ndarray) -> np.ndarray | None:
@@ -79,7 +79,7 @@ class Movement(Op):
     Args:
         node, sources, inputs: as in `Op`.
         apply: gives the layouts of the results.
-        rows: (m, n) ids; the same number must stay in each of the m rows. None: no such rule.
+        rows: (m, n) ids; each of the m rows must keep the same number. None: no such rule.
     """
 
     def __init__(
@@ -158,12 +158,12 @@ class Combine(Op):
 
 
 def _emptied(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
-    """Whether an axis is empty that was not."""
+    """Whether an axis is empty now and was not before."""
     return any(now == 0 != was for was, now in zip(before, after, strict=True))
 
 
 def balance(rows: np.ndarray, gone: np.ndarray) -> np.ndarray | None:
-    """Atoms to keep so that the same number stays in each of `rows` (m, n); None if it does."""
+    """Atoms to keep so that each of `rows` (m, n) keeps the same number; None if they all do."""
     missing = gone[rows]
     fewest = missing.sum(1).min()
     surplus = missing & (np.cumsum(missing, 1) > fewest)

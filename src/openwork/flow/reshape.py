@@ -41,7 +41,7 @@ def reshaped(
     than one becomes smaller: code usually splits channels into a fixed number of groups.
 
     Raises:
-        ValueError: the channels that stay cannot be split into that many groups.
+        ValueError: the remaining channels cannot be split into that many groups.
     """
     shape: list[int] = []
     for (a, b), (c, d) in blocks(before, after):

@@ -52,8 +52,8 @@ def candidates(
     Args:
         problem: the layer.
         isa: an instruction set; by default OPENWORK_ISA if set, else the best of this machine.
-        batch: leave out tiles that are of no use for so many images in a call, though they would
-            run too; None (default) leaves out none, so that any batch's choice can be found.
+        batch: images in a call. Tiles that could run but gain nothing at this size are left out;
+            with None (default) none is, so that a choice for any batch can be found.
     """
     found = candidates_by_family(problem, isa, batch)
     return [each for family in found.values() for each in family]
@@ -74,12 +74,12 @@ def candidates_by_family(
     }
 
 
-# More than the largest tile holds, whatever the map.
+# Enough images to fill the largest tile, however small the map.
 _MANY_IMAGES = 1024
 
 
 def refusals(problem: Problem) -> dict[str, str]:
-    """Why each family that cannot run `problem` cannot."""
+    """The reason for each family that cannot run `problem`."""
     beyond = geometry_refusal(problem.geometry)
     reasons = {family.name: beyond or family.refusal(problem) for family in FAMILIES}
     return {name: reason for name, reason in reasons.items() if reason is not None}
@@ -95,7 +95,7 @@ def _common(
 # Sparse products: spmm and winograd ---------------------------------------------------------------
 
 
-# Vectors per tile; of gathered rows, which take longer to pack, those that come near the best.
+# Vectors per tile. Gathered rows take longer to pack, so only sizes near the best are tried there.
 _TILES = (1, 2, 3, 4, 5, 7, 8)
 _GATHERED_TILES = (2, 4, 5, 8)
 
@@ -110,10 +110,10 @@ def _product_tiles(
         if group > problem.geometry.out_channels:
             continue
         for below, tile in pairwise((0, *tiles)):
-            # The first tile that holds all of the work is the last one of use.
+            # Tiles larger than the first that holds all of the work gain nothing.
             if below >= vectors or tile > _C.most_vectors(isa, group):
                 continue
-            # Chunks that fill a usual L1, or twice that, and no chunks at all.
+            # Chunks that fill a typical L1 cache, chunks of twice that, and no chunks at all.
             for size in (32768, 65536, None):
                 chunk = inputs if size is None else max(16, size // (tile * lanes * 4))
                 chunk = min(chunk, inputs, 65535)
@@ -137,7 +137,7 @@ def _spmm(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
     rows, _, _ = spmm_rows(problem)
     tiles = _TILES if plain else _GATHERED_TILES
     for tile, chunk, group in _product_tiles(problem, isa, vectors, len(rows), tiles):
-        # So many gathered rows never stayed in cache; packing them takes seconds.
+        # So many gathered rows do not stay in cache, and packing them takes seconds.
         if not plain and chunk == len(rows) > 2048:
             continue
         for place in (False, True) if in_place else (False,):

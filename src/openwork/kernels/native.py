@@ -9,7 +9,7 @@ __all__ = ["extension", "reason_missing"]
 
 
 class _Missing:
-    """Stands for an extension that could not be loaded; using it says why."""
+    """Replaces an extension that could not be loaded: every use raises an error that says why."""
 
     def __init__(self, reason: str) -> None:
         self._reason = reason

@@ -10,7 +10,7 @@ The packed arrays, C = ceil(inputs / chunk), N = ceil(rows / G), M = 2^G - 1:
 
 1. row           int32  [C][N][G]  filter of each place, -1 where the last group is not full;
                                    in every chunk each filter has exactly one place, in the groups
-                                   of its own block
+                                   of its block
 2. count         uint16 [C][N][M]  entries with mask 1 ... M
 3. entry_start   int64  [C][N]     first entry of the group in array 5; sums of 2
 4. weight_start  int64  [C][N]     first weight of the group in array 6; sums of 2, an entry with
@@ -136,7 +136,7 @@ def _found(entry: tuple[np.ndarray, int]) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def _group_rows(live: np.ndarray, group: int, first: int) -> np.ndarray:
-    """Rows, counted from `first`, in groups (n, group), -1 where not full: alike ones together."""
+    """Rows, numbered from `first`, as groups (n, group) of similar ones; -1 where not full."""
     members = np.arange(len(live))[:, None]
     while members.shape[1] < group:
         members = _pair(live, members)

@@ -14,7 +14,7 @@ from openwork.kernels.problem import Geometry, Problem
 
 
 def is_plain(geometry: Geometry) -> bool:
-    """Whether pixels of the output are pixels of the input."""
+    """Whether each output pixel reads only the input pixel at the same place."""
     return (geometry.kernel, geometry.stride, geometry.padding) == ((1, 1), (1, 1), (0, 0))
 
 
@@ -24,6 +24,6 @@ def spmm_rows(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     pair = inside * problem.taps + tap
     if is_plain(problem.geometry):
         return np.arange(problem.geometry.in_channels), out, pair
-    # A matrix has a column at least, live or not.
+    # A matrix has at least one column, even if no tap is live.
     live = np.flatnonzero(np.bincount(pair)) if pair.size else np.zeros(1, np.int64)
     return live, out, np.searchsorted(live, pair)

@@ -18,9 +18,9 @@ class LayerChannels:
 
     Attributes:
         name: qualified name of the batch norm, or of the layer where there is none.
-        by_scale: (channels,) bool, dead by scale; None without a batch norm.
-        by_activation: (channels,) bool, dead by activation.
-        universality: (channels,) the share of images that excite each; 1 - selectivity.
+        by_scale: `(channels,)` bool, dead by scale; None without a batch norm.
+        by_activation: `(channels,)` bool, dead by activation.
+        universality: `(channels,)` the share of images that excite each; 1 - selectivity.
     """
 
     name: str

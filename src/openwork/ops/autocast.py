@@ -1,4 +1,4 @@
-"""Autocast for our operators: floating point inputs are cast to whatever dtype is being cast to.
+"""Autocast for our operators: floating point inputs are cast to the dtype of the current block.
 
 `torch.library.register_autocast` fixes that dtype at import, but users choose it per block.
 """

@@ -1,4 +1,4 @@
-"""The implementations behind the operators, fastest first, and why one is not taken."""
+"""The implementations behind the operators, fastest first, and why one cannot run here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

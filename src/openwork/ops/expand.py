@@ -1,7 +1,7 @@
 """Live weights to the dense tensor they stand for, and back; exact inverses on live taps.
 
 Shared by the naive kernels and their gradients. Every step is an ordinary torch operator with a
-derivative of its own, so gradients of gradients work too.
+derivative, so gradients of gradients work too.
 """
 
 import math

@@ -38,7 +38,7 @@ def sparse_conv2d(
         gaps: `(units,)` uint8 or int32, `Pattern.gaps`. Not checked here: take it from a Pattern.
         bias: `(out_channels,)` or None.
         shape: of the dense weight, `(out_channels, in_channels / groups, kh, kw)`.
-        stride, padding, dilation: (vertical, horizontal); zeros pad both sides alike.
+        stride, padding, dilation: (vertical, horizontal); zeros pad both sides equally.
         groups: groups of the convolution.
 
     Returns:
@@ -78,7 +78,7 @@ def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ..
     input, weight, gaps = ctx.saved_tensors
     shape, stride, padding, dilation, groups = ctx.geometry
     wanted = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[3]]
-    # The dense weight is made again rather than kept: it would outweigh the live one many times.
+    # The dense weight is computed again, not kept: it takes many times the memory of the live one.
     grad_input, grad_dense, grad_bias = torch.ops.aten.convolution_backward(
         gradient,
         input,

@@ -68,7 +68,7 @@ def by_criterion(
 
     Returns:
         Explicit patterns for every layer that is cut, and for those that were sparse already. Each
-        has the shape of the layer's dense weight, (out, in / groups, kh, kw) or (out, in).
+        has the shape of the layer's dense weight, `(out, in / groups, kh, kw)` or `(out, in)`.
 
     Raises:
         PlanError: `layers` selects no layer.

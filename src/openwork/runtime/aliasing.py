@@ -41,7 +41,7 @@ class Aliasing:
             self._overwrite(step, node)
 
     def view(self, value: Value) -> View:
-        """Where `value` lies; from 0 on in itself, if it lies in no other."""
+        """Where `value` lies: from float 0 of itself if it is not part of another."""
         view = View(root(value), 0)
         while view.whole in self._views:
             outer = self._views[view.whole]
@@ -51,7 +51,7 @@ class Aliasing:
     def _join(
         self, output: Value, pieces: tuple[tuple[Value | None, int], ...], joined: _Joined
     ) -> None:
-        # One that begins with all of an earlier one, as in dense blocks, holds that one whole.
+        # As in dense blocks: a concatenation that begins with all of an earlier one contains it.
         for length in range(len(pieces) - 1, 1, -1):
             if pieces[:length] in joined:
                 self._put(joined[pieces[:length]], output, 0)

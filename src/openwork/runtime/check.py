@@ -6,7 +6,7 @@ from openwork.runtime.values import Alias, Value, root
 
 
 def check_order(graph: Graph) -> None:
-    """Every value is made once, and before it is read.
+    """Require that every value is made once, and before it is read.
 
     Raises:
         MalformedFile: one is not.

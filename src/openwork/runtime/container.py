@@ -161,7 +161,7 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def describe(name: str, dtype: str, shape: Iterable[int]) -> bytes:
-    """What a digest takes of a tensor besides its bytes; `dtype` is torch's name for it."""
+    """What a digest covers of a tensor besides its bytes; `dtype` is torch's name for it."""
     return f"{name} torch.{dtype} {tuple(shape)}".encode()
 
 
@@ -171,7 +171,7 @@ def digest_of_header(header: str) -> str:
 
 
 class _Damage(Exception):
-    """What the file is not as safetensors has it; the text says what."""
+    """The file breaks the safetensors format; the text says how."""
 
 
 def _read_front(file: BufferedReader) -> tuple[dict[str, _Entry], dict[str, str]]:

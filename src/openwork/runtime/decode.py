@@ -14,7 +14,8 @@ from openwork.runtime.values import Alias, Value
 
 __all__ = ["Decoder", "check_type", "short"]
 
-# Floats of one image in one value (eight gigabytes), and taps of one layer. Beyond it is damage.
+# Floats of one image in one value (eight gigabytes), and taps of one layer. Only damaged files have
+# more.
 _MOST_FLOATS, _MOST_TAPS = 1 << 31, 1 << 28
 
 
@@ -37,7 +38,7 @@ class Decoder:
             self._values.append(self._new_value(record))
 
     def forms(self) -> dict[str, Callable[[Any], Any]]:
-        """What decodes each tag."""
+        """The decoder of each tag."""
         return {
             "tuple": self._tuple,
             "dict": self._dict,
@@ -156,5 +157,5 @@ def _sizes(shape: Any, least: int) -> list[int]:
 
 
 def _product(sizes: Sequence[int]) -> int:
-    # Of Python's whole numbers, which do not overflow.
+    # In Python's whole numbers, which do not overflow.
     return math.prod(abs(size) for size in sizes)

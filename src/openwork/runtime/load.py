@@ -55,7 +55,7 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network
     except CheckpointError as error:
         raise CheckpointError(f"`path`={str(path)!r} cannot be loaded: {error}") from error
     except Exception as error:
-        # An edited file may cause any error; so may a whole one where memory is short.
+        # An edited file may cause any error; so may an intact one where memory is short.
         raise CheckpointError(
             f"`path`={str(path)!r} cannot be loaded: {type(error).__name__}: {error}. If nothing "
             "is missing here, the file is damaged: compile and save it again"

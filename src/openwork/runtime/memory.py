@@ -1,4 +1,4 @@
-"""Arrays that begin on a cache line, as the kernels like them."""
+"""Arrays that begin on a cache line, so that the kernels' loads are aligned."""
 
 import numpy as np
 

@@ -21,7 +21,7 @@ class Network:
     Several threads may call one network at once.
 
     Attributes:
-        shapes: `(channels, height, width)`, or whatever one image of each input is, by its name.
+        shapes: name of each input -> the shape of one image, such as `(channels, height, width)`.
         kernels: what runs each layer: (layer, kernel), in the order in which they run.
         batches: the batch sizes that it takes.
         threads: of the OpenMP pool that a call uses; may be set.

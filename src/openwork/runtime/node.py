@@ -146,7 +146,7 @@ def check_node(node: Node) -> None:
 
 
 def check_shapes(node: Node, *inputs: int) -> None:
-    """Every value has a known shape, and there are as many inputs as one of `inputs` says.
+    """Require known shapes of all values, and a number of inputs that is one of `inputs`.
 
     Raises:
         MalformedFile: otherwise.

@@ -95,7 +95,7 @@ class Native:
             )
         floats = self._program.arena(batch, threads)
         try:
-            # Taking is atomic; looking first would not be.
+            # One atomic operation, unlike a check and then a pop.
             arena = self._free.pop()
         except IndexError:
             arena = None

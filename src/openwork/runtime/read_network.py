@@ -25,8 +25,8 @@ def read_graph(
     Args:
         network: JSON.
         decoder: of its values and tensors.
-        pack: makes what runs a convolution from it and its kernel's name. Weights are let go of
-            after each, so that no more than one layer is held twice.
+        pack: makes what runs a convolution from it and its kernel's name. Weights are
+            released after each, so that at most one layer is held twice.
 
     Raises:
         MalformedFile: the file breaks a rule of the format, or nodes do not fit each other.
@@ -55,15 +55,18 @@ def read_batches(header: Mapping[str, Any], decoder: Decoder) -> BatchSizes:
     """The batch sizes that the network takes.
 
     Raises:
-        MalformedFile, ValueError: they make no sense.
+        MalformedFile, ValueError: bounds or conditions are invalid.
     """
     only = decoder.decode_as(int | None, "batch", header["batch"])
-    # Files from before bounds were known hold `batch` alone.
+    # Files written before there were bounds hold `batch` alone.
     encoded = header.get("batches", {"tuple": [only or 1, only, {"tuple": []}]})
     hint = tuple[int, int | None, tuple[str, ...]]
     batches = BatchSizes(*decoder.decode_as(hint, "batches", encoded))
     least, most = batches.least, batches.most
-    require(1 <= least <= (most or least), f"batches must lie between 1 and more, not {batches}")
+    require(
+        1 <= least <= (most or least),
+        f"batches must have rising bounds of at least 1, not {batches}",
+    )
     return batches
 
 

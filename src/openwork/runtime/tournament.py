@@ -60,7 +60,7 @@ class Tournament:
                     self._add_candidate(candidate)
 
     def finish(self, always: Collection[str] = ()) -> dict[str, float]:
-        """Time the best again and again; the least seconds of the few that are left.
+        """Time the best repeatedly; returns the least seconds of the few that remain.
 
         Args:
             always: names that are not dropped, however slow.
@@ -85,7 +85,7 @@ class Tournament:
         )
 
 
-# Families whose best sample is slower than this many times the best so far are not looked into.
+# A family is dropped if its best sample takes this many times the best time so far.
 _FAMILY_MARGIN = 1.6
 # (contenders kept, turns) of the last rounds.
 _ROUNDS = ((8, 2), (3, 5), (2, 8))
@@ -98,7 +98,7 @@ def _numbers(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 
 
 def _spread(family: Sequence[Candidate], count: int) -> list[Candidate]:
-    """`count` candidates from all along the list."""
+    """`count` candidates, evenly spaced over the list."""
     if len(family) <= count:
         return list(family)
     return [family[(2 * index + 1) * len(family) // (2 * count)] for index in range(count)]

@@ -100,7 +100,7 @@ def compare_many(
         try:
             expected = outputs(original, inputs)
         except Exception:
-            # Each network has its own way to say that it does not take these.
+            # Any kind: it is the network's own code that refuses such inputs.
             continue
         found.append(_compare(expected, original, rewritten, inputs, tolerance, what))
         sizes = sum(one.what == ANOTHER_SIZE for one in found)

@@ -1,4 +1,4 @@
-"""`rounding`: how far float32 takes a network from itself."""
+"""`rounding`: how far a network in float32 is from itself in float64."""
 
 import copy
 from collections.abc import Sequence

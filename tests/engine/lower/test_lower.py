@@ -140,7 +140,7 @@ def test_operators(name: str, build: Callable[..., CompiledModel]) -> None:
     assert compiled.difference < 1e-6
 
 
-# Each as an island in the middle, and where it matters looking at a view.
+# Each as a fallback between native steps, and on a view where that matters.
 ISLANDS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "unknown": lambda x: F.gelu(x) + 1,
     "of a view": lambda x: F.softmax(x.flatten(1), 1).view_as(x).relu(),

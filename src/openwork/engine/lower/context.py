@@ -55,7 +55,7 @@ class Lowering:
         return self.values[argument]
 
     def check(self, fx: FxNode) -> None:
-        """Refuse anything but a batch of float32 numbers of known shape."""
+        """Require a batch of float32 numbers of known shape."""
         held = fx.meta.get("val")
         if not isinstance(held, torch.Tensor) or held.dtype != torch.float32 or held.dim() < 2:
             raise NotUnderstood("no batch of float32")
@@ -79,7 +79,7 @@ class Lowering:
         """What an operator left to torch is given: a value, or a copy of a constant."""
         if source.name not in self.constants:
             return self.values[source]
-        # The original may train on.
+        # The original may be trained further.
         held = self.constants[source.name]
         return held.detach().clone() if isinstance(held, torch.Tensor) else held
 

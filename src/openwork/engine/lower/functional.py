@@ -13,8 +13,8 @@ _VIEW, _RESHAPE = torch.ops.aten.view.default, torch.ops.aten.reshape.default
 def functional(target: Callable[..., Any]) -> Callable[..., Any]:
     """The operator that gives what `target` leaves in its argument; `target` if there is none.
 
-    The engine takes in-place operators only where both do the same (capture/mutation.py), and then
-    moves what reads the argument behind them.
+    The graph has in-place operators only where no output would show the difference
+    (capture/mutation.py).
     """
     if target is _VIEW:
         # The engine leaves out copies that only make a tensor contiguous, as views need it.

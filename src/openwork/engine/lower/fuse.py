@@ -13,7 +13,7 @@ from openwork.runtime.values import Value, root
 def fuse(graph: Graph) -> None:
     """Fold and fuse until nothing changes, in place.
 
-    A node that joins its producer only makes the producer end later, so one pass in order will do.
+    A node that joins its producer only makes the producer end later, so one pass in order suffices.
     """
     fusion = _Fusion(graph)
     for node in list(graph.nodes):
@@ -102,7 +102,7 @@ class _Fusion:
         first, second = node.inputs
         makers = [(self._maker(first), second), (self._maker(second), first)]
         convs = [(m, other) for m, other in makers if isinstance(m, Conv)]
-        # The later one first: then less memory is in use between the two.
+        # The later producer first, which leaves less memory in use between the two.
         for conv, other in sorted(convs, key=lambda pair: -self._order[pair[0]]):
             if conv.activation == "none" and len(conv.inputs) == 1:
                 conv.inputs = [conv.inputs[0], other]
@@ -111,7 +111,7 @@ class _Fusion:
         return False
 
     def fuse_activation(self, node: Node) -> bool:
-        """An activation alone: whatever makes its input applies it."""
+        """An activation alone: the node that makes its input applies it."""
         if not isinstance(node, Add) or len(node.inputs) != 1:
             return False
         maker = self._maker(node.inputs[0])
@@ -126,7 +126,7 @@ class _Fusion:
         return self._makers.get(value) if self._reads[root(value)] == 1 else None
 
     def _join(self, maker: Node, node: Node) -> None:
-        """Put `maker` in the place of `node`, and let it make what that made."""
+        """Move `maker` to the place of `node`, and let it make the output of `node`."""
         del self._makers[maker.output]
         maker.output = node.output
         self._makers[node.output] = maker

@@ -68,12 +68,12 @@ def _call(known: Lowering, fx: FxNode) -> list[Node]:
     return [made]
 
 
-# Operators whose result shares no memory with what they read, although the engine may say it is it.
+# Operators that copy in torch, although the engine may use what they read as their result.
 _COPIES = {torch.ops.aten.clone.default, torch.ops.aten.adaptive_avg_pool2d.default}
 
 
 def _returned_copies(known: Lowering, returned: list[Any], inputs: list[Value]) -> list[Node]:
-    """Make the copies that were left out after all, where the caller could tell."""
+    """Add copies that were left out, where the caller could see that memory is shared."""
     leaves = [each for each in dict.fromkeys(returned) if known.values.get(each) is not None]
     held = Counter(root(value) for value in [*inputs, *(known.values[each] for each in leaves)])
     copies: list[Node] = []

@@ -1,4 +1,4 @@
-"""Exported operators that take each number alone: activations, sums, products with constants."""
+"""Exported operators on each number alone: activations, sums, products with constants."""
 
 from collections.abc import Callable
 from typing import Any
@@ -54,7 +54,7 @@ def _mul(known: Lowering, fx: FxNode) -> Node:
     first, second = record.first, record.second
     for one, other in ((first, second), (second, first)):
         maps, gates = known.input(one), known.input(_before_expanding(known, other))
-        # The maps may not be stretched: of two gates that are, neither is as large as the product.
+        # Not the product of two gates that both broadcast: neither is as large as the product.
         if maps.shape == output.shape and gates.shape == (*maps.shape[:1], 1, 1):
             return Gate([maps, gates], output)
     raise NotUnderstood("no gate for each map")
@@ -94,7 +94,7 @@ def _affine(known: Lowering, fx: FxNode, x: Value, scale: np.ndarray, shift: np.
 
 
 def _before_expanding(known: Lowering, argument: Any) -> Any:
-    """What was stretched over the maps, as gates often are although a product does so itself."""
+    """The gates before code expanded them to maps, as it often does though products broadcast."""
     if isinstance(argument, FxNode) and argument.target in _EXPANSIONS:
         source = operand(argument)
         if isinstance(source, FxNode) and source in known.values and source.meta["val"].dim() == 4:

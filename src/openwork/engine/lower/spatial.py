@@ -136,7 +136,7 @@ def _slice(known: Lowering, fx: FxNode) -> Node | Value:
 def _item(known: Lowering, fx: FxNode) -> Node | Value:
     source, index = fx.args
     if not isinstance(source, FxNode) or not isinstance(index, int):
-        raise NotUnderstood("no item of an operator's results")
+        raise NotUnderstood("not an item of an operator's results")
     if source.target in _GIVES_TUPLE and source in known.native and index == 0:
         return known.values[source]
     if source.target not in _SPLITS:

@@ -65,7 +65,7 @@ def _conv(
     live: np.ndarray,
     geometry: tuple[tuple[int, int], tuple[int, int], tuple[int, int], int] | None = None,
 ) -> Node:
-    """A convolution, or without a `geometry` a linear layer."""
+    """A convolution; without a `geometry`, a linear layer."""
     value = known.input(record.input)
     if geometry is None and len(value.shape) != 1:
         raise NotUnderstood("over more than one axis")

@@ -106,7 +106,7 @@ class Tuner:
         """What a choice depends on, as a digest."""
         sizes = (conv.shape, conv.size, conv.stride, conv.padding, conv.dilation, conv.groups)
         live = round(conv.density, 2), len(conv.inputs), conv.activation, conv.linear
-        # A dense layer needs no look, which costs 15 s for the 25 million weights of a VGG head.
+        # Known for dense layers: computing it costs 15 s for the 25 million weights of a VGG head.
         kind = (True, 0.25) if conv.density == 1 else (problem.whole(), _sharing(problem))
         call = self.batch, self.threads, self.optimize, self.isa
         return hashlib.sha256(repr((_FORMAT, sizes, live, kind, call)).encode()).hexdigest()[:24]

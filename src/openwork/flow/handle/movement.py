@@ -144,7 +144,7 @@ def _channel_shuffle(ctx: AnalysisContext, node: Node) -> Movement:
 
 
 def _parts(ctx: AnalysisContext, node: Node) -> Movement:
-    """Parts at places that the code names: no channel of such an axis can be removed."""
+    """Parts at places fixed in the code: no channel of such an axis can be removed."""
     given = arguments(node)
     layout = ctx.input(given["self"])
     axis = given["dim"] % len(layout.shape)
@@ -157,7 +157,7 @@ def _parts(ctx: AnalysisContext, node: Node) -> Movement:
 
 
 def _selected(ctx: AnalysisContext, node: Node) -> Movement:
-    """Places along an axis that a buffer names: no channel of such an axis can be removed."""
+    """Places along an axis, read from a buffer: no channel of such an axis can be removed."""
     given = arguments(node)
     x, axis = given["self"], given["dim"]
     layout, index = ctx.input(x), ctx.tensor(given["index"])

@@ -88,7 +88,7 @@ def _reduced(ctx: AnalysisContext, node: Node) -> Op:
     record = reduction(node)
     x = ctx.input(record.input)
     axes = record.axes_of(len(x.shape))
-    # Along an axis where all numbers are alike, a sum depends on the axis's size.
+    # Along an axis where all numbers are equal, a sum depends on the axis's size.
     sized = not all(x.varies(axis) for axis in axes)
     if 0 in x.shape:
         raise NotUnderstood("an empty tensor")

@@ -74,7 +74,7 @@ def search(
 
     Returns:
         Explicit patterns for every layer that is cut, and for those that were sparse already. Each
-        has the shape of the layer's dense weight, (out, in / groups, kh, kw) or (out, in).
+        has the shape of the layer's dense weight, `(out, in / groups, kh, kw)` or `(out, in)`.
 
     Raises:
         OpenworkError: `evaluate` fails or does not return a finite number; the log is kept.

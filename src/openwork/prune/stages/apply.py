@@ -21,7 +21,7 @@ def apply_(model: nn.Module, plan: Plan) -> nn.Module:
     Args:
         model: the network that the plan was chosen for.
         plan: from `search` or `by_criterion`, or any other. Its pattern for a layer has the shape
-            of the dense weight, (out, in / groups, kh, kw) or (out, in).
+            of the dense weight, `(out, in / groups, kh, kw)` or `(out, in)`.
 
     Returns:
         `model` itself. The weight of a layer that was cut has shape (live,).

@@ -68,7 +68,7 @@ class Checkpoints:
         if why:
             why = why if stored else "no pruning wrote it"
             raise CheckpointError(
-                f"`out`={str(self._folder)!r} holds {path.name} of another run: {why}. Go on with "
+                f"`out`={str(self._folder)!r} holds {path.name} of another run: {why}. Resume with "
                 "the network and arguments it was started with, or choose another folder"
             )
         return StageResult(**metrics["result"])

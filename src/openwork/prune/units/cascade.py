@@ -1,4 +1,4 @@
-"""Which feature maps are lost with one that is cut, because nothing produces them any more.
+"""Which other feature maps are lost with one that is cut, because nothing produces them then.
 
 In a dense layer every map is computed from all inputs, and lives as long as one of them does. In a
 sparse or grouped layer a map may be computed only from maps that are cut; then it is lost too.
@@ -57,7 +57,7 @@ class Cascade:
         sizes: Sequence[int],
     ) -> None:
         self._group_of_unit = np.repeat(np.arange(len(sizes)), sizes)
-        # Of each layer: which connections are inputs, and the unit that each one reads.
+        # For each layer: which connections are inputs, and the unit that each one reads.
         self._inputs: list[np.ndarray] = []
         self._read: list[np.ndarray] = []
         self._groups = [layer.groups for layer in layers.values()]

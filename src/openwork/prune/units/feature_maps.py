@@ -157,7 +157,7 @@ def _depthwise_notes(
 def _balance_notes(
     coupling: Coupling, producers: Mapping[int, list[str]], unit_of: np.ndarray
 ) -> list[str]:
-    """Notes on maps that `compact` may have to keep although nothing reads them any more."""
+    """Notes on maps that `compact` may have to keep although nothing reads them."""
     layers_by_part: dict[str, dict[str, None]] = defaultdict(dict)
     for label, part in coupling.balanced.items():
         if unit_of[label] >= 0:

@@ -112,7 +112,7 @@ def chosen_layers(
         )
     globs = [check_glob(glob) for glob in ([layers] if isinstance(layers, str) else layers)]
     if not globs:
-        raise ArgumentError(f"`layers`={layers!r} must name at least one layer; None cuts most")
+        raise ArgumentError(f"`layers`={layers!r} must name at least one layer, or be None")
     return _matched(model, cuttable, globs)
 
 

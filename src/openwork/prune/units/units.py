@@ -65,7 +65,7 @@ class Units(ABC):
 
     @abstractmethod
     def aggregate(self, values: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Add up values of single weights to one score a unit.
+        """Add up values of single weights to one score for each unit.
 
         Args:
             values: layer -> array of the shape of its dense weight.
@@ -158,7 +158,7 @@ class ConnectionUnits(Units):
         return self.split(total)
 
     def split(self, values: np.ndarray) -> list[np.ndarray]:
-        """Part an array over all units, (units,), into one for each group."""
+        """Split an array over all units, (units,), into one for each group."""
         return np.split(values, np.cumsum(self._sizes)[:-1])
 
     def count_alive(self, masks: Mapping[str, np.ndarray]) -> int:

@@ -22,7 +22,7 @@ __all__ = ["live_positions"]
 class Conv(Node, TakesActivation):
     """A convolution, or a linear layer as a 1x1 convolution of a 1x1 map.
 
-    `inputs` is the map, and if there is a second, what is added before the activation.
+    The first of `inputs` is the map; a second one is added before the activation.
 
     Attributes:
         layer: qualified name of the layer it was.
@@ -145,7 +145,7 @@ class Conv(Node, TakesActivation):
         to.native.layer(to.layers[self], to.slot(self.inputs[0]), to.slot(self.output), residual)
 
     def overwritable(self) -> Sequence[Value]:
-        # A residual is read where it is written to, the map all over.
+        # A residual's number is read just before its place is written; the map is read everywhere.
         return [value for value in self.inputs[1:] if root(value) is not root(self.inputs[0])]
 
     def fields(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class Conv(Node, TakesActivation):
         return super().from_fields(fields | {"positions": positions})
 
 
-# Of what torch runs too; the kernels' own bounds are for dispatch to check.
+# The largest size, also where torch runs the layer; dispatch checks the kernels' own bounds.
 _LARGEST = (1 << 31) - 1
 
 

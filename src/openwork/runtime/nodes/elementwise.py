@@ -1,4 +1,4 @@
-"""Nodes that take each number alone: sums, factors for each channel, gates."""
+"""Nodes that compute each number from those at the same place: sums, channel factors, gates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -52,7 +52,7 @@ class Concat(Node):
 
 @dataclass(eq=False)
 class Slice(Node):
-    """As many channels as the output has, beginning with `first`."""
+    """Neighbouring channels of the input, from `first` on; the output's shape says how many."""
 
     first: int
 

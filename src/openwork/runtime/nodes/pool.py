@@ -69,7 +69,7 @@ class Pool(Node):
         check_shapes(self, 1)
         before, after = self.inputs[0].shape, self.output.shape
         are_maps = len(before) == len(after) == 3 and before[0] == after[0]
-        require(are_maps, f"{before} and {after} must be (channels, height, width) alike")
+        require(are_maps, f"{before} and {after} must both be (channels, height, width)")
         refusal = self.refusal()
         require(refusal is None, f"the kernels must be able to run it: {refusal}")
         if self.shift is not None:
