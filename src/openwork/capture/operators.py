@@ -320,7 +320,7 @@ class Reduction:
     Attributes:
         input: a tensor.
         axes: may be negative; empty for all axes.
-        keep: whether reduced axes stay, with size 1.
+        keep: whether reduced axes are kept, with size 1.
     """
 
     input: Any

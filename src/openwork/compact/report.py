@@ -197,4 +197,4 @@ def _not_understood(found: Rewrite) -> Iterator[str]:
             kept[name] += int(channels[own[~needed[own] & (own != groups[UNKNOWN])]].sum())
     worst = [f"{name} ({count})" for name, count in kept.most_common(_NAMED) if count]
     if worst:
-        yield f"not understood, so dead channels that they read stay: {', '.join(worst)}"
+        yield f"not understood, so dead channels that they read are kept: {', '.join(worst)}"

@@ -103,7 +103,7 @@ class Atoms:
         return ~np.isnan(self.value[ids])
 
     def couple(self, one: np.ndarray, two: np.ndarray) -> None:
-        """Let atoms at equal places of both only be removed together; shapes broadcast."""
+        """Couple the atoms at equal places: none is removed without the other. Shapes broadcast."""
         both = np.broadcast_arrays(one, two)
         self._pairs.append(np.stack([ids.reshape(-1) for ids in both]))
 

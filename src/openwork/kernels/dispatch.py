@@ -52,8 +52,8 @@ def candidates(
     Args:
         problem: the layer.
         isa: an instruction set; by default OPENWORK_ISA if set, else the best of this machine.
-        batch: images in a call. Tiles that could run but gain nothing at this size are left out;
-            with None (default) none is, so that a choice for any batch can be found.
+        batch: images in a call. Tiles that could run but gain nothing at this size are left out.
+            None (default) leaves out none, so that what was chosen for any size can be found.
     """
     found = candidates_by_family(problem, isa, batch)
     return [each for family in found.values() for each in family]

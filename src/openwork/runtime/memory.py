@@ -1,4 +1,4 @@
-"""Arrays that begin on a cache line, so that the kernels' loads are aligned."""
+"""Arrays that begin on a cache line, so that aligned vectors never straddle two."""
 
 import numpy as np
 

@@ -274,5 +274,5 @@ def test_maps_that_compact_cannot_take_out_alone_are_noted(
     units = feature_map_units(model, chosen_layers(model, ["a", "b", "grouped"]), example)
     (note,) = units.notes
     assert note.startswith(
-        "removed maps of b, grouped: `compact` takes out the same number from each"
+        "removed maps of b, grouped: `compact` removes the same number from each"
     )

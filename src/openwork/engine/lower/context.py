@@ -58,13 +58,13 @@ class Lowering:
         """Require a batch of float32 numbers of known shape."""
         held = fx.meta.get("val")
         if not isinstance(held, torch.Tensor) or held.dtype != torch.float32 or held.dim() < 2:
-            raise NotUnderstood("no batch of float32")
+            raise NotUnderstood("not a batch of float32 numbers")
         if any(not isinstance(n, int) for n in held.shape[1:]):
             raise NotUnderstood("a shape that depends on the input")
         if str(held.shape[0]) not in self._batches:
             raise NotUnderstood("no batch axis in front")
         if 0 in held.shape[1:]:
-            raise NotUnderstood("no numbers at all")
+            raise NotUnderstood("an empty tensor")
 
     def constant(self, argument: Any) -> np.ndarray | None:
         """A copy of the parameter or buffer behind `argument`; None for None."""
@@ -115,5 +115,5 @@ def pair(value: Any) -> tuple[int, int]:
 def map_size(value: Value) -> tuple[int, int]:
     """(height, width) of a batch of maps."""
     if len(value.shape) != 3:
-        raise NotUnderstood("no batch of maps")
+        raise NotUnderstood("not a batch of feature maps")
     return value.shape[1], value.shape[2]

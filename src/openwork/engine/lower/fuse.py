@@ -67,7 +67,7 @@ class _Fusion:
         self._reads: dict[Value, int] = {}
         self._makers: dict[Value, Node] = {}
         for value in graph.outputs:
-            # A returned value must stay, as if a second node read it.
+            # A returned value is kept, as if a second node read it.
             self._reads[root(value)] = 2
         for node in graph.nodes:
             self._makers[node.output] = node

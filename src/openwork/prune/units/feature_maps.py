@@ -111,7 +111,7 @@ def _families(
 def _numbered(
     coupling: Coupling, families: _Families, cuttable: Mapping[str, Layer], notes: _Notes
 ) -> tuple[tuple[Group, ...], np.ndarray]:
-    """One group for each family with maps to choose from, and the unit (labels,) of each label.
+    """One group for each set of tied layers with maps to choose from; each label's unit (labels,).
 
     The unit is -1 for a label that cannot be removed. Adds to `notes`.
     """
@@ -163,8 +163,8 @@ def _balance_notes(
         if unit_of[label] >= 0:
             layers_by_part[part] |= dict.fromkeys(producers.get(label, ()))
     return [
-        f"removed maps of {', '.join(names)}: `compact` takes out the same number from each "
-        f"{part}, the others stay as zeros"
+        f"removed maps of {', '.join(names)}: `compact` removes the same number from each "
+        f"{part}, the others remain as zeros"
         for part, names in layers_by_part.items()
     ]
 
