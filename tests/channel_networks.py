@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from parts import known, tensor
 from torch import nn
 
 ACTIVATIONS = (nn.ReLU, nn.SiLU, nn.Hardswish, nn.GELU, nn.LeakyReLU, nn.Sigmoid, nn.ReLU6)
@@ -171,9 +172,9 @@ def network(kinds: Sequence[str], seed: int) -> nn.Sequential:
 @torch.no_grad()
 def _kill(norm: nn.BatchNorm2d | nn.BatchNorm1d, draw: torch.Generator) -> None:
     count = norm.num_features
-    for tensor, low in ((norm.running_mean, -0.5), (norm.running_var, 0.5), (norm.bias, -0.5)):
-        if tensor is not None:
-            tensor.copy_(low + torch.rand(count, generator=draw))
+    for numbers, low in ((norm.running_mean, -0.5), (norm.running_var, 0.5), (norm.bias, -0.5)):
+        if numbers is not None:
+            numbers.copy_(low + torch.rand(count, generator=draw))
     norm.weight.copy_(0.5 + torch.rand(count, generator=draw))
     kind = torch.rand(count, generator=draw)
     norm.weight[kind < 0.4] = 0
@@ -211,7 +212,7 @@ class Probe(nn.Module):
         self.first, self.body = nn.Conv2d(2, 4, 1), body
         with torch.no_grad():
             self.first.weight[1:] = 0
-            self.first.bias.copy_(torch.tensor([0.1, 0, 0.5, -0.5]))
+            known(self.first.bias).copy_(torch.tensor([0.1, 0, 0.5, -0.5]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(self.first(x))
@@ -223,9 +224,9 @@ class Applied(nn.Module):
     def __init__(self, layer: nn.Module, after: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
         self.layer, self.after = layer, after
-        nn.init.constant_(layer.weight, 0.5)
-        nn.init.zeros_(layer.weight[:1])
-        nn.init.zeros_(layer.bias)
+        nn.init.constant_(tensor(layer, "weight"), 0.5)
+        nn.init.zeros_(tensor(layer, "weight")[:1])
+        nn.init.zeros_(tensor(layer, "bias"))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.after(self.layer(x))

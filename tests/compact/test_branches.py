@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from parts import known
 from torch import nn
 
 from openwork.capture import capture
@@ -19,7 +20,7 @@ class Residual(nn.Module):
         self.stem, self.head = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)
         self.one, self.two = nn.Conv2d(4, 6, 3, padding=1), nn.Conv2d(6, 4, 1)
         nn.init.zeros_(self.two.weight)
-        nn.init.zeros_(self.two.bias)
+        nn.init.zeros_(known(self.two.bias))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.stem(x)
@@ -67,5 +68,5 @@ def test_a_branch_with_one_live_channel_adds_something() -> None:
 @torch.no_grad()
 def test_a_constant_branch_adds_something() -> None:
     model = Residual()
-    model.two.bias[:] = 0.5
+    known(model.two.bias)[:] = 0.5
     assert _found(model) == set()

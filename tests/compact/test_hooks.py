@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from parts import part
 from torch import nn
 
 from openwork.compact import compact
@@ -37,6 +38,7 @@ def test_hooks_that_only_observe_run_once_and_are_on_the_copy() -> None:
         lambda _module, args, kwargs: given.append((args, kwargs)), with_kwargs=True
     )
     small, _ = compact(model, EXAMPLE)
+    assert isinstance(small, Watched)
     assert model.seen == []
     assert [type(args[0]) for args, _ in given] == [torch.Tensor]
     assert all(type(tensor) is torch.Tensor for tensor in small.seen)
@@ -45,6 +47,14 @@ def test_hooks_that_only_observe_run_once_and_are_on_the_copy() -> None:
     assert (len(given), len(small.seen), len(model.seen)) == (2, before + 1, 0)
     assert small.seen[-1].shape[1] == 5
     assert not any("_openwork" in key for module in small.modules() for key in vars(module))
+
+
+def _one_more(_: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    return output + 1
+
+
+def _doubled(_: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    return output * 2
 
 
 def _add_one(_: nn.Module, inputs: Any, output: torch.Tensor) -> None:
@@ -56,14 +66,14 @@ def _add_one(_: nn.Module, inputs: Any, output: torch.Tensor) -> None:
 def test_hooks_that_compute_are_part_of_the_network(how: str) -> None:
     model = Watched().eval()
     if how == "returns":
-        model.norm.register_forward_hook(lambda _module, _inputs, output: output + 1)
+        model.norm.register_forward_hook(_one_more)
     elif how == "writes":
         model.norm.register_forward_hook(_add_one)
     else:
         nn.utils.weight_norm(model.head)
     small, report = compact(model, EXAMPLE)
     if how == "returns":
-        assert small.stem.out_channels == 5
+        assert part(small, "stem", nn.Conv2d).out_channels == 5
     assert report.relative < 1e-5
     with torch.no_grad():
         torch.testing.assert_close(small(EXAMPLE), model(EXAMPLE), rtol=0, atol=1e-5)
@@ -73,7 +83,7 @@ def test_only_passive_hooks_are_detached_and_all_come_back_in_order() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
     seen: list[str] = []
     model[0].register_forward_hook(lambda *_: seen.append("passive"))
-    model[0].register_forward_hook(lambda _module, _inputs, output: output * 2)
+    model[0].register_forward_hook(_doubled)
     before = list(model[0]._forward_hooks.items())
     detach_passive_hooks_(model, (EXAMPLE,))
     assert list(model[0]._forward_hooks.items()) == before[1:]

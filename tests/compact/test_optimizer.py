@@ -29,7 +29,8 @@ def _model(sparse: bool) -> nn.Sequential:
         sparsify_(model, Plan({"3": {"pattern": "random", "density": 0.5}}))
     # Without weights and scales, neither gradients nor decay can revive these channels.
     with torch.no_grad():
-        model[0].weight[:3], model[1].weight[:3], model[1].bias[:3] = 0, 0, 0
+        for name in ("0.weight", "1.weight", "1.bias"):
+            model.get_parameter(name)[:3] = 0
     return model
 
 
@@ -89,9 +90,11 @@ def test_a_failure_leaves_the_optimiser_alone() -> None:
 
 def test_parameters_that_were_left_out_stay_out() -> None:
     model = _model(sparse=False)
-    optimizer = torch.optim.SGD([model[3].weight, model[5].weight], lr=0.1)
+    optimizer = torch.optim.SGD(
+        [model.get_parameter("3.weight"), model.get_parameter("5.weight")], lr=0.1
+    )
     small, _ = compact(model, EXAMPLE, optimizer=optimizer)
-    assert optimizer.param_groups[0]["params"][0] is small[3].weight
+    assert optimizer.param_groups[0]["params"][0] is small.get_parameter("3.weight")
     assert len(optimizer.param_groups[0]["params"]) == 2
 
 
@@ -103,7 +106,7 @@ def test_an_average_is_cut_along(wrapped: bool) -> None:
     small, report = compact(model, EXAMPLE, ema=ema)
     assert report.ema is not None
     assert report.ema < 1e-6
-    own = ema.module if wrapped else ema
+    own = average.module if wrapped else ema
     assert {n: p.shape for n, p in own.named_parameters()} == {
         n: p.shape for n, p in small.named_parameters()
     }

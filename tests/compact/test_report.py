@@ -33,8 +33,9 @@ def test_the_largest_difference_and_the_counts_are_reported() -> None:
 @torch.no_grad()
 def test_reasons_are_counted_by_layer() -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 4, 1))
-    model[0].weight[:3], model[0].bias[:3] = 0, torch.tensor([0, 0, 0.5])
-    model[2].weight[:, 3] = 0
+    model.get_parameter("0.weight")[:3] = 0
+    model.get_parameter("0.bias")[:3] = torch.tensor([0, 0, 0.5])
+    model.get_parameter("2.weight")[:, 3] = 0
     _, report = compact(model, torch.rand(2, 3, 12, 12))
     assert report.layers.columns == ("layer", "in", "out", "zero", "constant", "unread")
     assert report.layers.rows[0] == ("0", "3 -> 3", "8 -> 4", 2, 1, 1)

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from channel_networks import Around
+from parts import known, part
 from torch import nn
 
 from openwork.compact import compact, rewrite
@@ -30,7 +31,7 @@ class Second(nn.Module):
 def test_one_image_shows_what_only_training_reads() -> None:
     model, before = Second(), torch.random.get_rng_state()
     small, report = compact(model, EXAMPLE[:1])
-    assert small.around.conv.out_channels == 8
+    assert part(small, "around.conv", nn.Conv2d).out_channels == 8
     assert "training mode differ" in report.training
     assert torch.equal(torch.random.get_rng_state(), before)
 
@@ -56,8 +57,8 @@ def test_more_places_at_fault_than_attempts(
     monkeypatch.setattr(rewrite, "_ATTEMPTS", attempts)
     model = nn.Sequential(*[Counted() for _ in range(3)], Around()).eval()
     small, _ = compact(model, EXAMPLE)
-    assert [part.wide.conv.out_channels for part in small[:3]] == [8, 8, 8]
-    assert small[3].conv.out_channels == channels
+    assert [part(small, f"{i}.wide.conv", nn.Conv2d).out_channels for i in range(3)] == [8, 8, 8]
+    assert part(small, "3.conv", nn.Conv2d).out_channels == channels
     assert torch.allclose(small(EXAMPLE), model(EXAMPLE), rtol=0, atol=1e-5)
 
 
@@ -69,7 +70,7 @@ class Residual(nn.Module):
         self.stem, self.head = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 2, 1)
         self.one, self.two = nn.Conv2d(6, 4, 3, padding=1), nn.Conv2d(4, 6, 3, padding=1)
         with torch.no_grad():
-            self.two.weight[:3], self.two.bias[:3], self.head.weight[:, 3:] = 0, 0, rest
+            self.two.weight[:3], known(self.two.bias)[:3], self.head.weight[:, 3:] = 0, 0, rest
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.stem(x)
@@ -91,8 +92,8 @@ def test_the_last_channel_of_a_layer_absorbs_the_constants() -> None:
         *(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1)),
     )
     with torch.no_grad():
-        model[1].weight.zero_()
-        model[1].bias.copy_(torch.tensor([-1.0, 0.0, 1.0, 2.0]))
+        model.get_parameter("1.weight").zero_()
+        model.get_parameter("1.bias").copy_(torch.tensor([-1.0, 0.0, 1.0, 2.0]))
     small, _ = compact(model.eval(), EXAMPLE)
-    assert small[0].out_channels == 1
+    assert part(small, 0, nn.Conv2d).out_channels == 1
     assert torch.allclose(small(EXAMPLE), model(EXAMPLE), rtol=0, atol=1e-5)

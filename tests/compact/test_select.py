@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from parts import known
 from torch import nn
 
 from openwork.capture import capture
@@ -19,7 +20,7 @@ def _analyse(model: nn.Module) -> Analysis:
 @torch.no_grad()
 def _plain(dead: list[int], value: float = 0.0) -> nn.Sequential:
     model = nn.Sequential(nn.Conv2d(2, 8, 1), nn.ReLU(), nn.Conv2d(8, 3, 1))
-    model[0].weight[dead], model[0].bias[dead] = 0, value
+    model.get_parameter("0.weight")[dead], model.get_parameter("0.bias")[dead] = 0, value
     return model
 
 
@@ -59,8 +60,8 @@ def test_a_layer_keeps_one_channel() -> None:
 @torch.no_grad()
 def test_reasons_are_zero_constant_or_unread() -> None:
     model = _plain([0, 1])
-    model[0].bias[1] = 0.5
-    model[2].weight[:, 2] = 0
+    model.get_parameter("0.bias")[1] = 0.5
+    model.get_parameter("2.weight")[:, 2] = 0
     analysis = _analyse(model)
     selection = Selection(analysis, NOTHING)
     read, constant = selection.reasons()
@@ -86,7 +87,7 @@ def test_both_sides_of_a_sum_are_removed_together() -> None:
 
     model = Sum()
     for conv, dead in ((model.one, [0, 1]), (model.two, [1, 2])):
-        conv.weight[dead], conv.bias[dead] = 0, 0
+        conv.weight[dead], known(conv.bias)[dead] = 0, 0
     analysis = _analyse(model)
     gone = Selection(analysis, NOTHING).gone
     for op in analysis.weighted_sums[:2]:

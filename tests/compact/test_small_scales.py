@@ -10,13 +10,15 @@ def test_only_scales_below_the_threshold_become_zero() -> None:
     model = nn.Sequential(
         nn.Conv2d(2, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm2d(4, affine=False), nn.GroupNorm(2, 4)
     )
-    nn.init.constant_(model[3].weight, 1e-5)
+    nn.init.constant_(model.get_parameter("3.weight"), 1e-5)
     with torch.no_grad():
-        model[1].weight.copy_(torch.tensor([1e-4, -1e-4, 1e-3, -0.5]))
-        model[1].bias.fill_(1e-5)
-    conv = model[0].weight.detach().clone()
+        model.get_parameter("1.weight").copy_(torch.tensor([1e-4, -1e-4, 1e-3, -0.5]))
+        model.get_parameter("1.bias").fill_(1e-5)
+    conv = model.get_parameter("0.weight").detach().clone()
     assert zero_small_scales_(model, 1e-3) is model
-    torch.testing.assert_close(model[1].weight.detach(), torch.tensor([0, 0, 1e-3, -0.5]))
-    assert torch.equal(model[1].bias, torch.full((4,), 1e-5))
-    assert torch.equal(model[3].weight, torch.full((4,), 1e-5))
-    assert torch.equal(model[0].weight, conv)
+    torch.testing.assert_close(
+        model.get_parameter("1.weight").detach(), torch.tensor([0, 0, 1e-3, -0.5])
+    )
+    assert torch.equal(model.get_parameter("1.bias"), torch.full((4,), 1e-5))
+    assert torch.equal(model.get_parameter("3.weight"), torch.full((4,), 1e-5))
+    assert torch.equal(model.get_parameter("0.weight"), conv)

@@ -7,6 +7,7 @@ import torch
 from channel_networks import KINDS, Unit, network
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from parts import part
 from torch import nn
 
 from openwork.capture import capture
@@ -62,8 +63,8 @@ def test_all_that_is_known_to_be_dead_is_removed(seed: int, dead: list[set[int]]
             tensor.data[sorted(channels)] = 0
     model = nn.Sequential(*units, nn.Conv2d(8, 2, 1)).eval()
     small, _ = _cut(model, torch.randn(1, 3, 24, 24))
-    for unit, channels in zip(small, dead, strict=False):
-        assert isinstance(unit, Unit)
+    for index, channels in enumerate(dead):
+        unit = part(small, index, Unit)
         assert unit.conv.out_channels == unit.norm.num_features == 8 - len(channels)
 
 
@@ -89,14 +90,18 @@ def test_kept_rows_and_columns_are_those_of_the_original() -> None:
     model = nn.Sequential(
         nn.Conv2d(2, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 3, 1, bias=False)
     )
-    model[1].weight[[0, 3]], model[1].bias[[0, 3]] = 0, 0
+    model.get_parameter("1.weight")[[0, 3]], model.get_parameter("1.bias")[[0, 3]] = 0, 0
     small, cuts = _cuts(model)
     kept = [1, 2, 4]
-    assert torch.equal(small[0].weight, model[0].weight[kept])
-    assert torch.equal(small[0].bias, model[0].bias[kept])
-    assert torch.equal(small[1].running_var, model[1].running_var[kept])
-    assert torch.equal(small[3].weight, model[3].weight[:, kept])
-    assert (small[0].out_channels, small[1].num_features, small[3].in_channels) == (3, 3, 3)
+    assert torch.equal(small.get_parameter("0.weight"), model.get_parameter("0.weight")[kept])
+    assert torch.equal(small.get_parameter("0.bias"), model.get_parameter("0.bias")[kept])
+    assert torch.equal(small.get_buffer("1.running_var"), model.get_buffer("1.running_var")[kept])
+    assert torch.equal(small.get_parameter("3.weight"), model.get_parameter("3.weight")[:, kept])
+    assert (
+        part(small, 0, nn.Conv2d).out_channels,
+        part(small, 1, nn.BatchNorm2d).num_features,
+        part(small, 3, nn.Conv2d).in_channels,
+    ) == (3, 3, 3)
     assert cuts.added == []
     momentum = torch.rand(3, 5, 1, 1)
     assert torch.equal(cuts.slices["3.weight"](momentum), momentum[:, kept])
@@ -106,34 +111,41 @@ def test_kept_rows_and_columns_are_those_of_the_original() -> None:
 @torch.no_grad()
 def test_constants_are_added_to_a_bias_that_may_be_new() -> None:
     model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(), nn.Conv2d(3, 2, 1, bias=False))
-    model[0].weight[1], model[0].bias[1] = 0, 0.5
+    model.get_parameter("0.weight")[1], model.get_parameter("0.bias")[1] = 0, 0.5
     small, cuts = _cuts(model)
     assert cuts.added == ["2.bias"]
-    torch.testing.assert_close(small[2].bias.detach(), 0.5 * model[2].weight[:, 1, 0, 0])
-    assert torch.equal(small[2].weight, model[2].weight[:, [0, 2]])
+    torch.testing.assert_close(
+        small.get_parameter("2.bias").detach(), 0.5 * model.get_parameter("2.weight")[:, 1, 0, 0]
+    )
+    assert torch.equal(small.get_parameter("2.weight"), model.get_parameter("2.weight")[:, [0, 2]])
 
 
 @torch.no_grad()
 def test_at_padded_borders_one_constant_absorbs_the_others() -> None:
     model = nn.Sequential(nn.Conv2d(2, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 3, padding=1))
-    model[0].weight[:2], model[0].bias[:2] = 0, torch.tensor([0.5, 2.0])
+    model.get_parameter("0.weight")[:2] = 0
+    model.get_parameter("0.bias")[:2] = torch.tensor([0.5, 2.0])
     small, _ = _cuts(model)
     # The larger constant is kept, with a quarter of the kernel of the other.
-    expected = model[2].weight[:, 1:].clone()
-    expected[:, 0] += model[2].weight[:, 0] / 4
-    torch.testing.assert_close(small[2].weight.detach(), expected)
-    torch.testing.assert_close(small[2].bias, model[2].bias)
+    expected = model.get_parameter("2.weight")[:, 1:].clone()
+    expected[:, 0] += model.get_parameter("2.weight")[:, 0] / 4
+    torch.testing.assert_close(small.get_parameter("2.weight").detach(), expected)
+    torch.testing.assert_close(small.get_parameter("2.bias"), model.get_parameter("2.bias"))
 
 
 @torch.no_grad()
 def test_whole_groups_are_removed() -> None:
     model = nn.Sequential(nn.Conv2d(2, 6, 1), nn.Conv2d(6, 9, 1, groups=3), nn.Conv2d(9, 2, 1))
-    model[0].weight[2:4], model[0].bias[2:4] = 0, 0
-    model[1].bias[3:6] = 0
+    model.get_parameter("0.weight")[2:4], model.get_parameter("0.bias")[2:4] = 0, 0
+    model.get_parameter("1.bias")[3:6] = 0
     small, cuts = _cuts(model)
-    assert (small[1].groups, small[1].in_channels, small[1].out_channels) == (2, 4, 6)
+    assert (
+        part(small, 1, nn.Conv2d).groups,
+        part(small, 1, nn.Conv2d).in_channels,
+        part(small, 1, nn.Conv2d).out_channels,
+    ) == (2, 4, 6)
     kept = [0, 1, 2, 6, 7, 8]
-    assert torch.equal(small[1].weight, model[1].weight[kept])
-    assert torch.equal(small[2].weight, model[2].weight[:, kept])
+    assert torch.equal(small.get_parameter("1.weight"), model.get_parameter("1.weight")[kept])
+    assert torch.equal(small.get_parameter("2.weight"), model.get_parameter("2.weight")[:, kept])
     rows = torch.arange(9.0).view(9, 1, 1, 1).expand(9, 2, 1, 1)
     assert cuts.slices["1.weight"](rows)[:, 0, 0, 0].tolist() == kept

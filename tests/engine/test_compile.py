@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from parts import known
 from torch import nn
 
 import openwork as ow
@@ -67,7 +68,7 @@ class Dense(nn.Module):
         return {"map": x, "input twice": torch.cat([x, x], 1), "mean": x.mean((2, 3))}
 
 
-def _sparse(pattern: Pattern, **geometry: object) -> nn.Module:
+def _sparse(pattern: Pattern, **geometry: Any) -> nn.Module:
     return nn.Sequential(SparseConv2d(pattern, **geometry), nn.BatchNorm2d(8), nn.ReLU6())
 
 
@@ -133,8 +134,8 @@ def test_the_outputs_are_the_originals(name: str, build: Callable[..., CompiledM
     model = NETWORKS[name]()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean)
-            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.normal_(known(module.running_mean))
+            nn.init.uniform_(known(module.running_var), 0.5, 2)
     before = copy.deepcopy(model.state_dict())
     for kernels in KERNELS if name not in ("relu alone", "norm alone", "nothing") else KERNELS[:1]:
         compiled = build(model, torch.randn(2, 3, 9, 9), [*_list(kernels), "*-taps-*"])
@@ -227,14 +228,14 @@ def test_the_captured_program_and_dense_weights_do_not_stay(
     monkeypatch.setattr(compile_module, "capture", capturing)
     model = nn.Sequential(nn.Conv2d(16, 64, 3, padding=1), nn.GELU(), nn.Conv2d(64, 16, 1))
     with torch.no_grad():
-        model[0].weight[torch.rand(64, 16) < 0.9] = 0
+        model.get_parameter("0.weight")[torch.rand(64, 16) < 0.9] = 0
     compiled = compile(model, torch.randn(2, 16, 8, 8), kernels={"*": "*-taps-*"})
     gc.collect()
     assert captured[0]() is None
     sizes = [item.nbytes for item in _reachable(compiled) if isinstance(item, np.ndarray)]
     sizes += [item.nbytes for item in _reachable(compiled) if isinstance(item, torch.Tensor)]
     # A tenth of the weight and its gaps, biases, and the arenas.
-    assert max(sizes) < model[0].weight.nbytes
+    assert max(sizes) < model.get_parameter("0.weight").nbytes
     assert compiled.snapshot.refusal is None
 
 
@@ -264,7 +265,7 @@ def test_compiling_under_autocast_gives_float32() -> None:
 
 def test_a_network_that_gives_nan_equals_itself(build: Callable[..., CompiledModel]) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
-    model[1].running_mean[2] = float("nan")
+    model.get_buffer("1.running_mean")[2] = float("nan")
     assert build(model, torch.randn(2, 3, 4, 4)).difference < 1e-6
 
 
@@ -307,8 +308,8 @@ def test_bad_arguments_are_refused(arguments: dict, error: type, message: str) -
 
 
 class Standardised(nn.Conv2d):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.conv2d(x, self.weight / self.weight.std(), self.bias)
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return F.conv2d(input, self.weight / self.weight.std(), self.bias)
 
 
 def test_layers_with_computed_weights_keep_their_names(

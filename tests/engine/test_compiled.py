@@ -4,6 +4,7 @@ import copy
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -311,7 +312,11 @@ def test_a_copy_runs_and_is_limited_on_its_own(
 ) -> None:
     compiled = build(nn.Sequential(_plain(), nn.GELU()), torch.randn(2, 3, 8, 6))
     twin = copied(compiled)
-    twin.register_forward_hook(lambda module, inputs, output: output + 1)
+
+    def one_more(module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        return output + 1
+
+    twin.register_forward_hook(one_more)
     twin.limit(BatchSizes.of(2), "why")
     input = torch.randn(2, 3, 8, 6)
     assert torch.equal(twin(input), compiled(input) + 1)

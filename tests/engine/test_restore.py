@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from parts import known
 from torch import nn
 
 import openwork as ow
@@ -57,9 +58,15 @@ class Mixed(nn.Module):
 def _randomised(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean)
-            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.normal_(known(module.running_mean))
+            nn.init.uniform_(known(module.running_var), 0.5, 2)
     return model.eval()
+
+
+def _load(path: Path) -> CompiledModel:
+    loaded = ow.load(path)
+    assert isinstance(loaded, CompiledModel)
+    return loaded
 
 
 def _same(one: CompiledModel, two: CompiledModel, *inputs: torch.Tensor) -> None:
@@ -111,17 +118,17 @@ def test_what_is_loaded_computes_the_same(kernels: Any, tmp_path: Path, build: B
     for batch in (1, 4):
         _same(compiled, loaded, torch.randn(batch, 3, 8, 8))
     ow.save(loaded, tmp_path / "two")
-    _same(compiled, ow.load(tmp_path / "two"), torch.randn(3, 3, 8, 8))
+    _same(compiled, _load(tmp_path / "two"), torch.randn(3, 3, 8, 8))
 
 
 @pytest.mark.parametrize("layer", [nn.Conv2d(3, 4, 3), nn.Linear(3, 4)], ids=str)
 @pytest.mark.parametrize("kernels", ["f32-*", "torch"])
 def test_a_dead_layer(layer: nn.Module, kernels: str, tmp_path: Path, build: Build) -> None:
-    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.get_parameter("weight"))
     example = torch.randn(2, 3, 8, 8)[(slice(None),) * 2 + (0,) * 2 * isinstance(layer, nn.Linear)]
     compiled = build(layer, example, kernels)
     ow.save(compiled, tmp_path / "file")
-    _same(compiled, ow.load(tmp_path / "file"), example)
+    _same(compiled, _load(tmp_path / "file"), example)
 
 
 def test_nothing_is_measured_where_it_was_compiled(
@@ -130,7 +137,7 @@ def test_nothing_is_measured_where_it_was_compiled(
     compiled = ow.compile(nn.Conv2d(3, 4, 3), torch.randn(1, 3, 6, 6))
     ow.save(compiled, tmp_path / "file")
     monkeypatch.setattr(Tuner, "choose", None)
-    loaded = ow.load(tmp_path / "file")
+    loaded = _load(tmp_path / "file")
     assert loaded.layers == compiled.layers
     assert loaded.layers.column("ms") != [None]
 
@@ -143,7 +150,7 @@ def test_a_kernel_that_is_not_there_is_chosen_again(
     if restore_module._C.chosen_isa() == "baseline":
         pytest.skip("this machine has no other instruction set")
     monkeypatch.setenv("OPENWORK_ISA", "baseline")
-    loaded = ow.load(tmp_path / "file")
+    loaded = _load(tmp_path / "file")
     assert sum("chosen again here" in note for note in loaded.layers.notes) == 6
     assert {name.rpartition("-")[2] for name in loaded.layers.column("kernel")} <= {
         "baseline",
@@ -152,7 +159,7 @@ def test_a_kernel_that_is_not_there_is_chosen_again(
     input = torch.randn(2, 3, 8, 8)
     torch.testing.assert_close(loaded(input), compiled(input), rtol=1e-4, atol=1e-4)
     ow.save(loaded, tmp_path / "again")
-    _same(loaded, ow.load(tmp_path / "again"), input)
+    _same(loaded, _load(tmp_path / "again"), input)
 
 
 def test_another_processor_is_noted_once(
@@ -161,7 +168,7 @@ def test_another_processor_is_noted_once(
     ow.save(mixed, tmp_path / "file")
     monkeypatch.setattr(restore_module, "processor_name", lambda: "another")
     ow.save(ow.load(tmp_path / "file"), tmp_path / "file")
-    notes = ow.load(tmp_path / "file").layers.notes
+    notes = _load(tmp_path / "file").layers.notes
     assert sum("kernels were chosen on" in note for note in notes) == 1
 
 
@@ -171,7 +178,7 @@ def test_a_fixed_batch_size_stays_fixed(tmp_path: Path, build: Build) -> None:
             return x + torch.arange(2.0).reshape(2, 1, 1, 1)
 
     ow.save(build(Fixed(), torch.randn(2, 3, 4, 4)), tmp_path / "file")
-    loaded = ow.load(tmp_path / "file")
+    loaded = _load(tmp_path / "file")
     assert loaded.batch == 2
     assert any(note.startswith("takes batches of 2 only: ") for note in loaded.layers.notes)
     with pytest.raises(ArgumentError, match=r"compiled for \(2, 3, 4, 4\)"):

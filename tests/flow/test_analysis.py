@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from channel_networks import Probe
+from parts import known, tensor
 from torch import nn
 
 from openwork.capture import capture
@@ -26,7 +27,7 @@ class Selected(nn.Module):
         self.register_buffer("places", torch.tensor([3, 3, 1]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.index_select(1, self.places)
+        return x.index_select(1, tensor(self, "places"))
 
 
 def _analyse(model: nn.Module) -> Analysis:
@@ -120,7 +121,7 @@ def test_values(name: str) -> None:
 def test_convolutions_of_constants(padding: int, expected: tuple[float, ...]) -> None:
     conv = nn.Conv2d(4, 4, 2, padding=padding, groups=4)
     nn.init.constant_(conv.weight, 0.5)
-    nn.init.constant_(conv.bias, 0.25)
+    nn.init.constant_(known(conv.bias), 0.25)
     torch.testing.assert_close(torch.tensor(_values(conv)), torch.tensor(expected), equal_nan=True)
 
 
@@ -129,7 +130,7 @@ def test_batch_norm_with_a_zero_scale_is_its_shift() -> None:
     with torch.no_grad():
         norm.weight.copy_(torch.tensor([0.0, 2, 2, 0]))
         norm.bias.copy_(torch.tensor([0.75, 1, 1, 0]))
-        norm.running_var.fill_(1 - 1e-5)
+        known(norm.running_var).fill_(1 - 1e-5)
     torch.testing.assert_close(torch.tensor(_values(norm)), torch.tensor([0.75, 1.0, 2.0, 0.0]))
 
 
@@ -155,8 +156,8 @@ def test_what_is_never_read() -> None:
 def test_deadness_goes_back_through_layers() -> None:
     model = nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 1), nn.ReLU(), nn.Conv2d(4, 1, 1))
     with torch.no_grad():
-        model[3].weight[:, 1:] = 0
-        model[1].weight[0, 2:] = 0
+        model.get_parameter("3.weight")[:, 1:] = 0
+        model.get_parameter("1.weight")[0, 2:] = 0
     analysis = _analyse(model)
     first, second, _ = (analysis.live[op.out].tolist() for op in analysis.weighted_sums)
     assert second == [True, False, False, False]
@@ -177,7 +178,7 @@ def test_layers_over_other_axes_read_and_keep_everything() -> None:
     model = Turned()
     for conv in (model.first, model.second):
         nn.init.zeros_(conv.weight[:2])
-        nn.init.zeros_(conv.bias[:2])
+        nn.init.zeros_(known(conv.bias)[:2])
     analysis = _analyse(model)
     first, second, _ = (op.out for op in analysis.weighted_sums)
     assert analysis.live[first][2:].all()

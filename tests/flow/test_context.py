@@ -73,7 +73,7 @@ def test_tensors_and_names_behind_arguments(
     weight, scale = _node(captured, "p_conv_weight"), _node(captured, "p_scale")
     found = ctx.tensor(weight)
     assert found is not None
-    assert found.data_ptr() == model.conv.weight.data_ptr()
+    assert found.data_ptr() == model.get_parameter("conv.weight").data_ptr()
     assert ctx.tensor(None) is None
     assert ctx.parameter_name(weight) == "conv.weight"
     assert ctx.used_once(weight, None)

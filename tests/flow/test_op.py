@@ -8,6 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from channel_networks import Around
+from parts import part
+from torch import nn
 from torch.fx import Graph, Node
 
 from openwork.compact import compact
@@ -29,7 +31,7 @@ def test_empty_tensors_on_the_way(name: str) -> None:
     body, channels = BODIES[name]
     model = Around(body).eval()
     small, _ = compact(model, EXAMPLE)
-    assert small.conv.out_channels == channels
+    assert part(small, "conv", nn.Conv2d).out_channels == channels
     assert torch.allclose(small(EXAMPLE), model(EXAMPLE), rtol=0, atol=1e-5)
 
 
@@ -37,7 +39,8 @@ def test_empty_outputs() -> None:
     def end(y: torch.Tensor) -> Any:
         return y, y[:, :0]
 
-    assert compact(Around(end=end), EXAMPLE)[0].conv.out_channels == 5
+    small, _ = compact(Around(end=end), EXAMPLE)
+    assert part(small, "conv", nn.Conv2d).out_channels == 5
 
 
 NODE: Node = Graph().placeholder("x")

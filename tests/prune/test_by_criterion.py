@@ -18,8 +18,8 @@ def two_layers() -> nn.Sequential:
     """Kernels of layer "0" have 9 weights of 0.1, those of layer "1" one weight of 0.5."""
     model = nn.Sequential(nn.Conv2d(2, 2, 3), nn.Conv2d(2, 2, 1))
     with torch.no_grad():
-        model[0].weight.fill_(0.1)
-        model[1].weight.fill_(0.5)
+        model.get_parameter("0.weight").fill_(0.1)
+        model.get_parameter("1.weight").fill_(0.5)
     return model
 
 
@@ -67,8 +67,8 @@ def test_nothing_is_printed_without_progress(
 
 def test_the_criterion_decides_which_kernels_live(two_layers: nn.Sequential) -> None:
     with torch.no_grad():
-        two_layers[0].weight[0, 1] = 0.2
-        two_layers[0].weight[1, 0, 0, 0] = 0.8
+        two_layers.get_parameter("0.weight")[0, 1] = 0.2
+        two_layers.get_parameter("0.weight")[1, 0, 0, 0] = 0.8
     masks = {
         criterion: prune.by_criterion(
             two_layers, criterion, ratio=0.75, layers="0", progress=False

@@ -134,10 +134,12 @@ def test_a_pool_takes_whole_numbers_by_name(name: str) -> None:
     with pytest.raises(AttributeError):
         setattr(_pool(), name, 1)
     for value in (2**63, 2.5, None):
+        changed: dict[str, Any] = {name: value}
         with pytest.raises(TypeError):
-            _pool(**{name: value})
+            _pool(**changed)
+    made: Any = _C.Pool
     with pytest.raises(TypeError):
-        _C.Pool(*POOL.values(), True, True)
+        made(*POOL.values(), True, True)
 
 
 def test_a_pool_beyond_its_input_is_refused() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from channel_networks import Around
+from parts import part
 from torch import nn
 
 from openwork.compact import compact
@@ -69,10 +70,10 @@ def test_a_sum_over_a_map_of_one_number_is_not_constant() -> None:
 def test_networks_of_one_size_are_noted() -> None:
     class Fixed(Around):
         def forward(self, x: torch.Tensor) -> Any:
-            return super().forward(x) * {(12, 12): 1}[tuple(x.shape[2:])]
+            return super().forward(x) * {(12, 12): 1}[x.shape[2], x.shape[3]]
 
     small, report = compact(Fixed(), EXAMPLE)
-    assert small.conv.out_channels == 5
+    assert part(small, "conv", nn.Conv2d).out_channels == 5
     assert "one image size" in str(report)
 
 
@@ -83,7 +84,7 @@ def test_networks_of_one_size_are_noted() -> None:
 )
 def test_outputs_of_every_kind(end: Callable[[torch.Tensor], Any]) -> None:
     small, report = compact(Around(end=end), EXAMPLE)
-    assert small.conv.out_channels == 5
+    assert part(small, "conv", nn.Conv2d).out_channels == 5
     assert report.relative < 1e-5
 
 

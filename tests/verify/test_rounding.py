@@ -1,6 +1,7 @@
 """`rounding`: how far a network in float32 is from itself in float64."""
 
 import threading
+from typing import Any
 
 import torch
 from torch import nn
@@ -43,6 +44,6 @@ def test_rounding_of_what_does_not_run_in_double() -> None:
 
 
 def test_rounding_of_what_cannot_be_copied() -> None:
-    model = nn.Linear(3, 3)
+    model: Any = nn.Linear(3, 3)
     model.lock = threading.Lock()
     assert rounding(model, (torch.rand(2, 3),)) == 0.0

@@ -112,6 +112,10 @@ def _value(tree: ast.expr, batch: int | None) -> Any:
     return None if batch is None else _OPERATORS[type(sign)](*values)
 
 
+def _floor_divide(left: int, right: int) -> int:
+    return left // right
+
+
 _OPERATORS: dict[type, Callable[..., Any]] = {
     ast.And: lambda *values: all(values),
     ast.Or: lambda *values: any(values),
@@ -120,7 +124,7 @@ _OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.FloorDiv: operator.floordiv,
+    ast.FloorDiv: _floor_divide,
     ast.Mod: operator.mod,
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,

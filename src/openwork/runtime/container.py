@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -130,7 +130,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Stored], dict[str, Any
             entries, metadata = _read_front(file)
             header, digest = _checked(path, metadata)
             hashed = hashlib.sha256(header.encode())
-            tensors = {}
+            tensors: dict[str, Stored] = {}
             start = file.tell()
             for name in sorted(entries):
                 entry = entries[name]
@@ -186,10 +186,11 @@ def _read_front(file: BufferedReader) -> tuple[dict[str, _Entry], dict[str, str]
         raise _Damage(f"its front is not JSON: {error}") from error
     if not isinstance(front, dict):
         raise _Damage("its front is not a mapping")
-    metadata = front.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+    tensors = cast(dict[str, Any], front)
+    metadata = tensors.pop("__metadata__", {})
+    if not _are_texts(metadata):
         raise _Damage("its metadata are not texts")
-    entries = {name: _entry(name, given) for name, given in front.items()}
+    entries = {name: _entry(name, given) for name, given in tensors.items()}
     end = 0
     for entry in sorted(entries.values(), key=lambda entry: (entry.first, entry.last)):
         if entry.first != end:
@@ -200,19 +201,32 @@ def _read_front(file: BufferedReader) -> tuple[dict[str, _Entry], dict[str, str]
     return entries, metadata
 
 
+def _are_texts(metadata: Any) -> bool:
+    if not isinstance(metadata, dict):
+        return False
+    return all(isinstance(each, str) for each in cast(dict[str, Any], metadata).values())
+
+
 def _entry(name: str, given: Any) -> _Entry:
     if not isinstance(given, dict) or given.keys() != {"dtype", "shape", "data_offsets"}:
         raise _Damage(f"tensor {name!r} is not described by its dtype, shape and offsets")
-    shape, offsets = given["shape"], given["data_offsets"]
-    for numbers in (shape, offsets):
-        if not isinstance(numbers, list) or any(type(n) is not int or n < 0 for n in numbers):
-            raise _Damage(f"sizes of tensor {name!r} are not whole numbers")
-    dtype = DTYPES.get(given["dtype"]) if isinstance(given["dtype"], str) else None
+    described = cast(dict[str, Any], given)
+    shape, offsets = _sizes(name, described["shape"]), _sizes(name, described["data_offsets"])
+    kind = described["dtype"]
+    dtype = DTYPES.get(kind) if isinstance(kind, str) else None
     if dtype is None or len(offsets) != 2:
         raise _Damage(f"the type of tensor {name!r} is unknown")
     if offsets[1] - offsets[0] != math.prod(shape) * dtype.size:
         raise _Damage(f"tensor {name!r} does not have as many bytes as its shape needs")
     return _Entry(dtype, tuple(shape), offsets[0], offsets[1])
+
+
+def _sizes(name: str, given: Any) -> list[int]:
+    if isinstance(given, list):
+        numbers = cast(list[Any], given)
+        if all(type(number) is int and number >= 0 for number in numbers):
+            return numbers
+    raise _Damage(f"sizes of tensor {name!r} are not whole numbers")
 
 
 def _read_piece_by_piece(file: BufferedReader, count: int, hashed: Any) -> np.ndarray:

@@ -3,7 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -58,12 +58,12 @@ class Decoder:
         if item is None or isinstance(item, bool | int | float | str):
             return item
         if isinstance(item, list):
-            return [self.decode(each) for each in item]
+            return [self.decode(each) for each in cast(list[Any], item)]
         require(
-            isinstance(item, dict) and len(item) == 1,
+            isinstance(item, dict) and len(cast(dict[Any, Any], item)) == 1,
             f"{short(item)} must be a number, text, a list, or a mapping of one tag to its content",
         )
-        ((tag, content),) = item.items()
+        ((tag, content),) = cast(dict[Any, Any], item).items()
         form = self._forms.get(tag)
         if form is None:
             raise MalformedFile(f"the tag {short(tag)} must be one of {', '.join(self._forms)}")
@@ -104,7 +104,7 @@ class Decoder:
             0 <= check_type(number, int) < len(self._values),
             f"value {number} must be one of the {len(self._values)} before it",
         )
-        return self._values[number]
+        return self._values[cast(int, number)]
 
     def _pattern(self, parts: Any) -> Pattern:
         shape, groups, whole, gaps = check_type(parts, list)

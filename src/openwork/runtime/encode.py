@@ -1,7 +1,7 @@
 """Nested Python data as JSON and arrays: nothing but the types listed here."""
 
 from collections import OrderedDict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Encoder:
             NotSerializable: it holds something of another type.
         """
         # By the exact type: a named tuple would come back as a plain one.
-        kind = type(item)
+        kind = cast(type[Any], type(item))
         if item is None or kind in (bool, int, float, str):
             return item
         if kind is list:
@@ -49,7 +49,7 @@ class Encoder:
     def encode_leaf(self, item: Any) -> Any:
         """An item that is neither plain nor a container nor a value, as JSON."""
         if isinstance(item, np.ndarray):
-            return {"array": self.keep(self.stored(np.ascontiguousarray(item)))}
+            return {"array": self.keep(self.stored(np.ascontiguousarray(cast(np.ndarray, item))))}
         if isinstance(item, Pattern):
             gaps = self.keep(self.stored(item.gaps.copy()))
             return {"pattern": [list(item.shape), item.groups, item.whole, gaps]}

@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Callable
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, cast, get_args, get_origin
 
 __all__ = ["fits"]
 
@@ -19,14 +19,17 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is Callable:
         return callable(value)
     if origin is list:
-        return type(value) is list and all(fits(item, inside[0]) for item in value)
+        items = cast(list[Any], value)
+        return type(value) is list and all(fits(item, inside[0]) for item in items)
     if origin is tuple:
         if type(value) is not tuple:
             return False
+        items = cast(tuple[Any, ...], value)
         if len(inside) == 2 and inside[1] is Ellipsis:
-            return all(fits(item, inside[0]) for item in value)
-        return len(value) == len(inside) and all(map(fits, value, inside))
+            return all(fits(item, inside[0]) for item in items)
+        return len(items) == len(inside) and all(map(fits, items, inside))
     if origin is dict:
-        return type(value) is dict and all(isinstance(key, inside[0]) for key in value)
+        keys = cast(dict[Any, Any], value)
+        return type(value) is dict and all(isinstance(key, inside[0]) for key in keys)
     # True and False are whole numbers to Python, and must not be here.
     return isinstance(value, hint) and (hint is bool) == isinstance(value, bool)

@@ -1,7 +1,7 @@
 """`Network`: a compiled network that runs without torch."""
 
 from collections.abc import Sequence
-from typing import Any, NoReturn, final
+from typing import Any, NoReturn, cast, final
 
 import numpy as np
 
@@ -75,7 +75,7 @@ class Network:
             if isinstance(item, Value):
                 return arrays[root(item)].reshape(batch, *item.shape)
             # The caller may write to a constant.
-            return item.copy() if isinstance(item, np.ndarray) else item
+            return cast(np.ndarray, item).copy() if isinstance(item, np.ndarray) else item
 
         return nest(self._nesting, result)
 
@@ -86,7 +86,7 @@ class Network:
             )
         batch = 0
         for index, (array, value) in enumerate(zip(inputs, self._inputs, strict=True)):
-            if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+            if not _is_float32(array):
                 kind = getattr(array, "dtype", type(array).__name__)
                 raise ArgumentError(f"`{value.name}` is {kind}, but must be a float32 array")
             if not array.ndim or array.shape[1:] != value.shape:
@@ -121,3 +121,7 @@ class Network:
 
     def _shape(self, shape: tuple[int, ...]) -> str:
         return f"({', '.join([str(self.batches), *map(str, shape)])})"
+
+
+def _is_float32(given: object) -> bool:
+    return isinstance(given, np.ndarray) and cast(np.ndarray, given).dtype == np.float32

@@ -1,7 +1,7 @@
 """A file's JSON to a graph with packed layers; shared by `runtime.load` and `openwork.load`."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from openwork.runtime.batch_sizes import BatchSizes
 from openwork.runtime.check import check_order
@@ -90,7 +90,9 @@ def read_nesting(network: Mapping[str, Any], decoder: Decoder, results: int) -> 
 def nest(nesting: Any, leaf: Callable[[Any], Any]) -> Any:
     """`nesting` with `leaf(number)` in the place of each number."""
     if isinstance(nesting, dict):
-        return type(nesting)((key, nest(each, leaf)) for key, each in nesting.items())
+        pairs = cast(dict[Any, Any], nesting)
+        return type(pairs)((key, nest(each, leaf)) for key, each in pairs.items())
     if isinstance(nesting, list | tuple):
-        return type(nesting)(nest(each, leaf) for each in nesting)
+        items = cast(list[Any] | tuple[Any, ...], nesting)
+        return type(items)(nest(each, leaf) for each in items)
     return leaf(nesting)

@@ -1,5 +1,8 @@
 """`compare_training`: whether a rewritten network still trains where the original does."""
 
+# pyright: reportUnknownMemberType=false
+# torch leaves parameters of fork_rng and manual_seed without types.
+
 import copy
 from typing import Any
 

@@ -1,5 +1,7 @@
 """In-place operators, and the operators that give the same as a new tensor."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -25,5 +27,5 @@ aten = torch.ops.aten
     ],
     ids=str,
 )
-def test_the_operator_that_gives_a_new_tensor(target: object, expected: object) -> None:
+def test_the_operator_that_gives_a_new_tensor(target: Any, expected: Any) -> None:
     assert functional(target) is expected

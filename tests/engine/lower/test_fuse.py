@@ -1,9 +1,11 @@
 """Which steps join which, and that the numbers stay."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from parts import known
 from torch import nn
 
 from openwork.capture import capture
@@ -17,19 +19,19 @@ from openwork.runtime.graph import Graph
 class Block(nn.Module):
     """Two convolutions with batch norms, and what the test makes of them."""
 
-    def __init__(self, body: Callable[..., torch.Tensor]) -> None:
+    def __init__(self, body: Callable[..., Any]) -> None:
         super().__init__()
         self.one, self.two = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1, bias=False)
         self.few = nn.Conv2d(4, 3, 1)
         self.norm, self.norm2 = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
         for norm in (self.norm, self.norm2):
-            nn.init.normal_(norm.running_mean)
-            nn.init.uniform_(norm.running_var, 0.5, 2)
+            nn.init.normal_(known(norm.running_mean))
+            nn.init.uniform_(known(norm.running_var), 0.5, 2)
             nn.init.normal_(norm.weight)
             nn.init.normal_(norm.bias)
         self._body = body
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> Any:
         return self._body(self, x)
 
 

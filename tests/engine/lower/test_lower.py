@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,12 +17,12 @@ from openwork.engine import CompiledModel
 class Do(nn.Module):
     """A function as a module, between two layers so that it lies in the middle of a program."""
 
-    def __init__(self, body: Callable[..., torch.Tensor], channels: int = 4) -> None:
+    def __init__(self, body: Callable[..., Any], channels: int = 4) -> None:
         super().__init__()
         self.before = nn.Conv2d(channels, channels, 1)
         self._body = body
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> Any:
         return self._body(self.before(x))
 
 
@@ -101,7 +102,7 @@ BODIES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "mean": lambda x: x.mean((-1, -2)),
     "mean kept": lambda x: x.mean([2, 3], keepdim=True),
     "adaptive": lambda x: F.adaptive_avg_pool2d(x, (3, 2)),
-    "adaptive to itself": lambda x: F.adaptive_avg_pool2d(x, x.shape[2:]),
+    "adaptive to itself": lambda x: F.adaptive_avg_pool2d(x, (x.shape[2], x.shape[3])),
     "flatten": lambda x: x.flatten(1),
     "view": lambda x: x.view(x.shape[0], 2, 2, 6, 8).reshape(x.shape[0], -1, 8),
     "squeeze": lambda x: x.mean((2, 3), keepdim=True).squeeze(3).squeeze(2).unsqueeze(1),
@@ -221,9 +222,9 @@ def test_weights_that_depend_on_no_input_are_computed_once(
     build: Callable[..., CompiledModel],
 ) -> None:
     class Standardised(nn.Conv2d):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
             weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
-            return F.conv2d(x, weight / weight.std((1, 2, 3), keepdim=True), self.bias)
+            return F.conv2d(input, weight / weight.std((1, 2, 3), keepdim=True), self.bias)
 
     _runs_alone(build(nn.Sequential(Standardised(3, 4, 3), nn.ReLU()), torch.randn(2, 3, 6, 6)))
 

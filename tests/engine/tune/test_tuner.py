@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from parts import known
 
 from openwork.engine.runners import Choice
 from openwork.engine.tune import tuner
@@ -51,7 +51,7 @@ _CALL = {"batch": 1, "threads": 1, "optimize": "speed"}
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Conv]]:
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[Conv]:
     """The layers that were measured."""
     layers: list[Conv] = []
     measure = Tuner._measure
@@ -69,8 +69,8 @@ def test_a_measured_choice_names_what_can_run_the_layer(residual: bool) -> None:
     conv = _conv(residual=residual)
     choice = _tuner(None).choose(conv)
     assert choice.name in {"torch", *(c.name for c in candidates(conv.problem()))}
-    assert choice.seconds > 0
-    assert choice.torch_seconds > 0
+    assert known(choice.seconds) > 0
+    assert known(choice.torch_seconds) > 0
 
 
 def test_measuring_leaves_torchs_random_numbers_alone() -> None:
@@ -186,7 +186,7 @@ def test_given_kernels_are_not_measured(measured: list[Conv]) -> None:
     assert requested(conv, {}, isa) is None
     assert requested(conv, {"classifier*": "torch"}, isa) is None
     assert requested(conv, {"features.*": "torch", "*": "*-taps-*"}, isa) == Choice("torch")
-    assert "-taps-" in requested(conv, {"*": ("*-winograd8-*", "*-taps-*")}, isa).name
+    assert "-taps-" in known(requested(conv, {"*": ("*-winograd8-*", "*-taps-*")}, isa)).name
     assert not measured
 
 

@@ -6,6 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from channel_networks import Around
+from parts import part
+from torch import nn
 
 from openwork.compact import compact
 
@@ -34,5 +36,5 @@ def test_constants_go_through(name: str, constant: float) -> None:
     body, *channels = BODIES[name]
     model = Around(body, constant=constant).eval()
     small, _ = compact(model, EXAMPLE)
-    assert small.conv.out_channels == channels[constant > 0]
+    assert part(small, "conv", nn.Conv2d).out_channels == channels[constant > 0]
     assert torch.allclose(small(EXAMPLE), model(EXAMPLE), rtol=0, atol=1e-5)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from parts import known
 from torch import nn
 
 from openwork.capture import capture
@@ -187,9 +188,9 @@ def test_batch_norms_scale_and_shift_constants(affine: bool) -> None:
     conv = nn.Conv2d(4, 4, 1)
     with torch.no_grad():
         conv.weight[1:] = 0
-        conv.bias.copy_(torch.tensor([0.0, 1, 2, 3]))
-        norm.running_mean.copy_(torch.tensor([0.0, 1, 1, 1]))
-        norm.running_var.copy_(torch.tensor([1.0, 4, 4, 4]))
+        known(conv.bias).copy_(torch.tensor([0.0, 1, 2, 3]))
+        known(norm.running_mean).copy_(torch.tensor([0.0, 1, 1, 1]))
+        known(norm.running_var).copy_(torch.tensor([1.0, 4, 4, 4]))
         if affine:
             norm.weight.copy_(torch.tensor([1.0, 1, 2, 0]))
             norm.bias.copy_(torch.tensor([0.0, 0, 5, 7]))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from parts import part
 from torch import nn
 
 import openwork as ow
@@ -49,12 +50,14 @@ def test_the_last_rule_applies_to_sparse_layers_too(network: Build) -> None:
     model = network("plain")
     half = {"pattern": "random", "density": 0.5}
     ow.sparsify_(model, ow.Plan({"a": half}, seed=1), init="keep")
-    before = model.get_submodule("a").pattern
+    before = part(model, "a", ow.SparseConv2d).pattern
     plan = ow.Plan({"conv:*": half, "a": {"pattern": "random", "density": 0.9}}, seed=2)
     wanted = plan.resolve(network("plain"))
     prune.apply_(model, plan)
     # Dead weights stay dead.
-    assert (model.get_submodule("a").pattern.taps == (before.taps & wanted["a"].taps)).all()
+    assert (
+        part(model, "a", ow.SparseConv2d).pattern.taps == (before.taps & wanted["a"].taps)
+    ).all()
     assert model.get_submodule("b").pattern == wanted["b"]
 
 

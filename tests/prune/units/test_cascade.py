@@ -24,8 +24,8 @@ def _grouped() -> nn.Module:
         *(nn.ReLU(), nn.Conv2d(4, 2, 1)),
     )
     with torch.no_grad():
-        model[1].weight[:2] *= 0.01
-        model[2].weight[2:] *= 0.01
+        model.get_parameter("1.weight")[:2] *= 0.01
+        model.get_parameter("2.weight")[2:] *= 0.01
     return model.eval()
 
 
@@ -33,7 +33,7 @@ def _one_column() -> nn.Module:
     """A chain whose second layer reads only the map with the lowest score of the first."""
     model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 2, 1))
     with torch.no_grad():
-        model[0].weight[0] *= 1e-3
+        model.get_parameter("0.weight")[0] *= 1e-3
     mask = np.zeros((8, 8, 1, 1), dtype=bool)
     mask[:, 0] = True
     return ow.sparsify_(model, ow.Plan({"1": ow.patterns.Pattern(mask)}), init="keep").eval()

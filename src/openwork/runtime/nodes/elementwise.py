@@ -53,8 +53,9 @@ class Affine(Node, TakesActivation):
         check_shapes(self, 1)
         _check_same_size(self.inputs[0], self.output)
         channels = self.inputs[0].shape[0]
+        floats = (np.dtype(np.float32), np.dtype(np.float64))
         for numbers in (self.scale, self.shift):
-            is_vector = numbers.shape == (channels,) and numbers.dtype in (np.float32, np.float64)
+            is_vector = numbers.shape == (channels,) and numbers.dtype in floats
             require(is_vector, f"scale and shift must be floats of shape ({channels},)")
 
     def emit(self, to: Emission) -> None:

@@ -18,8 +18,8 @@ class Concat(Node):
         channels: of each part.
     """
 
-    parts: list[Value | None] = field(default_factory=list)
-    channels: list[int] = field(default_factory=list)
+    parts: list[Value | None] = field(default_factory=list[Value | None])
+    channels: list[int] = field(default_factory=list[int])
 
     def check(self) -> None:
         check_shapes(self)
