@@ -68,6 +68,8 @@ def test_a_constant_is_a_copy() -> None:
     model = Do(torch.relu)
     known, (conv, *_) = _lowered(model)
     image, weight, _ = conv.args
+    assert isinstance(image, FxNode)
+    assert isinstance(weight, FxNode)
     before = model.before.weight.detach().clone()
     held, operand = known.constant(weight), known.operand(weight)
     nn.init.zeros_(model.before.weight)
@@ -121,8 +123,8 @@ def test_only_maps_have_a_size() -> None:
 
 
 class Standardised(nn.Conv2d):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.conv2d(x, self.weight / self.weight.std(), self.bias)
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return F.conv2d(input, self.weight / self.weight.std(), self.bias)
 
 
 def test_layers_with_computed_weights_keep_their_names(

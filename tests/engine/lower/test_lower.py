@@ -67,8 +67,8 @@ def test_weights_that_depend_on_no_input_are_computed_once(
     build: Callable[..., CompiledModel],
 ) -> None:
     class Standardised(nn.Conv2d):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
             weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
-            return F.conv2d(x, weight / weight.std((1, 2, 3), keepdim=True), self.bias)
+            return F.conv2d(input, weight / weight.std((1, 2, 3), keepdim=True), self.bias)
 
     runs_alone(build(nn.Sequential(Standardised(3, 4, 3), nn.ReLU()), torch.randn(2, 3, 6, 6)))
