@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from openwork.capture import capture
-from openwork.engine import CompiledModel
 from openwork.engine.lower.lower import lower
 from openwork.engine.lower.remove_unread import remove_unread
 from openwork.runtime.node import Node
@@ -24,11 +23,6 @@ class Do(nn.Module):
 
     def forward(self, x: torch.Tensor) -> object:
         return self._body(self.before(x))
-
-
-def runs_alone(compiled: CompiledModel) -> None:
-    """Nothing was left to torch."""
-    assert compiled.layers.notes == ()
 
 
 def nodes_of(body: Body) -> list[Node]:

@@ -18,6 +18,8 @@ from openwork.errors import ArgumentError
 )
 def test_one_glob_or_several_are_taken(kernels: dict[str, Any]) -> None:
     check_kernels(kernels)
+    with pytest.raises(ArgumentError, match="`kernels` holds 'last': 5"):
+        check_kernels(kernels | {"last": 5})
 
 
 @pytest.mark.parametrize("wanted", [5, None, [], (), {"torch"}, ["torch", 5]], ids=repr)
@@ -48,6 +50,8 @@ def test_globs_that_match_a_layer_are_taken() -> None:
     globs = ["*", "stem", "blocks.*.conv2", "blocks.[01].*", "?tem"]
     check_layers_named(dict.fromkeys(globs, "torch"), LAYERS)
     check_layers_named({"*": "torch"}, [])
+    with pytest.raises(ArgumentError, match="names 'stem', which matches no layer"):
+        check_layers_named(dict.fromkeys(globs, "torch"), LAYERS[1:])
 
 
 @pytest.mark.parametrize(

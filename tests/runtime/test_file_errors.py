@@ -6,11 +6,8 @@ from openwork.errors import ArgumentError, CheckpointError
 from openwork.runtime.file_errors import MalformedFile, NotSerializable, require
 
 
-def test_a_rule_that_holds_is_silent() -> None:
-    require(True, "`shape` must have 4 sizes")
-
-
 def test_a_broken_rule_is_the_text_of_the_error() -> None:
+    require(True, "`groups` must be at least 1")
     with pytest.raises(MalformedFile, match=r"^`shape` must have 4 sizes$"):
         require(False, "`shape` must have 4 sizes")
 

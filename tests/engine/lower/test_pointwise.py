@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from lowering import Body, Do, nodes_of, runs_alone
+from lowering import Body, Do, nodes_of
 
 from openwork.engine import CompiledModel
 from openwork.engine.fallback import Fallback
@@ -41,7 +41,7 @@ BODIES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 @pytest.mark.parametrize("name", BODIES)
 def test_operators(name: str, build: Callable[..., CompiledModel]) -> None:
     compiled = build(Do(BODIES[name]), torch.randn(2, 4, 6, 8))
-    runs_alone(compiled)
+    assert compiled.layers.notes == ()
     assert compiled.difference < 1e-6
 
 
