@@ -23,6 +23,7 @@ ELSEWHERE = {
     "cli/options.py": ("cli/test_cli.py", "only names, types and help of the commands' options"),
     "cli/preview.py": ("cli/test_cli.py", _COMMAND),
     "cli/train.py": ("cli/test_cli.py", _COMMAND),
+    "engine/segment.py": ("engine/test_segments.py", "a protocol; what follows it is run there"),
 }
 
 

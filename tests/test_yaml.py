@@ -24,7 +24,7 @@ def test_numbers_as_everybody_writes_them(text: str, value: float) -> None:
         ("- 1", "must hold a mapping, found list"),
         ("", "must hold a mapping, found NoneType"),
         ("a: &x {b: 1}\nc:\n  <<: *x", "merges with `<<`"),
-        ("[1]: 2", "has .* for a key"),
+        ("[1]: 2", "has the key .*; a key must be a single word"),
         ("a: !!python/object:os.system {}", "not YAML"),
         ("a: " + "9" * 2000, "has a number of"),
         ("a: 2024-99-99", "not YAML: ValueError"),

@@ -27,9 +27,9 @@ def test_pixels_come_back_channels_first(files, channels: int) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (_png(Image.new("L", (6, 5))), "the image is 5x6, not 4x6"),
-        (_png(Image.new("RGB", (6, 4))), "Pillow mode RGB, not L"),
-        (b"nothing", "not the start of a PNG"),
+        (_png(Image.new("L", (6, 5))), "the image is 5x6 pixels .HxW., but must be 4x6"),
+        (_png(Image.new("RGB", (6, 4))), "Pillow mode RGB, but must have L"),
+        (b"nothing", "the image cannot be read; it must be one of PNG"),
         (_png(Image.new("L", (6, 4)))[:-20], "the image cannot be read"),
     ],
 )
@@ -61,5 +61,5 @@ def test_the_centre_is_cut_out(tmp_path: Path) -> None:
 
 def test_sixteen_bits_a_channel_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((2, 2), np.uint16)).save(tmp_path / "a.png")
-    with pytest.raises(ImageFault, match="more than 8 bits a channel"):
+    with pytest.raises(ImageFault, match="more than 8 bits per channel"):
         header(tmp_path / "a.png")

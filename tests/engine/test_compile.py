@@ -270,18 +270,6 @@ def test_a_network_that_gives_nan_equals_itself(build: Callable[..., CompiledMod
 
 
 @pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1)), "of its 2, closest are '0'"),
-        (nn.ReLU(), "it has none"),
-    ],
-)
-def test_kernels_for_a_layer_that_is_not_there_are_refused(model: nn.Module, message: str) -> None:
-    with pytest.raises(ArgumentError, match=f"`kernels` names '0 ', .* {message}"):
-        compile(model, torch.randn(2, 3, 8, 8), kernels={"0 ": "torch", "*": "torch"})
-
-
-@pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
         ({"optimize": "size"}, ArgumentError, "`optimize`='size'"),
@@ -305,18 +293,3 @@ def test_bad_arguments_are_refused(arguments: dict, error: type, message: str) -
     call = {"model": nn.Conv2d(3, 4, 3), "example": torch.randn(2, 3, 8, 8), **arguments}
     with pytest.raises(error, match=message):
         compile(**call)
-
-
-class Standardised(nn.Conv2d):
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return F.conv2d(input, self.weight / self.weight.std(), self.bias)
-
-
-def test_layers_with_computed_weights_keep_their_names(
-    build: Callable[..., CompiledModel],
-) -> None:
-    norms = nn.utils.parametrizations
-    inner = nn.Sequential(norms.spectral_norm(nn.Conv2d(4, 4, 1)), nn.ReLU(), Standardised(4, 2, 1))
-    model = nn.Sequential(norms.weight_norm(nn.Conv2d(3, 4, 3)), nn.GELU(), inner)
-    compiled = build(model, torch.randn(2, 3, 8, 8), "torch")
-    assert compiled.layers.column("layer") == ["0", "2.0", "2.2"]

@@ -40,7 +40,7 @@ def test_a_distance_of_more_than_31_bits_is_refused() -> None:
         (np.zeros((1, 1), np.uint8), "not 2-d uint8"),
         (np.array([1, 0], np.uint8), "must increase"),
         (np.array([-1, 2], np.int32), "must increase"),
-        (np.array([4, 6], np.uint8), "reaches position 10 of a layer of 10 places"),
+        (np.array([4, 6], np.uint8), "reaches position 10 of a layer of 10 units"),
     ],
 )
 def test_damaged_gaps_are_refused(gaps: np.ndarray, message: str) -> None:

@@ -215,45 +215,6 @@ def test_several_inputs(tmp_path: Path, build: Build) -> None:
         network(inputs[0].numpy(), inputs[1][:1].numpy())
 
 
-@pytest.mark.parametrize(
-    ("input", "message"),
-    [
-        (
-            np.zeros((2, 3, 8, 7), np.float32),
-            r"has shape \(2, 3, 8, 7\), .* \(any batch, 3, 6, 6\)",
-        ),
-        (np.zeros((), np.float32), "has shape"),
-        (np.zeros((0, 3, 6, 6), np.float32), "holds no images"),
-        (np.zeros((2, 3, 6, 6)), "is float64, but must be a float32 array"),
-        ([[1.0]], "is list, but must be a float32 array"),
-        (np.zeros((1, 3, 6, 6), np.float32), None),
-    ],
-    ids=["shape", "number", "empty", "dtype", "list", "good"],
-)
-def test_bad_inputs_are_refused(
-    input: Any, message: str | None, tmp_path: Path, build: Build
-) -> None:
-    ow.save(build(nn.Conv2d(3, 4, 3), torch.randn(2, 3, 6, 6)), tmp_path / "file")
-    network = runtime.load(tmp_path / "file")
-    if message is None:
-        assert network(input).shape == (1, 4, 4, 4)
-        return
-    with pytest.raises(ArgumentError, match=message):
-        network(input)
-
-
-def test_batches_that_the_network_does_not_take_are_refused(tmp_path: Path, build: Build) -> None:
-    class Even(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x + 1 if x.shape[0] % 2 == 0 else x
-
-    ow.save(build(Even(), torch.randn(2, 3)), tmp_path / "file")
-    network = runtime.load(tmp_path / "file")
-    assert np.array_equal(network(np.zeros((4, 3), np.float32)), np.ones((4, 3), np.float32))
-    with pytest.raises(ArgumentError, match="give such a batch"):
-        network(np.zeros((3, 3), np.float32))
-
-
 def test_what_only_torch_runs_is_refused_by_name(tmp_path: Path, build: Build) -> None:
     ow.save(
         build(nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU()), torch.randn(2, 3, 6, 6)),

@@ -1,0 +1,141 @@
+"""Operators that take each number alone, beside what torch computes."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lowering import Body, Do, nodes_of
+
+from openwork.engine import CompiledModel
+from openwork.engine.fallback import Fallback
+from openwork.runtime.nodes import Add, Affine, Gate
+
+ACTIVATIONS = [F.relu, F.relu6, F.silu, F.hardswish, torch.sigmoid, F.hardsigmoid]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("kernels", ["torch", "*-taps-*", "*-spmm-*"])
+def test_activations(
+    activation: Callable[..., torch.Tensor], kernels: str, build: Callable[..., CompiledModel]
+) -> None:
+    model = Do(lambda x: activation(activation(x * 4) * 3 - 2))
+    compiled = build(model, 3 * torch.randn(2, 4, 5, 7), kernels)
+    assert compiled.difference < 1e-6
+
+
+BODIES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "gate": lambda x: x * x.mean((2, 3), keepdim=True).sigmoid(),
+    "gate first": lambda x: F.adaptive_avg_pool2d(x, 1).sigmoid() * x,
+    "gate expanded": lambda x: x * x.mean((2, 3), keepdim=True).expand_as(x),
+    "gate of one pixel": lambda x: F.adaptive_avg_pool2d(x, 1) * F.adaptive_avg_pool2d(x, 1),
+    "numbers": lambda x: (x * 3 + 1) * 0.5 + 2,
+    "differences": lambda x: 2 - (1 - (x - 3)) / 4,
+    "standardised": lambda x: (x - torch.arange(4.0).view(4, 1, 1)) / torch.full((1, 4, 1, 1), 3.0),
+    "difference from a constant": lambda x: torch.arange(4.0).view(4, 1, 1) - x,
+    "numbers that numpy lacks": lambda x: x * torch.arange(4.0).bfloat16().view(4, 1, 1),
+    "doubled": lambda x: x + x,
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_operators(name: str, build: Callable[..., CompiledModel]) -> None:
+    compiled = build(Do(BODIES[name]), torch.randn(2, 4, 6, 8))
+    assert compiled.layers.notes == ()
+    assert compiled.difference < 1e-6
+
+
+# Each as an island in the middle, and where it matters looking at a view.
+ISLANDS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "sum of other shapes": lambda x: x + x.mean((2, 3), keepdim=True),
+    "product of maps": lambda x: x * x.sigmoid(),
+    "difference of maps": lambda x: x - x.relu(),
+    "scaled difference": lambda x: torch.sub(x, 1.0, alpha=2),
+    "division by zero": lambda x: torch.nan_to_num(x / 0.0),
+    "division by maps": lambda x: torch.ones(4, 1, 1) / (x.abs() + 1),
+    "product of gates": lambda x: (
+        F.adaptive_avg_pool2d(x, 1).expand_as(x) * x.amax((2, 3), keepdim=True).expand_as(x)
+    ),
+    "product of gates, one stretched": lambda x: (
+        F.adaptive_avg_pool2d(x, 1).expand(-1, -1, 6, 8) * x.amax((2, 3), keepdim=True)
+    ),
+    "complex": lambda x: (x * 1j).imag,
+    "scaled sum": lambda x: torch.add(x, x.relu(), alpha=2),
+    "clamped": lambda x: F.hardtanh(x, -0.5, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", ISLANDS)
+def test_islands(name: str, build: Callable[..., CompiledModel]) -> None:
+    compiled = build(Do(ISLANDS[name]), torch.randn(2, 4, 6, 8))
+    assert compiled.difference < 1e-6
+    assert all(note.startswith("left to torch, ") for note in compiled.layers.notes)
+    assert compiled.layers.notes
+
+
+def _affine(body: Body) -> tuple[list[float], list[float]]:
+    """(scale, shift) of the only node that `body` becomes."""
+    (node,) = nodes_of(body)
+    assert isinstance(node, Affine)
+    return node.scale.tolist(), node.shift.tolist()
+
+
+RAMP = torch.arange(1.0, 5).view(4, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "scale", "shift"),
+    [
+        (lambda x: x + 3, [1] * 4, [3] * 4),
+        (lambda x: 3 + x, [1] * 4, [3] * 4),
+        (lambda x: x - 3, [1] * 4, [-3] * 4),
+        (lambda x: 3 - x, [-1] * 4, [3] * 4),
+        (lambda x: x * 0.5, [0.5] * 4, [0] * 4),
+        (lambda x: x / 4, [0.25] * 4, [0] * 4),
+        (lambda x: x + RAMP, [1] * 4, [1, 2, 3, 4]),
+        (lambda x: x - RAMP, [1] * 4, [-1, -2, -3, -4]),
+        (lambda x: RAMP - x, [-1] * 4, [1, 2, 3, 4]),
+        (lambda x: RAMP * x, [1, 2, 3, 4], [0] * 4),
+        (lambda x: x / RAMP, [1, 1 / 2, 1 / 3, 1 / 4], [0] * 4),
+    ],
+)
+def test_a_constant_is_a_factor_and_a_term(
+    body: Body, scale: list[float], shift: list[float]
+) -> None:
+    assert _affine(body) == (scale, shift)
+
+
+def test_a_gate_reads_the_maps_first() -> None:
+    for body in (
+        lambda x: x * x.mean((2, 3), keepdim=True),
+        lambda x: x.mean((2, 3), keepdim=True) * x,
+    ):
+        mean, gate = nodes_of(body)
+        assert isinstance(gate, Gate)
+        assert gate.inputs == [mean.inputs[0], mean.output]
+
+
+def test_an_activation_is_a_sum_of_one() -> None:
+    nodes = nodes_of(lambda x: F.hardtanh(F.silu(x).relu_(), 0.0, 6.0))
+    assert [(type(node), len(node.inputs)) for node in nodes] == [(Add, 1)] * 3
+    assert [node.activation for node in nodes if isinstance(node, Add)] == ["silu", "relu", "relu6"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (lambda x: F.hardtanh(x, 0.0, 5.0), "from 0.0 to 5.0"),
+        (lambda x: torch.add(x, x, alpha=2), "with a factor"),
+        (lambda x: torch.sub(x, 1.0, alpha=2), "with a factor"),
+        (lambda x: x + x.mean((2, 3), keepdim=True), "of different shapes"),
+        (lambda x: x * x, "no gate for each map"),
+        (lambda x: x - x.relu(), "of two activations"),
+        (lambda x: RAMP / x, "by an activation"),
+        (lambda x: x / 1e-39, "by zero, or nearly"),
+        (lambda x: x + torch.ones(6, 8), "than one number for each channel"),
+    ],
+)
+def test_why_torch_runs_the_rest(body: Body, reason: str) -> None:
+    last = nodes_of(body)[-1]
+    assert isinstance(last, Fallback)
+    assert last.reason.endswith(reason)
