@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 CSRC = Path(__file__).parent.parent / "csrc"
-SOURCES = sorted(path for path in CSRC.rglob("*") if path.suffix in (".h", ".cpp"))
+SOURCES = sorted(path for path in CSRC.rglob("*") if path.suffix in (".h", ".hpp", ".cc", ".cpp"))
 # Folders that the files of a folder may include, beside their own.
 MAY_INCLUDE = {
     ".": set(),
@@ -17,7 +17,7 @@ MAY_INCLUDE = {
 
 
 def _includes(source: Path) -> list[str]:
-    return re.findall(r'^\s*#\s*include\s*(["<][^">]+)', source.read_text(), re.MULTILINE)
+    return re.findall(r'#\s*include\s*(["<][^">]+)', source.read_text())
 
 
 def _folder(path: Path) -> str:
@@ -34,6 +34,8 @@ def test_a_folder_includes_only_what_lies_below_it(source: Path) -> None:
     for include in _includes(source):
         if "nanobind" in include or "Python.h" in include:
             assert folder == "bind", include
+        # In angle brackets only what lies outside.
+        assert include[0] == '"' or ".." not in include
         if include[0] == '"':
             target = (source.parent / include[1:]).resolve()
             assert target.is_file(), include
