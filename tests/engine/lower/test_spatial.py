@@ -67,7 +67,7 @@ BODIES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "mean": lambda x: x.mean((-1, -2)),
     "mean kept": lambda x: x.mean([2, 3], keepdim=True),
     "adaptive": lambda x: F.adaptive_avg_pool2d(x, (3, 2)),
-    "adaptive to itself": lambda x: F.adaptive_avg_pool2d(x, tuple(x.shape[2:])),
+    "adaptive to itself": lambda x: F.adaptive_avg_pool2d(x, (x.shape[2], x.shape[3])),
     "flatten": lambda x: x.flatten(1),
     "view": lambda x: x.view(x.shape[0], 2, 2, 6, 8).reshape(x.shape[0], -1, 8),
     "squeeze": lambda x: x.mean((2, 3), keepdim=True).squeeze(3).squeeze(2).unsqueeze(1),
