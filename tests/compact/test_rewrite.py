@@ -62,6 +62,26 @@ def test_more_places_at_fault_than_attempts(
     assert torch.allclose(small(EXAMPLE), model(EXAMPLE), rtol=0, atol=1e-5)
 
 
+class CountedElsewhere(Around):
+    """Relies on eight channels, but only in images of another size than the example's."""
+
+    def __init__(self) -> None:
+        super().__init__(self.counted)
+
+    def counted(self, y: torch.Tensor) -> torch.Tensor:
+        rows, columns = y.shape[2:]
+        return F.relu(y if rows == 12 else y.view(len(y), 8, rows, columns))
+
+
+def test_a_fault_of_another_size_is_located_there() -> None:
+    model = nn.Sequential(CountedElsewhere(), nn.Conv2d(4, 3, 1), Around()).eval()
+    small, _ = compact(model, EXAMPLE)
+    kept = [part(small, f"{i}.conv", nn.Conv2d).out_channels for i in (0, 2)]
+    assert kept == [8, 5]
+    for images in (EXAMPLE, torch.rand(2, 3, 16, 16)):
+        assert torch.allclose(small(images), model(images), rtol=0, atol=1e-5)
+
+
 class Residual(nn.Module):
     """Three channels of the branch are zero, and the others are read if `rest` is not zero."""
 

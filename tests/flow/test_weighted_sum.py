@@ -164,6 +164,20 @@ def test_columns_are_the_original_inputs_in_their_new_order() -> None:
         assert caught.value.keep.tolist() == op.ids.tolist()
 
 
+def test_columns_stay_in_their_groups() -> None:
+    atoms, op = _op([NAN] * 4, [[[1, 1]], [[1, 1]]], groups=2)
+    gone = _gone(atoms, [])
+
+    def columns(order: list[int]) -> list[int]:
+        layout = Layout((2, 4, 5, 5), op.ids[order].reshape(1, 4, 1, 1))
+        return op.columns(layout, gone).tolist()
+
+    for order in ([0, 1, 2, 3], [1, 0, 3, 2]):
+        assert columns(order) == order
+    with pytest.raises(Inconsistent):
+        columns([0, 2, 1, 3])
+
+
 def test_depthwise_weights_have_one_input_in_each_group() -> None:
     _, op = _op([NAN] * 2, [[[1]], [[1]]], groups=2)
     assert op.weight.depthwise

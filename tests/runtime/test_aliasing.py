@@ -90,6 +90,18 @@ def test_a_sum_overwrites_what_nothing_reads_again() -> None:
     assert Aliasing(read_later, {x}).view(z).whole is z
 
 
+def test_nothing_is_written_over_a_concatenation() -> None:
+    x, gates = Value((1, 2, 2), "x"), Value((3, 2, 2), "gates")
+    joined = _cat([A, B], "joined")
+    sigmoid = Add([joined.output], gates, activation="sigmoid")
+    later = _add([A], C)
+    nodes = [_add([x], A), _add([x], B), joined, sigmoid, later]
+    aliasing = Aliasing(nodes, {x, C})
+    # `later` reads A, which lies in `joined`.
+    assert aliasing.view(A) == View(joined.output, 0)
+    assert aliasing.view(gates) == View(gates, 0)
+
+
 class Dense(nn.Module):
     """A block whose maps grow, with sums, slices and both ends returned."""
 

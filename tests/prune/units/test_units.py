@@ -43,6 +43,12 @@ def test_other_ratios_name_the_feasible_range(ratio: float, network: Build) -> N
         prune.by_criterion(network("plain"), ratio=ratio, layers=["a", "last"], progress=False)
 
 
+def test_the_message_names_the_layer_that_limits_the_ratio(network: Build) -> None:
+    units = kernel_units(chosen_layers(network("plain"), ["a", "last"]))
+    with pytest.raises(ow.ArgumentError, match=r"\[0, 0.9921\].* layer 'a' has 64 kernels only"):
+        units.check_ratio(1.0)
+
+
 def test_the_range_that_is_named_can_be_typed_in(network: Build) -> None:
     model = network("plain")
     pattern = prune.by_criterion(model, ratio=0.9921, layers="a", progress=False).resolve(model)[
