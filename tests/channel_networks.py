@@ -259,3 +259,17 @@ def mixed() -> Mixed:
     model.bn1.weight[2], model.bn1.bias[2] = 1, -1000
     model.bn2.weight.zero_()
     return model
+
+
+class Plain(nn.Module):
+    """Three of eight channels are dead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.norm = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.head = nn.Conv2d(8, 4, 1)
+        nn.init.zeros_(self.norm.weight.data[:3])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.norm(self.stem(x))))

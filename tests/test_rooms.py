@@ -232,6 +232,16 @@ def test_no_file_is_private_by_its_name() -> None:
     assert names == []
 
 
+def test_no_two_classes_bear_one_name() -> None:
+    names = Counter(
+        node.name
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
 def test_no_imports_go_in_a_circle() -> None:
     left = {(source, module) for module in MODULES for source, _ in _imports(module)}
     while True:

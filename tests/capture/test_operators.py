@@ -18,9 +18,9 @@ from openwork.capture.operators import (
     Linear,
     NotUnderstood,
     Padding,
-    Pool,
+    Pooling,
     Reduction,
-    Slice,
+    Slicing,
     arguments,
     batch_norm,
     binary,
@@ -268,31 +268,31 @@ def test_an_exported_batch_norm() -> None:
     [
         (
             lambda x, *_: F.max_pool2d(x, 2),
-            Pool("x", (2, 2), (2, 2), (0, 0), (1, 1), False, False, False, None),
+            Pooling("x", (2, 2), (2, 2), (0, 0), (1, 1), False, False, False, None),
         ),
         (
             lambda x, *_: F.max_pool2d(x, (3, 2), 1, (1, 0), 2, True),
-            Pool("x", (3, 2), (1, 1), (1, 0), (2, 2), False, True, False, None),
+            Pooling("x", (3, 2), (1, 1), (1, 0), (2, 2), False, True, False, None),
         ),
         (
             lambda x, *_: F.max_pool2d(x, 3, padding=1, stride=(2, 1)),
-            Pool("x", (3, 3), (2, 1), (1, 1), (1, 1), False, False, False, None),
+            Pooling("x", (3, 3), (2, 1), (1, 1), (1, 1), False, False, False, None),
         ),
         (
             lambda x, *_: F.avg_pool2d(x, (2, 3)),
-            Pool("x", (2, 3), (2, 3), (0, 0), (1, 1), True, False, True, None),
+            Pooling("x", (2, 3), (2, 3), (0, 0), (1, 1), True, False, True, None),
         ),
         (
             lambda x, *_: F.avg_pool2d(x, 3, 2, 1, True, False, 5),
-            Pool("x", (3, 3), (2, 2), (1, 1), (1, 1), True, True, False, 5),
+            Pooling("x", (3, 3), (2, 2), (1, 1), (1, 1), True, True, False, 5),
         ),
         (
             lambda x, *_: F.avg_pool2d(x, 3, count_include_pad=False, padding=1),
-            Pool("x", (3, 3), (3, 3), (1, 1), (1, 1), True, False, False, None),
+            Pooling("x", (3, 3), (3, 3), (1, 1), (1, 1), True, False, False, None),
         ),
     ],
 )
-def test_pools(body: Callable[..., Any], expected: Pool) -> None:
+def test_pools(body: Callable[..., Any], expected: Pooling) -> None:
     assert _text(pool(_exported(body)())) == expected
 
 
@@ -335,12 +335,12 @@ def test_joined_tensors(body: Callable[..., Any], expected: Joined) -> None:
 @pytest.mark.parametrize(
     ("node", "expected"),
     [
-        (_call(aten.slice.Tensor, "%x"), Slice("x", 0, 0, None, 1)),
-        (_call(aten.slice.Tensor, "%x", 1, -3, 4, 2), Slice("x", 1, -3, 4, 2)),
-        (_call(aten.slice.Tensor, "%x", -1, end=2), Slice("x", -1, 0, 2, 1)),
+        (_call(aten.slice.Tensor, "%x"), Slicing("x", 0, 0, None, 1)),
+        (_call(aten.slice.Tensor, "%x", 1, -3, 4, 2), Slicing("x", 1, -3, 4, 2)),
+        (_call(aten.slice.Tensor, "%x", -1, end=2), Slicing("x", -1, 0, 2, 1)),
     ],
 )
-def test_slices(node: Node, expected: Slice) -> None:
+def test_slices(node: Node, expected: Slicing) -> None:
     assert _text(slice_(node)) == expected
 
 

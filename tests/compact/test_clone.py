@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from channel_networks import Plain
 from parts import part, tensor
 from torch import nn
 
@@ -13,20 +14,6 @@ from openwork.compact.clone import clone
 from openwork.errors import ArgumentError
 
 EXAMPLE = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-
-
-class Plain(nn.Module):
-    """Three of eight channels are dead."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.stem, self.norm = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
-        self.head = nn.Conv2d(8, 4, 1)
-        nn.init.zeros_(self.norm.weight.data[:3])
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(torch.relu(self.norm(self.stem(x))))
 
 
 def test_a_copy_shares_no_tensors() -> None:

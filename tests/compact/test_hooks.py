@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from channel_networks import Plain
 from parts import part
 from torch import nn
 
@@ -13,23 +14,16 @@ from openwork.compact.hooks import detach_passive_hooks_, reattach_passive_hooks
 EXAMPLE = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 
 
-class Watched(nn.Module):
-    """Dead channels, and a hook that keeps every output of the batch norm."""
+class Watched(Plain):
+    """A hook that keeps every output of the batch norm."""
 
     def __init__(self) -> None:
         super().__init__()
-        torch.manual_seed(0)
-        self.stem, self.norm = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
-        self.head = nn.Conv2d(8, 4, 1)
-        nn.init.zeros_(self.norm.weight.data[:3])
         self.seen: list[torch.Tensor] = []
         self.norm.register_forward_hook(self.see)
 
     def see(self, _: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         self.seen.append(output)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(torch.relu(self.norm(self.stem(x))))
 
 
 def test_hooks_that_only_observe_run_once_and_are_on_the_copy() -> None:

@@ -193,7 +193,7 @@ def batch_norm(node: Node) -> BatchNorm:
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pooling:
     """Means or maxima of windows over s spatial axes.
 
     Attributes:
@@ -216,12 +216,12 @@ class Pool:
     divisor: int | None
 
 
-def pool(node: Node) -> Pool:
+def pool(node: Node) -> Pooling:
     """The record of the pools of aten that have windows."""
     named = arguments(node)
     axes = _spatial_axes(node)
     average = "avg" in _name(node)
-    return Pool(
+    return Pooling(
         named["self"],
         _each(named["kernel_size"], axes),
         # Windows side by side, unless a stride is given.
@@ -284,7 +284,7 @@ def joined(node: Node) -> Joined:
 
 
 @dataclass(frozen=True)
-class Slice:
+class Slicing:
     """Places of an axis at equal distances.
 
     Attributes:
@@ -301,10 +301,10 @@ class Slice:
     step: Any
 
 
-def slice_(node: Node) -> Slice:
+def slice_(node: Node) -> Slicing:
     """The record of aten.slice."""
     named = arguments(node)
-    return Slice(
+    return Slicing(
         named["self"],
         named["dim"],
         0 if named["start"] is None else named["start"],

@@ -12,8 +12,8 @@ from torch import nn
 import openwork as ow
 from openwork.engine import CompiledModel
 
-# Each as an island in the middle, and where it matters looking at a view.
-ISLANDS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+# Each a fallback between two native layers, some of a view.
+FALLBACKS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "unknown": lambda x: F.gelu(x) + 1,
     "of a view": lambda x: F.softmax(x.flatten(1), 1).view_as(x).relu(),
     "of a transposed view": lambda x: x.view(-1, 2, 2, 6, 8).transpose(1, 2).reshape(x.shape) + x,
@@ -24,9 +24,9 @@ ISLANDS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("name", ISLANDS)
-def test_islands(name: str, build: Callable[..., CompiledModel]) -> None:
-    compiled = build(Do(ISLANDS[name]), torch.randn(2, 4, 6, 8))
+@pytest.mark.parametrize("name", FALLBACKS)
+def test_fallbacks(name: str, build: Callable[..., CompiledModel]) -> None:
+    compiled = build(Do(FALLBACKS[name]), torch.randn(2, 4, 6, 8))
     assert compiled.difference < 1e-6
     assert all(note.startswith("left to torch, ") for note in compiled.layers.notes)
     assert compiled.layers.notes

@@ -45,8 +45,8 @@ def test_operators(name: str, build: Callable[..., CompiledModel]) -> None:
     assert compiled.difference < 1e-6
 
 
-# Each as an island in the middle, and where it matters looking at a view.
-ISLANDS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+# Each a fallback between two native layers, some of a view.
+FALLBACKS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "sum of other shapes": lambda x: x + x.mean((2, 3), keepdim=True),
     "product of maps": lambda x: x * x.sigmoid(),
     "difference of maps": lambda x: x - x.relu(),
@@ -65,9 +65,9 @@ ISLANDS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("name", ISLANDS)
-def test_islands(name: str, build: Callable[..., CompiledModel]) -> None:
-    compiled = build(Do(ISLANDS[name]), torch.randn(2, 4, 6, 8))
+@pytest.mark.parametrize("name", FALLBACKS)
+def test_fallbacks(name: str, build: Callable[..., CompiledModel]) -> None:
+    compiled = build(Do(FALLBACKS[name]), torch.randn(2, 4, 6, 8))
     assert compiled.difference < 1e-6
     assert all(note.startswith("left to torch, ") for note in compiled.layers.notes)
     assert compiled.layers.notes

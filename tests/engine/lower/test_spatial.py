@@ -96,8 +96,8 @@ def test_operators(name: str, build: Callable[..., CompiledModel]) -> None:
     assert compiled.difference < 1e-6
 
 
-# Each as an island in the middle, and where it matters looking at a view.
-ISLANDS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+# Each a fallback between two native layers, some of a view.
+FALLBACKS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "tuple": lambda x: torch.cat([p + 1 for p in x.chunk(2, 3)], 3) + x,
     "item of many": lambda x: x.flatten(1).topk(3).values,
     "unequal windows": lambda x: F.adaptive_avg_pool2d(x, 5),
@@ -112,9 +112,9 @@ ISLANDS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("name", ISLANDS)
-def test_islands(name: str, build: Callable[..., CompiledModel]) -> None:
-    compiled = build(Do(ISLANDS[name]), torch.randn(2, 4, 6, 8))
+@pytest.mark.parametrize("name", FALLBACKS)
+def test_fallbacks(name: str, build: Callable[..., CompiledModel]) -> None:
+    compiled = build(Do(FALLBACKS[name]), torch.randn(2, 4, 6, 8))
     assert compiled.difference < 1e-6
     assert all(note.startswith("left to torch, ") for note in compiled.layers.notes)
     assert compiled.layers.notes
