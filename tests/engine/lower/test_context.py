@@ -32,11 +32,11 @@ def _lowered(model: nn.Module) -> tuple[Lowering, list[FxNode]]:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (lambda x: x.double(), "no batch of float32"),
-        (lambda x: x.sum((1, 2, 3)), "no batch of float32"),
+        (lambda x: x.double(), "not a batch of float32 numbers"),
+        (lambda x: x.sum((1, 2, 3)), "not a batch of float32 numbers"),
         (lambda x: x.view(4, -1), "a shape that depends on the input"),
         (lambda x: x.flip(0).view(-1, 8), "no batch axis in front"),
-        (lambda x: x[:, :0], "no numbers at all"),
+        (lambda x: x[:, :0], "an empty tensor"),
     ],
 )
 def test_what_the_engine_does_not_hold_is_refused(body: Body, reason: str) -> None:
@@ -118,7 +118,7 @@ def test_one_number_stands_for_both_axes() -> None:
 def test_only_maps_have_a_size() -> None:
     assert map_size(Value((3, 5, 7), "x")) == (5, 7)
     for shape in ((3,), (3, 5), (3, 5, 7, 9)):
-        with pytest.raises(NotUnderstood, match="no batch of maps"):
+        with pytest.raises(NotUnderstood, match="not a batch of feature maps"):
             map_size(Value(shape, "x"))
 
 
