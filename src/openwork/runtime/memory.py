@@ -13,7 +13,7 @@ def empty_bytes(count: int) -> np.ndarray:
 
 
 def empty_floats(*shape: int) -> np.ndarray:
-    """float32 of `shape` and any content, from a multiple of 64 bytes on."""
+    """float32 of `shape` and any content, from a multiple of 64 bytes on unless it is empty."""
     count = 1
     for size in shape:
         count *= size
