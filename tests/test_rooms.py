@@ -18,7 +18,10 @@ SOURCE = Path(openwork.__file__).parent
 ROOMS = [
     "errors",
     "_version",
+    "_locks",
     "_files",
+    "_json",
+    "_terminal",
     "_yaml",
     "_arguments",
     "_machine",
