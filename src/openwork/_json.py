@@ -42,14 +42,12 @@ def _whole(digits: str) -> int:
 
 
 def _check_depth(data: Any) -> None:
-    level: list[Any] = [data]
-    for _ in range(_DEEPEST + 1):
+    level: list[Any] = [data] if isinstance(data, dict | list) else []
+    for _ in range(_DEEPEST):
         deeper: list[Any] = []
         for item in level:
-            if isinstance(item, dict):
-                deeper += cast(dict[str, Any], item).values()
-            elif isinstance(item, list):
-                deeper += cast(list[Any], item)
+            held = cast(dict[str, Any], item).values() if isinstance(item, dict) else item
+            deeper += [each for each in held if isinstance(each, dict | list)]
         if not deeper:
             return
         level = deeper

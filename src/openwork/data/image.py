@@ -13,8 +13,11 @@ from openwork._files import open_file
 # Listed, because Pillow would otherwise try every plugin, and some run other programs (EPS).
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset(
-    (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-    + (".ppm", ".pgm", ".pbm", ".pnm")
+    f".{name}"
+    for name in (
+        *("png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff"),
+        *("ppm", "pgm", "pbm", "pnm"),
+    )
 )
 _MODES = {1: "L", 3: "RGB"}
 _ORIENTATION, _TURNED = 0x0112, range(5, 9)
