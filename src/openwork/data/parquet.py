@@ -17,6 +17,8 @@ from openwork.errors import DataError
 _BATCH_ROWS = 1024
 # Bytes that an encoded image may have besides four for each of its values.
 _EXTRA_BYTES = 16 * 1024
+# Rows that may be equal to others and take next to nothing; the cache needs room for each.
+_ROWS_PER_BYTE = 1000
 
 
 class ParquetReader:
@@ -127,7 +129,7 @@ def _checked_rows(path: Path, metadata: pq.FileMetaData, source: Source) -> int:
     """The rows of a file, whose footer must be plausible: a few bytes can unpack to gigabytes."""
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     rows = sum(group.num_rows for group in groups)
-    if not 0 <= rows == metadata.num_rows <= path.stat().st_size:
+    if not 0 <= rows == metadata.num_rows <= _ROWS_PER_BYTE * path.stat().st_size:
         raise _damaged(f"`{path}`", f"its footer says that {metadata.num_rows:,} rows are in it")
     for group in groups:
         columns = map(group.column, range(group.num_columns))
