@@ -191,3 +191,4 @@ def test_a_folder_is_held_by_one_run(tmp_path: Path) -> None:
         pass
     with locked_folder(tmp_path, "out"):
         assert os.listdir(tmp_path) == [".lock"]
+    assert os.listdir(tmp_path) == []

@@ -174,16 +174,25 @@ def locked_folder(path: Path, argument: str) -> Iterator[None]:
         CheckpointError: one of them holds it; the message names `argument`.
         OpenworkError: the folder cannot be written to.
     """
-    with writing(path / _LOCK):
-        descriptor = open_for_lock(path / _LOCK)
-    try:
-        if try_lock(descriptor) is False:
+    lock = path / _LOCK
+    while True:
+        with writing(lock):
+            descriptor = open_for_lock(lock)
+        held = try_lock(descriptor)
+        # The holder before may have removed it since it was opened.
+        if held is not False and os.fstat(descriptor).st_nlink:
+            break
+        os.close(descriptor)
+        if held is False:
             raise CheckpointError(
                 f"`{argument}`={str(path)!r} is in use by another run; wait until that has ended, "
                 "or choose another folder"
             )
+    try:
         yield
     finally:
+        with contextlib.suppress(OSError):
+            lock.unlink()
         os.close(descriptor)
 
 

@@ -1,12 +1,13 @@
 """Read labelled images from parquet files, shard by shard."""
 
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from openwork._files import open_file
@@ -14,6 +15,8 @@ from openwork.data.image import ImageFault, decode
 from openwork.data.sources import Source
 from openwork.errors import DataError
 
+# Made when it is imported, so that no type checker knows its functions.
+_COMPUTE: Any = importlib.import_module("pyarrow.compute")
 _BATCH_ROWS = 1024
 # Bytes that an encoded image may have besides four for each of its values.
 _EXTRA_BYTES = 16 * 1024
@@ -154,11 +157,13 @@ def _most_bytes(source: Source) -> int:
 
 def _check_lengths(path: Path, row: int, data: pa.DictionaryArray, source: Source) -> None:
     """Refuse a batch, from row `row`, with longer images than `source` can have."""
-    lengths = pc.fill_null(pc.take(pc.binary_length(data.dictionary), data.indices), 0)
-    longest = pc.max(lengths).as_py() or 0
+    lengths = _COMPUTE.fill_null(
+        _COMPUTE.binary_length(data.dictionary).take(data.indices), 0
+    ).to_numpy()
+    longest = lengths.max(initial=0)
     if longest > _most_bytes(source):
         raise DataError(
-            f"`{path}`, row {row + lengths.index(longest).as_py()} (the first is 0): "
+            f"`{path}`, row {row + lengths.argmax()} (the first is 0): "
             f"`{source.image}` has {longest:,} bytes; an image of {source.name} has at most "
             f"{_most_bytes(source):,}"
         )

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from typing import Any, cast
@@ -232,7 +232,7 @@ def _read_piece_by_piece(file: BufferedReader, count: int, hashed: Any) -> np.nd
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
+def _opened(path: str | os.PathLike[str]) -> Generator[BufferedReader]:
     """The file at `path`; whatever its content makes fail in the block says that it is damaged."""
     try:
         file = open_file(path)

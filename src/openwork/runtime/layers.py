@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:
     Layer = object
 
-__all__ = ["Layer", "TORCH", "find_candidate", "is_large_and_dense"]
+__all__ = ["TORCH", "Layer", "find_candidate", "is_large_and_dense"]
 
 Layers = Mapping[Conv, Layer]
 """The packed layer of each convolution."""

@@ -5,7 +5,7 @@
     plan.yaml          the plan, if there is one
     metrics.csv        one row per epoch
     events/            the same for TensorBoard
-    .lock              held by the process that writes the others
+    .lock              while a process writes the others
 
 Each file is replaced in one step, `state` first: a run killed at any moment resumes from `state`.
 """

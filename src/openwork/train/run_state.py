@@ -27,10 +27,10 @@ class _Wrong(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class RunState:
-    """What a run goes on from.
+    """What a run is resumed from.
 
     Attributes:
-        identity: what must be equal for it to go on.
+        identity: what must be equal for it to be resumed.
         weights: the model's state dict, with a name for each alias.
         optimizer: number of the parameter -> name -> value.
         history: a row for each finished epoch, at least one.
@@ -129,7 +129,7 @@ def _index(text: str) -> int:
 def check_optimizer(
     state: RunState, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe
 ) -> None:
-    """Require that `optimizer`, over parameters of `model`, can go on with what `state` holds.
+    """Require that `optimizer`, over parameters of `model`, can continue from what `state` holds.
 
     Raises:
         ValueError: it cannot, or a value is out of its range.
