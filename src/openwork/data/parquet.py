@@ -157,9 +157,8 @@ def _most_bytes(source: Source) -> int:
 
 def _check_lengths(path: Path, row: int, data: pa.DictionaryArray, source: Source) -> None:
     """Refuse a batch, from row `row`, with longer images than `source` can have."""
-    lengths = _COMPUTE.fill_null(
-        _COMPUTE.binary_length(data.dictionary).take(data.indices), 0
-    ).to_numpy()
+    each = _COMPUTE.binary_length(data.dictionary).take(data.indices)
+    lengths = _COMPUTE.fill_null(each, 0).to_numpy()
     longest = lengths.max(initial=0)
     if longest > _most_bytes(source):
         raise DataError(
