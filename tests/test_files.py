@@ -1,12 +1,24 @@
 """Files are written whole or not at all."""
 
+import contextlib
 import os
+import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from openwork._files import atomic_path, writable_folder, write_text, writing
+from openwork._files import (
+    atomic_path,
+    locked_folder,
+    open_file,
+    read_text,
+    remove_partial,
+    writable_folder,
+    write_text,
+    writing,
+)
 from openwork.errors import CheckpointError, OpenworkError
 from openwork.nn import Plan
 
@@ -62,3 +74,121 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path, unwritable_folder: Pat
         writable_folder(tmp_path / "file" / "below", "out")
     with pytest.raises(OpenworkError, match=r"`out`=.* cannot be written to"):
         writable_folder(unwritable_folder, "out")
+
+
+@pytest.fixture(params=["folder", "fifo", "socket", "device", "link to a fifo"])
+def special(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Something that is not an ordinary file."""
+    path = tmp_path / "it"
+    with contextlib.ExitStack() as stack:
+        if request.param == "folder":
+            path.mkdir()
+        elif request.param == "socket":
+            listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listening.bind(str(path))
+        elif request.param == "device":
+            path.symlink_to("/dev/null")
+        else:
+            os.mkfifo(path)
+            if request.param == "link to a fifo":
+                path.rename(tmp_path / "other")
+                path.symlink_to(tmp_path / "other")
+        yield path
+
+
+def test_what_is_not_a_file_is_neither_read_nor_replaced(special: Path) -> None:
+    before = os.stat(special)
+    listed = sorted(os.listdir(special.parent))
+    for read in (open_file, read_text):
+        with pytest.raises(OSError, match=r"it is a \w+, not a file"):
+            read(special)
+    with pytest.raises(OpenworkError, match=r"could not be written \(it is a \w+, not a file"):
+        Plan({"*": "dense"}).to_yaml(special)
+    after = os.stat(special)
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    assert sorted(os.listdir(special.parent)) == listed
+
+
+@pytest.mark.parametrize(
+    "path", ["a\0b", "/" + "a" * 5000, "b" * 300, "\ud800", "", "/dev/null/x"], ids=repr
+)
+def test_what_is_not_a_path_is_an_os_error(path: str) -> None:
+    for use in (open_file, read_text, lambda path: write_text(path, "")):
+        with pytest.raises(OSError):  # noqa: PT011
+            use(path)
+    with pytest.raises(OpenworkError, match="could not be written"):
+        Plan({"*": "dense"}).to_yaml(path)
+    with pytest.raises(OpenworkError, match="cannot be read"):
+        Plan.from_yaml(path)
+
+
+def test_an_unusable_folder_is_refused() -> None:
+    for path in ("a\0b", "/" + "a" * 5000, "/dev/null/x"):
+        with pytest.raises(OpenworkError, match=r"`out`=.* cannot be written to"):
+            writable_folder(path, "out")
+
+
+def test_a_text_has_a_largest_size(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "12345")
+    assert read_text(tmp_path / "a", 5) == "12345"
+    with pytest.raises(OSError, match="more than 4 bytes"):
+        read_text(tmp_path / "a", 4)
+
+
+@pytest.mark.parametrize("name", ["m", "x" * 250, "ü" * 120, "a.b", "[*]", "-", "a\nb", "\udcff"])
+def test_what_a_killed_save_left_goes_with_the_next(tmp_path: Path, name: str) -> None:
+    child = os.fork()
+    if not child:
+        with atomic_path(tmp_path / name) as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), 9)
+    os.waitpid(child, 0)
+    assert len(os.listdir(tmp_path)) == 1
+    write_text(tmp_path / name, "whole")
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_what_a_living_process_writes_stays(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "m") as temporary:
+        temporary.write_text("one")
+        write_text(tmp_path / "m", "two")
+        remove_partial(tmp_path)
+        assert temporary.read_text() == "one"
+    assert (tmp_path / "m").read_text() == "one"
+
+
+def test_only_our_partial_files_are_removed(tmp_path: Path) -> None:
+    others = [".m.abcdefg.partial", "m.abcdefgh.partial", ".m.abcdefgh.part", ".n.abcdefgh.partial"]
+    for name in [*others, ".m.abcdefgh.partial"]:
+        (tmp_path / name).touch()
+    write_text(tmp_path / "m", "")
+    assert sorted(os.listdir(tmp_path)) == sorted([*others, "m"])
+    remove_partial(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted([*others[:3], "m"])
+
+
+def test_the_first_failure_is_the_one_that_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "unlink", fail)
+    with (
+        pytest.raises(OpenworkError, match="No space left"),
+        writing("m"),
+        atomic_path(tmp_path / "m"),
+    ):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_folder_is_held_by_one_run(tmp_path: Path) -> None:
+    with (
+        locked_folder(tmp_path, "out"),
+        pytest.raises(CheckpointError, match=r"`out`=.* is in use by another run"),
+        locked_folder(tmp_path, "out"),
+    ):
+        pass
+    with locked_folder(tmp_path, "out"):
+        assert os.listdir(tmp_path) == [".lock"]
+    assert os.listdir(tmp_path) == []

@@ -18,7 +18,10 @@ SOURCE = Path(openwork.__file__).parent
 ROOMS = [
     "errors",
     "_version",
+    "_locks",
     "_files",
+    "_json",
+    "_terminal",
     "_yaml",
     "_arguments",
     "_machine",
@@ -199,6 +202,8 @@ def test_imports_by_text_are_few_and_known() -> None:
     assert found == {
         # Rooms that are imported when a user first asks for them.
         "openwork": set(found["openwork"]),
+        # What needs torch, when a user first asks for it.
+        "openwork.data": {"openwork.data.augment", "openwork.data.batches"},
         # A compiled network's file needs the room that registers its kind.
         "openwork.io.kinds": {"openwork.engine"},
     }

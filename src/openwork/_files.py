@@ -1,16 +1,90 @@
-"""Write files so that a crash, a full disk or a killed process never leaves a partial one."""
+"""Files are read only if they are ordinary ones, and written so that no partial one remains.
+
+A full disk or a killed process leaves the earlier file. What the process had written by then is
+removed when the same file is written again.
+"""
 
 import contextlib
+import errno
+import hashlib
 import os
+import re
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
-from openwork.errors import DataError, OpenworkError
+from openwork._locks import open_for_lock, try_lock
+from openwork.errors import CheckpointError, DataError, OpenworkError
 
 # The umask cannot be read without setting it; at import no other thread writes files yet.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
+# Bytes of a text that a person wrote, such as a plan; every pattern of a VGG-16 takes 20 MB.
+_LONGEST_TEXT = 1 << 26
+# `.NAME.RANDOM.partial` is the file that becomes NAME.
+_PARTIAL = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.partial", re.DOTALL)
+# Bytes of a file's name at most, on nearly every file system.
+_LONGEST_NAME = 255 - len("..12345678.partial")
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def open_file(path: str | os.PathLike[str]) -> BufferedReader:
+    """Open the ordinary file at `path` for reading bytes, without waiting for a writer.
+
+    Raises:
+        OSError: it cannot be opened, its path is not one, or it is a FIFO, device or other thing
+            that reading might wait for, change or never end with.
+    """
+    with _only_os_errors(path):
+        # Before it is opened: that alone has an effect on some devices.
+        _check_ordinary(path, os.stat(path).st_mode)
+        flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    try:
+        _check_ordinary(path, os.fstat(descriptor).st_mode)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_text(path: str | os.PathLike[str], most: int = _LONGEST_TEXT) -> str:
+    """The UTF-8 text in the ordinary file at `path`.
+
+    Raises:
+        OSError: as for `open_file`, or the file has more than `most` bytes.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    with open_file(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return content.decode()
+
+
+def _check_ordinary(path: str | os.PathLike[str], mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = next((name for holds, name in _KINDS if holds(mode)), "something else")
+        code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(code, f"it is {kind}, not a file", str(path))
+
+
+@contextlib.contextmanager
+def _only_os_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn the ValueError for a path that no system takes into an OSError."""
+    try:
+        yield
+    except ValueError as error:
+        raise OSError(errno.EINVAL, f"not a path ({error})", str(path)) from error
 
 
 @contextlib.contextmanager
@@ -18,11 +92,18 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
     If the body fails, the temporary file is removed and an earlier file at `path` is intact.
+
+    Raises:
+        OSError: `path` cannot be written to, or is a folder, FIFO, device or socket, which a
+            renamed file would replace.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    os.close(handle)
-    temporary = Path(name)
+    with _only_os_errors(path):
+        with contextlib.suppress(FileNotFoundError):
+            _check_ordinary(path, os.stat(path).st_mode)
+        name = _short(path.name)
+        remove_partial(path.parent, name)
+        descriptor, temporary = _new_partial(path.parent, name)
     try:
         yield temporary
         # mkstemp sets mode 0600; the finished file gets the mode that open() would set.
@@ -30,9 +111,92 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _sync(temporary)
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        # What failed before is the error to show.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(descriptor)
     _sync(path.parent)
+
+
+def remove_partial(folder: Path, name: str | None = None) -> None:
+    """Remove what killed processes left of the file `name` in `folder`, or of all files.
+
+    What a living process writes is locked by it, and stays.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _PARTIAL.fullmatch(entry.name)
+            if match and name in (None, match["name"]) and entry.is_file(follow_symlinks=False):
+                remove_abandoned(Path(entry.path))
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove the file or folder at `path` unless a process has it locked, or it cannot be."""
+    try:
+        folder = path.is_dir()
+        descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+    except OSError:
+        return
+    try:
+        if try_lock(descriptor):
+            shutil.rmtree(path, ignore_errors=True) if folder else path.unlink(missing_ok=True)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _new_partial(folder: Path, name: str) -> tuple[int, Path]:
+    """A new file that becomes `name`: locked for as long as its descriptor is open."""
+    while True:
+        descriptor, partial = tempfile.mkstemp(dir=folder, prefix=f".{name}.", suffix=".partial")
+        # Before it was locked, another process may have taken it for abandoned.
+        if try_lock(descriptor) is not False and os.fstat(descriptor).st_nlink:
+            return descriptor, Path(partial)
+        os.close(descriptor)
+
+
+def _short(name: str) -> str:
+    """`name`, or what stands for it where the name of its partial file would be too long."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= _LONGEST_NAME:
+        return name
+    return hashlib.sha256(encoded).hexdigest()
+
+
+@contextlib.contextmanager
+def locked_folder(path: Path, argument: str) -> Iterator[None]:
+    """Keep other processes and threads from writing the run in the folder `path` meanwhile.
+
+    Raises:
+        CheckpointError: one of them holds it; the message names `argument`.
+        OpenworkError: the folder cannot be written to.
+    """
+    lock = path / _LOCK
+    while True:
+        with writing(lock):
+            descriptor = open_for_lock(lock)
+        held = try_lock(descriptor)
+        # The holder before may have removed it since it was opened.
+        if held is not False and os.fstat(descriptor).st_nlink:
+            break
+        os.close(descriptor)
+        if held is False:
+            raise CheckpointError(
+                f"`{argument}`={str(path)!r} is in use by another run; wait until that has ended, "
+                "or choose another folder"
+            )
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            lock.unlink()
+        os.close(descriptor)
+
+
+_LOCK = ".lock"
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -54,7 +218,7 @@ def writing(
         yield
     except OSError as error:
         raise kind(
-            f"{str(path)!r} could not be written ({error.strerror or error}); an earlier file "
+            f"{str(path)!r} could not be written ({why(error)}); an earlier file "
             "there is unharmed. Free some space, or choose a folder that you may write to"
         ) from error
 
@@ -67,15 +231,21 @@ def writable_folder(path: str | os.PathLike[str], argument: str) -> Path:
     """
     path = Path(path)
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
+        with _only_os_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                pass
     except OSError as error:
         raise OpenworkError(
-            f"`{argument}`={str(path)!r} cannot be written to ({error.strerror}); "
+            f"`{argument}`={str(path)!r} cannot be written to ({why(error)}); "
             "choose a folder that you may write to"
         ) from error
     return path
+
+
+def why(error: Exception) -> str:
+    """The reason in `error`, without the path that an OSError repeats."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def cache_folder() -> Path:

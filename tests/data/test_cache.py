@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from openwork._files import cache_folder
+from openwork._locks import try_lock
 from openwork.data import load
 from openwork.data.parquet import ParquetReader
 from openwork.errors import DataError
@@ -214,3 +215,30 @@ def test_no_home(monkeypatch):
     monkeypatch.setattr(Path, "home", homeless)
     with pytest.raises(DataError, match=r"no home folder.*set `OPENWORK_CACHE"):
         cache_folder()
+
+
+def test_what_a_killed_process_left_is_removed(root, cache):
+    left = [cache / f".mnist-0123456789abcdef.{'0' * 32}.{end}" for end in ("partial", "damaged")]
+    for folder in left:
+        folder.mkdir(parents=True)
+        (folder / "train-images.npy").write_bytes(b"x")
+    building = cache / f".mnist-0123456789abcdef.{'1' * 32}.partial"
+    building.mkdir()
+    descriptor = os.open(building, os.O_RDONLY)
+    try_lock(descriptor)
+    load("mnist", root)
+    assert [folder for folder in left if folder.exists()] == []
+    assert building.exists(), "another process is building it"
+    os.close(descriptor)
+
+
+def test_names_need_not_be_utf_8(files, tmp_path, caplog):
+    root = tmp_path / "f\udcff"
+    for label in ("a\udcfe", "b"):
+        files.images(root / label, 3)
+    (root / "b" / "000.png").rename(root / "b" / "\udcfd.png")
+    (root / "b" / "Thumbs.db").touch()
+    data = load(f"folder:{root}")
+    assert data.classes == ("a\udcfe", "b")
+    assert "skipped 1 files" in caplog.text
+    assert load(f"folder:{root}").name == data.name

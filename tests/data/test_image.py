@@ -1,5 +1,6 @@
 """One image: decoded exactly, read upright, and every fault told in one line."""
 
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -63,3 +64,77 @@ def test_sixteen_bits_a_channel_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((2, 2), np.uint16)).save(tmp_path / "a.png")
     with pytest.raises(ImageFault, match="more than 8 bits per channel"):
         header(tmp_path / "a.png")
+
+
+# What Pillow can write; most formats cannot be read here, and none may do anything else.
+_WRITERS = sorted(Image.registered_extensions().items())
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV"]
+)
+def test_every_mode_in_every_format_is_read_or_a_fault(tmp_path: Path, mode: str) -> None:
+    Image.init()
+    image = Image.new(mode, (6, 4))
+    for suffix, kind in _WRITERS:
+        path = tmp_path / f"{suffix[1:]}.png"
+        try:
+            image.save(path, kind)
+        except Exception:  # what Pillow cannot write
+            continue
+        try:
+            grey, size = header(path)
+            pixels = read(path, 1 if grey else 3, None)
+        except ImageFault:
+            continue
+        assert pixels.shape == ((1 if grey else 3), *size)
+
+
+@pytest.mark.parametrize(
+    ("kind", "modes"),
+    [
+        ("PNG", ("1", "L", "LA", "P", "RGB", "RGBA")),
+        ("TIFF", ("L", "RGB", "CMYK")),
+        ("JPEG", ("L", "RGB", "CMYK")),
+        ("GIF", ("L", "P", "RGB")),
+        ("WEBP", ("RGB", "RGBA")),
+        ("PPM", ("1", "L", "RGB")),
+        ("BMP", ("1", "L", "P", "RGB")),
+    ],
+)
+def test_what_people_have_is_read_whatever_its_name(
+    tmp_path: Path, kind: str, modes: tuple[str, ...]
+) -> None:
+    for mode in modes:
+        path = tmp_path / f"{mode}.jpg"
+        Image.new("RGB", (6, 4), "white").convert(mode).save(path, kind)
+        assert header(path)[1] == (4, 6)
+        assert read(path, 3, None).min() >= 253
+
+
+def test_an_animation_gives_its_first_frame(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 4), (level, 0, 0)) for level in (250, 0, 100)]
+    for name in ("a.gif", "a.webp", "a.png", "a.tiff"):
+        options = {"lossless": True} if name == "a.webp" else {}
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options)
+        assert read(tmp_path / name, 3, None)[0].tolist() == [[250] * 4] * 4
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"GIF89a", b"\xff\xd8\xff", b"%!PS-Adobe-3.0 EPSF\n", b"P6 99999999 99999999 255\n"),
+        *(b"II*\0\x08\0\0\0\xff\xff", b"RIFF\xff\xff\xff\xffWEBPVP8 ", b"BM" + b"\xff" * 60),
+    ],
+)
+def test_no_content_does_harm(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(ImageFault, match="the image cannot be read"):
+        header(tmp_path / "a.png")
+
+
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    for use in (header, lambda path: read(path, 3, None)):
+        with pytest.raises(ImageFault, match="it is a FIFO, not a file"):
+            use(tmp_path / "a.png")

@@ -1,4 +1,5 @@
 import io
+import os
 import re
 import struct
 import zlib
@@ -198,3 +199,64 @@ def test_bad_row_names_file_and_row_of_that_file(files, tmp_path, cell, label, m
     where = rf"{re.escape(str(second))}`, row 2 \(the first is 0\): "
     with pytest.raises(DataError, match=where + ".*" + message):
         read(first, second)
+
+
+def bomb(path, rows, **options):
+    table = {"image": pa.array([{"bytes": row} for row in rows]), "label": [1] * len(rows)}
+    pq.write_table(pa.table(table), path, compression="zstd", **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"use_dictionary": False},
+        {"row_group_size": 3},
+        {"data_page_size": 10},
+        {"version": "1.0"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("large", [(0, 1, 2), (2,)], ids=str)
+def test_what_unpacks_to_more_than_images_is_refused(files, tmp_path, options, large):
+    (cell,) = files.cells(files.pixels(1, 1, (28, 28)))
+    rows = [b"\0" * (1 << 20) if row in large else cell["bytes"] for row in range(10)]
+    path = bomb(tmp_path / "train-0.parquet", rows, **options)
+    with pytest.raises(DataError, match=r"that unpack to|`image` has 1,048,576 bytes"):
+        read(path)
+
+
+def test_a_value_that_every_row_repeats_is_in_memory_once(tmp_path):
+    # 400 MB if each row had its own.
+    path, rows = tmp_path / "train-0.parquet", 4000
+    once = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), [b"\0" * 100_000])
+    table = {"image": pa.StructArray.from_arrays([once], ["bytes"]), "label": [1] * rows}
+    pq.write_table(pa.table(table), path, store_schema=False)
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(
+        DataError, match=r"row 0 .*has 100,000 bytes; an image of mnist has at most"
+    ):
+        read(path)
+    assert pa.default_memory_pool().max_memory() - before < 10 << 20
+
+
+def test_far_more_rows_than_bytes_are_refused(tmp_path, monkeypatch):
+    path = bomb(tmp_path / "train-0.parquet", [b""] * 100_000)
+    monkeypatch.setattr(parquet, "_ROWS_PER_BYTE", 1)
+    with pytest.raises(DataError, match="its footer says that 100,000 rows are in it"):
+        read(path)
+
+
+def test_large_binary_is_read_too(files, tmp_path):
+    made = files.pixels(3, 1, (28, 28))
+    kind = pa.struct([("path", pa.string()), ("bytes", pa.large_binary())])
+    table = pa.table({"image": pa.array(files.cells(made), kind), "label": [1, 2, 3]})
+    pq.write_table(table, tmp_path / "train-0.parquet")
+    np.testing.assert_array_equal(read(tmp_path / "train-0.parquet")[0], made)
+
+
+def test_a_fifo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "train-0.parquet")
+    with pytest.raises(DataError, match="it is a FIFO, not a file"):
+        read(tmp_path / "train-0.parquet")

@@ -55,3 +55,28 @@ def test_a_folder_named_train_may_be_a_class(tmp_path: Path) -> None:
 def test_other_layouts_are_refused(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
     with pytest.raises(DataError, match=message):
         scan(_fill(tmp_path, *names))
+
+
+def test_what_operating_systems_leave_is_skipped_and_counted(tmp_path: Path) -> None:
+    _fill(tmp_path, *(f"{label}/{n}.png" for label in "ab" for n in range(2)))
+    _fill(tmp_path, ".DS_Store", "desktop.ini", "__MACOSX/a/1.png", "lost+found/x", "@eaDir/y")
+    _fill(tmp_path, "a/Thumbs.db", "a/ehthumbs.db", "b/Icon\r", "b/.DS_Store", "b/.hidden")
+    tree = scan(tmp_path)
+    assert tree.classes == ("a", "b")
+    assert {file.suffix for images in tree.splits.values() for file, _ in images} == {".png"}
+    assert tree.skipped == 9
+
+
+@pytest.mark.parametrize(
+    "stray", ["README.md", "labels.csv", "a/notes.txt", "a/b/1.png", "a/1.svg"]
+)
+def test_other_strays_are_refused(tmp_path: Path, stray: str) -> None:
+    _fill(tmp_path, *(f"{label}/{n}.png" for label in "ab" for n in range(2)), "Thumbs.db", stray)
+    with pytest.raises(DataError, match=r"not part of an image data set: .*must hold only images"):
+        scan(tmp_path)
+
+
+def test_splits_skip_them_once(tmp_path: Path) -> None:
+    _fill(tmp_path, *(f"{s}/{c}/1.png" for s in ("train", "val") for c in "ab"))
+    _fill(tmp_path, "Thumbs.db", "train/Thumbs.db", "val/thumbs.db", "train/a/Thumbs.db")
+    assert scan(tmp_path).skipped == 4

@@ -1,6 +1,8 @@
 """Files are read by numpy alone: types, damage of every kind."""
 
+import hashlib
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+import openwork as ow
 from openwork.errors import CheckpointError
 from openwork.io import container as written
 from openwork.runtime import container
+from openwork.runtime import load as runtime_load
 
 TENSORS = {
     name: torch.arange(6).reshape(2, 3).to(dtype)
@@ -106,3 +110,59 @@ def test_deeply_nested_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(struct.pack("<Q", len(text)) + text)
     with pytest.raises(CheckpointError, match="truncated or not a safetensors file"):
         container.read(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "\ufeff{}", "[]", "3", "null", "[" * 100_000, '{"x": ' + "1" * 5000 + "}"),
+        *('{"x":' * 200 + "1" + "}" * 200, "{} {}", "\0"),
+    ],
+    ids=lambda text: text[:8],
+)
+def test_a_header_with_the_right_digests_is_refused_if_it_is_not_ours(
+    tmp_path: Path, text: str
+) -> None:
+    tensors = {"a": torch.zeros(2)}
+    digest = hashlib.sha256(text.encode())
+    digest.update(container.describe("a", "float32", (2,)) + bytes(8))
+    metadata = {
+        container.FORMAT_KEY: container.FORMAT,
+        container.HEADER_KEY: text,
+        container.HEADER_DIGEST_KEY: container.digest_of_header(text),
+        container.DIGEST_KEY: digest.hexdigest(),
+    }
+    save_file(tensors, tmp_path / "file", metadata)
+    for read in (container.read, container.read_header, ow.load, ow.info, runtime_load):
+        with pytest.raises(CheckpointError, match=r"file' is damaged: its header is not"):
+            read(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        '{"__metadata__": {"openwork.format": "\\ud800"}}',
+        '{"\\ud800": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}}',
+        '{"a": {"dtype": "U8", "shape": [' + "9" * 900 + '], "data_offsets": [0, 0]}}',
+        '{"a": {"dtype": "U8", "shape": [' + "1, " * 100 + '0], "data_offsets": [0, 0]}}',
+        '{"a": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0], "x": ' + "[" * 5000 + "}}",
+        '{"a": {"dtype": [], "shape": [0], "data_offsets": [0, 0]}}',
+        '{"a": {"dtype": "U8", "shape": [true], "data_offsets": [0, 1]}}',
+        '{"__metadata__": []}',
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_front_that_nobody_writes_is_refused(tmp_path: Path, front: str) -> None:
+    content = struct.pack("<Q", len(front)) + front.encode()
+    (tmp_path / "file").write_bytes(content)
+    for read in (container.read, container.read_header):
+        with pytest.raises(CheckpointError, match=r"file' is"):
+            read(tmp_path / "file")
+
+
+def test_what_is_not_a_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", "/dev/zero", "a\0b", "/" + "a" * 5000, "\ud800"):
+        for read in (container.read, container.read_header):
+            with pytest.raises(CheckpointError, match="is not a file that can be read"):
+                read(path)

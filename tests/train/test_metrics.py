@@ -3,12 +3,18 @@
 import csv
 import importlib
 import struct
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboardX.record_writer import RecordWriter
 
+from openwork.errors import CheckpointError
 from openwork.train import EpochMetrics
 from openwork.train.metrics import EventLog, write_csv
 
@@ -101,3 +107,44 @@ def test_a_session_overwrites_no_file_of_the_same_second(tmp_path: Path) -> None
     log.close()
     assert len(list(tmp_path.iterdir())) == 2
     assert list(_scalars(tmp_path)["lr"]) == [1]
+
+
+def test_a_clock_set_back_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = threading.active_count()
+    log = EventLog(tmp_path, [])
+    log.add(_row(1))
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    log.add(_row(2))
+    assert threading.active_count() == threads
+    log.close()
+    log = EventLog(tmp_path, [_row(1), _row(2)])
+    log.add(_row(3))
+    log.close()
+    # The second file sorts behind the first although it is older.
+    assert list(_scalars(tmp_path)["lr"]) == [1, 2, 3]
+
+
+def test_a_full_disk_is_an_error_of_ours(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    log = EventLog(tmp_path, [])
+    with full_disk(100), pytest.raises(CheckpointError, match="could not be written"):
+        log.add(_row(1))
+    log.close()
+    with full_disk(10), pytest.raises(CheckpointError, match="could not be written"):
+        EventLog(tmp_path, [])
+    with pytest.raises(CheckpointError, match="could not be written"):
+        EventLog(tmp_path / "no" / "folder", [])
+
+
+def test_records_are_what_the_dependency_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    log = EventLog(tmp_path, [])
+    log.close()
+    (file,) = tmp_path.iterdir()
+    theirs = RecordWriter(str(tmp_path / "theirs"))
+    theirs.write(events.Event(wall_time=1000.0, file_version="brain.Event:2").SerializeToString())
+    theirs.close()
+    assert file.read_bytes().startswith((tmp_path / "theirs").read_bytes())

@@ -16,7 +16,7 @@ from openwork.errors import ArgumentError, CheckpointError, OpenworkError
 from openwork.io import info, load
 from openwork.models import build
 from openwork.nn import Plan, SparseConv2d, sparsify_
-from openwork.train import EpochMetrics, Recipe
+from openwork.train import EpochMetrics, Recipe, fit
 from openwork.train.optimizers import OPTIMIZERS, make_optimizer
 from openwork.train.run_folder import CSV, MODEL, PLAN, STATE, RunFolder, identity_of
 
@@ -294,3 +294,22 @@ def test_the_state_is_as_small_as_the_model_and_its_optimiser(tmp_path: Path) ->
     density = part(model, 0, SparseConv2d).pattern.density
     # Indices may cost 2 %; names, biases, history and digests a few kB.
     assert density * dense < (tmp_path / STATE).stat().st_size < density * dense * 1.02 + 8192
+
+
+def test_two_runs_never_share_a_folder(make: Make, tmp_path: Path) -> None:
+    data, recipe, left = (
+        _data(),
+        Recipe(epochs=1, batch_size=4),
+        tmp_path / ".plan.abcd1234.partial",
+    )
+
+    def another(model: nn.Module, epoch: int) -> None:
+        for resume in (False, True):
+            with pytest.raises(CheckpointError, match=r"`out`=.* is in use by another run"):
+                fit(make(), data, recipe, out=tmp_path, resume=resume, device="cpu", progress=False)
+
+    left.touch()
+    options = {"out": tmp_path, "device": "cpu", "progress": False}
+    rows = fit(make(), data, recipe, on_epoch=another, **options)
+    assert not left.exists()
+    assert fit(make(), data, recipe, resume=True, **options) == rows

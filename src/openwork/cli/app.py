@@ -5,8 +5,6 @@ import sys
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from typer.core import TyperGroup
 
 from openwork.cli.bench import bench
@@ -18,7 +16,7 @@ from openwork.cli.evaluate import evaluate
 from openwork.cli.observe import observe
 from openwork.cli.preview import preview
 from openwork.cli.prune import prune
-from openwork.cli.say import say
+from openwork.cli.say import say, say_error
 from openwork.cli.train import train
 from openwork.errors import OpenworkError
 
@@ -65,5 +63,5 @@ def main() -> None:
     try:
         app()
     except OpenworkError as error:
-        Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+        say_error(error)
         sys.exit(1)

@@ -5,12 +5,17 @@ batches = Batches(data.train, 128, data.mean, data.std, shuffle=True, seed=0)
 for images, labels, global_count in batches.epoch(0): ...
 """
 
-from openwork.data.augment import Augment, AugmentParameters
-from openwork.data.batches import Batch, Batches
+import importlib
+import typing
+
 from openwork.data.load import load
 from openwork.data.morse import Morse
 from openwork.data.sources import Source, names
 from openwork.data.split import DataSet, Split
+
+if typing.TYPE_CHECKING:
+    from openwork.data.augment import Augment, AugmentParameters
+    from openwork.data.batches import Batch, Batches
 
 __all__ = [
     "Augment",
@@ -24,3 +29,18 @@ __all__ = [
     "load",
     "names",
 ]
+
+# Imported when first used: decoding a data set needs no torch, whose import takes 200 MB.
+_HOMES = {
+    "Augment": "openwork.data.augment",
+    "AugmentParameters": "openwork.data.augment",
+    "Batch": "openwork.data.batches",
+    "Batches": "openwork.data.batches",
+}
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'openwork.data' has no attribute {name!r}")
+    globals()[name] = value = getattr(importlib.import_module(_HOMES[name]), name)
+    return value

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from openwork._files import cache_folder
+from openwork._files import cache_folder, read_text, remove_abandoned
+from openwork._json import decode_mapping
+from openwork._locks import try_lock
 from openwork.data.split import DataSet, Split, channel_statistics
 from openwork.errors import DataError
 
@@ -26,6 +29,7 @@ _log = logging.getLogger(__name__)
 # Part of the key: increase it whenever decoding or the layout of an entry changes.
 _FORMAT = 1
 _SPLITS = ("train", "test")
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.(partial|damaged)")
 
 
 class Reader(Protocol):
@@ -54,9 +58,9 @@ def cached(reader: Reader) -> DataSet:
     existing = _open_entry(entry, reader.name)
     if existing is not None:
         return existing
-    building = folder / f".{entry.name}.{uuid.uuid4().hex}.partial"
+    building, descriptor = folder, None
     try:
-        building.mkdir(parents=True)
+        building, descriptor = _new_folder(folder, entry.name)
         _log.info("decoding %s once into %s", reader.name, entry)
         _build(building, reader)
         # Opened before it is published: an open map remains valid whatever happens to its path.
@@ -70,7 +74,28 @@ def cached(reader: Reader) -> DataSet:
             "a writable folder with enough space"
         ) from error
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        if descriptor is not None:
+            shutil.rmtree(building, ignore_errors=True)
+            os.close(descriptor)
+
+
+def _new_folder(folder: Path, name: str) -> tuple[Path, int]:
+    """A folder to build the entry `name` in, locked for as long as its descriptor is open.
+
+    What killed processes left in `folder` is removed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if _UNFINISHED.fullmatch(path.name):
+            remove_abandoned(path)
+    while True:
+        building = folder / f".{name}.{uuid.uuid4().hex}.partial"
+        building.mkdir()
+        descriptor = os.open(building, os.O_RDONLY)
+        # Before it was locked, another process may have taken it for abandoned.
+        if try_lock(descriptor) is not False and building.exists():
+            return building, descriptor
+        os.close(descriptor)
 
 
 def _key(reader: Reader) -> str:
@@ -119,13 +144,13 @@ def _open_entry(entry: Path, name: str) -> DataSet | None:
     if not entry.exists():
         return None
     try:
-        meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
+        meta = decode_mapping(read_text(entry / "meta.json"))
         splits = {split: _open_split(entry, split, meta[split]) for split in _SPLITS}
         classes, mean, std = (tuple(meta[key]) for key in ("classes", "mean", "std"))
         return DataSet(name, splits["train"], splits["test"], classes, mean, std)
     # Damaged JSON and damaged headers, which numpy parses as Python, can raise almost anything.
     except Exception as error:
-        _log.warning("%s is damaged (%s) and will be rebuilt", entry, error)
+        _log.warning("%r is damaged (%r) and will be rebuilt", str(entry), str(error))
         return None
 
 

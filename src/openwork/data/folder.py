@@ -1,6 +1,7 @@
 """Your own images: one folder of image files per class."""
 
 import functools
+import logging
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from openwork.errors import DataError
 __all__ = ["PREFIX"]
 
 PREFIX = "folder:"
+_log = logging.getLogger(__name__)
 
 
 class FolderReader:
@@ -38,6 +40,8 @@ class FolderReader:
         self._side = image_size
         self._tree: Tree = scan(path)
         self.classes = self._tree.classes
+        if skipped := self._tree.skipped:
+            _log.warning("%r: skipped %d files of the operating system", str(path), skipped)
         # The path too: unpacked archives can have equal file names, sizes and times.
         self.parameters = {
             "path": str(path.resolve()),

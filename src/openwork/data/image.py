@@ -8,10 +8,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from openwork._files import open_file
+
 # Listed, because Pillow would otherwise try every plugin, and some run other programs (EPS).
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
+    f".{name}"
+    for name in (
+        *("png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff"),
+        *("ppm", "pgm", "pbm", "pnm"),
+    )
 )
 _MODES = {1: "L", 3: "RGB"}
 _ORIENTATION, _TURNED = 0x0112, range(5, 9)
@@ -28,7 +34,7 @@ def decode(data: bytes, channels: int, size: tuple[int, int]) -> np.ndarray:
         `(channels, H, W)` uint8.
     """
     mode = _MODES[channels]
-    with _pillow(), _open(io.BytesIO(data)) as image:
+    with _opened(io.BytesIO(data)) as image:
         # Size and mode come from the header, so a huge image is refused before it is decoded.
         if (image.height, image.width) != size:
             raise ImageFault(
@@ -42,7 +48,7 @@ def decode(data: bytes, channels: int, size: tuple[int, int]) -> np.ndarray:
 
 def header(path: Path) -> tuple[bool, tuple[int, int]]:
     """Whether the image file is 8-bit grey, and its (H, W) once EXIF orientation is applied."""
-    with _pillow(), _open(path) as image:
+    with _opened(path) as image:
         if image.mode in ("I", "F") or image.mode.startswith("I;"):
             raise ImageFault(
                 f"the image has more than 8 bits per channel (Pillow mode {image.mode}); convert "
@@ -60,7 +66,7 @@ def read(path: Path, channels: int, side: int | None) -> np.ndarray:
     Returns:
         `(channels, side, side)` uint8; without `side`, `(channels, H, W)` of the file.
     """
-    with _pillow(), _open(path) as source:
+    with _opened(path) as source:
         image = ImageOps.exif_transpose(source)
         if image.mode == "P" and "transparency" in image.info:
             image = image.convert("RGBA")
@@ -70,8 +76,14 @@ def read(path: Path, channels: int, side: int | None) -> np.ndarray:
         return _planes(image)
 
 
-def _open(source: Path | io.BytesIO) -> Image.Image:
-    return Image.open(source, formats=_FORMATS)
+@contextlib.contextmanager
+def _opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
+    with (
+        _pillow(),
+        open_file(source) if isinstance(source, Path) else source as file,
+        Image.open(file, formats=_FORMATS) as image,
+    ):
+        yield image
 
 
 def _planes(image: Image.Image) -> np.ndarray:

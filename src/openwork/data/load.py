@@ -30,7 +30,8 @@ def load(
             either train/<class>/* and test/<class>/* (or val/<class>/*), or <class>/*, where every
             fifth image of each class by name, starting with the first, becomes a test image.
             Images stay grey if all are 8-bit grey; otherwise all become RGB. Only the first frame
-            of an animation is used, and files and folders with a leading dot are ignored. `morse`
+            of an animation is used. Files and folders with a leading dot are ignored, as is what
+            operating systems make (Thumbs.db, desktop.ini, ...), which a warning counts. `morse`
             is generated (see `Morse`); `morse:noise=4,leading,dash=3` is a more difficult one.
         root: folder that holds `<name>/train-*.parquet` and `<name>/test-*.parquet`. Default:
             the environment variable OPENWORK_DATA, else the Hugging Face hub.

@@ -31,7 +31,7 @@ def _in_root(source: Source, root: Path, argument: str) -> dict[str, list[Path]]
     try:
         root = root.expanduser()
         exists = root.is_dir()
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"{argument} cannot be read ({error}); choose another path") from error
     if not exists:
         raise DataError(

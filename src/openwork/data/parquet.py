@@ -1,18 +1,27 @@
 """Read labelled images from parquet files, shard by shard."""
 
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from openwork._files import open_file
 from openwork.data.image import ImageFault, decode
 from openwork.data.sources import Source
 from openwork.errors import DataError
 
+# Made when it is imported, so that no type checker knows its functions.
+_COMPUTE: Any = importlib.import_module("pyarrow.compute")
 _BATCH_ROWS = 1024
+# Bytes that an encoded image may have besides four for each of its values.
+_EXTRA_BYTES = 16 * 1024
+# Rows that may be equal to others and take next to nothing; the cache needs room for each.
+_ROWS_PER_BYTE = 1000
 
 
 class ParquetReader:
@@ -45,7 +54,7 @@ class ParquetReader:
         rows = 0
         for path in self._shards[split]:
             with _open(path, self._source) as file:
-                rows += file.metadata.num_rows
+                rows += _checked_rows(path, file.metadata, self._source)
         if rows == 0:
             where = ", ".join(map(str, self._shards[split]))
             raise DataError(
@@ -86,16 +95,15 @@ class ParquetReader:
 
 def _open(path: Path, source: Source) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(path)
+        # pyarrow would wait for the writer of a FIFO.
+        open_file(path).close()
+        with pq.ParquetFile(path) as file:
+            _check_columns(path, file.schema_arrow, source)
+        # As a dictionary, a value that a few bytes repeat in every row is in memory once.
+        return pq.ParquetFile(path, read_dictionary=[f"{source.image}.bytes"])
     # In a damaged footer the name of a column may not be valid UTF-8.
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(f"`{path}`", error) from error
-    try:
-        _check_columns(path, file.schema_arrow, source)
-    except BaseException:
-        file.close()
-        raise
-    return file
 
 
 def _check_columns(path: Path, schema: pa.Schema, source: Source) -> None:
@@ -120,6 +128,46 @@ def _check_columns(path: Path, schema: pa.Schema, source: Source) -> None:
         )
 
 
+def _checked_rows(path: Path, metadata: pq.FileMetaData, source: Source) -> int:
+    """The rows of a file, whose footer must be plausible: a few bytes can unpack to gigabytes."""
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    rows = sum(group.num_rows for group in groups)
+    if not 0 <= rows == metadata.num_rows <= _ROWS_PER_BYTE * path.stat().st_size:
+        raise _damaged(f"`{path}`", f"its footer says that {metadata.num_rows:,} rows are in it")
+    for group in groups:
+        columns = map(group.column, range(group.num_columns))
+        wanted = [c for c in columns if c.path_in_schema.split(".")[0] in _columns(source)]
+        unpacked = sum(column.total_uncompressed_size for column in wanted)
+        most = (group.num_rows + 1) * _most_bytes(source)
+        if not 0 <= unpacked <= most:
+            raise DataError(
+                f"`{path}` has {group.num_rows:,} rows that unpack to {unpacked:,} bytes; so many "
+                f"images of {source.name} take at most {most:,}. Copy or download it again"
+            )
+    return rows
+
+
+def _columns(source: Source) -> list[str]:
+    return [source.image, source.label]
+
+
+def _most_bytes(source: Source) -> int:
+    return _EXTRA_BYTES + 4 * source.channels * source.size[0] * source.size[1]
+
+
+def _check_lengths(path: Path, row: int, data: pa.DictionaryArray, source: Source) -> None:
+    """Refuse a batch, from row `row`, with longer images than `source` can have."""
+    each = _COMPUTE.binary_length(data.dictionary).take(data.indices)
+    lengths = _COMPUTE.fill_null(each, 0).to_numpy()
+    longest = lengths.max(initial=0)
+    if longest > _most_bytes(source):
+        raise DataError(
+            f"`{path}`, row {row + lengths.argmax()} (the first is 0): "
+            f"`{source.image}` has {longest:,} bytes; an image of {source.name} has at most "
+            f"{_most_bytes(source):,}"
+        )
+
+
 def _has_bytes(kind: pa.DataType) -> bool:
     return pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
 
@@ -127,7 +175,7 @@ def _has_bytes(kind: pa.DataType) -> bool:
 def _rows(path: Path, source: Source) -> Iterator[tuple[int, bytes | None, int | None]]:
     row = 0
     with _open(path, source) as file:
-        batches = file.iter_batches(_BATCH_ROWS, columns=[source.image, source.label])
+        batches = file.iter_batches(_BATCH_ROWS, columns=_columns(source))
         while True:
             try:
                 batch = next(batches, None)
@@ -137,8 +185,10 @@ def _rows(path: Path, source: Source) -> Iterator[tuple[int, bytes | None, int |
                 break
             image = batch.column(source.image)
             # flatten, unlike field, gives null where the struct itself is null.
-            data = image.flatten()[image.type.get_field_index("bytes")].to_pylist()
-            for item in zip(data, batch.column(source.label).to_pylist(), strict=True):
+            data = image.flatten()[image.type.get_field_index("bytes")]
+            _check_lengths(path, row, data, source)
+            encoded = data.dictionary_decode().to_pylist()
+            for item in zip(encoded, batch.column(source.label).to_pylist(), strict=True):
                 yield row, *item
                 row += 1
         if row != file.metadata.num_rows:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from openwork._json import decode_mapping
 from openwork.errors import ArgumentError
 
 __all__ = ["plain"]
@@ -16,8 +17,8 @@ def plain(argument: str, values: Mapping[str, Any]) -> dict[str, Any]:
         ArgumentError: `values` hold anything but plain data; the message names `argument`.
     """
     try:
-        return json.loads(json.dumps(dict(values)))
-    except (TypeError, ValueError) as error:
+        return decode_mapping(json.dumps(dict(values)))
+    except (TypeError, ValueError, RecursionError) as error:
         raise ArgumentError(
             f"`{argument}`={values!r} must map names to plain numbers and strings, or to lists and "
             f"mappings of those ({error}); call .item() on a tensor"

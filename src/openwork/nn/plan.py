@@ -3,14 +3,13 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 import yaml
 from torch import Tensor, nn
 
 from openwork._arguments import check_seed
-from openwork._files import write_text, writing
+from openwork._files import read_text, write_text, writing
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError, PlanError
 from openwork.nn.budget import budget
@@ -283,7 +282,7 @@ class Plan:
         if "\n" not in text:
             where = f"plan {text!r}"
             try:
-                text = Path(source).read_text(encoding="utf-8")
+                text = read_text(source)
             except (OSError, ValueError) as error:
                 raise PlanError(f"{where} cannot be read: {error}") from error
         try:

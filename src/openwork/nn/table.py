@@ -7,8 +7,10 @@ import numpy as np
 from rich import box
 from rich import table as rich_table
 from rich.console import Console
-from rich.markup import escape
 from rich.segment import Segments
+from rich.text import Text
+
+from openwork._terminal import literal
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,9 @@ class Table:
 
     def render(self) -> rich_table.Table:
         """The table as a rich renderable."""
-        table = rich_table.Table(
-            box=box.SIMPLE_HEAD, title=self.title or None, title_justify="left"
-        )
-        for index, heading in enumerate(self.columns):
+        title = literal(self.title) if self.title else None
+        table = rich_table.Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+        for index, heading in enumerate(map(_text, self.columns)):
             table.add_column(heading, justify="left" if index == 0 else self.justify, no_wrap=True)
         for row in self.rows:
             table.add_row(*map(_text, row))
@@ -62,7 +63,7 @@ class Table:
         wide = wide.update(width=console.measure(table, options=wide).maximum)
         console.print(Segments(console.render(table, wide)), soft_wrap=True)
         for note in self.notes:
-            console.print(escape(note), soft_wrap=True)
+            console.print(literal(note), soft_wrap=True)
 
     def __str__(self) -> str:
         console = Console(width=140, color_system=None, force_terminal=False)
@@ -71,14 +72,14 @@ class Table:
         return capture.get()
 
 
-def _text(value: Any) -> str:
+def _text(value: Any) -> str | Text:
     if value is None:
         return ""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return escape(str(value))
+    return literal(str(value), keep="")
 
 
 def joined(values: np.ndarray) -> str:

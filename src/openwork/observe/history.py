@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from openwork._arguments import check_threshold
-from openwork._files import write_text, writing
+from openwork._files import read_text, write_text, writing
 from openwork.errors import ArgumentError
 from openwork.nn import Table
 
@@ -58,7 +58,7 @@ class SparsityHistory:
         self.gamma_below = gamma_below
         self._path = None if path is None else Path(path)
         self.epochs: list[EpochSparsity] = []
-        if self._path is not None and self._path.exists():
+        if self._path is not None and os.path.exists(self._path):
             self.epochs = _read(self._path)
 
     def __call__(self, model: nn.Module, epoch: int | None = None) -> EpochSparsity:
@@ -104,11 +104,10 @@ class SparsityHistory:
 def _read(path: Path) -> list[EpochSparsity]:
     epochs: dict[int, EpochSparsity] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for line in csv.DictReader(file):
-                number, layer, dead, channels = (line[column] for column in _COLUMNS)
-                row = epochs.setdefault(int(number), EpochSparsity(int(number), {}, {}))
-                row.dead[layer], row.channels[layer] = int(dead), int(channels)
+        for line in csv.DictReader(io.StringIO(read_text(path), newline="")):
+            number, layer, dead, channels = (line[column] for column in _COLUMNS)
+            row = epochs.setdefault(int(number), EpochSparsity(int(number), {}, {}))
+            row.dead[layer], row.channels[layer] = int(dead), int(channels)
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise ArgumentError(
             f"`path`={str(path)!r} is not a history of sparsity ({error}); choose another file"

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from openwork._terminal import visible
+
 
 def draw(
     names: Sequence[str],
@@ -30,5 +32,6 @@ def draw(
     extent = (-0.5, len(names) - 0.5, 0, 1)
     spread.imshow(universality.T, origin="lower", aspect="auto", extent=extent)
     spread.set(ylabel="universality")
-    spread.set_xticks(list(places), names, rotation=90, size=6)
+    labels = [visible(name) for name in names]
+    spread.set_xticks(list(places), labels, rotation=90, size=6, parse_math=False)
     return figure

@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from openwork._terminal import literal
 from openwork.nn import Table, count_macs
 from openwork.nn.cost import live_weights
 from openwork.prune.units.layers import Layer, connected
@@ -34,22 +35,18 @@ class Report:
         """Print how much could be cut and how much will be."""
         units = self._units
         count = sum(group.count for group in units.groups)
-        self._console.print(
+        self._print(
             f"{count:,} {units.noun} in {len(units.chosen)} layers; a ratio from 0 to "
-            f"{rounded_down(units.max_ratio(scope, of))} is feasible, {ratio:.4g} is asked",
-            highlight=False,
-            soft_wrap=True,
+            f"{rounded_down(units.max_ratio(scope, of))} is feasible, {ratio:.4g} is asked"
         )
         for note in units.notes:
-            self._console.print(note, highlight=False, markup=False, soft_wrap=True)
+            self._print(note)
 
     def end_round(self, share: float, errors: Sequence[float], best: int) -> None:
         """Print the errors of the candidates on `share` of the data; `errors` are ascending."""
-        self._console.print(
+        self._print(
             f"{len(errors)} candidates on {share:.4g} of the data: error {errors[0]:.4f} (mask "
-            f"{best}) to {errors[-1]:.4f}, median {errors[len(errors) // 2]:.4f}",
-            highlight=False,
-            soft_wrap=True,
+            f"{best}) to {errors[-1]:.4f}, median {errors[len(errors) // 2]:.4f}"
         )
 
     def end(self, masks: Mapping[str, np.ndarray], ratio: float, of: str) -> None:
@@ -57,6 +54,9 @@ class Report:
         if not self._console.quiet:
             table = cut_table(self._model, self._units, masks, ratio, of, self._example)
             table.print(self._console)
+
+    def _print(self, text: str) -> None:
+        self._console.print(literal(text), soft_wrap=True)
 
 
 def console(shown: bool) -> Console:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from openwork._files import atomic_path, writing
+from openwork._terminal import visible
 from openwork.engine import CompiledModel, compile
 from openwork.nn import Table, count_macs, densify_
 from openwork.report.latency import Latency, measure_latency
@@ -112,13 +113,13 @@ class Benchmark:
         Raises:
             OpenworkError: `path` cannot be written.
         """
-        names = [row[0] for row in self.layers.rows][::-1]
+        names = [visible(row[0]) for row in self.layers.rows][::-1]
         places = range(len(names))
         figure = Figure(figsize=(9, 1.5 + 0.28 * len(names)), layout="constrained")
         axes = figure.add_subplot()
         axes.barh(places, [r[6] for r in self.layers.rows][::-1], 0.8, color="#cfd8dc")
         axes.barh(places, [r[5] for r in self.layers.rows][::-1], 0.45, color="#1b4965")
-        axes.set_yticks(places, names, fontsize=8)
+        axes.set_yticks(places, names, fontsize=8, parse_math=False)
         axes.set_xlabel("ms (grey: torch, dense; blue: the chosen kernel)")
         axes.margins(y=0.01)
         speed = self.dense.median / self.compiled.median

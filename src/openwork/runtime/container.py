@@ -4,18 +4,19 @@ The layout of safetensors: 8 bytes with the length of a JSON text, the text, the
 without gaps. Our header and digests are texts among its `__metadata__`.
 """
 
+import contextlib
 import hashlib
-import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
+from openwork._files import open_file, why
+from openwork._json import decode_mapping
 from openwork.errors import CheckpointError
 from openwork.runtime.memory import empty_bytes
 
@@ -38,6 +39,8 @@ FORMAT_KEY, HEADER_KEY, DIGEST_KEY = "openwork.format", "openwork.header", "open
 HEADER_DIGEST_KEY = "openwork.header_digest"
 # Bytes of the JSON text at most, as safetensors has it.
 _LONGEST = 100_000_000
+# Axes of a tensor at most, as numpy has it.
+_MOST_AXES = 64
 # Bytes read and digested at a time, small enough to stay in cache between the two.
 _PIECE = 1 << 20
 
@@ -124,25 +127,21 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Stored], dict[str, Any
         CheckpointError: the file does not exist, is truncated or edited, was not written by
             openwork, or is of a newer version.
     """
-    _check_is_file(path)
-    try:
-        with open(path, "rb") as file:
-            entries, metadata = _read_front(file)
-            header, digest = _checked(path, metadata)
-            hashed = hashlib.sha256(header.encode())
-            tensors: dict[str, Stored] = {}
-            start = file.tell()
-            for name in sorted(entries):
-                entry = entries[name]
-                hashed.update(describe(name, entry.dtype.torch, entry.shape))
-                file.seek(start + entry.first)
-                content = _read_piece_by_piece(file, entry.last - entry.first, hashed)
-                tensors[name] = Stored(entry.dtype, entry.shape, content)
-    except (OSError, _Damage) as error:
-        raise _damaged(path, error) from error
+    with _opened(path) as file:
+        entries, metadata = _read_front(file)
+        header, digest = _checked(path, metadata)
+        hashed = hashlib.sha256(header.encode())
+        tensors: dict[str, Stored] = {}
+        start = file.tell()
+        for name in sorted(entries):
+            entry = entries[name]
+            hashed.update(describe(name, entry.dtype.torch, entry.shape))
+            file.seek(start + entry.first)
+            content = _read_piece_by_piece(file, entry.last - entry.first, hashed)
+            tensors[name] = Stored(entry.dtype, entry.shape, content)
     if hashed.hexdigest() != digest:
         raise _edited(path)
-    return tensors, json.loads(header)
+    return tensors, _decoded(path, header)
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -151,13 +150,10 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         CheckpointError: as for `read`.
     """
-    _check_is_file(path)
-    try:
-        with open(path, "rb") as file:
-            _, metadata = _read_front(file)
-    except (OSError, _Damage) as error:
-        raise _damaged(path, error) from error
-    return json.loads(_checked(path, metadata)[0])
+    with _opened(path) as file:
+        _, metadata = _read_front(file)
+        header, _ = _checked(path, metadata)
+    return _decoded(path, header)
 
 
 def describe(name: str, dtype: str, shape: Iterable[int]) -> bytes:
@@ -180,13 +176,7 @@ def _read_front(file: BufferedReader) -> tuple[dict[str, _Entry], dict[str, str]
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > min(size - 8, _LONGEST):
         raise _Damage("its front is incomplete")
-    try:
-        front = json.loads(file.read(length).decode())
-    except (ValueError, RecursionError) as error:
-        raise _Damage(f"its front is not JSON: {error}") from error
-    if not isinstance(front, dict):
-        raise _Damage("its front is not a mapping")
-    tensors = cast(dict[str, Any], front)
+    tensors = decode_mapping(file.read(length))
     metadata = tensors.pop("__metadata__", {})
     if not _are_texts(metadata):
         raise _Damage("its metadata are not texts")
@@ -224,7 +214,8 @@ def _entry(name: str, given: Any) -> _Entry:
 def _sizes(name: str, given: Any) -> list[int]:
     if isinstance(given, list):
         numbers = cast(list[Any], given)
-        if all(type(number) is int and number >= 0 for number in numbers):
+        whole = all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+        if whole and len(numbers) <= _MOST_AXES:
             return numbers
     raise _Damage(f"sizes of tensor {name!r} are not whole numbers")
 
@@ -240,9 +231,32 @@ def _read_piece_by_piece(file: BufferedReader, count: int, hashed: Any) -> np.nd
     return content
 
 
-def _check_is_file(path: str | os.PathLike[str]) -> None:
-    if not Path(path).is_file():
-        raise CheckpointError(f"`path`={str(path)!r} is not a file; check the path")
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Generator[BufferedReader]:
+    """The file at `path`; whatever its content makes fail in the block says that it is damaged."""
+    try:
+        file = open_file(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"`path`={str(path)!r} is not a file that can be read ({why(error)}); check the path"
+        ) from error
+    with file:
+        try:
+            yield file
+        except CheckpointError:
+            raise
+        except Exception as error:
+            raise _damaged(path, error) from error
+
+
+def _decoded(path: str | os.PathLike[str], header: str) -> dict[str, Any]:
+    try:
+        return decode_mapping(header)
+    except ValueError as error:
+        raise CheckpointError(
+            f"`path`={str(path)!r} is damaged: its header is not one of ours ({error}); use an "
+            "unchanged copy"
+        ) from error
 
 
 def _checked(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> tuple[str, str]:

@@ -74,8 +74,8 @@ def fit(
     Raises:
         ArgumentError: `resume` without `out`, an unknown or unavailable `device`, or a `model` that
             has no parameter to train or does not return a tensor.
-        CheckpointError: `out` already holds a run, or the run to resume has another model, data
-            set, recipe or plan.
+        CheckpointError: `out` already holds a run or is in use by one, or the run to resume has
+            another model, data set, recipe or plan.
         OpenworkError: `out` cannot be written to, or the loss became NaN or infinite.
     """
     if resume and out is None:
@@ -90,12 +90,14 @@ def fit(
     optimizer = make_optimizer(model.parameters(), recipe)
     folder = None
     history: list[EpochMetrics] = []
-    if out is not None:
-        folder = RunFolder(Path(out), identity_of(model, data, recipe), plan)
-        history = _begin(folder, fabric, model, optimizer, resume)
-    batches = _batches(data, recipe, fabric)
     title = type(model).__name__ if out is None else Path(out).name
     with contextlib.ExitStack() as stack:
+        if out is not None:
+            folder = RunFolder(Path(out), identity_of(model, data, recipe), plan)
+            if fabric.is_global_zero:
+                stack.enter_context(folder.held())
+            history = _begin(folder, fabric, model, optimizer, resume)
+        batches = _batches(data, recipe, fabric)
         stack.enter_context(synced_batchnorm(model, fabric.world_size))
         events = None
         if folder is not None and fabric.is_global_zero:

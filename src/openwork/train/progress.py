@@ -6,6 +6,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from openwork._terminal import literal, visible
 from openwork.train.metrics import EpochMetrics
 
 
@@ -30,9 +31,9 @@ class ProgressBar:
             console=self._console,
             transient=True,
         )
-        self._title, self._epochs = title, epochs
+        self._title, self._epochs = visible(title), epochs
         total = epochs * steps
-        self._task = self._progress.add_task(title, total=total, completed=finished * steps)
+        self._task = self._progress.add_task(self._title, total=total, completed=finished * steps)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -50,10 +51,9 @@ class ProgressBar:
         self._progress.advance(self._task)
 
     def epoch(self, row: EpochMetrics) -> None:
-        self._console.print(
+        text = (
             f"{self._title}  epoch {row.epoch:>{len(str(self._epochs))}}/{self._epochs}  "
             f"loss {row.train_loss:.4f}  train {row.train_accuracy:.2%}  "
-            f"test {row.test_accuracy:.2%}  {row.seconds:.1f} s",
-            markup=False,
-            highlight=False,
+            f"test {row.test_accuracy:.2%}  {row.seconds:.1f} s"
         )
+        self._console.print(literal(text))

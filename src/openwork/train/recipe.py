@@ -4,10 +4,10 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, Self
 
 from openwork._arguments import check_choice, check_count, check_seed, is_number
+from openwork._files import read_text
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError
 from openwork.train.growth import GrowthSchedule
@@ -149,7 +149,7 @@ class Recipe:
             ArgumentError: the file does not exist or is not YAML, or as for `from_dict`.
         """
         try:
-            return cls.from_dict(load_mapping(Path(path).read_text(encoding="utf-8")))
+            return cls.from_dict(load_mapping(read_text(path)))
         except (OSError, UnicodeDecodeError, ArgumentError) as error:
             raise ArgumentError(f"recipe {str(path)!r}: {error}") from error
 

@@ -5,13 +5,15 @@
     plan.yaml          the plan, if there is one
     metrics.csv        one row per epoch
     events/            the same for TensorBoard
+    .lock              while a process writes the others
 
 Each file is replaced in one step, `state` first: a run killed at any moment resumes from `state`.
 """
 
+import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import torch
 from torch import nn
 
 from openwork import models
-from openwork._files import writable_folder, write_text, writing
+from openwork._files import locked_folder, remove_partial, writable_folder, write_text, writing
 from openwork.data import DataSet
 from openwork.data.folder import PREFIX
 from openwork.errors import ArgumentError, CheckpointError
@@ -32,6 +34,7 @@ from openwork.nn.layers import sparse_layers
 from openwork.patterns import Pattern
 from openwork.train.metrics import EpochMetrics, write_csv
 from openwork.train.recipe import Recipe
+from openwork.train.run_state import blaming, check_optimizer, check_weights, read_state
 
 __all__ = ["MODEL", "PLAN", "STATE", "identity_of"]
 
@@ -65,6 +68,17 @@ class RunFolder:
         """Whether an epoch has been finished here."""
         return (self.path / STATE).exists()
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other runs out of the folder meanwhile, and remove what killed ones left half.
+
+        Raises:
+            CheckpointError: another process or thread runs in the folder.
+        """
+        with locked_folder(self.path, "out"):
+            remove_partial(self.path)
+            yield
+
     def begin(self) -> None:
         """Start a new run here.
 
@@ -87,26 +101,27 @@ class RunFolder:
             CheckpointError: no run here, a damaged one, or one with another model, data set,
                 recipe or plan.
         """
-        tensors, header = container.read(self.path / STATE)
-        if header.get("kind") != "run":
-            raise CheckpointError(f"{STATE} in {str(self.path)!r} is not the state of a run")
-        _check_identity(header["identity"], self._identity, self.path)
-        weights = {
-            name.removeprefix("model."): tensor
-            for name, tensor in tensors.items()
-            if name.startswith("model.")
-        }
-        weights |= {alias: weights[name] for alias, name in header["aliases"].items()}
+        path = self.path / STATE
+        state = read_state(path)
+        with blaming(path):
+            _check_identity(state.identity, self._identity, self.path)
         try:
-            _grow_to(model, weights)
-            model.load_state_dict(weights)
+            _grow_to(model, state.weights)
+            with blaming(path):
+                check_weights(state.weights, model)
+                recipe = Recipe.from_dict(self._identity["recipe"])
+                check_optimizer(state, model, optimizer, recipe)
+            model.load_state_dict(state.weights)
         except (ArgumentError, RuntimeError) as error:
             raise CheckpointError(
                 f"the run in {str(self.path)!r} has another model: {error} "
                 "Resume with the model it was started with, or choose another folder"
             ) from error
-        _restore_optimizer(optimizer, tensors, header["optimizer"])
-        return [EpochMetrics(**row) for row in header["history"]]
+        with blaming(path):
+            # The groups follow from the recipe and the schedule; only the state belongs to the run.
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state.optimizer, "param_groups": groups})
+        return state.history
 
     def finish_epoch(
         self,
@@ -221,19 +236,3 @@ def _collect_optimizer(
             else:
                 plain[str(index)][key] = value
     return plain
-
-
-def _restore_optimizer(
-    optimizer: torch.optim.Optimizer,
-    tensors: Mapping[str, torch.Tensor],
-    plain: Mapping[str, Mapping[str, Any]],
-) -> None:
-    state: dict[int, dict[str, Any]] = {int(index): dict(rest) for index, rest in plain.items()}
-    for name, tensor in tensors.items():
-        kind, _, rest = name.partition(".")
-        if kind == "optimizer":
-            index, _, key = rest.partition(".")
-            state[int(index)][key] = tensor
-    # The groups follow from the recipe and the schedule; only the state belongs to the run.
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})

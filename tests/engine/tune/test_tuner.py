@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,21 @@ def test_given_kernels_are_not_measured(measured: list[Conv]) -> None:
 def test_a_given_kernel_that_cannot_run_the_layer_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"`kernels` wants '\*-winograd\*' for layer"):
         requested(_conv(kernel=1), {"*": "*-winograd*"}, _C.chosen_isa())
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 5000, '{"a": ' + "1" * 9999 + "}", "[]"])
+def test_no_text_in_the_file_ends_a_compile(tmp_path: Path, text: str) -> None:
+    (tmp_path / "kernels.json").write_text(text)
+    assert _tuner(tmp_path / "kernels.json")._choices == {}
+
+
+def test_a_fifo_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "kernels.json")
+    tuner = _tuner(tmp_path / "kernels.json")
+    tuner._new["a"] = ["torch", 1.0, 1.0]
+    tuner.keep()
+    assert os.listdir(tmp_path) == ["kernels.json"]
+    assert (tmp_path / "kernels.json").is_fifo()
 
 
 def test_the_file_lies_in_the_cache_folder(tmp_path: Path) -> None:

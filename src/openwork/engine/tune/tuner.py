@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from openwork._files import cache_folder, write_text
+from openwork._files import cache_folder, read_text, write_text
+from openwork._json import decode_mapping
 from openwork._machine import processor_name
 from openwork.engine.fallback import TorchConv
 from openwork.engine.runners import Choice
@@ -115,11 +116,10 @@ class Tuner:
         if self.path is None:
             return {}
         try:
-            entries = json.loads(self.path.read_text(encoding="utf-8"))
+            return decode_mapping(read_text(self.path))
         except (OSError, ValueError):
             # A damaged cache costs a new measurement, nothing else.
             return {}
-        return entries if isinstance(entries, dict) else {}
 
     def _measure(self, conv: Conv, problem: Problem) -> Choice:
         tournament = Tournament(problem, len(conv.inputs) > 1, self.batch, self.threads)

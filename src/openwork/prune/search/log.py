@@ -9,9 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from openwork._files import write_text
+from openwork._files import read_text, write_text
 from openwork._identity import difference
+from openwork._json import decode_mapping
 from openwork.errors import CheckpointError
+
+# Bytes of a log at most: ten million scores.
+_LONGEST = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class SearchLog:
         """
         if self._path is None:
             return self.errors
-        if self._path.exists():
+        if os.path.exists(self._path):
             stored, scores = _read(self._path)
             _check_identity(stored, self._identity, self._path)
             self.errors = {(s.candidate, s.share): s.error for s in scores}
@@ -119,13 +123,13 @@ def read_log(path: str | os.PathLike[str]) -> tuple[Score, ...]:
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Score]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, _LONGEST)
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"`log`={str(path)!r} cannot be read: {error}") from error
     # A last line without a line break is incomplete.
     lines = text.split("\n")[:-1]
     try:
-        identity = json.loads(lines[0])
+        identity = decode_mapping(lines[0])
         if identity["kind"] != "search":
             raise ValueError(identity["kind"])
     except (ValueError, TypeError, KeyError, IndexError) as error:
@@ -138,7 +142,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Score]]:
 def _score(line: str, number: int, path: Path) -> Score:
     """The score in one line of the log at `path`, with all of its values checked."""
     try:
-        score = Score(**json.loads(line))
+        score = Score(**decode_mapping(line))
         count = type(score.candidate) is int and score.candidate >= 0
         if count and 0 < score.share <= 1 and math.isfinite(score.error):
             return score

@@ -59,8 +59,15 @@ class Checkpoints:
         path = self.path(index)
         if path is None or not path.exists():
             return None
-        metrics = io.info(path).metrics
-        stored = dict(metrics.get("run") or {})
+        try:
+            metrics = io.info(path).metrics
+            stored = dict(metrics.get("run") or {})
+            result = StageResult(**metrics["result"]) if stored else None
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{str(path)!r} does not hold the result of a stage ({error}); use an unchanged "
+                "copy, or choose another folder"
+            ) from error
         if "stages" in stored:
             # Files of version 0.1.0 name the later stages too.
             stored["stages"] = stored["stages"][: index + 1]
@@ -71,7 +78,7 @@ class Checkpoints:
                 f"`out`={str(self._folder)!r} holds {path.name} of another run: {why}. Resume with "
                 "the network and arguments it was started with, or choose another folder"
             )
-        return StageResult(**metrics["result"])
+        return result
 
     def save(self, index: int, model: nn.Module, result: StageResult) -> None:
         """Save `model` as it is after stage `index`, with the result of the stage."""

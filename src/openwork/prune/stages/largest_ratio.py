@@ -10,6 +10,7 @@ from torch import nn
 
 from openwork._arguments import check_choice, check_count, check_number
 from openwork._identity import with_settings
+from openwork._terminal import literal
 from openwork.errors import ArgumentError, PlanError
 from openwork.nn import Plan
 from openwork.prune.error_of import Evaluate, error_of
@@ -127,5 +128,5 @@ def _feasible(
         if low == 0 or isinstance(error, PlanError):
             raise
         text = f"a ratio of {stage.ratio:.4g} counts as too high: {error}"
-        console(progress).print(text, highlight=False, markup=False, soft_wrap=True)
+        console(progress).print(literal(text), soft_wrap=True)
         return None
