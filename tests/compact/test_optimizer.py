@@ -93,8 +93,8 @@ def test_several_optimisers_and_adagrads_new_biases_follow() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 4, 1, bias=False))
     with torch.no_grad():
-        model[0].weight[:3] = 0
-        model[0].bias[:3] = 1
+        model.get_parameter("0.weight")[:3] = 0
+        model.get_parameter("0.bias")[:3] = 1
     optimizers = [
         torch.optim.Adagrad(model[2].parameters(), lr=0.1),
         torch.optim.Adam(model[0].parameters()),

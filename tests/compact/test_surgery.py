@@ -1,6 +1,7 @@
 """`cut_`: weights, biases and vectors are the right slices; random networks keep their outputs."""
 
 import copy
+from typing import cast
 
 import numpy as np
 import torch
@@ -167,18 +168,16 @@ def test_sparse_layers_without_a_dead_weight_become_plain_ones() -> None:
         nn.Linear(96, 5),
     )
     with torch.no_grad():
-        model[1].weight[[2, 6]] = 0
-        model[1].bias[[2, 6]] = 0
-    for index in (0, 3, 4, 5, 7):
-        weight = model[index].weight
-        taps = np.ones(tuple(weight.shape), dtype=bool)
-        if index == 4:
-            taps[:, 2] = False
-        if index == 5:
-            taps[:, 3] = False
-        sparse = SparseLinear if index == 7 else SparseConv2d
-        groups = {} if index == 7 else {"groups": model[index].groups}
-        model[index] = sparse.from_dense(model[index], Pattern(taps, **groups))
+        model.get_parameter("1.weight")[[2, 6]] = 0
+        model.get_parameter("1.bias")[[2, 6]] = 0
+    for index in (0, 3, 4, 5):
+        conv = part(model, index, nn.Conv2d)
+        taps = np.ones(tuple(conv.weight.shape), dtype=bool)
+        if index in (4, 5):
+            # A removed channel of the first, and a kept one of the second.
+            taps[:, index - 2] = False
+        model[index] = SparseConv2d.from_dense(conv, Pattern(taps, conv.groups))
+    model[7] = SparseLinear.from_dense(part(model, 7, nn.Linear))
     model[5].requires_grad_(False)
     seen: list[int] = []
     model[7].register_forward_hook(lambda *_: seen.append(7))
@@ -186,7 +185,8 @@ def test_sparse_layers_without_a_dead_weight_become_plain_ones() -> None:
     x = torch.randn(2, 3, 8, 8)
     model(x).sum().backward()
     optimizer.step()
-    small, report = compact(model.eval(), x, optimizer=optimizer)
+    found, report = compact(model.eval(), x, optimizer=optimizer)
+    small = cast(nn.Sequential, found)
     assert difference(model(x), small(x)) < 1e-6
     assert [type(small[i]) for i in (0, 3, 4, 7)] == [nn.Conv2d, nn.Conv2d, nn.Conv2d, nn.Linear]
     assert (small[3].groups, small[3].weight.shape) == (6, (6, 1, 3, 3))

@@ -78,8 +78,8 @@ def test_a_parameter_without_an_heir_leaves() -> None:
 )
 def test_new_places_begin_where_the_optimiser_begins(kind: Any, key: str, value: float) -> None:
     old, new = _parameter(1, 2), _parameter(0, 1, 2)
-    settings = {"initial_accumulator_value": 0.5} if kind is torch.optim.Adagrad else {"lr": 0.25}
-    optimizer = kind([old], **settings)
+    name = "initial_accumulator_value" if kind is torch.optim.Adagrad else "lr"
+    optimizer = kind([old], **{name: value})
     _step(optimizer, old)
     before = optimizer.state[old][key].clone()
     follow_([optimizer], {old: Heir(new, lambda held: torch.cat([held.new_zeros(1), held]))})
@@ -122,12 +122,13 @@ def test_what_cannot_follow_is_refused(kind: Any, message: str) -> None:
     model(torch.ones(1, 3)).sum().backward()
     optimizer.step(lambda: torch.tensor(0.0))
     with pytest.raises(ArgumentError, match=message):
-        check_optimizers([optimizer], model, [model.weight])
+        check_optimizers([optimizer], model, [*model.parameters()])
 
 
 def test_an_optimiser_of_another_model_is_refused() -> None:
     model, other = nn.Linear(3, 2), nn.Linear(3, 2)
     shared = torch.optim.SGD([*other.parameters(), model.bias], lr=0.1)
-    check_optimizers([shared], model, [model.weight])
+    check_optimizers([shared], model, [*model.parameters()])
+    foreign = torch.optim.SGD(other.parameters(), lr=0.1)
     with pytest.raises(ArgumentError, match=r"SGD.* does not hold a single parameter of `model`"):
-        check_optimizers([torch.optim.SGD(other.parameters(), lr=0.1)], model, [model.weight])
+        check_optimizers([foreign], model, [*model.parameters()])
