@@ -115,7 +115,7 @@ def test_an_optimiser_that_follows_or_comes_later_is_silent(old: Old) -> None:
 
 
 def test_another_optimiser_may_have_taken_over(old: Old) -> None:
-    """The old one may go on with the rest, and may step first."""
+    """The old one may continue with the rest, and may step first."""
     model, optimizer = old
     rest = nn.Linear(4, 4)
     optimizer.add_param_group({"params": rest.parameters()})

@@ -61,7 +61,7 @@ def note_replaced(
     Args:
         heirs: old parameter -> the one in its place, and its qualified name.
         verb: what replaced them.
-        copied: the old ones are still those of a model, which may go on training. Default False.
+        copied: the old ones are still those of a model, which may continue to train. Default False.
     """
     _watch()
     news = {id(old): new for old, (new, _) in heirs.items()}
