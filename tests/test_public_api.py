@@ -31,6 +31,7 @@ EXPORTS = {
         "SparsityHistory",
         "VerificationError",
         "__version__",
+        "adopt_",
         "compact",
         "compile",
         "data",
@@ -124,7 +125,7 @@ EXPORTS = {
         "names",
     ],
     "openwork.models": ["ModelSource", "build", "describe", "names", "source_of"],
-    "openwork.io": ["CheckpointInfo", "info", "load", "save"],
+    "openwork.io": ["CheckpointInfo", "adopt_", "info", "load", "save"],
     "openwork.prune": [
         "LargestRatio",
         "Score",

@@ -56,6 +56,7 @@ ROOMS = [
 SUBROOMS = {
     "engine": ["lower", "tune"],
     "flow": ["handle"],
+    "nn": ["change"],
     "prune": ["units", "search", "stages"],
     "runtime": ["nodes"],
 }

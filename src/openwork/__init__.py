@@ -35,6 +35,7 @@ if typing.TYPE_CHECKING:
     from openwork.engine import CompiledModel as CompiledModel
     from openwork.engine import compile as compile
     from openwork.engine import profile as profile
+    from openwork.io import adopt_ as adopt_
     from openwork.io import info as info
     from openwork.io import load as load
     from openwork.io import save as save
@@ -67,6 +68,7 @@ __all__ = [
     "SparsityHistory",
     "VerificationError",
     "__version__",
+    "adopt_",
     "compact",
     "compile",
     "data",
@@ -92,7 +94,7 @@ _ROOMS = ("data", "models", "nn", "patterns", "prune", "report", "train")
 _NAMES = {
     "openwork.compact": ("CompactReport", "compact"),
     "openwork.engine": ("CompiledModel", "compile", "profile"),
-    "openwork.io": ("info", "load", "save"),
+    "openwork.io": ("adopt_", "info", "load", "save"),
     "openwork.nn": ("Plan", "SparseConv2d", "SparseLinear", "densify_", "grow_", "sparsify_"),
     "openwork.observe": ("ChannelReport", "SparsityHistory", "observe"),
     "openwork.patterns": ("Pattern",),

@@ -88,6 +88,26 @@ def test_a_failure_leaves_the_optimiser_alone() -> None:
     assert optimizer.param_groups[0]["params"] == list(model.parameters())
 
 
+def test_several_optimisers_and_adagrads_new_biases_follow() -> None:
+    """A removed constant becomes a bias that no optimiser has seen."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 4, 1, bias=False))
+    with torch.no_grad():
+        model.get_parameter("0.weight")[:3] = 0
+        model.get_parameter("0.bias")[:3] = 1
+    optimizers = [
+        torch.optim.Adagrad(model[2].parameters(), lr=0.1),
+        torch.optim.Adam(model[0].parameters()),
+    ]
+    small, _ = compact(model, EXAMPLE, optimizer=optimizers)
+    assert optimizers[0].param_groups[0]["params"][1] is small.get_parameter("2.bias")
+    before = small.get_parameter("2.bias").clone()
+    small(EXAMPLE).sum().backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    assert (small.get_parameter("2.bias") < before).all()
+
+
 def test_parameters_that_were_left_out_stay_out() -> None:
     model = _model(sparse=False)
     optimizer = torch.optim.SGD(

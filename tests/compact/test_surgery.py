@@ -1,6 +1,7 @@
 """`cut_`: weights, biases and vectors are the right slices; random networks keep their outputs."""
 
 import copy
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from openwork.compact import compact
 from openwork.compact.select import Selection
 from openwork.compact.surgery import Cuts, cut_
 from openwork.flow.analysis import analyse
+from openwork.nn import SparseConv2d, SparseLinear
+from openwork.patterns import Pattern
 from openwork.verify import difference
 
 NOTHING = torch.empty(0, dtype=torch.int64).numpy()
@@ -149,3 +152,64 @@ def test_whole_groups_are_removed() -> None:
     assert torch.equal(small.get_parameter("2.weight"), model.get_parameter("2.weight")[:, kept])
     rows = torch.arange(9.0).view(9, 1, 1, 1).expand(9, 2, 1, 1)
     assert cuts.slices["1.weight"](rows)[:, 0, 0, 0].tolist() == kept
+
+
+def test_sparse_layers_without_a_dead_weight_become_plain_ones() -> None:
+    """Also depthwise and grouped ones, whose groups shrink; hooks and modes stay."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, groups=8),
+        nn.Conv2d(8, 12, 3, groups=2, bias=False),
+        nn.Conv2d(12, 6, 1),
+        nn.Flatten(),
+        nn.Linear(96, 5),
+    )
+    with torch.no_grad():
+        model.get_parameter("1.weight")[[2, 6]] = 0
+        model.get_parameter("1.bias")[[2, 6]] = 0
+    for index in (0, 3, 4, 5):
+        conv = part(model, index, nn.Conv2d)
+        taps = np.ones(tuple(conv.weight.shape), dtype=bool)
+        if index in (4, 5):
+            # A removed channel of the first, and a kept one of the second.
+            taps[:, index - 2] = False
+        model[index] = SparseConv2d.from_dense(conv, Pattern(taps, conv.groups))
+    model[7] = SparseLinear.from_dense(part(model, 7, nn.Linear))
+    model[5].requires_grad_(False)
+    seen: list[int] = []
+    model[7].register_forward_hook(lambda *_: seen.append(7))
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1, 0.9)
+    x = torch.randn(2, 3, 8, 8)
+    model(x).sum().backward()
+    optimizer.step()
+    found, report = compact(model.eval(), x, optimizer=optimizer)
+    small = cast(nn.Sequential, found)
+    assert difference(model(x), small(x)) < 1e-6
+    assert [type(small[i]) for i in (0, 3, 4, 7)] == [nn.Conv2d, nn.Conv2d, nn.Conv2d, nn.Linear]
+    assert (small[3].groups, small[3].weight.shape) == (6, (6, 1, 3, 3))
+    assert (small[4].groups, small[4].weight.shape) == (2, (12, 3, 3, 3))
+    # Its column of dead weights is still read, so it stays sparse.
+    assert isinstance(small[5], SparseConv2d)
+    assert not small[5].weight.requires_grad
+    seen.clear()
+    small.train()(x).sum().backward()
+    assert seen == [7]
+    new = [name for name, p in small.named_parameters() if p not in optimizer.state]
+    # It takes what the removed channels added, and one layer is frozen.
+    assert new == ["4.bias", "5.weight", "5.bias"]
+    for parameter, state in optimizer.state.items():
+        assert state["momentum_buffer"].shape == parameter.shape
+    assert {id(p) for p in optimizer.param_groups[0]["params"]} == {
+        id(p) for p in small.parameters() if p.requires_grad
+    }
+    optimizer.step()
+    assert report.parameters[1] < report.parameters[0]
+
+
+def test_a_model_that_is_one_sparse_layer_stays_one() -> None:
+    layer = SparseConv2d(Pattern(np.ones((4, 3, 1, 1), dtype=bool)))
+    small, _ = compact(layer, torch.randn(2, 3, 4, 4))
+    assert isinstance(small, SparseConv2d)

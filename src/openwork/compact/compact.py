@@ -19,12 +19,13 @@ from openwork._mode import evaluation
 from openwork.compact.clone import clone
 from openwork.compact.hooks import detach_passive_hooks_, reattach_passive_hooks_
 from openwork.compact.masks import make_masks_permanent_
-from openwork.compact.optimizer import check_optimizer, transfer_state_
+from openwork.compact.optimizer import check_transfer, transfer_state_
 from openwork.compact.report import CompactReport, make_report, with_scores
 from openwork.compact.rewrite import Rewrite, rewrite
 from openwork.compact.small_scales import zero_small_scales_
 from openwork.compact.surgery import cut_
 from openwork.errors import ArgumentError
+from openwork.nn.change.optimizers import Optimizers, optimizers_of
 from openwork.verify import Inputs, compare, compare_many, outputs
 
 Example = torch.Tensor | Sequence[torch.Tensor]
@@ -35,7 +36,7 @@ def compact(
     example: Example,
     *,
     inputs: Iterable[Example] = (),
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizer: Optimizers = None,
     ema: nn.Module | None = None,
     round_to: int | None = None,
     gamma_below: float | None = None,
@@ -57,8 +58,8 @@ def compact(
             `torch.nn.utils.prune` are made permanent in the copy.
         example: an input batch `(N, ...)`, or several tensors, float32 on the CPU.
         inputs: more such batches, over which outputs are compared too.
-        optimizer: of `model`. Afterwards it holds the copy's parameters, with the state of the
-            weights that were kept.
+        optimizer: that trains `model`, or several. Afterwards it holds the copy's parameters, with
+            the state of the weights that were kept. Default None.
         ema: a model of the same kind with averaged weights, cut like the copy, in place, after
             everything else has worked; `report.ema` says how far that changes its outputs.
         round_to: keep some dead channels so that counts are multiples of it; default None.
@@ -104,8 +105,7 @@ def compact(
     # These change in place, so they come after everything that can fail.
     if ema is not None:
         _cut_average_(make_masks_permanent_(_averaged(ema)), found)
-    if optimizer is not None:
-        transfer_state_(optimizer, model, small, found.cuts)
+    transfer_state_(optimizers_of(optimizer), model, small, found.cuts)
     return small, report
 
 
@@ -131,11 +131,8 @@ def _check(
     check_tolerance(tolerance)
 
 
-def _check_companions(
-    model: nn.Module, optimizer: torch.optim.Optimizer | None, ema: nn.Module | None
-) -> None:
-    if optimizer is not None:
-        check_optimizer(model, optimizer)
+def _check_companions(model: nn.Module, optimizer: Optimizers, ema: nn.Module | None) -> None:
+    check_transfer(model, optimizers_of(optimizer))
     if ema is None:
         return
     check_model(ema, "ema")

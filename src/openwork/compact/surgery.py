@@ -1,5 +1,6 @@
 """`cut_`: take selected channels out of a model's own layers."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ from openwork.compact.select import Selection
 from openwork.flow.analysis import Analysis
 from openwork.flow.weighted_sum import Weight, WeightedSum
 from openwork.nn import SparseLayer
+from openwork.nn.change.exchange import inherit_
+from openwork.nn.layers import replace, sparse_layers
 from openwork.nn.resize import mark_resized, set_pattern_
 from openwork.ops.expand import collect, expand
 from openwork.patterns import Pattern
@@ -36,6 +39,8 @@ class Cuts:
 @torch.no_grad()
 def cut_(model: nn.Module, analysis: Analysis, selection: Selection) -> Cuts:
     """Remove the atoms of `selection` from `model`, in place.
+
+    Sparse layers that are left without a dead weight become plain layers of torch.
 
     Args:
         model: the one that was analysed, or an equal one.
@@ -69,7 +74,28 @@ def cut_(model: nn.Module, analysis: Analysis, selection: Selection) -> Cuts:
             resized.setdefault(_owner(model, name), None)
     for module, groups in resized.items():
         mark_resized(module, groups)
+    _make_plain_(model, cuts)
     return cuts
+
+
+def _make_plain_(model: nn.Module, cuts: Cuts) -> None:
+    """Replace sparse layers without a dead weight by plain ones, which torch runs faster.
+
+    A model that is itself such a layer stays one.
+    """
+    layers = sparse_layers(model).items()
+    whole = {n: x for n, x in layers if n and x.weight.numel() == math.prod(x.shape)}
+    for name in whole:
+        cuts.slices[f"{name}.weight"] = _unfolded(cuts.slices.get(f"{name}.weight"), whole[name])
+    plain: dict[nn.Module, nn.Module] = {layer: layer.to_dense() for layer in whole.values()}
+    replace(model, plain)
+    for layer, dense in plain.items():
+        inherit_(dense, layer)
+
+
+def _unfolded(keep: Slice | None, layer: SparseLayer) -> Slice:
+    """Cut by `keep`, which gives (live,), then bring to the shape of a dense weight."""
+    return lambda held: (held if keep is None else keep(held)).reshape(layer.shape)
 
 
 def _owner(model: nn.Module, name: str) -> nn.Module:

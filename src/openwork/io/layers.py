@@ -1,15 +1,18 @@
 """The sparse layers of a model, as a checkpoint stores them."""
 
+import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from openwork.errors import ArgumentError
 from openwork.nn import SparseConv2d, SparseLinear
+from openwork.nn.change.exchange import exchange_
 from openwork.nn.drawn_from import DrawnFrom
-from openwork.nn.layers import replace, sparse_layers
+from openwork.nn.layers import Dense, sparse_layers
+from openwork.nn.sparse_layer import SparseLayer
 from openwork.patterns import Pattern
 
 
@@ -43,16 +46,29 @@ def restore_layers_(
             groups=entry["groups"],
         )
         module = modules.get(name)
-        if isinstance(module, nn.Conv2d):
-            sparse = SparseConv2d.from_dense(module, pattern)
-        elif isinstance(module, nn.Linear):
-            sparse = SparseLinear.from_dense(module, pattern)
-        else:
+        if not isinstance(module, Dense):
             kind = "nothing" if module is None else type(module).__name__
             raise ArgumentError(f"layer {name!r} must be a convolution or linear, found {kind}")
+        sparse = twin_of(module, pattern)
         # Files of version 0.1.0 have no origin.
         if entry.get("origin"):
             sparse.origin = DrawnFrom.from_dict(entry["origin"])
         replacements[module] = sparse
-    replace(model, replacements)
+    exchange_(model, replacements, (), "load")
     return replacements.get(model, model)
+
+
+def twin_of(layer: Dense | SparseLayer, pattern: Pattern) -> SparseLayer:
+    """A sparse layer like `layer` with another `pattern`, and zeros for weights to be loaded."""
+    dense: nn.Module = layer.to_dense() if isinstance(layer, SparseLayer) else copy.copy(layer)
+    # Zeros, because a layer is checked for NaN before it becomes sparse.
+    vars(dense)["_parameters"] = {
+        name: None if held is None else nn.Parameter(torch.zeros_like(held), held.requires_grad)
+        for name, held in dense._parameters.items()
+    }
+    if isinstance(dense, nn.Linear):
+        twin: SparseLayer = SparseLinear.from_dense(dense, pattern)
+    else:
+        twin = SparseConv2d.from_dense(cast(nn.Conv2d, dense), pattern)
+    twin.origin = layer.origin if isinstance(layer, SparseLayer) else None
+    return twin

@@ -1,9 +1,9 @@
 """How is it trained? Layers that store only live weights, and plans that put them into a model."""
 
+from openwork.nn.change.grow import grow_ as grow_
 from openwork.nn.cost import MemoryUse as MemoryUse
 from openwork.nn.cost import count_macs as count_macs
 from openwork.nn.cost import memory_use as memory_use
-from openwork.nn.grow import grow_ as grow_
 from openwork.nn.plan import Plan as Plan
 from openwork.nn.sparse_conv2d import SparseConv2d as SparseConv2d
 from openwork.nn.sparse_layer import SparseLayer as SparseLayer

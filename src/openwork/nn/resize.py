@@ -47,12 +47,17 @@ def mark_resized(module: nn.Module, groups: int | None = None) -> None:
     setattr(module, _ATTRIBUTE, True)
 
 
+def is_resized(module: nn.Module) -> bool:
+    """Whether channels of `module` were cut."""
+    return getattr(module, _ATTRIBUTE, False)
+
+
 def describe_resized(model: nn.Module) -> dict[str, Any]:
     """The tensor shapes and groups of each resized module, by name; plain data."""
     return {
         name: _describe(module)
         for name, module in model.named_modules()
-        if isinstance(module, Zeros) or getattr(module, _ATTRIBUTE, False)
+        if isinstance(module, Zeros) or is_resized(module)
     }
 
 
@@ -64,7 +69,7 @@ def unsaved_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
     return {
         f"{name}.{key}" if name else key: buffer
         for name, module in model.named_modules()
-        if getattr(module, _ATTRIBUTE, False)
+        if is_resized(module)
         for key, buffer in module.named_buffers(recurse=False)
         if key in module._non_persistent_buffers_set
     }

@@ -24,7 +24,7 @@ class SparseLayer(nn.Module, ABC):
         weight: `(live,)` parameter, in canonical order (out, in, ky, kx).
         bias: `(out_channels,)` parameter, or None.
         gaps: `(units,)` uint8 or int32 buffer: the positions of the live weights as `Pattern.gaps`.
-            Part of the `state_dict`; loading the state of another pattern raises.
+            Part of the `state_dict`; the state of another pattern is refused, `adopt_` takes it.
         shape: shape of the dense weight, `(out_channels, in_channels / groups, kh, kw)` or
             `(out_features, in_features)`.
         groups: groups of the convolution; 1 for a linear layer.
@@ -143,11 +143,18 @@ def check_pattern(pattern: Pattern | None, module: nn.Conv2d | nn.Linear, groups
 
 def _refuse_other_pattern(module: Any, state: dict[str, Any], prefix: str, *rest: Any) -> None:
     # Raised rather than added to torch's list of errors: torch would copy the gaps all the same.
-    stored, gaps = state.get(prefix + "gaps"), module.gaps
+    way_out = (
+        "openwork.adopt_(model, state_dict) takes over the patterns of a state, and openwork.load "
+        "those of a file"
+    )
+    stored, gaps, weight = state.get(prefix + "gaps"), module.gaps, state.get(prefix + "weight")
+    if stored is None and isinstance(weight, torch.Tensor) and weight.shape == module.shape:
+        raise CheckpointError(
+            f"`{prefix}weight` in the state is dense, but this layer is sparse; {way_out}"
+        )
     if stored is None or gaps.is_meta:
         return
     if stored.dtype != gaps.dtype or not torch.equal(stored.to(gaps.device), gaps):
         raise CheckpointError(
-            f"`{prefix}gaps` in the state describes another pattern than this layer's; apply the "
-            "plan that the state was saved with, or use openwork.load"
+            f"`{prefix}gaps` in the state describes another pattern than this layer's; {way_out}"
         )

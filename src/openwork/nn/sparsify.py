@@ -6,27 +6,35 @@ from torch import nn
 
 from openwork._arguments import check_choice
 from openwork.errors import ArgumentError
+from openwork.nn.change.exchange import exchange_
+from openwork.nn.change.optimizers import Optimizers, optimizers_of
 from openwork.nn.drawn_from import DrawnFrom
-from openwork.nn.layers import dense_layers, replace, sparse_layers
+from openwork.nn.layers import dense_layers, sparse_layers
 from openwork.nn.plan import Plan
 from openwork.nn.sparse_conv2d import SparseConv2d
 from openwork.nn.sparse_layer import INITS
 from openwork.nn.sparse_linear import SparseLinear
 
+__all__ = ["sparse_twins"]
+
 M = TypeVar("M", bound=nn.Module)
 
 
-def sparsify_(model: M, plan: Plan, *, init: str = "rescale") -> M:
+def sparsify_(model: M, plan: Plan, *, optimizer: Optimizers = None, init: str = "rescale") -> M:
     """Replace the layers that `plan` names by sparse ones, in place.
 
-    Make the optimiser afterwards: the sparse layers have new, shorter parameters. Layers whose
-    planned pattern is dense remain plain torch layers. If an error is raised, nothing is changed.
+    The sparse layers have new, shorter parameters: create the optimiser afterwards, or pass it.
+    Layers whose planned pattern is dense remain plain torch layers, and forward hooks stay. If an
+    error is raised, nothing is changed.
 
     Args:
         model: any module with `torch.nn.Conv2d` or `torch.nn.Linear` layers. Their subclasses,
             layers with shared weights and re-parametrised layers are skipped;
             `plan.preview(model)` says why.
         plan: which layer gets which pattern.
+        optimizer: the optimiser that trains `model`, or several. It then holds the new parameters
+            in the groups of the old ones, with the state of the live weights, which "reset" drops.
+            Default None: an optimiser that is left behind warns at its next step.
         init: "rescale" (default): the dense weights at live taps times
             sqrt(dense fan-in / true fan-in), which is the model's initialisation at the right
             scale; "keep": those weights bit for bit, for a trained network; "reset": redrawn with
@@ -37,7 +45,8 @@ def sparsify_(model: M, plan: Plan, *, init: str = "rescale") -> M:
 
     Raises:
         PlanError: a rule matches nothing, or a pattern does not fit its layer.
-        ArgumentError: an unknown `init`, or weights that are NaN or infinite.
+        ArgumentError: an unknown `init`, weights that are NaN or infinite, or an `optimizer` of
+            another model or one that cannot follow (LBFGS; Adafactor once it has made a step).
 
     >>> model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3))
     >>> plan = Plan({"2": {"pattern": "random", "density": 0.25}})
@@ -47,8 +56,20 @@ def sparsify_(model: M, plan: Plan, *, init: str = "rescale") -> M:
     if not isinstance(plan, Plan):
         raise ArgumentError(f"`plan`={plan!r} must be a Plan; Plan.from_yaml reads one from a file")
     check_choice("init", init, INITS)
+    optimizers = optimizers_of(optimizer)
+    twins = sparse_twins(model, plan, init)
+    exchange_(model, twins, optimizers, "sparsify_", fresh=init == "reset")
+    return model
+
+
+def sparse_twins(model: nn.Module, plan: Plan, init: str) -> dict[nn.Module, nn.Module]:
+    """The sparse layers for `model` as `sparsify_` makes them, by the dense layer; changes nothing.
+
+    Args:
+        model, plan, init: as for `sparsify_`.
+    """
     layers, specs = dense_layers(model), plan.specs(model)
-    replacements: dict[nn.Module, nn.Module] = {}
+    twins: dict[nn.Module, nn.Module] = {}
     for name, pattern in plan.resolve(model).items():
         if pattern.density == 1:
             continue
@@ -63,25 +84,27 @@ def sparsify_(model: M, plan: Plan, *, init: str = "rescale") -> M:
         if name in specs:
             deviation = dense.weight.detach().square().mean().sqrt().item()
             sparse.origin = DrawnFrom(*specs[name], deviation)
-        replacements[dense] = sparse
-    replace(model, replacements)
-    return model
+        twins[dense] = sparse
+    return twins
 
 
-def densify_(model: M) -> M:
+def densify_(model: M, *, optimizer: Optimizers = None) -> M:
     """Replace every sparse layer of `model` by the equivalent plain torch layer, in place.
 
-    Weights are bit-equal, with zeros at dead taps, so outputs are identical. Make the optimiser
-    afterwards.
+    Weights are bit-equal, with zeros at dead taps, so outputs are identical.
 
     Args:
         model: any module that is not itself a sparse layer.
+        optimizer: the optimiser that trains `model`, or several; it then holds the dense
+            parameters, with the state of the live weights and a new state for dead taps. Default
+            None: create the optimiser afterwards.
 
     Returns:
         `model` itself.
 
     Raises:
-        ArgumentError: `model` is itself a sparse layer; use its `to_dense()`.
+        ArgumentError: `model` is itself a sparse layer (use its `to_dense()`), or an `optimizer` as
+            in `sparsify_`.
 
     >>> plan = Plan({"0": {"pattern": "random", "density": 0.25}})
     >>> model = sparsify_(nn.Sequential(nn.Conv2d(16, 32, 3)), plan)
@@ -93,5 +116,6 @@ def densify_(model: M) -> M:
         raise ArgumentError(
             "`model` is itself a sparse layer and cannot be replaced in place; use its to_dense()"
         )
-    replace(model, {layer: layer.to_dense() for layer in layers.values()})
+    dense: dict[nn.Module, nn.Module] = {layer: layer.to_dense() for layer in layers.values()}
+    exchange_(model, dense, optimizers_of(optimizer), "densify_")
     return model

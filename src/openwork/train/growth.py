@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-import torch
 from torch import nn
 
 from openwork._arguments import check_choice, check_count, check_density
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError
 from openwork.nn import grow_
+from openwork.nn.change.grow import INITS, check_can_grow
+from openwork.nn.change.optimizers import Optimizers
 from openwork.nn.cost import live_weights
-from openwork.nn.grow import INITS, check_can_grow
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class GrowthSchedule:
         # After 1,023 doublings a float would overflow; the limit is reached long before.
         return min(self.until, self.start * 2.0 ** min(step // self.every, 1000))
 
-    def step(self, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> bool:
+    def step(self, model: nn.Module, optimizer: Optimizers, step: int) -> bool:
         """Grow `model` if a doubling is due. Call before each training step.
 
         Args:
             model: as for `grow_`.
-            optimizer: the optimiser over its parameters.
+            optimizer: the optimiser that trains it, or several.
             step: number of the next training step, from 0.
 
         Returns:

@@ -26,12 +26,10 @@ from openwork._files import locked_folder, remove_partial, writable_folder, writ
 from openwork.data import DataSet
 from openwork.data.folder import PREFIX
 from openwork.errors import ArgumentError, CheckpointError
-from openwork.io import container, save
+from openwork.io import adopt_, container, save
 from openwork.io.checkpoint import distinct
 from openwork.nn import Plan
-from openwork.nn.grow import widen_
 from openwork.nn.layers import sparse_layers
-from openwork.patterns import Pattern
 from openwork.train.metrics import EpochMetrics, write_csv
 from openwork.train.recipe import Recipe
 from openwork.train.run_state import blaming, check_optimizer, check_weights, read_state
@@ -106,15 +104,15 @@ class RunFolder:
         with blaming(path):
             _check_identity(state.identity, self._identity, self.path)
         try:
-            _grow_to(model, state.weights)
+            # A run that grows has denser patterns than it began with.
+            adopt_(model, state.weights, optimizer)
             with blaming(path):
                 check_weights(state.weights, model)
                 recipe = Recipe.from_dict(self._identity["recipe"])
                 check_optimizer(state, model, optimizer, recipe)
-            model.load_state_dict(state.weights)
-        except (ArgumentError, RuntimeError) as error:
+        except (ArgumentError, CheckpointError) as error:
             raise CheckpointError(
-                f"the run in {str(self.path)!r} has another model: {error} "
+                f"the run in {str(self.path)!r} has another model: {error}. "
                 "Resume with the model it was started with, or choose another folder"
             ) from error
         with blaming(path):
@@ -175,18 +173,6 @@ def identity_of(model: nn.Module, data: DataSet, recipe: Recipe) -> dict[str, An
         "recipe": recipe.to_dict(),
         "patterns": {n: layer.pattern.digest[:16] for n, layer in sparse_layers(model).items()},
     }
-
-
-def _grow_to(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
-    """Give the sparse layers the patterns that they had grown to when `weights` were saved."""
-    for name, layer in sparse_layers(model).items():
-        gaps = weights.get(f"{name}.gaps" if name else "gaps")
-        if gaps is not None and not torch.equal(gaps, layer.gaps.cpu()):
-            old = layer.pattern
-            widen_(
-                layer,
-                Pattern.from_gaps(old.shape, gaps.numpy(), whole=old.whole, groups=old.groups),
-            )
 
 
 def _check_identity(stored: dict[str, Any], current: dict[str, Any], path: Path) -> None:

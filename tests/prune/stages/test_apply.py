@@ -96,3 +96,36 @@ def test_a_failure_leaves_every_module_in_its_place(
 def test_a_mapping_is_not_a_plan(network: Build) -> None:
     with pytest.raises(ow.ArgumentError, match="must be a Plan"):
         prune.apply_(network("plain"), {"a": "dense"})  # type: ignore[arg-type]
+
+
+def test_the_optimiser_follows_a_cut_of_dense_and_sparse_layers(network: Build) -> None:
+    """With the state of what is kept; layers that lose nothing keep theirs as it is."""
+    model = network("plain")
+    half = {"pattern": "random", "density": 0.5}
+    ow.sparsify_(model, ow.Plan({"a": half, "b": half}), init="keep")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    images = torch.randn(2, 3, 8, 8)
+    model(images).square().sum().backward()
+    optimizer.step()
+    names = ("a", "b", "last")
+    shapes = {"a": (8, 8, 3, 3), "b": (8, 8, 3, 3), "last": (10, 12, 3, 3)}
+    dense = {}
+    for name in names:
+        weight = model.get_parameter(f"{name}.weight")
+        held = optimizer.state[weight]["momentum_buffer"]
+        layer = model.get_submodule(name)
+        full = torch.zeros(shapes[name])
+        taps = layer.pattern.taps if isinstance(layer, ow.SparseConv2d) else full.numpy() == 0
+        full[torch.from_numpy(taps)] = held.reshape(-1)
+        dense[name] = full
+    kept = model.get_submodule("b")
+    prune.apply_(model, ow.Plan({"a": half, "last": half}, seed=5), optimizer=optimizer)
+    assert model.get_submodule("b") is kept
+    for name in names:
+        layer = part(model, name, ow.SparseConv2d)
+        held = optimizer.state[layer.weight]["momentum_buffer"]
+        assert torch.equal(held, dense[name][torch.from_numpy(layer.pattern.taps)])
+    own = [id(parameter) for parameter in model.parameters()]
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == own
+    model(images).square().sum().backward()
+    optimizer.step()

@@ -5,31 +5,38 @@ from collections.abc import Mapping
 from torch import nn
 
 from openwork.errors import ArgumentError
-from openwork.nn import Plan, SparseLayer, sparsify_
+from openwork.nn import Plan, SparseLayer
+from openwork.nn.change.exchange import exchange_
+from openwork.nn.change.optimizers import Optimizers, optimizers_of
 from openwork.nn.globs import escape
 from openwork.nn.layers import replace, sparse_layers
+from openwork.nn.sparsify import sparse_twins
 from openwork.patterns import Pattern, PatternSpec
 
 
-def apply_(model: nn.Module, plan: Plan) -> nn.Module:
+def apply_(model: nn.Module, plan: Plan, *, optimizer: Optimizers = None) -> nn.Module:
     """Remove the weights that `plan` leaves out, in place; the others are kept bit for bit.
 
-    Removed weights are no longer parameters, so create the optimiser for retraining afterwards.
-    Dead weights stay dead: a sparse layer is left with what lives both in its pattern and in the
-    plan's. Layers that lose nothing remain the same modules.
+    Removed weights are no longer parameters: create the optimiser for retraining afterwards, or
+    pass the present one. Dead weights stay dead: a sparse layer is left with what lives both in its
+    pattern and in the plan's. Layers that lose nothing remain the same modules.
 
     Args:
         model: the network that the plan was chosen for.
         plan: from `search` or `by_criterion`, or any other. Its pattern for a layer has the shape
             of the dense weight, `(out, in / groups, kh, kw)` or `(out, in)`.
+        optimizer: the optimiser that trains `model`, or several. It then holds the new parameters
+            in the groups of the old ones, with the state of the weights that are kept. Default
+            None: an optimiser that is left behind warns at its next step.
 
     Returns:
         `model` itself. The weight of a layer that was cut has shape (live,).
 
     Raises:
         PlanError: the plan does not fit; nothing is changed.
-        ArgumentError: weights of a layer to be cut are NaN or infinite, `plan` is not a plan, or
-            `model` is itself a sparse layer; nothing is changed.
+        ArgumentError: weights of a layer to be cut are NaN or infinite, `plan` is not a plan,
+            `model` is itself a sparse layer, or an `optimizer` as in `sparsify_`; nothing is
+            changed.
 
     Examples:
         >>> import openwork as ow
@@ -50,19 +57,19 @@ def apply_(model: nn.Module, plan: Plan) -> nn.Module:
             "`model` is itself a sparse layer and cannot be replaced in place; wrap it in "
             "nn.Sequential"
         )
+    optimizers = optimizers_of(optimizer)
     dense: dict[nn.Module, nn.Module] = {layer: layer.to_dense() for layer in sparse.values()}
-    sparse_again = {stand_in: layer for layer, stand_in in dense.items()}
+    original = {stand_in: layer for layer, stand_in in dense.items()}
+    # A plan is for dense layers.
     replace(model, dense)
     try:
         rules = _rules(sparse, plan.resolve(model), plan.specs(model))
-        # Layers that lose nothing are put back before anything is cut.
-        replace(model, {dense[x]: x for name, x in sparse.items() if name not in rules})
-        if rules:
-            by_glob = {escape(name): rule for name, rule in rules.items()}
-            sparsify_(model, Plan(by_glob, seed=plan.seed), init="keep")
-    except BaseException:
-        replace(model, sparse_again)
-        raise
+        by_glob = {escape(name): rule for name, rule in rules.items()}
+        twins = sparse_twins(model, Plan(by_glob, seed=plan.seed), "keep") if rules else {}
+    finally:
+        replace(model, original)
+    cut = {original.get(layer, layer): twin for layer, twin in twins.items()}
+    exchange_(model, cut, optimizers, "prune.apply_")
     return model
 
 

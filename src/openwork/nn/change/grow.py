@@ -1,6 +1,6 @@
 """`grow_`: add live connections to a network during training, and change nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -10,27 +10,24 @@ from torch.nn.parallel import DistributedDataParallel
 
 from openwork._arguments import check_choice, check_density, check_seed
 from openwork.errors import ArgumentError
+from openwork.nn.change.left_behind import note_resized
+from openwork.nn.change.optimizers import Heir, Optimizers, check_optimizers, follow_, optimizers_of
 from openwork.nn.drawn_from import DrawnFrom
 from openwork.nn.layers import sparse_layers
 from openwork.nn.sparse_layer import SparseLayer
 from openwork.patterns import Pattern, PatternSpec, grow, layer_seed
 from openwork.patterns.spec import nests
 
-__all__ = ["INITS", "check_can_grow", "widen_"]
+__all__ = ["INITS", "check_can_grow"]
 
 M = TypeVar("M", bound=nn.Module)
 INITS = ("zero", "original")
-# Optimiser state that does not start at zero, and the setting of the group that it starts from.
-_FRESH: dict[tuple[type[torch.optim.Optimizer], str], str] = {
-    (torch.optim.Adagrad, "sum"): "initial_accumulator_value",
-    (torch.optim.Rprop, "step_size"): "lr",
-}
 
 
 def grow_(
     model: M,
     density: float | Mapping[str, float],
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizer: Optimizers = None,
     *,
     init: str = "zero",
     seed: int | None = None,
@@ -58,8 +55,9 @@ def grow_(
         density: share of live connections to reach in each sparse layer, in (0, 1], rounded as in
             `patterns.random`; layers that are already denser are unchanged. Or a mapping from
             qualified names to densities, which leaves the other layers unchanged.
-        optimizer: the optimiser over the parameters of `model`, or None; not LBFGS, which keeps
-            all parameters in one vector.
+        optimizer: the optimiser that trains `model`, or several; not LBFGS, which keeps all
+            parameters in one vector. Default None: an optimiser that holds state of the old sizes
+            raises at its next step.
         init: how new weights start. "zero" (default) changes no output; "original" gives each
             connection a value that is fixed from the beginning, whenever it is added: normal, with
             the standard deviation of the layer's dense weights.
@@ -93,13 +91,16 @@ def grow_(
         )
     layers = sparse_layers(model)
     wanted = _wanted(density, layers)
-    _check_optimizer(optimizer, list(layers.values()))
+    optimizers = optimizers_of(optimizer)
+    _check_hold(optimizers, model, list(layers.values()))
     grown = {name: _denser(layers[name], name, wanted[name], seed) for name in wanted}
     for name, pattern in grown.items():
         layer = layers[name]
         if pattern.live > layer.weight.numel():
             values = None if init == "zero" else _original(layer, name, pattern, seed)
-            widen_(layer, pattern, optimizer, values)
+            before = layer.weight.shape
+            widen_(layer, pattern, optimizers, values)
+            note_resized(layer.weight, before, f"{name}.weight" if name else "weight", "grow_")
     return model
 
 
@@ -122,7 +123,7 @@ def check_can_grow(model: nn.Module, density: float) -> None:
 def widen_(
     layer: SparseLayer,
     pattern: Pattern,
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizers: Sequence[torch.optim.Optimizer] = (),
     values: torch.Tensor | None = None,
 ) -> None:
     """Give `layer` a `pattern` that contains its present one.
@@ -130,7 +131,7 @@ def widen_(
     Args:
         layer: its `weight` remains the same object, with the same values at the same taps.
         pattern: a pattern of the same shape.
-        optimizer: its state of the weight grows too; or None.
+        optimizers: their state of the weight grows too.
         values: (pattern.live,) initial values, used for new weights; by default zeros.
 
     Raises:
@@ -148,24 +149,10 @@ def widen_(
         base = short.new_zeros(pattern.live) if base is None else base.to(short)
         return base.index_copy(0, places, short)
 
-    memory = optimizer.state.get(weight, {}) if optimizer is not None else {}
-    for key, value in memory.items():
-        if isinstance(value, torch.Tensor) and value.shape == weight.shape:
-            fresh = _fresh(optimizer, weight, key)
-            memory[key] = longer(value, value.new_full((pattern.live,), fresh))
+    follow_(optimizers, {weight: Heir(weight, longer)})
     _replace_data(weight, longer(weight.data, values))
     weight.grad = None if gradient is None else longer(gradient)
     layer.gaps = torch.from_numpy(pattern.gaps.copy()).to(layer.gaps.device)
-
-
-def _fresh(optimizer: torch.optim.Optimizer | None, weight: nn.Parameter, key: str) -> float:
-    """The value that `optimizer` starts its state `key` of `weight` from."""
-    for (kind, name), setting in _FRESH.items():
-        if isinstance(optimizer, kind) and name == key:
-            groups = optimizer.param_groups
-            group = next(g for g in groups if any(p is weight for p in g["params"]))
-            return float(group[setting])
-    return 0.0
 
 
 def _replace_data(parameter: nn.Parameter, data: torch.Tensor) -> None:
@@ -193,21 +180,20 @@ def _wanted(
     return {name: check_density(share, f"density[{name!r}]") for name, share in density.items()}
 
 
-def _check_optimizer(optimizer: torch.optim.Optimizer | None, layers: list[SparseLayer]) -> None:
-    if optimizer is None:
+def _check_hold(
+    optimizers: Sequence[torch.optim.Optimizer], model: nn.Module, layers: Sequence[SparseLayer]
+) -> None:
+    """Refuse optimisers of which none trains some layer, or one that cannot follow."""
+    if not optimizers:
         return
-    if isinstance(optimizer, torch.optim.LBFGS):
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    held = {id(parameter) for group in groups for parameter in group["params"]}
+    if any(x.weight.requires_grad and id(x.weight) not in held for x in layers):
         raise ArgumentError(
-            "`optimizer` is LBFGS, which keeps all parameters in one vector and cannot continue "
-            "when they become longer; use another optimiser, or make a new one after growing"
+            "`optimizer` does not hold the weights of the model's sparse layers; pass the one "
+            "that trains this model, created after sparsify_ or given to it"
         )
-    params = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    for layer in layers:
-        if layer.weight.requires_grad and id(layer.weight) not in params:
-            raise ArgumentError(
-                "`optimizer` does not hold the weights of the model's sparse layers; pass the one "
-                "that trains this model, made after sparsify_"
-            )
+    check_optimizers(optimizers, model, [layer.weight for layer in layers])
 
 
 def _denser(layer: SparseLayer, name: str, density: float, seed: int | None) -> Pattern:

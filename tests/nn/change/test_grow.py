@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 from openwork import io
 from openwork.errors import ArgumentError
 from openwork.nn import Plan, SparseLayer, grow_, sparsify_
-from openwork.nn.grow import widen_
+from openwork.nn.change.grow import widen_
 from openwork.nn.layers import sparse_layers
 from openwork.patterns import Pattern, block, random
 
