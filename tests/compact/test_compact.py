@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from parts import known, part, tensor
 from torch import nn
-from torch.nn.utils import prune
+from torch.nn.utils import prune, weight_norm
 
 from openwork import models
 from openwork.compact import compact
@@ -498,11 +498,11 @@ def test_the_default_precision_changes_no_comparison() -> None:
 
 
 def test_layers_that_are_not_understood_are_named() -> None:
-    model = nn.Sequential(nn.Conv1d(3, 8, 3), nn.BatchNorm1d(8), nn.ReLU(), nn.Conv1d(8, 4, 1))
-    nn.init.zeros_(model.get_parameter("1.weight")[:3])
-    _, report = compact(model, torch.rand(2, 3, 9))
-    assert "Conv1d stay as they are" in str(report)
-    assert "0 -> 0, counted in Conv2d and Linear only" in str(report)
+    model = _plain()
+    model[0] = weight_norm(model[0])
+    report = str(compact(model, EXAMPLE)[1])
+    assert "'0': its weight is re-parametrised by torch.nn.utils.weight_norm" in report
+    assert "counted in convolutions and linear layers" in report
     assert "stay as they are" not in str(compact(_plain(), EXAMPLE)[1])
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from openwork.errors import ArgumentError
-from openwork.nn import SparseConv2d, SparseLinear
 from openwork.nn.drawn_from import DrawnFrom
-from openwork.nn.layers import replace, sparse_layers
+from openwork.nn.kinds.to_sparse import to_sparse
+from openwork.nn.layers import Dense, replace, sparse_layers
 from openwork.patterns import Pattern
 
 
@@ -43,13 +43,10 @@ def restore_layers_(
             groups=entry["groups"],
         )
         module = modules.get(name)
-        if isinstance(module, nn.Conv2d):
-            sparse = SparseConv2d.from_dense(module, pattern)
-        elif isinstance(module, nn.Linear):
-            sparse = SparseLinear.from_dense(module, pattern)
-        else:
+        if not isinstance(module, Dense):
             kind = "nothing" if module is None else type(module).__name__
             raise ArgumentError(f"layer {name!r} must be a convolution or linear, found {kind}")
+        sparse = to_sparse(module, pattern)
         # Files of version 0.1.0 have no origin.
         if entry.get("origin"):
             sparse.origin = DrawnFrom.from_dict(entry["origin"])

@@ -7,11 +7,10 @@ from torch import nn
 from openwork._arguments import check_choice
 from openwork.errors import ArgumentError
 from openwork.nn.drawn_from import DrawnFrom
+from openwork.nn.kinds.to_sparse import to_sparse
 from openwork.nn.layers import dense_layers, replace, sparse_layers
 from openwork.nn.plan import Plan
-from openwork.nn.sparse_conv2d import SparseConv2d
 from openwork.nn.sparse_layer import INITS
-from openwork.nn.sparse_linear import SparseLinear
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -23,8 +22,8 @@ def sparsify_(model: M, plan: Plan, *, init: str = "rescale") -> M:
     planned pattern is dense remain plain torch layers. If an error is raised, nothing is changed.
 
     Args:
-        model: any module with `torch.nn.Conv2d` or `torch.nn.Linear` layers. Their subclasses,
-            layers with shared weights and re-parametrised layers are skipped;
+        model: any module with `torch.nn.Conv1d`, `Conv2d` or `Linear` layers. Their subclasses,
+            layers with shared weights and re-parametrised or masked layers are skipped;
             `plan.preview(model)` says why.
         plan: which layer gets which pattern.
         init: "rescale" (default): the dense weights at live taps times
@@ -54,10 +53,7 @@ def sparsify_(model: M, plan: Plan, *, init: str = "rescale") -> M:
             continue
         dense = layers[name]
         try:
-            if isinstance(dense, nn.Conv2d):
-                sparse = SparseConv2d.from_dense(dense, pattern, init=init)
-            else:
-                sparse = SparseLinear.from_dense(dense, pattern, init=init)
+            sparse = to_sparse(dense, pattern, init=init)
         except ArgumentError as error:
             raise ArgumentError(f"layer {name!r}: {error}") from error
         if name in specs:

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from openwork._arguments import check_model
 from openwork.errors import ArgumentError
 from openwork.nn import Plan, SparseLayer, sparsify_
 from openwork.nn.globs import escape
+from openwork.nn.kinds.masked import masks_as_patterns
 from openwork.nn.layers import replace, sparse_layers
 from openwork.patterns import Pattern, PatternSpec
 
@@ -16,7 +18,8 @@ def apply_(model: nn.Module, plan: Plan) -> nn.Module:
 
     Removed weights are no longer parameters, so create the optimiser for retraining afterwards.
     Dead weights stay dead: a sparse layer is left with what lives both in its pattern and in the
-    plan's. Layers that lose nothing remain the same modules.
+    plan's, and so do weights that a mask of `torch.nn.utils.prune` leaves out. Layers that lose
+    nothing remain the same modules.
 
     Args:
         model: the network that the plan was chosen for.
@@ -44,6 +47,13 @@ def apply_(model: nn.Module, plan: Plan) -> nn.Module:
         raise ArgumentError(
             f"`plan`={plan!r} must be a Plan, such as `by_criterion` and `search` return"
         )
+    check_model(model)
+    with masks_as_patterns(model):
+        _cut_(model, plan)
+    return model
+
+
+def _cut_(model: nn.Module, plan: Plan) -> None:
     sparse = sparse_layers(model)
     if "" in sparse:
         raise ArgumentError(
@@ -63,7 +73,6 @@ def apply_(model: nn.Module, plan: Plan) -> nn.Module:
     except BaseException:
         replace(model, sparse_again)
         raise
-    return model
 
 
 def _rules(
