@@ -29,7 +29,8 @@ from openwork.errors import ArgumentError
         ),
         (lambda v: arguments.check_threshold("t", v), [0, 1e-3], [-1, float("inf"), None]),
         (arguments.check_tolerance, [0, float("inf")], [-1, float("nan"), True]),
-        (arguments.check_model, [nn.ReLU()], [nn.ReLU, None]),
+        (arguments.check_model, [nn.ReLU()], [nn.ReLU, None, nn.LazyConv1d(2, 1)]),
+        (arguments.check_has_weights, [nn.ReLU()], [nn.Sequential(nn.LazyBatchNorm2d())]),
         (
             arguments.check_optimizer_kind,
             [torch.optim.SGD([torch.zeros(1)])],

@@ -40,6 +40,7 @@ if typing.TYPE_CHECKING:
     from openwork.io import load as load
     from openwork.io import save as save
     from openwork.nn import Plan as Plan
+    from openwork.nn import SparseConv1d as SparseConv1d
     from openwork.nn import SparseConv2d as SparseConv2d
     from openwork.nn import SparseLinear as SparseLinear
     from openwork.nn import densify_ as densify_
@@ -63,6 +64,7 @@ __all__ = [
     "Pattern",
     "Plan",
     "PlanError",
+    "SparseConv1d",
     "SparseConv2d",
     "SparseLinear",
     "SparsityHistory",
@@ -95,7 +97,15 @@ _NAMES = {
     "openwork.compact": ("CompactReport", "compact"),
     "openwork.engine": ("CompiledModel", "compile", "profile"),
     "openwork.io": ("adopt_", "info", "load", "save"),
-    "openwork.nn": ("Plan", "SparseConv2d", "SparseLinear", "densify_", "grow_", "sparsify_"),
+    "openwork.nn": (
+        "Plan",
+        "SparseConv1d",
+        "SparseConv2d",
+        "SparseLinear",
+        "densify_",
+        "grow_",
+        "sparsify_",
+    ),
     "openwork.observe": ("ChannelReport", "SparsityHistory", "observe"),
     "openwork.patterns": ("Pattern",),
 }

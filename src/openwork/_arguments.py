@@ -112,12 +112,30 @@ def check_tolerance(tolerance: Any) -> None:
 
 
 def check_model(model: Any, argument: str = "model") -> None:
-    from torch import nn
+    from torch import jit, nn
 
     if not isinstance(model, nn.Module):
         raise ArgumentError(
             f"`{argument}` is a {type(model).__name__}, but must be a torch.nn.Module"
         )
+    if isinstance(model, jit.ScriptModule):
+        raise ArgumentError(
+            f"`{argument}` is a {type(model).__name__}: TorchScript, whose layers cannot be read "
+            "or replaced; pass the nn.Module that was scripted or traced"
+        )
+    check_has_weights(model, argument)
+
+
+def check_has_weights(model: "torch.nn.Module", argument: str = "model") -> None:
+    """Refuse a model with a lazy layer that has not run yet."""
+    from torch.nn.parameter import is_lazy
+
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if is_lazy(tensor):
+            raise ArgumentError(
+                f"`{argument}` must have its weights, but {name!r} of a lazy layer has no shape "
+                "yet; run the network once on an example first"
+            )
 
 
 def check_optimizer_kind(optimizer: Any) -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from parts import known, part, tensor
 from torch import nn
-from torch.nn.utils import prune
+from torch.nn.utils import parametrizations, prune
 
 from openwork import models
 from openwork.compact import compact
@@ -498,12 +498,33 @@ def test_the_default_precision_changes_no_comparison() -> None:
 
 
 def test_layers_that_are_not_understood_are_named() -> None:
-    model = nn.Sequential(nn.Conv1d(3, 8, 3), nn.BatchNorm1d(8), nn.ReLU(), nn.Conv1d(8, 4, 1))
-    nn.init.zeros_(model.get_parameter("1.weight")[:3])
-    _, report = compact(model, torch.rand(2, 3, 9))
-    assert "Conv1d stay as they are" in str(report)
-    assert "0 -> 0, counted in Conv2d and Linear only" in str(report)
+    model = _plain()
+    parametrizations.weight_norm(model[0])
+    report = str(compact(model, EXAMPLE)[1])
+    assert "'0': its weight is re-parametrised by _WeightNorm of torch.nn.utils" in report
+    assert "counted in convolutions and linear layers" in report
     assert "stay as they are" not in str(compact(_plain(), EXAMPLE)[1])
+
+
+def test_dead_channels_of_volumes_are_cut() -> None:
+    model = nn.Sequential(
+        nn.Conv3d(1, 8, 3, padding=1),
+        nn.InstanceNorm3d(8, affine=True, track_running_stats=True),
+        nn.LeakyReLU(),
+        nn.MaxPool3d(2),
+        nn.ConvTranspose3d(8, 6, 2, 2),
+        nn.ReLU(),
+        nn.Conv3d(6, 2, (1, 3, 3)),
+    ).eval()
+    for name in ("1.weight", "1.bias"):
+        model.get_parameter(name).data[[1, 4]] = 0
+    model.get_parameter("6.weight").data[:, 3] = 0
+    x = torch.randn(2, 1, 4, 6, 6)
+    small, report = compact(model, x)
+    assert (small[0].out_channels, small[1].num_features, small[4].out_channels) == (6, 6, 5)
+    assert small[6].weight.shape == (2, 5, 1, 3, 3)
+    torch.testing.assert_close(small(x), model(x))
+    assert "stay as they are" not in str(report)
 
 
 def test_channels_stay_last_in_memory() -> None:

@@ -52,3 +52,9 @@ def test_training_memory_shrinks_with_density(density: float) -> None:
 def test_an_empty_batch_is_refused() -> None:
     with pytest.raises(ArgumentError, match="holds no image"):
         count_macs(nn.Sequential(nn.Linear(3, 2)), torch.ones(0, 3))
+
+
+def test_convolutions_over_any_number_of_axes_are_counted() -> None:
+    model = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.ConvTranspose3d(4, 2, 2, 2))
+    assert count_macs(model, torch.zeros(2, 1, 2, 3, 3)) == {"0": 4 * 27 * 18, "1": 64 * 18}
+    assert count_macs(nn.Sequential(nn.Conv1d(3, 4, 3)), torch.zeros(1, 3, 8)) == {"0": 36 * 6}

@@ -3,7 +3,14 @@
 from torch import nn
 
 from openwork.nn import SparseLinear
-from openwork.nn.layers import dense_layers, left_layers, replace, sparse_layers
+from openwork.nn.layers import (
+    by_reason,
+    dense_layers,
+    left_layers,
+    replace,
+    sparse_layers,
+    why_left,
+)
 from openwork.patterns import random
 
 
@@ -37,3 +44,18 @@ def test_a_module_used_twice_stays_one_module() -> None:
     replace(model, {old: new})
     assert model[0] is new
     assert model.get_submodule("1.0") is new
+
+
+def test_each_reason_is_given_once_with_the_first_layers() -> None:
+    found = list(by_reason({"a": "x", "": "y", **dict.fromkeys("bcde", "x")}))
+    assert found == [("'a', 'b', 'c' and 2 more", "x"), ("'the model itself'", "y")]
+
+
+def test_every_kind_that_cannot_be_sparse_is_named() -> None:
+    model = nn.Sequential(nn.Conv3d(1, 2, 1), nn.LazyConv2d(3, 1), nn.Linear(2, 2), nn.Linear(2, 2))
+    model[3].weight = model[2].weight
+    reasons = left_layers(model)
+    assert "not for Conv3d; compact removes its dead channels" in reasons["0"]
+    assert "run the network once on an example" in reasons["1"]
+    assert "'2.weight' and '3.weight' are one parameter" in reasons["2"]
+    assert "'2', '3' cannot be made sparse: its weight is shared" in why_left(model)

@@ -67,3 +67,11 @@ def test_a_state_of_another_pattern_is_refused() -> None:
     other = SparseLinear(random(2, 3, density=1.0))
     with pytest.raises(CheckpointError, match="another pattern"):
         _layer().load_state_dict(other.state_dict())
+
+
+def test_a_weight_of_another_shape_is_refused_when_it_is_assigned() -> None:
+    layer = _layer()
+    with pytest.raises(ArgumentError, match=r"`weight`=\(2, 3\) must keep .* densify_ first"):
+        layer.weight = nn.Parameter(torch.zeros(2, 3))
+    layer.weight = nn.Parameter(torch.ones_like(layer.weight))
+    assert layer.dense_weight().sum() == layer.weight.numel()

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from channel_networks import Applied, mixed
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from openwork.errors import ArgumentError
 from openwork.nn import Plan, sparsify_
@@ -149,3 +150,14 @@ def test_calls_are_not_images() -> None:
     report = observe(Unusual(), [IMAGES])
     assert report.images == 3
     assert [layer.name for layer in report.layers] == ["norm"]
+
+
+def test_what_compact_keeps_is_said() -> None:
+    model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.InstanceNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 1))
+    report = observe(model, [torch.rand(3, 2, 8)])
+    assert [layer.name for layer in report.layers] == ["0"]
+    assert "compact keeps" not in str(report)
+    parametrizations.weight_norm(model[0])
+    assert "compact keeps the channels of '0': its weight is re-parametrised by _WeightNorm" in str(
+        observe(model, [torch.rand(3, 2, 8)])
+    )

@@ -28,6 +28,7 @@ __all__ = [
     "pool",
     "reduction",
     "slice_",
+    "spatial_axes",
 ]
 
 
@@ -107,7 +108,7 @@ class Convolution:
 def convolution(node: Node) -> Convolution:
     """The record of aten's convolutions, and of openwork.sparse_conv2d."""
     named = arguments(node)
-    axes = _spatial_axes(node) or len(named["stride"])
+    axes = spatial_axes(node) or len(named["stride"])
     padding: Any = named["padding"]
     if padding == "valid":
         padding = 0
@@ -219,7 +220,7 @@ class Pooling:
 def pool(node: Node) -> Pooling:
     """The record of the pools of aten that have windows."""
     named = arguments(node)
-    axes = _spatial_axes(node)
+    axes = spatial_axes(node)
     average = "avg" in _name(node)
     return Pooling(
         named["self"],
@@ -364,7 +365,7 @@ def _name(node: Node) -> str:
     return node.target._schema.name.rpartition("::")[2]  # type: ignore[union-attr]
 
 
-def _spatial_axes(node: Node) -> int:
+def spatial_axes(node: Node) -> int:
     """How many spatial axes an operator has by its name, such as conv2d; 0 if it does not say."""
     return next((int(letter) for letter in _name(node) if letter.isdigit()), 0)
 

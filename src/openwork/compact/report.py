@@ -14,6 +14,8 @@ from openwork.flow.atoms import UNKNOWN
 from openwork.flow.context import Opaque
 from openwork.nn import Table, count_macs
 from openwork.nn.cost import live_weights
+from openwork.nn.kinds.reparametrised import reparametrised
+from openwork.nn.layers import by_reason
 from openwork.verify import ANOTHER_SIZE, Inputs, OutputDifference
 
 # How many operators a note names at most.
@@ -29,8 +31,8 @@ class CompactReport:
         layers: one row for each layer: channels before and after, and how many were removed for
             which reason.
         parameters: before and after.
-        macs: multiply-adds of one image in two-dimensional convolutions and linear layers, before
-            and after; None for networks of several inputs.
+        macs: multiply-adds of one image in convolutions and linear layers, before and after; None
+            for networks of several inputs.
         training: what a forward pass in training mode gave, in words.
         kept: how many dead channels were kept, because code relies on their number, groups or
             rounding need them, or they absorb constants.
@@ -141,8 +143,11 @@ def _notes(report: CompactReport, given: Inputs) -> Iterator[str]:
     yield f"parameters: {before:,} -> {after:,} ({after / max(before, 1):.1%})"
     if report.macs is not None:
         before, after = report.macs
-        share = f" ({after / before:.1%})" if before else ", counted in Conv2d and Linear only"
-        yield f"multiply-adds of one image: {before:,} -> {after:,}{share}"
+        share = f" ({after / before:.1%})" if before else ""
+        yield (
+            f"multiply-adds of one image: {before:,} -> {after:,}{share}, counted in convolutions "
+            "and linear layers"
+        )
     if report.branches:
         yield f"dead branches, zeros now: {', '.join(report.branches)}"
     if report.kept:
@@ -165,16 +170,24 @@ def _notes(report: CompactReport, given: Inputs) -> Iterator[str]:
 
 
 def _not_followed(found: Rewrite) -> Iterator[str]:
-    """A note on kinds of convolutions that the analysis does not follow."""
+    """Notes on convolutions that the analysis does not follow, and why."""
     convolutions = {
-        f"{name}.weight" if name else "weight": type(module).__name__
+        name: module
         for name, module in found.small.named_modules()
         if isinstance(module, nn.modules.conv._ConvNd)
     }
-    known = {kind for name, kind in convolutions.items() if name in found.analysis.weights}
-    others = sorted(set(convolutions.values()) - known)
-    if others:
-        yield f"{', '.join(others)} stay as they are: their channels are not followed"
+    followed = {name.rpartition(".")[0] for name in found.analysis.weights}
+    known = {type(module) for name, module in convolutions.items() if name in followed}
+    reasons: dict[str, str] = {}
+    for name, module in convolutions.items():
+        why = reparametrised(module)
+        # One of a kind that is followed elsewhere does not run.
+        if why is None and type(module) not in known:
+            why = f"how a {type(module).__name__} uses its weight is not followed"
+        if why is not None and name not in followed:
+            reasons[name] = why
+    for names, why in by_reason(reasons):
+        yield f"{names}: {why}; its channels stay as they are"
 
 
 def _not_understood(found: Rewrite) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
-from openwork._arguments import check_choice, check_tolerance, tensors_of
+from openwork._arguments import check_choice, check_model, check_tolerance, tensors_of
 from openwork.capture import Captured, capture
 from openwork.engine.arguments import check_kernels, check_layers_named
 from openwork.engine.compiled import CompiledModel
@@ -59,6 +59,7 @@ def compile(
         ArgumentError: unknown `optimize`, a `tolerance` below 0, `kernels` that cannot run a layer
             or match none, or an example that is not a float32 batch on the CPU.
     """
+    check_model(model)
     check_choice("optimize", optimize, ("speed", "memory"))
     check_tolerance(tolerance)
     kernels = {} if kernels is None else kernels

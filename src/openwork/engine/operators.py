@@ -17,9 +17,11 @@ _NAMED = {
         for line in (
             "_log_softmax _native_batch_norm_legit _native_batch_norm_legit_no_training _softmax",
             "_to_copy _unsafe_view _adaptive_avg_pool2d _assert_scalar _assert_tensor_metadata",
-            "adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d affine_grid_generator",
+            "adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d",
+            "adaptive_max_pool3d affine_grid_generator",
             "arange baddbmm batch_norm channel_shuffle chunk contiguous conv1d conv2d conv3d",
-            "conv_transpose1d conv_transpose2d cosine_similarity detach diag_embed dot dropout",
+            "conv_transpose1d conv_transpose2d conv_transpose3d",
+            "cosine_similarity detach diag_embed dot dropout",
             "einsum expand_as eye feature_dropout flatten floor_divide glu grid_sampler",
             "group_norm hardswish im2col instance_norm layer_norm lift_fresh_copy linear",
             "log_softmax mT masked_fill matmul max_pool1d max_pool2d max_pool3d meshgrid movedim",
@@ -27,7 +29,9 @@ _NAMED = {
             "pixel_shuffle pixel_unshuffle prelu repeat_interleave reshape rms_norm roll",
             "rot90 scaled_dot_product_attention select softmax split stack squeeze sym_size t",
             "tensor_split tile to transpose tril triu type_as unbind unflatten unfold",
-            "upsample_bicubic2d upsample_bilinear2d upsample_nearest2d view where zeros zeros_like",
+            "upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d",
+            "upsample_nearest2d upsample_nearest3d upsample_trilinear3d",
+            "view where zeros zeros_like",
         )
         for name in line.split()
     ),

@@ -1,5 +1,6 @@
 """`adopt_`: a model takes over the patterns in a state, then its values."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from openwork.io.layers import twin_of
 from openwork.nn.change.exchange import exchange_
 from openwork.nn.change.optimizers import Optimizers, optimizers_of
 from openwork.nn.layers import Dense, left_layers, replace, sparse_layers
-from openwork.nn.sparse_layer import SparseLayer
+from openwork.nn.sparse_layer import SparseLayer, groups_of, pattern_shape
 from openwork.patterns import Pattern
 
 M = TypeVar("M", bound=nn.Module)
@@ -142,8 +143,8 @@ def _pattern(module: nn.Module | None, gaps: Any, weight: Any) -> Pattern:
         raise ArgumentError(f"it is sparse in the state, but {kind} in the model")
     if not _is_plain(gaps) or not _is_plain(weight):
         raise ArgumentError("`gaps` and `weight` must be dense tensors with values")
-    shape = module.shape if isinstance(module, SparseLayer) else tuple(module.weight.shape)
-    groups = 1 if isinstance(module, nn.Linear) else module.groups
+    shape = module.shape if isinstance(module, SparseLayer) else pattern_shape(module)
+    groups = module.groups if isinstance(module, SparseLayer) else groups_of(module)
     # There are fewer gaps than weights if they lie between whole kernels.
     whole = weight.numel() != gaps.numel()
     pattern = Pattern.from_gaps(shape, gaps.cpu().numpy(), whole=whole, groups=groups)
@@ -181,7 +182,8 @@ def _changes(
             changes[layer] = twin_of(layer, pattern)  # type: ignore[arg-type]
     for name, layer in sparse_layers(model).items():
         weight = state.get(_key(name, "weight"))
-        dense = isinstance(weight, torch.Tensor) and weight.shape == layer.shape
+        size = math.prod(layer.shape)
+        dense = isinstance(weight, torch.Tensor) and weight.dim() > 1 and weight.numel() == size
         if dense and _key(name, "gaps") not in state:
             if layer is model:
                 problems.append(f"layer {name!r} is dense in the state: {_ROOT}")

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from openwork import models
+from openwork._arguments import check_has_weights
 from openwork._version import __version__
 from openwork.errors import ArgumentError, CheckpointError, MissingPackageError
 from openwork.io import container
@@ -17,6 +18,7 @@ from openwork.io.bounded import Bounded, described
 from openwork.io.kinds import Kind, kind_named, kind_of
 from openwork.io.layers import describe_layers, restore_layers_
 from openwork.io.plain import plain
+from openwork.io.reparametrised import fit_reparametrised
 from openwork.models import ModelSource
 from openwork.nn import Plan, densify_
 from openwork.nn.resize import describe_resized, restore_resized_, unsaved_buffers
@@ -79,6 +81,7 @@ def save(
 
 
 def _describe(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    check_has_weights(model)
     source = models.source_of(model)
     tensors, aliases = distinct({**model.state_dict(), **unsaved_buffers(model)})
     return tensors, {
@@ -163,6 +166,7 @@ def _filled(
     tensors |= {alias: tensors[name] for alias, name in header["aliases"].items()}
     # The patterns come from the file, not from the built model.
     model = model.to_dense() if isinstance(model, SparseLayer) else densify_(model)
+    fit_reparametrised(model, tensors)
     with _bounded(tensors, header):
         # Files written before `compact` existed do not have the entry.
         restore_resized_(model, header.get("resized", {}), tensors)

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from openwork.errors import ArgumentError
-from openwork.nn import SparseConv2d, SparseLinear
 from openwork.nn.change.exchange import exchange_
 from openwork.nn.drawn_from import DrawnFrom
+from openwork.nn.kinds.to_sparse import to_sparse
 from openwork.nn.layers import Dense, sparse_layers
 from openwork.nn.sparse_layer import SparseLayer
 from openwork.patterns import Pattern
@@ -66,9 +66,6 @@ def twin_of(layer: Dense | SparseLayer, pattern: Pattern) -> SparseLayer:
         name: None if held is None else nn.Parameter(torch.zeros_like(held), held.requires_grad)
         for name, held in dense._parameters.items()
     }
-    if isinstance(dense, nn.Linear):
-        twin: SparseLayer = SparseLinear.from_dense(dense, pattern)
-    else:
-        twin = SparseConv2d.from_dense(cast(nn.Conv2d, dense), pattern)
+    twin = to_sparse(cast(Dense, dense), pattern)
     twin.origin = layer.origin if isinstance(layer, SparseLayer) else None
     return twin

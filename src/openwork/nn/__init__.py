@@ -4,20 +4,22 @@ from openwork.nn.change.grow import grow_ as grow_
 from openwork.nn.cost import MemoryUse as MemoryUse
 from openwork.nn.cost import count_macs as count_macs
 from openwork.nn.cost import memory_use as memory_use
+from openwork.nn.kinds.sparse_conv1d import SparseConv1d as SparseConv1d
 from openwork.nn.plan import Plan as Plan
 from openwork.nn.sparse_conv2d import SparseConv2d as SparseConv2d
 from openwork.nn.sparse_layer import SparseLayer as SparseLayer
 from openwork.nn.sparse_linear import SparseLinear as SparseLinear
 from openwork.nn.sparsify import densify_ as densify_
 from openwork.nn.sparsify import sparsify_ as sparsify_
-from openwork.nn.ssc_block import SSCBlock as SSCBlock
-from openwork.nn.ssc_plan import ssc_plan as ssc_plan
+from openwork.nn.ssc.ssc_block import SSCBlock as SSCBlock
+from openwork.nn.ssc.ssc_plan import ssc_plan as ssc_plan
 from openwork.nn.table import Table as Table
 
 __all__ = [
     "MemoryUse",
     "Plan",
     "SSCBlock",
+    "SparseConv1d",
     "SparseConv2d",
     "SparseLayer",
     "SparseLinear",

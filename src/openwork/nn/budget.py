@@ -11,7 +11,8 @@ from openwork._arguments import check_choice, check_density
 from openwork.errors import ArgumentError, PlanError
 from openwork.nn.cost import count_macs
 from openwork.nn.globs import check_glob, matches
-from openwork.nn.layers import Dense, dense_layers
+from openwork.nn.layers import Dense, dense_layers, why_left
+from openwork.nn.sparse_layer import groups_of, pattern_shape
 from openwork.patterns import KINDS, PatternSpec
 from openwork.patterns.block import check_divides
 from openwork.patterns.random import least_fan_in
@@ -71,7 +72,8 @@ def budget(
     spec = _spec(pattern)
     modules = dense_layers(model)
     if not modules:
-        raise ArgumentError("`model` has no layer that can be made sparse")
+        why = why_left(model)
+        raise ArgumentError(f"`model` has no layer that can be made sparse{why and f'; {why}'}")
     kept = _kept(keep, modules)
     layers = _describe(modules, spec, _uses(model, modules, by, example), kept)
     live = _spread(layers, len(kept), density, RULES[by], "MACs" if by == "macs" else "weights")
@@ -178,8 +180,7 @@ def _describe(
     fixed = dict(spec.parameters)["fan"] == "fixed"
     layers: dict[str, _Layer] = {}
     for number, (name, module) in enumerate(modules.items(), start=1):
-        shape = tuple(module.weight.shape)
-        groups = module.groups if isinstance(module, nn.Conv2d) else 1
+        shape, groups = pattern_shape(module), groups_of(module)
         b_out, b_in = (1, 1) if name in kept else _block(spec)
         try:
             check_divides("b_out", b_out, shape[0] // groups, "filters")

@@ -88,14 +88,15 @@ def count_macs(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
     layers = {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear | SparseLayer)
+        if isinstance(module, nn.modules.conv._ConvNd | nn.Linear | SparseLayer)
     }
 
-    def hook(name: str) -> Callable[[Any, object, torch.Tensor], None]:
-        def count(module: Any, inputs: object, output: torch.Tensor) -> None:
-            # Each weight is used once for every output position of its filter.
+    def hook(name: str) -> Callable[[Any, Any, torch.Tensor], None]:
+        def count(module: Any, inputs: Any, output: torch.Tensor) -> None:
+            # Each weight is used once for every position of its filter, in the output or, in a
+            # transposed convolution, in the input.
             shape = module.shape if isinstance(module, SparseLayer) else module.weight.shape
-            positions = output.numel() // shape[0]
+            positions = (inputs[0] if _transposed(module) else output).numel() // shape[0]
             counts[name] = counts.get(name, 0) + module.weight.numel() * positions
 
         return count
@@ -113,6 +114,10 @@ def count_macs(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
         for handle in handles:
             handle.remove()
     return {name: counts[name] // len(example) for name in layers if name in counts}
+
+
+def _transposed(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.conv._ConvNd) and module.transposed
 
 
 def _bytes(tensors: Iterable[torch.Tensor]) -> int:

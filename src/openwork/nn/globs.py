@@ -8,13 +8,17 @@ from typing import Any
 from torch import nn
 
 from openwork.errors import PlanError
-from openwork.nn.layers import left_layers
+from openwork.nn.kinds.sparse_conv1d import SparseConv1d
+from openwork.nn.layers import left_layers, why_left
 from openwork.nn.sparse_conv2d import SparseConv2d
 from openwork.nn.sparse_linear import SparseLinear
 
 __all__ = ["check_glob", "escape", "matches", "nothing_matched"]
 
-_TYPES = {"conv": (nn.Conv2d, SparseConv2d), "linear": (nn.Linear, SparseLinear)}
+_TYPES = {
+    "conv": (nn.modules.conv._ConvNd, SparseConv1d, SparseConv2d),
+    "linear": (nn.Linear, SparseLinear),
+}
 
 
 def check_glob(glob: Any) -> str:
@@ -58,7 +62,8 @@ def nothing_matched(glob: str, model: nn.Module, layers: Iterable[str]) -> str:
         if name not in names and matches(glob, name, modules[name]):
             return f"layer glob {glob!r} matches {name or 'the model itself'!r}, but {reason}"
     if not names:
-        return f"layer glob {glob!r} matches nothing: the model has no layer to make sparse"
+        why = why_left(model) or "the model has no layer to make sparse"
+        return f"layer glob {glob!r} matches nothing: {why}"
     close = difflib.get_close_matches(bare, names, n=3, cutoff=0.3) or names[:3]
     return (
         f"layer glob {glob!r} matches no layer; closest are {', '.join(map(repr, close))} "

@@ -16,6 +16,7 @@ from openwork.nn.budget import budget
 from openwork.nn.globs import check_glob, escape, matches, nothing_matched
 from openwork.nn.layers import Dense, dense_layers, sparse_layers
 from openwork.nn.preview import preview
+from openwork.nn.sparse_layer import groups_of, pattern_shape
 from openwork.nn.table import Table
 from openwork.patterns import Pattern, PatternSpec, Scatter, Windows, dense, layer_seed, scatter
 
@@ -26,10 +27,10 @@ class Plan:
 
     Args:
         layers: glob -> pattern. A glob is matched against the qualified name of every
-            `torch.nn.Conv2d` and `torch.nn.Linear`; `*` also matches dots, and a prefix `conv:` or
+            `torch.nn.Conv1d`, `Conv2d` and `Linear`; `*` also matches dots, and a prefix `conv:` or
             `linear:` restricts it to that type of layer. A pattern is a name ("dense"), a mapping
             (`{"pattern": "random", "density": 0.1}`), a `PatternSpec`, or a `Pattern` of the shape
-            of the layer's weight.
+            of the layer's weight; kernels of a 1-D convolution have one row.
         seed: whole number >= 0, default 0. Each layer's own seed is derived from this one and the
             layer's name, so adding or removing other layers does not change its pattern.
 
@@ -304,8 +305,7 @@ def _data(rule: Pattern | PatternSpec) -> Any:
 
 
 def _fit(name: str, glob: str, rule: Pattern | PatternSpec, module: Dense, seed: int) -> Pattern:
-    shape = tuple(module.weight.shape)
-    groups = module.groups if isinstance(module, nn.Conv2d) else 1
+    shape, groups = pattern_shape(module), groups_of(module)
     if isinstance(rule, PatternSpec):
         try:
             return rule.build(shape, groups, seed)

@@ -8,6 +8,7 @@ from torch import nn
 
 from openwork._arguments import check_count
 from openwork.errors import ArgumentError
+from openwork.nn.kinds.sparse_conv1d import SparseConv1d
 from openwork.nn.layers import replace
 from openwork.nn.sparse_conv2d import SparseConv2d
 from openwork.nn.sparse_layer import SparseLayer
@@ -119,7 +120,7 @@ def set_pattern_(layer: SparseLayer, pattern: Pattern, weight: torch.Tensor) -> 
     layer.gaps = torch.from_numpy(pattern.gaps.copy()).to(layer.gaps.device)
     layer.weight.data = weight.to(layer.weight)
     out, inside = pattern.out_channels, pattern.in_channels
-    if isinstance(layer, SparseConv2d):
+    if isinstance(layer, SparseConv1d | SparseConv2d):
         layer.out_channels, layer.in_channels = out, inside
     elif isinstance(layer, SparseLinear):
         layer.out_features, layer.in_features = out, inside
@@ -131,7 +132,9 @@ def _describe(module: nn.Module) -> dict[str, Any]:
     tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     shapes = {name: list(tensor.shape) for name, tensor in tensors}
     if isinstance(module, SparseLayer):
-        shapes["weight"] = list(module.shape)
+        # Those of the dense layer, which is rebuilt first.
+        one_row = isinstance(module, SparseConv1d)
+        shapes["weight"] = [*module.shape[:2], *module.shape[3 if one_row else 2 :]]
         del shapes["gaps"]
     return {"shapes": shapes, "groups": getattr(module, _groups_attribute(module), None)}
 

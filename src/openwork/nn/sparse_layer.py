@@ -12,20 +12,33 @@ from openwork.nn.drawn_from import DrawnFrom
 from openwork.ops.expand import collect, expand
 from openwork.patterns import Pattern
 
-__all__ = ["SparseLayer"]
+__all__ = ["SparseLayer", "groups_of", "pattern_shape"]
 
 INITS = ("rescale", "keep", "reset")
+Dense = nn.Conv1d | nn.Conv2d | nn.Linear
+
+
+def pattern_shape(module: Dense) -> tuple[int, ...]:
+    """The shape of the patterns that fit `module`; kernels of a 1-D convolution have one row."""
+    shape = tuple(module.weight.shape)
+    return (*shape[:2], 1, *shape[2:]) if len(shape) == 3 else shape
+
+
+def groups_of(module: Dense) -> int:
+    """Groups of a convolution; 1 for a linear layer."""
+    return 1 if isinstance(module, nn.Linear) else module.groups
 
 
 class SparseLayer(nn.Module, ABC):
     """A layer that stores, trains and saves only its live weights.
 
     Attributes:
-        weight: `(live,)` parameter, in canonical order (out, in, ky, kx).
+        weight: `(live,)` parameter, in canonical order (out, in, ky, kx). Code that needs the dense
+            weight calls `dense_weight()`.
         bias: `(out_channels,)` parameter, or None.
         gaps: `(units,)` uint8 or int32 buffer: the positions of the live weights as `Pattern.gaps`.
             Part of the `state_dict`; the state of another pattern is refused, `adopt_` takes it.
-        shape: shape of the dense weight, `(out_channels, in_channels / groups, kh, kw)` or
+        shape: shape of the pattern, `(out_channels, in_channels / groups, kh, kw)` or
             `(out_features, in_features)`.
         groups: groups of the convolution; 1 for a linear layer.
         origin: what `sparsify_` drew the pattern from, or None; `grow_` continues that draw.
@@ -55,6 +68,16 @@ class SparseLayer(nn.Module, ABC):
         self.register_buffer("gaps", torch.from_numpy(pattern.gaps.copy()).to(self.weight.device))
         self.register_load_state_dict_pre_hook(_refuse_other_pattern)
         self.reset_parameters()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        held = self.__dict__.get("_parameters", {}).get(name)
+        if held is not None and isinstance(value, torch.Tensor) and value.shape != held.shape:
+            raise ArgumentError(
+                f"`{name}`={tuple(value.shape)} must keep the shape {tuple(held.shape)}: a "
+                f"{type(self).__name__} stores its live weights only. Code that computes with "
+                "dense weights, such as the fusion of batch norms, needs densify_ first"
+            )
+        super().__setattr__(name, value)
 
     @property
     def pattern(self) -> Pattern:
@@ -92,7 +115,7 @@ class SparseLayer(nn.Module, ABC):
         return collect(dense, self.gaps, self.weight.shape[0]).to(self.weight)
 
     @torch.no_grad()
-    def _take(self, dense: nn.Conv2d | nn.Linear, init: str) -> Self:
+    def _take(self, dense: Dense, init: str) -> Self:
         """Copy weights, bias, mode and `requires_grad` from `dense`; see `from_dense`."""
         check_choice("init", init, INITS)
         if dense.weight.is_meta:
@@ -115,25 +138,25 @@ class SparseLayer(nn.Module, ABC):
         self._mirror(dense)
         return self
 
-    def _give(self, dense: nn.Conv2d | nn.Linear) -> None:
+    def _give(self, dense: Dense) -> None:
         """Copy weights, bias, mode and `requires_grad` to `dense`."""
-        weight = self.dense_weight().detach()
+        weight = self.dense_weight().detach().reshape(dense.weight.shape)
         dense.weight = nn.Parameter(weight, requires_grad=self.weight.requires_grad)
         if self.bias is not None:
             bias = self.bias.detach().clone()
             dense.bias = nn.Parameter(bias, requires_grad=self.bias.requires_grad)
         dense.train(self.training)
 
-    def _mirror(self, dense: nn.Conv2d | nn.Linear) -> None:
+    def _mirror(self, dense: Dense) -> None:
         self.weight.requires_grad_(dense.weight.requires_grad)
         if self.bias is not None and dense.bias is not None:
             self.bias.requires_grad_(dense.bias.requires_grad)
         self.train(dense.training)
 
 
-def check_pattern(pattern: Pattern | None, module: nn.Conv2d | nn.Linear, groups: int) -> None:
+def check_pattern(pattern: Pattern | None, module: Dense, groups: int) -> None:
     """Refuse a `pattern` whose shape or groups differ from those of `module`."""
-    shape = tuple(module.weight.shape)
+    shape = pattern_shape(module)
     if pattern is not None and (pattern.shape != shape or pattern.groups != groups):
         raise ArgumentError(
             f"`pattern` has shape {pattern.shape} and groups {pattern.groups}, but the layer's "

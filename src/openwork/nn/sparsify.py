@@ -9,11 +9,10 @@ from openwork.errors import ArgumentError
 from openwork.nn.change.exchange import exchange_
 from openwork.nn.change.optimizers import Optimizers, optimizers_of
 from openwork.nn.drawn_from import DrawnFrom
+from openwork.nn.kinds.to_sparse import to_sparse
 from openwork.nn.layers import dense_layers, sparse_layers
 from openwork.nn.plan import Plan
-from openwork.nn.sparse_conv2d import SparseConv2d
 from openwork.nn.sparse_layer import INITS
-from openwork.nn.sparse_linear import SparseLinear
 
 __all__ = ["sparse_twins"]
 
@@ -28,8 +27,8 @@ def sparsify_(model: M, plan: Plan, *, optimizer: Optimizers = None, init: str =
     error is raised, nothing is changed.
 
     Args:
-        model: any module with `torch.nn.Conv2d` or `torch.nn.Linear` layers. Their subclasses,
-            layers with shared weights and re-parametrised layers are skipped;
+        model: any module with `torch.nn.Conv1d`, `Conv2d` or `Linear` layers. Their subclasses,
+            layers with shared weights and re-parametrised or masked layers are skipped;
             `plan.preview(model)` says why.
         plan: which layer gets which pattern.
         optimizer: the optimiser that trains `model`, or several. It then holds the new parameters
@@ -75,10 +74,7 @@ def sparse_twins(model: nn.Module, plan: Plan, init: str) -> dict[nn.Module, nn.
             continue
         dense = layers[name]
         try:
-            if isinstance(dense, nn.Conv2d):
-                sparse = SparseConv2d.from_dense(dense, pattern, init=init)
-            else:
-                sparse = SparseLinear.from_dense(dense, pattern, init=init)
+            sparse = to_sparse(dense, pattern, init=init)
         except ArgumentError as error:
             raise ArgumentError(f"layer {name!r}: {error}") from error
         if name in specs:

@@ -10,6 +10,7 @@ from torch import nn
 from openwork._arguments import check_count, check_model, check_optimizer_kind, check_threshold
 from openwork._mode import evaluation
 from openwork.errors import ArgumentError
+from openwork.nn.kinds.reparametrised import reparametrised
 from openwork.observe.histogram import RunningHistogram
 from openwork.observe.recorder import ActivationRecorder
 from openwork.observe.report import ChannelReport, LayerChannels
@@ -89,7 +90,9 @@ def observe(
         for name in recorder.order
         if name in histograms
     )
-    return ChannelReport(layers, count, gamma_below, activation_below, optimizer, batch_size)
+    reasons = {name: reparametrised(m, masks=False) for name, m in model.named_modules()}
+    stay = {name: why for name, why in reasons.items() if why is not None}
+    return ChannelReport(layers, count, gamma_below, activation_below, optimizer, batch_size, stay)
 
 
 def _check(

@@ -12,7 +12,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from openwork.errors import ArgumentError
-from openwork.nn import SparseConv2d, SparseLinear
+from openwork.nn import SparseLayer, SparseLinear
 
 # Names of torch's functions, in place or not, without underscores around them.
 _ACTIVATIONS = frozenset(
@@ -29,13 +29,13 @@ _LARGER = frozenset(("maximum", "max"))
 _PASSING = frozenset(
     (
         *("dropout", "dropout1d", "dropout2d", "dropout3d"),
-        *("alpha_dropout", "feature_alpha_dropout"),
+        *("alpha_dropout", "feature_alpha_dropout", "instance_norm", "group_norm"),
         *(f"{kind}_pool{n}d" for kind in ("max", "avg", "lp") for n in (1, 2, 3)),
         *(f"adaptive_{kind}_pool{n}d" for kind in ("max", "avg") for n in (1, 2, 3)),
     )
 )
 _NORMS = nn.modules.batchnorm._BatchNorm
-_LAYERS = (nn.modules.conv._ConvNd, nn.Linear, SparseConv2d, SparseLinear)
+_LAYERS = (nn.modules.conv._ConvNd, nn.Linear, SparseLayer)
 
 
 @dataclass(eq=False)

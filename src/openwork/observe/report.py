@@ -1,13 +1,14 @@
 """`ChannelReport`: dead and selective channels by layer, as a table, a picture and advice."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
 from openwork._files import atomic_path, writing
 from openwork.nn import Table
+from openwork.nn.layers import by_reason
 from openwork.observe.advice import advice
 from openwork.observe.histogram import tenths
 
@@ -45,6 +46,7 @@ class ChannelReport:
         images: how many were seen.
         gamma_below, activation_below: the thresholds.
         optimizer, batch_size: with which the model was trained; None if unknown.
+        stay: layers whose channels `compact` cannot remove as they are -> why.
     """
 
     layers: tuple[LayerChannels, ...]
@@ -53,6 +55,7 @@ class ChannelReport:
     activation_below: float
     optimizer: torch.optim.Optimizer | None = None
     batch_size: int | None = None
+    stay: Mapping[str, str] = field(default_factory=dict)
 
     def dead_by_scale(self, layers: Sequence[LayerChannels] | None = None) -> float | None:
         """Share of channels of `layers` (default all) dead by scale; None without batch norms."""
@@ -111,6 +114,8 @@ class ChannelReport:
                 share = self.dead_by_activation(layers)
                 yield f"{what} half of the layers: {share:.1%} dead by activation{words}"
         yield from self.advice()
+        for names, why in by_reason(self.stay):
+            yield f"compact keeps the channels of {names}: {why}."
 
     def __str__(self) -> str:
         return str(self.table())

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from openwork._arguments import check_choice, check_seed
+from openwork._arguments import check_choice, check_model, check_seed
 from openwork.errors import ArgumentError
 from openwork.nn import Plan
+from openwork.nn.kinds.masked import masks_as_patterns
 from openwork.prune.criteria import CRITERIA, FEATURE_MAP_CRITERIA, CriterionInputs, Loss
 from openwork.prune.report import Report
 from openwork.prune.units.granularity import example_for, units_of
@@ -39,7 +40,8 @@ def by_criterion(
     init="keep")` is the same.
 
     Args:
-        model: the trained network, dense or sparse.
+        model: the trained network, dense or sparse. Weights that masks of `torch.nn.utils.prune`
+            leave out count as dead.
         criterion: "l1" (default) or "l2": sum of absolute or squared weights; "taylor": squared
             first-order change of the loss; "bn_gamma": scale of the batch normalisation after a
             map; "fpgm": distance to the other filters; "random". "bn_gamma" and "fpgm" apply to
@@ -90,18 +92,20 @@ def by_criterion(
             f"`criterion`={criterion!r} scores feature maps, not `granularity`={granularity!r}; "
             "use 'l1', 'l2', 'taylor' or 'random'"
         )
-    example = example_for(model, example)
-    units = units_of(model, granularity, layers, block, example)
-    units.check_ratio(ratio, scope, of)
-    ratio = float(ratio)
-    report = Report(model, units, example, progress)
-    report.begin(ratio, scope, of)
-    scores = CRITERIA[criterion](units, CriterionInputs(model, batches, loss, seed))
-    if scope == "global" and criterion in ("l1", "l2"):
-        scores = _means(units, scores)
-    masks = units.masks(_finite(scores, criterion), ratio, scope, of)
-    report.end(masks, ratio, of)
-    return plan_of(model, masks)
+    check_model(model)
+    with masks_as_patterns(model):
+        example = example_for(model, example)
+        units = units_of(model, granularity, layers, block, example)
+        units.check_ratio(ratio, scope, of)
+        ratio = float(ratio)
+        report = Report(model, units, example, progress)
+        report.begin(ratio, scope, of)
+        scores = CRITERIA[criterion](units, CriterionInputs(model, batches, loss, seed))
+        if scope == "global" and criterion in ("l1", "l2"):
+            scores = _means(units, scores)
+        masks = units.masks(_finite(scores, criterion), ratio, scope, of)
+        report.end(masks, ratio, of)
+        return plan_of(model, masks)
 
 
 def _means(units: Units, scores: list[np.ndarray]) -> list[np.ndarray]:

@@ -29,6 +29,46 @@ def _constants(body: Body) -> tuple[list[float], list[int]]:
     return analysis.atoms.value[ids].tolist(), analysis.atoms.profile[ids].tolist()
 
 
+class _Spaces(torch.nn.Module):
+    """Convolutions, a norm and pools over one, two or three spatial axes."""
+
+    def __init__(self, axes: int) -> None:
+        super().__init__()
+        nn = torch.nn
+        conv, norm, up = (
+            (nn.Conv1d, nn.BatchNorm1d, nn.ConvTranspose1d),
+            (nn.Conv2d, nn.BatchNorm2d, nn.ConvTranspose2d),
+            (nn.Conv3d, nn.BatchNorm3d, nn.ConvTranspose3d),
+        )[axes - 1]
+        self.first, self.norm, self.last = conv(1, 4, 3), norm(4), conv(6, 2, 1)
+        self.up = up(4, 6, 2)
+        names = ("max_pool", "avg_pool", "adaptive_avg_pool")
+        self.pools = [getattr(F, f"{name}{axes}d") for name in names]
+        self.mode = ("linear", "bilinear", "trilinear")[axes - 1]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(self.first(x)).relu()
+        for pool in self.pools:
+            x = pool(x, 2)
+        x = F.interpolate(F.pad(x, (1, 1)), scale_factor=2, mode=self.mode)
+        return self.last(self.up(x).relu())
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_channels_are_followed_over_any_number_of_axes(axes: int) -> None:
+    model = _Spaces(axes).eval()
+    model.get_parameter("norm.weight").data[1] = 0
+    model.get_parameter("norm.bias").data[1] = 0
+    model.get_parameter("last.weight").data[:, :2] = 0
+    analysis = analyse(capture(model, (torch.rand(2, 1, *[12] * axes),)), model)
+    assert not any(isinstance(op, Opaque) for op in analysis.ops if op.node.op == "call_function")
+    _, up, last = analysis.weighted_sums
+    # A scale and bias of zero make the second channel zero, through pools, padding and resizing.
+    assert np.isnan(up.constants).tolist() == [True, False, True, True]
+    assert analysis.live[last.ids].tolist() == [False, False, True, True, True, True]
+    assert not analysis.atoms.frozen()[np.concatenate([up.ids, last.ids])].any()
+
+
 KEPT, HALF = [NAN, 0.0, 0.5, -0.5], [NAN, NAN, 0.5, NAN]
 BODIES: dict[str, tuple[Body, list[float], list[bool]]] = {
     "max pool": (lambda x: F.max_pool2d(x, 3, 2, 1), KEPT, [False] * 4),

@@ -164,7 +164,7 @@ def test_a_weight_used_twice_is_not_exclusive() -> None:
     ("body", "shape"),
     [
         (lambda x, w: F.conv2d(x, w * 2), (4, 4, 1, 1)),
-        (lambda x, w: F.conv1d(x.flatten(2), w), (4, 4, 1)),
+        (lambda x, w: F.conv1d(x[0].flatten(1), w), (4, 4, 1)),
         (lambda x, w: F.conv2d(x[0], w), (4, 4, 1, 1)),
     ],
     ids=["computed weight", "one spatial axis", "no batch axis"],

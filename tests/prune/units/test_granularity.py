@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrizations
 
 import openwork as ow
 from openwork import prune
@@ -51,6 +53,38 @@ def test_the_example_takes_the_dtype_of_the_model(network: Build, example: torch
 def test_a_ratio_may_be_a_numpy_number(network: Build) -> None:
     model = network("plain")
     assert _cut(model, ratio=np.float32(0.5)) == _cut(model)
+
+
+class _Tied(nn.Module):
+    """The decoder's convolution uses the encoder's weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.inner = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.inner(self.encoder(x).relu()).relu()
+        return F.conv_transpose2d(hidden, self.encoder.weight)
+
+
+def test_a_layer_whose_weight_other_code_reads_is_left_whole(example: torch.Tensor) -> None:
+    units = units_of(_Tied(), "kernel", "*", (4, 1), example)
+    assert units.chosen == ("inner",)
+    assert units.notes == (
+        "left whole: 'encoder': code outside the layer reads its weight, for example where an "
+        "encoder's is used again",
+    )
+    with pytest.raises(ow.PlanError, match="selects only encoder, which stay dense"):
+        units_of(_Tied(), "kernel", "encoder", (4, 1), example)
+
+
+def test_layers_that_cannot_be_cut_are_noted_with_the_reason(example: torch.Tensor) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.ConvTranspose2d(4, 3, 1))
+    (note,) = units_of(model, "kernel", "0", (4, 1), example).notes
+    assert "'2': sparse layers exist for Conv1d, Conv2d and Linear" in note
+    parametrizations.weight_norm(model[0])
+    with pytest.raises(ow.PlanError, match="remove_parametrizations"):
+        units_of(model, "kernel", None, (4, 1), example)
 
 
 def test_what_is_left_by_default_is_noted(network: Build, example: torch.Tensor) -> None:

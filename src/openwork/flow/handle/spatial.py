@@ -14,6 +14,7 @@ from openwork.capture.operators import (
     padding,
     pool,
     reduction,
+    spatial_axes,
 )
 from openwork.flow.context import AnalysisContext, concrete, shapes
 from openwork.flow.op import Combine, Layouts, Op
@@ -62,7 +63,8 @@ def _local(
     """
     source = operand(node)
     x = ctx.input(source)
-    if len(x.shape) != 4 or any(x.varies(axis) for axis in (2, 3)):
+    axes = spatial_axes(node) or len(x.shape) - 2
+    if len(x.shape) != 2 + axes or any(x.varies(2 + axis) for axis in range(axes)):
         raise NotUnderstood("not a batch of feature maps")
     shape = shapes(node)[0]
 
@@ -153,12 +155,24 @@ def _pixel_shuffle(ctx: AnalysisContext, node: Node) -> Op:
 
 
 SPATIAL: dict[Any, Callable[[AnalysisContext, Node], Op]] = {
+    aten.max_pool1d.default: _keeps_constants,
     aten.max_pool2d.default: _keeps_constants,
+    aten.max_pool3d.default: _keeps_constants,
+    aten.adaptive_max_pool1d.default: _keeps_constants,
     aten.adaptive_max_pool2d.default: _keeps_constants,
+    aten.adaptive_max_pool3d.default: _keeps_constants,
+    aten.adaptive_avg_pool1d.default: _resampled,
     aten.adaptive_avg_pool2d.default: _resampled,
+    aten.adaptive_avg_pool3d.default: _resampled,
+    aten.avg_pool1d.default: _avg_pool,
     aten.avg_pool2d.default: _avg_pool,
+    aten.avg_pool3d.default: _avg_pool,
+    aten.upsample_nearest1d.vec: _resampled,
     aten.upsample_nearest2d.vec: _resampled,
     aten.upsample_nearest2d.default: _resampled,
+    aten.upsample_nearest3d.vec: _resampled,
+    aten.upsample_linear1d.vec: _resampled,
+    aten.upsample_trilinear3d.vec: _resampled,
     aten.upsample_bilinear2d.vec: _resampled,
     aten.upsample_bilinear2d.default: _resampled,
     aten.upsample_bicubic2d.vec: _resampled,

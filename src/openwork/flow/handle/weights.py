@@ -30,8 +30,8 @@ _BATCH_NORMS = (aten.batch_norm.default, aten._native_batch_norm_legit_no_traini
 def _convolution(ctx: AnalysisContext, node: Node) -> Op:
     record = convolution(node)
     dense = _dense(ctx, record)
-    if dense.dim() != 4:
-        raise NotUnderstood("other than two spatial axes")
+    if len(ctx.input(record.input).shape) != dense.dim():
+        raise NotUnderstood("an input without a batch axis")
     padded = record.padding == "same" or np.any(concrete(record.padding))
     if record.transposed:
         inside, out, *kernel = dense.shape
@@ -59,7 +59,7 @@ def _weighted_sum(
     name = ctx.parameter_name(record.weight)
     layout = ctx.input(record.input)
     shape = shapes(node)[0]
-    if len(layout.shape) != len(shape) or (spatial and len(layout.shape) != 4):
+    if len(layout.shape) != len(shape):
         raise NotUnderstood("an input without a batch axis")
     weight = ctx.weights.get(name) or _weight(ctx, name, dense, groups, transposed)
     if weight.groups != groups or weight.transposed != transposed:
@@ -151,12 +151,16 @@ def _batch_norm(ctx: AnalysisContext, node: Node) -> Op:
 
 
 def _instance_norm(ctx: AnalysisContext, node: Node) -> Op:
-    """Each image's own statistics: a scale of zero, or a channel of zeros, gives the bias."""
+    """Each image's own statistics: a scale of zero, or a channel of zeros, gives the bias.
+
+    With running statistics it computes what a batch normalisation does.
+    """
     given = arguments(node)
+    if not given["use_input_stats"]:
+        return _batch_norm(ctx, node)
     x, weight, bias = given["input"], given["weight"], given["bias"]
-    by_input = given["use_input_stats"] and given["running_mean"] is None
-    if not by_input or weight is None or bias is None:
-        raise NotUnderstood("running statistics, or no scale and bias")
+    if given["running_mean"] is not None or weight is None or bias is None:
+        raise NotUnderstood("running statistics that change, or no scale and bias")
     operands = [x, weight, bias]
     inputs = [ctx.input(argument) for argument in operands]
 
@@ -177,9 +181,15 @@ def _by_channel(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
 WEIGHTS: dict[Any, Callable[[AnalysisContext, Node], Op]] = {
     aten._native_batch_norm_legit_no_training.default: _batch_norm,
     aten.batch_norm.default: _batch_norm,
+    aten.conv1d.default: _convolution,
+    aten.conv1d.padding: _convolution,
     aten.conv2d.default: _convolution,
     aten.conv2d.padding: _convolution,
+    aten.conv3d.default: _convolution,
+    aten.conv3d.padding: _convolution,
+    aten.conv_transpose1d.default: _convolution,
     aten.conv_transpose2d.input: _convolution,
+    aten.conv_transpose3d.input: _convolution,
     aten.instance_norm.default: _instance_norm,
     aten.linear.default: _linear,
     torch.ops.openwork.sparse_conv2d.default: _convolution,

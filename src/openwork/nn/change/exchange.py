@@ -73,6 +73,7 @@ def _carry(old: nn.Module, new: nn.Module) -> Carry:
         dense = expand(held, old.gaps, old.shape) if isinstance(old, SparseLayer) else held
         if isinstance(new, SparseLayer):
             return collect(dense, new.gaps, new.weight.shape[0])
-        return dense.clone()
+        # A 1-D convolution has patterns of one row.
+        return dense.reshape(new.get_parameter("weight").shape).clone()
 
     return carry

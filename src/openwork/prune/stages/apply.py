@@ -1,14 +1,16 @@
 """`apply_`: cut a trained network, dense or sparse, as a plan says."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
+from openwork._arguments import check_model
 from openwork.errors import ArgumentError
 from openwork.nn import Plan, SparseLayer
 from openwork.nn.change.exchange import exchange_
-from openwork.nn.change.optimizers import Optimizers, optimizers_of
+from openwork.nn.change.optimizers import Optimizer, Optimizers, optimizers_of
 from openwork.nn.globs import escape
+from openwork.nn.kinds.masked import masks_as_patterns
 from openwork.nn.layers import replace, sparse_layers
 from openwork.nn.sparsify import sparse_twins
 from openwork.patterns import Pattern, PatternSpec
@@ -19,7 +21,8 @@ def apply_(model: nn.Module, plan: Plan, *, optimizer: Optimizers = None) -> nn.
 
     Removed weights are no longer parameters: create the optimiser for retraining afterwards, or
     pass the present one. Dead weights stay dead: a sparse layer is left with what lives both in its
-    pattern and in the plan's. Layers that lose nothing remain the same modules.
+    pattern and in the plan's, and so do weights that a mask of `torch.nn.utils.prune` leaves out.
+    Layers that lose nothing remain the same modules.
 
     Args:
         model: the network that the plan was chosen for.
@@ -51,13 +54,19 @@ def apply_(model: nn.Module, plan: Plan, *, optimizer: Optimizers = None) -> nn.
         raise ArgumentError(
             f"`plan`={plan!r} must be a Plan, such as `by_criterion` and `search` return"
         )
+    check_model(model)
+    with masks_as_patterns(model):
+        _cut_(model, plan, optimizers_of(optimizer))
+    return model
+
+
+def _cut_(model: nn.Module, plan: Plan, optimizers: Sequence[Optimizer]) -> None:
     sparse = sparse_layers(model)
     if "" in sparse:
         raise ArgumentError(
             "`model` is itself a sparse layer and cannot be replaced in place; wrap it in "
             "nn.Sequential"
         )
-    optimizers = optimizers_of(optimizer)
     dense: dict[nn.Module, nn.Module] = {layer: layer.to_dense() for layer in sparse.values()}
     original = {stand_in: layer for layer, stand_in in dense.items()}
     # A plan is for dense layers.
@@ -70,7 +79,6 @@ def apply_(model: nn.Module, plan: Plan, *, optimizer: Optimizers = None) -> nn.
         replace(model, original)
     cut = {original.get(layer, layer): twin for layer, twin in twins.items()}
     exchange_(model, cut, optimizers, "prune.apply_")
-    return model
 
 
 def _rules(

@@ -3,9 +3,9 @@
 No graph of the network is needed: autograd records where each tensor comes from.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -23,10 +23,12 @@ class ForwardPass:
     Attributes:
         order: names of the layers that ran, in the order of their first calls.
         heads: the layers with an output that no other layer reads.
+        read_elsewhere: the layers whose weight is also read by other code than the layer's own.
     """
 
     order: tuple[str, ...]
     heads: frozenset[str]
+    read_elsewhere: frozenset[str] = frozenset()
 
 
 def trace_forward(
@@ -72,15 +74,32 @@ def _traced(
     finally:
         for handle in handles:
             handle.remove()
-    heads = _heads(outputs, calls) or set(list(calls)[-1:])
-    return ForwardPass(tuple(calls), frozenset(heads))
-
-
-def _heads(outputs: Any, calls: Mapping[str, list[Node | None]]) -> set[str]:
-    """Layers with a call that an output depends on and no other call does."""
-    names = {node: name for name, nodes in calls.items() for node in nodes if node is not None}
     tensors = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor)]
-    last = _reached((t.grad_fn for t in tensors if t.grad_fn is not None), names) & names.keys()
+    ends = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
+    heads = _heads(ends, calls) or set(list(calls)[-1:])
+    read = _read_elsewhere(_reached(ends, ()), layers, calls)
+    return ForwardPass(tuple(calls), frozenset(heads), frozenset(read))
+
+
+def _read_elsewhere(
+    nodes: Iterable[Node], layers: Mapping[str, nn.Module], calls: Mapping[str, list[Node | None]]
+) -> set[str]:
+    """Layers whose weight is read more often than the layer is called."""
+    reads = Counter(
+        id(source.variable)  # type: ignore[attr-defined]
+        for node in nodes
+        for source, _ in node.next_functions
+        if source is not None and hasattr(source, "variable")
+    )
+    return {
+        name for name, layer in layers.items() if reads[id(layer.weight)] > len(calls.get(name, ()))
+    }
+
+
+def _heads(ends: Iterable[Node], calls: Mapping[str, list[Node | None]]) -> set[str]:
+    """Layers with a call that one of `ends` depends on and no other call does."""
+    names = {node: name for name, nodes in calls.items() for node in nodes if node is not None}
+    last = _reached(ends, names) & names.keys()
     before = (source for node in last for source, _ in node.next_functions if source is not None)
     return {names[node] for node in last - _reached(before, ())}
 

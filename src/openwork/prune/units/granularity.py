@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from openwork import models
-from openwork._arguments import check_choice
-from openwork.errors import ArgumentError
+from openwork._arguments import check_choice, check_model
+from openwork.errors import ArgumentError, PlanError
+from openwork.nn.layers import by_reason, left_layers
 from openwork.prune.units.feature_maps import feature_map_units
 from openwork.prune.units.forward_pass import trace_forward
 from openwork.prune.units.kernels import block_units, kernel_units
@@ -16,6 +17,9 @@ from openwork.prune.units.layers import Layer, Layers, chosen_layers, cuttable_l
 from openwork.prune.units.strided import StridedTaps, strided_taps
 from openwork.prune.units.units import ConnectionUnits, Units
 
+_READ_ELSEWHERE = (
+    "code outside the layer reads its weight, for example where an encoder's is used again"
+)
 GRANULARITIES = ("feature_map", "kernel", "intra_kernel", "block")
 
 
@@ -40,17 +44,27 @@ def units_of(
             that the network does not take.
         CaptureError: feature maps of a network that torch cannot capture.
     """
+    check_model(model)
     check_choice("granularity", granularity, GRANULARITIES)
     cuttable = cuttable_layers(model)
     modules = {name: layer.module for name, layer in cuttable.items()}
     forward_pass = None if example is None else trace_forward(model, modules, example)
-    chosen = chosen_layers(model, layers, forward_pass)
+    selected = chosen_layers(model, layers, forward_pass)
+    read = frozenset() if forward_pass is None else forward_pass.read_elsewhere
+    chosen = {name: layer for name, layer in selected.items() if name not in read}
+    if not chosen:
+        raise PlanError(
+            f"`layers` selects only {_listed(list(selected))}, which stay dense: {_READ_ELSEWHERE}"
+        )
     units = _units(model, granularity, chosen, block, example)
-    if layers is not None:
-        return units
-    left = _listed([name for name in cuttable if name not in chosen])
-    note = f"left whole by default: {left}; `layers` can name them"
-    return dataclasses.replace(units, notes=(note, *units.notes))
+    notes = []
+    if layers is None:
+        left = _listed([name for name in cuttable if name not in selected])
+        notes.append(f"left whole by default: {left}; `layers` can name them")
+    reasons = {name: _READ_ELSEWHERE for name in selected if name in read}
+    reasons |= {name: why for name, why in left_layers(model).items() if name not in cuttable}
+    notes += [f"left whole: {names}: {why}" for names, why in by_reason(reasons)]
+    return dataclasses.replace(units, notes=(*notes, *units.notes))
 
 
 def _units(

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from openwork.errors import ArgumentError, PlanError
-from openwork.nn import Plan, SparseConv2d, SparseLayer
+from openwork.nn import Plan, SparseLayer, SparseLinear
 from openwork.nn.globs import check_glob, escape, matches, nothing_matched
-from openwork.nn.layers import Dense, dense_layers, sparse_layers
+from openwork.nn.layers import Dense, dense_layers, sparse_layers, why_left
+from openwork.nn.sparse_layer import groups_of, pattern_shape
 from openwork.ops.expand import expand
 from openwork.patterns import Pattern
 from openwork.prune.units.forward_pass import ForwardPass
@@ -33,14 +34,15 @@ class Layer:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the dense weight: (out, in / groups, kh, kw), or (out, in)."""
+        """The shape of the layer's patterns: (out, in / groups, kh, kw), or (out, in)."""
         module = self.module
-        return module.shape if isinstance(module, SparseLayer) else tuple(module.weight.shape)
+        return module.shape if isinstance(module, SparseLayer) else pattern_shape(module)
 
     @property
     def groups(self) -> int:
         """Groups of the convolution; 1 for a linear layer."""
-        return 1 if isinstance(self.module, nn.Linear) else self.module.groups
+        module = self.module
+        return module.groups if isinstance(module, SparseLayer) else groups_of(module)
 
     @cached_property
     def mask(self) -> np.ndarray:
@@ -59,14 +61,14 @@ class Layer:
         values = values.detach().to("cpu", torch.float64)
         if isinstance(self.module, SparseLayer):
             values = expand(values, self.module.gaps.cpu(), self.shape)
-        return values.numpy()
+        return values.reshape(self.shape).numpy()
 
     def stored(self, mask: np.ndarray) -> torch.Tensor:
         """The inverse of `dense` for a mask of `shape`: as a tensor, laid out like the weight."""
         tensor = torch.from_numpy(mask)
         if isinstance(self.module, SparseLayer):
             tensor = tensor.reshape(-1)[torch.from_numpy(self.module.pattern.positions)]
-        return tensor.to(self.module.weight.device)
+        return tensor.reshape(self.module.weight.shape).to(self.module.weight.device)
 
 
 def connected(mask: np.ndarray) -> np.ndarray:
@@ -103,7 +105,9 @@ def chosen_layers(
     if callable(layers):
         chosen = {name: layer for name, layer in cuttable.items() if layers(name, layer.module)}
         if not chosen:
-            raise PlanError("`layers` holds for no layer of the model that can be cut")
+            raise PlanError(
+                f"`layers` holds for no layer of the model that can be cut{_because(model)}"
+            )
         return chosen
     if not isinstance(layers, str | Sequence):
         raise ArgumentError(
@@ -135,16 +139,22 @@ def _inner_convolutions(
     order = tuple(cuttable) if forward_pass is None else forward_pass.order
     heads = frozenset(order[-1:]) if forward_pass is None else forward_pass.heads
     convolutions = {
-        n: x for n, x in cuttable.items() if isinstance(x.module, nn.Conv2d | SparseConv2d)
+        n: x for n, x in cuttable.items() if not isinstance(x.module, nn.Linear | SparseLinear)
     }
     first = next((name for name in order if name in convolutions), None)
     inner = {n: x for n, x in convolutions.items() if n != first and n not in heads}
     if not inner:
         raise PlanError(
             f"{type(model).__name__} has no convolution between its first one and its head, which "
-            "are left whole unless `layers` names them"
+            f"are left whole unless `layers` names them{_because(model)}"
         )
     return inner
+
+
+def _because(model: nn.Module) -> str:
+    """Why layers of `model` cannot be cut, as the end of a sentence; empty if all can be."""
+    why = why_left(model)
+    return f". {why}" if why else ""
 
 
 def nothing_lives(layers: Iterable[str]) -> ArgumentError:

@@ -9,7 +9,7 @@ from torch import nn
 from openwork.errors import ArgumentError, PlanError
 from openwork.models import build
 from openwork.nn import Plan, ssc_plan
-from openwork.nn.ssc_plan import _ladder
+from openwork.nn.ssc.ssc_plan import _ladder
 from openwork.patterns import ssc
 
 

@@ -1,0 +1,3 @@
+"""Which layer replaces which: sparse forms, masked layers, and what cannot be replaced."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Structured sparse convolution: its block, and the plan that puts it into a network."""
+
+__all__: list[str] = []
