@@ -2,6 +2,7 @@
 
 import copy
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 from openwork._copy import copied
 from openwork.compact import compact
 from openwork.errors import ArgumentError
+from openwork.io import save
 
 EXAMPLE = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 
@@ -132,6 +134,7 @@ def test_a_module_that_cannot_be_copied_is_named() -> None:
         copied(model)
 
 
-def test_lazy_layers_must_have_run() -> None:
+@pytest.mark.parametrize("verb", [copied, lambda model: save(model, "never.safetensors")])
+def test_lazy_layers_must_have_run(verb: Callable[[nn.Module], Any]) -> None:
     with pytest.raises(ArgumentError, match=r"no shape for '1\.weight' yet.*run it once"):
-        copied(nn.Sequential(nn.ReLU(), nn.LazyLinear(3)))
+        verb(nn.Sequential(nn.ReLU(), nn.LazyLinear(3)))

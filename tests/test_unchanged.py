@@ -81,7 +81,7 @@ class Busy(nn.Module):
         self.kept = self.layer(x)
         self.calls += 1
         self.layer.extra = self.kept
-        self.layer.weight.seen = x
+        vars(self.layer.weight)["seen"] = x
         del self.gone
         type(self).steps += 1
         self.table.change()
@@ -164,9 +164,9 @@ def _closure() -> tuple[Callable[[], None], Callable[[], Any]]:
 @pytest.mark.parametrize("hooked", [False, True])
 def test_variables_of_closures_are_put_back(wrap: Any, hooked: bool) -> None:
     change, state = _closure()
-    model = nn.Sequential(nn.ReLU()) if hooked else Calling(wrap(change))
+    model = nn.ReLU() if hooked else Calling(wrap(change))
     if hooked:
-        model[0].register_forward_hook(partial(wrap, change))
+        model.register_forward_hook(partial(wrap, change))
     with unchanged(model):
         change()
         assert state() == (1, [0, 1])
@@ -227,11 +227,24 @@ def test_it_is_put_back_after_an_error_too() -> None:
     assert (model.calls, COUNT) == (0, 0)
 
 
-def test_parameters_keep_what_was_written_to_them() -> None:
+def test_parameters_get_back_their_memory_with_what_was_written_into_it() -> None:
     layer = nn.Linear(2, 2)
+    before = layer.weight.data_ptr()
     with unchanged(layer), torch.no_grad():
-        layer.weight.fill_(7)
-    assert layer.weight.tolist() == [[7, 7], [7, 7]]
+        layer.bias.fill_(7)
+        layer.weight.data = torch.sign(layer.weight.data)
+    assert layer.weight.data_ptr() == before
+    assert 0 < layer.weight.abs().max() < 1
+    assert layer.bias.tolist() == [7, 7]
+
+
+def test_buffers_that_were_given_other_memory_get_back_theirs() -> None:
+    norm = nn.BatchNorm1d(2)
+    with unchanged(norm):
+        norm.running_mean.data = torch.full((3,), 5.0)  # type: ignore[union-attr]
+        norm.running_var.data.mul_(2)  # type: ignore[union-attr]
+        norm.running_var.add_(1)  # type: ignore[union-attr]
+    assert [buffer.tolist() for buffer in norm.buffers()] == [[0, 0], [1, 1], 0]
 
 
 def test_one_thread_at_a_time() -> None:
@@ -242,7 +255,7 @@ def test_one_thread_at_a_time() -> None:
         with alone(), unchanged(nn.ReLU()):
             inside += 1
             most = max(most, inside)
-            torch.ones(100, 100) @ torch.ones(100, 100)
+            assert torch.ones(100, 100).mm(torch.ones(100, 100)).max() == 100
             inside -= 1
 
     threads = [threading.Thread(target=work) for _ in range(8)]

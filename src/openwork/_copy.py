@@ -32,7 +32,7 @@ def copied(model: M) -> M:
     Raises:
         ArgumentError: a parameter has no shape yet, or one of the modules cannot be copied.
     """
-    _check_shapes(model)
+    check_shapes(model)
     # Errors of any kind: it is the model's own attributes that raise.
     with contextlib.suppress(Exception):
         return copy.deepcopy(model)
@@ -49,7 +49,8 @@ def copied(model: M) -> M:
     ) from reason
 
 
-def _check_shapes(model: nn.Module) -> None:
+def check_shapes(model: nn.Module) -> None:
+    """Refuse a model whose lazy layers have not run."""
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if is_lazy(tensor):
             raise ArgumentError(

@@ -40,8 +40,8 @@ def alone() -> Iterator[None]:
 def unchanged(*models: nn.Module) -> Iterator[None]:
     """Put back afterwards what the block changed in `models` and in all that their code reaches.
 
-    That is: attributes, containers and helper objects; buffers and other tensors, but not the
-    values of parameters; attributes of classes and functions, globals that the code names, and
+    That is: attributes, containers and helper objects; tensors, but not what is written into the
+    memory of parameters; attributes of classes and functions, globals that the code names, and
     variables of closures. An `lru_cache` that was added to is cleared. One thread at a time.
     """
     with _ALONE, contextlib.ExitStack() as stack:
@@ -183,14 +183,17 @@ class _Walk:
 
     def _tensor(self, one: torch.Tensor) -> None:
         self._mapping(vars(one))
-        if isinstance(one, nn.Parameter) or one.is_inference() or not one.is_leaf:
+        if one.layout is not torch.strided or one.is_inference() or not one.is_leaf:
             return
-        version, before = one._version, one.detach().clone()
+        data, version = one.data, one._version
+        # Parameters are large, and networks seldom write to them.
+        before = None if isinstance(one, nn.Parameter) else data.clone()
 
         def put_back() -> None:
-            if one._version != version:
-                with torch.no_grad():
-                    one.copy_(before)
+            if one.data_ptr() != data.data_ptr():
+                one.data = data
+            if before is not None and one._version != version:
+                data.copy_(before)
 
         self.saved.append(put_back)
 

@@ -172,8 +172,8 @@ def _exported(model: nn.Module, example: tuple[torch.Tensor, ...], shapes: Any) 
         twin(*(tensor.clone() for tensor in example))
     except Exception as error:
         raise CaptureError(
-            f"{type(model).__name__} does not run on `example` ({type(error).__name__}: {error})\n"
-            f"{_way_out(model)}"
+            f"cannot capture {type(model).__name__}: it does not run on `example` "
+            f"({type(error).__name__}: {error})\n{_way_out(model)}"
         ) from error
     with unchanged(twin):
         program = torch.export.export(twin, example, dynamic_shapes=shapes, strict=False)

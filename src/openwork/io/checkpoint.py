@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from openwork import models
+from openwork._copy import check_shapes
 from openwork._unwrap import unwrapped
 from openwork._version import __version__
 from openwork.errors import ArgumentError, CheckpointError, MissingPackageError
@@ -82,6 +83,7 @@ def save(
 
 
 def _describe(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    check_shapes(model)
     source = models.source_of(model)
     tensors, aliases = distinct({**model.state_dict(), **unsaved_buffers(model)})
     return tensors, {
