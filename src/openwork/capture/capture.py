@@ -1,9 +1,10 @@
 """From a module to an exported program, through torch's own capture."""
 
 import contextlib
+import functools
 import operator
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,12 @@ from torch import nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 
 from openwork._arguments import tensors_of
-from openwork._mode import evaluation
+from openwork._copy import copied
+from openwork._unchanged import unchanged
+from openwork._unwrap import inner
 from openwork.capture.batch_sizes import BatchSizes, batch_sizes_of
 from openwork.capture.mutation import mutations_are_harmless
-from openwork.errors import ArgumentError, CaptureError
+from openwork.errors import ArgumentError, CaptureError, OpenworkError
 
 __all__ = ["several"]
 
@@ -39,6 +42,8 @@ class Captured:
             if `batches` contains 1 and the example has more images, that must be tried.
         constants: name of an exported node -> the parameter, buffer or constant that it stands
             for: a tensor of the model, in the model's own shape, or a Python object.
+        names: name of an exported node -> qualified name of the parameter or buffer that it
+            stands for; the first one, where a tensor has several.
         images: the batch size of the example.
         fixed_because: why there is only one batch size, or empty.
     """
@@ -46,6 +51,7 @@ class Captured:
     program: ExportedProgram
     batches: BatchSizes
     constants: dict[str, Any]
+    names: dict[str, str]
     images: int
     fixed_because: str = ""
 
@@ -58,8 +64,12 @@ class Captured:
 def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: str = "") -> Captured:
     """Export `model` in evaluation mode, with a free batch size if the network allows it.
 
+    A copy of the network runs once on the example, so that what it makes on first use exists, and
+    is then traced. What its code shares with the original, such as attributes of classes, is put
+    back afterwards. One thread captures at a time.
+
     Args:
-        model: any module; it is not changed.
+        model: any module; it is not changed, whether this succeeds or fails.
         example: the inputs of one call: tensors `(batch, ...)`, float32 on the CPU, all with
             the same batch size.
         fixed_because: why the batch size must stay that of `example`; empty (default) if it may
@@ -69,13 +79,15 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: st
         The graph, and the batch sizes for which it computes what `model` does.
 
     Raises:
-        CaptureError: torch cannot capture the network (its reason is in the message), or the
-            network changes its own buffers.
-        ArgumentError: `example` is not made of float32 batches of one size on the CPU.
+        CaptureError: the network does not run on `example`, torch cannot capture it (the reason
+            is in the message), or it changes its own buffers.
+        ArgumentError: `example` is not made of float32 batches of one size on the CPU, or `model`
+            cannot be copied.
     """
     _check(example)
     images, why = len(example[0]), fixed_because
-    with evaluation(model), torch.no_grad(), _quiet():
+    # `unchanged` keeps other threads waiting, also until the warnings are on again.
+    with unchanged(model), torch.random.fork_rng(devices=[]), torch.no_grad(), _quiet():
         free = None
         if not why:
             try:
@@ -90,7 +102,8 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: st
         else:
             program, batches = free
     _refuse_changing_buffers(model, program)
-    return Captured(program, batches, _constants(program), images, why)
+    names = _names(model, program)
+    return Captured(program, batches, _constants(model, program, names), names, images, why)
 
 
 def _free(model: nn.Module, example: Sequence[torch.Tensor]) -> tuple[ExportedProgram, BatchSizes]:
@@ -112,6 +125,8 @@ def _fixed(model: nn.Module, example: Sequence[torch.Tensor]) -> ExportedProgram
     try:
         # torch attaches attributes to the tensors that it is given.
         return _exported(model, tuple(t.clone() for t in example), None)
+    except OpenworkError:
+        raise
     except Exception as error:
         raise CaptureError(
             f"torch.export cannot capture {type(model).__name__}: {error}\n{_way_out(model)}"
@@ -152,10 +167,40 @@ def _check(example: Sequence[torch.Tensor]) -> None:
 
 
 def _exported(model: nn.Module, example: tuple[torch.Tensor, ...], shapes: Any) -> ExportedProgram:
-    program = torch.export.export(model, example, dynamic_shapes=shapes, strict=False)
+    twin = _passing_on(copied(model).eval())
+    try:
+        twin(*(tensor.clone() for tensor in example))
+    except Exception as error:
+        raise CaptureError(
+            f"cannot capture {type(model).__name__}: it does not run on `example` "
+            f"({type(error).__name__}: {error})\n{_way_out(model)}"
+        ) from error
+    with unchanged(twin):
+        program = torch.export.export(twin, example, dynamic_shapes=shapes, strict=False)
+    # What is computed for hooks and attributes alone.
+    program.graph.eliminate_dead_code()
+    program.graph_module.recompile()
     if mutations_are_harmless(program.graph):
         return program
     return program.run_decompositions({})
+
+
+def _passing_on(twin: nn.Module) -> nn.Module:
+    """`twin`, in which modules that wrap others call them directly, in place."""
+    for module in twin.modules():
+        within = inner(module)
+        if within is not None:
+            # Not by assignment, which would register a method's module.
+            vars(module)["forward"] = _calling(within)
+    return twin
+
+
+def _calling(module: nn.Module) -> Callable[..., Any]:
+    @functools.wraps(module.forward)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return module(*args, **kwargs)
+
+    return forward
 
 
 def _refuse_changing_buffers(model: nn.Module, program: ExportedProgram) -> None:
@@ -167,15 +212,40 @@ def _refuse_changing_buffers(model: nn.Module, program: ExportedProgram) -> None
         )
 
 
-def _constants(program: ExportedProgram) -> dict[str, Any]:
+def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers, by all their names."""
+    return {
+        **dict(model.named_parameters(remove_duplicate=False)),
+        **dict(model.named_buffers(remove_duplicate=False)),
+    }
+
+
+def _names(model: nn.Module, program: ExportedProgram) -> dict[str, str]:
+    """torch takes any of the names of a tensor; layers go by the first one."""
+    tensors = _tensors(model)
+    first = {id(tensor): name for name, tensor in reversed(tensors.items())}
+    signature = program.graph_signature
+    names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    return {
+        node: first[id(tensors[name])] if name in tensors else name for node, name in names.items()
+    }
+
+
+def _constants(model: nn.Module, program: ExportedProgram, names: dict[str, str]) -> dict[str, Any]:
     signature = program.graph_signature
     by_name = {**program.state_dict, **program.constants}
-    names = {
+    exported = {
         **signature.inputs_to_parameters,
         **signature.inputs_to_buffers,
         **signature.inputs_to_lifted_tensor_constants,
     }
-    constants = {placeholder: by_name[name] for placeholder, name in names.items()}
+    constants = {node: by_name[name] for node, name in exported.items()}
+    tensors = _tensors(model)
+    for node, name in names.items():
+        # The model's own, so that its copy can be freed, unless running changed the copy.
+        own = tensors.get(name)
+        if own is not None and own.dtype == constants[node].dtype:
+            constants[node] = own if torch.equal(own, constants[node]) else constants[node]
     for node in program.graph.nodes:
         if node.op == "get_attr":
             constants[node.name] = operator.attrgetter(str(node.target))(program.graph_module)

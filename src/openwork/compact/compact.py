@@ -1,6 +1,5 @@
 """`compact`: a physically smaller network that computes the same."""
 
-import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,8 +14,9 @@ from openwork._arguments import (
     check_tolerance,
     tensors_of,
 )
+from openwork._copy import copied
 from openwork._mode import evaluation
-from openwork.compact.clone import clone
+from openwork._unwrap import unwrapped
 from openwork.compact.hooks import detach_passive_hooks_, reattach_passive_hooks_
 from openwork.compact.masks import make_masks_permanent_
 from openwork.compact.optimizer import check_transfer, transfer_state_
@@ -55,7 +55,8 @@ def compact(
 
     Args:
         model: any module that torch.export captures, float32; it is not changed. Masks of
-            `torch.nn.utils.prune` are made permanent in the copy.
+            `torch.nn.utils.prune` are made permanent in the copy. Of DistributedDataParallel and
+            its kin the network within is compacted; wrap the copy again.
         example: an input batch `(N, ...)`, or several tensors, float32 on the CPU.
         inputs: more such batches, over which outputs are compared too.
         optimizer: that trains `model`, or several. Afterwards it holds the copy's parameters, with
@@ -78,9 +79,11 @@ def compact(
         VerificationError: the network gives other outputs once channels are removed.
         ArgumentError: an example that is not a float32 batch on the CPU, `inputs` that `model`
             does not take, a bad `round_to`, `gamma_below` or `tolerance`, a model that cannot be
-            copied, an optimiser of another model or one that cannot be cut (LBFGS, Adafactor), an
-            average of another model or one that shares tensors with it.
+            copied, such as one whose lazy layers have not run, an optimiser of another model or
+            one that cannot be cut (LBFGS, Adafactor), an average of another model or one that
+            shares tensors with it.
     """
+    model = unwrapped(model)
     given = tensors_of(example)
     more = _more(inputs)
     _check(model, round_to, gamma_below, tolerance)
@@ -89,7 +92,7 @@ def compact(
     _check_runs(original, more)
     reference = original
     if gamma_below is not None:
-        reference = zero_small_scales_(copy.deepcopy(original), gamma_below)
+        reference = zero_small_scales_(copied(original), gamma_below)
     found = rewrite(reference, given, more, round_to or 1, tolerance)
     change = average = None
     if gamma_below is not None:
@@ -169,7 +172,7 @@ def _memory(model: nn.Module) -> set[int]:
 
 def _working_copy(model: nn.Module, given: Inputs) -> nn.Module:
     """A copy on the CPU, in evaluation mode, without masks and passive hooks."""
-    working = make_masks_permanent_(clone(model).cpu()).eval()
+    working = make_masks_permanent_(copied(model).cpu()).eval()
     detach_passive_hooks_(working, given)
     return working
 
@@ -189,13 +192,13 @@ def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def _averaged(ema: nn.Module) -> nn.Module:
-    return ema.module if isinstance(ema, AveragedModel) else ema
+    return unwrapped(ema.module if isinstance(ema, AveragedModel) else ema)
 
 
 def _change_of_average(average: nn.Module, found: Rewrite, given: Inputs) -> float:
     """How far the averaged model's outputs will change, relative to the largest."""
     average = _working_copy(average, given)
-    trial = copy.deepcopy(average)
+    trial = copied(average)
     _cut_average_(trial, found)
     try:
         return compare(average, trial, given, float("inf")).relative

@@ -4,7 +4,6 @@ The usual cause is code that hard-codes a number of channels: the fault is in th
 outputs first differ, or where an error is raised.
 """
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from openwork._copy import copied
 from openwork.capture.capture import several
 from openwork.compact.select import Selection
 from openwork.flow.analysis import Analysis
@@ -60,7 +60,7 @@ class _FaultLocator:
         self._expected: dict[str, torch.Tensor] = {}
         self._feeds: dict[str, list[str]] = {}
         # In training mode batch norms record statistics.
-        self._record(copy.deepcopy(model) if train else model)
+        self._record(copied(model) if train else model)
 
     def suspects(self, small: nn.Module, selection: Selection) -> np.ndarray:
         """(k,) int, the atoms around the failing module, at least one of them removed."""

@@ -1,12 +1,12 @@
 """`rewrite`: analyse a network, cut it, compare the outputs, and keep more where they differ."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
 
+from openwork._copy import copied
 from openwork.capture import Captured, capture
 from openwork.compact.branches import dead_branches
 from openwork.compact.locate_fault import locate_fault
@@ -89,7 +89,7 @@ def rewrite(
     analysis = analyse(captured or capture(reference, given), reference)
     branches = dead_branches(analysis, reference)
     if branches:
-        base = copy.deepcopy(reference)
+        base = copied(reference)
         put_zeros_(base, branches)
         whole = analyse(capture(base, given), base)
         found = _cut(base, whole, branches, settings)
@@ -123,7 +123,7 @@ def _cut(
     while True:
         attempts -= 1
         selection = Selection(analysis, keep, settings.round_to)
-        small = copy.deepcopy(base)
+        small = copied(base)
         cuts = cut_(small, analysis, selection)
         cases = compare_many(reference, small, given, settings.more, tolerance)
         failed = not cases[-1].holds(tolerance)

@@ -6,6 +6,9 @@ import torch
 from torch import nn
 
 from openwork._arguments import check_choice, check_model, check_tolerance, tensors_of
+from openwork._copy import copied
+from openwork._unchanged import unchanged
+from openwork._unwrap import unwrapped
 from openwork.capture import Captured, capture
 from openwork.engine.arguments import check_kernels, check_layers_named
 from openwork.engine.compiled import CompiledModel
@@ -38,7 +41,8 @@ def compile(
     convolution, and the choice is cached. Operators without a kernel are left to torch.
 
     Args:
-        model: any module that torch.export captures; it is not changed.
+        model: any module that torch.export captures; it is not changed, and one thread at a time
+            captures. Of DistributedDataParallel and its kin the network within is compiled.
         example: an input batch `(batch, ...)`, or several of one batch size, float32 on the CPU.
             Kernels are chosen for these sizes and for the number of threads that torch uses now.
         optimize: "speed" (default), or "memory", which excludes kernels that store transformed
@@ -65,6 +69,8 @@ def compile(
     kernels = {} if kernels is None else kernels
     check_kernels(kernels)
     inputs = tensors_of(example)
+    # Runs of the network change the copy, not what other threads may use.
+    model = copied(unwrapped(model))
     with torch.autocast("cpu", enabled=False):
         captured = capture(model, inputs)
         isa = _C.chosen_isa()
@@ -78,11 +84,13 @@ def compile(
         check_layers_named(kernels, compiled.layers.column("layer"))
         dynamic = captured.batch is None
         try:
-            worst = verify(model, compiled, inputs, dynamic, tolerance)
+            with unchanged(model):
+                worst = verify(model, compiled, inputs, dynamic, tolerance)
         except OtherBatches as reason:
             captured = capture(model, inputs, fixed_because=str(reason))
             compiled = assemble(captured, choose, isa, optimize)
-            worst = verify(model, compiled, inputs, False, tolerance)
+            with unchanged(model):
+                worst = verify(model, compiled, inputs, False, tolerance)
     compiled.difference = worst
     return compiled.eval()
 

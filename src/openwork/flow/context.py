@@ -58,13 +58,12 @@ class AnalysisContext:
     """
 
     def __init__(self, captured: Captured, model: nn.Module) -> None:
-        signature = captured.program.graph_signature
         self.atoms = Atoms()
         self.ops: list[Op] = []
         self.weights: dict[str, Weight] = {}
         self.vectors: dict[str, Layout] = {}
         self.constants = captured.constants
-        self.names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        self.names = captured.names
         self.constant_layouts: dict[Source, Layout] = {}
         self.layouts: dict[Source, Layout] = {}
         self.model = model

@@ -11,6 +11,7 @@ from torch import nn
 
 from openwork import models
 from openwork._arguments import check_has_weights
+from openwork._unwrap import unwrapped
 from openwork._version import __version__
 from openwork.errors import ArgumentError, CheckpointError, MissingPackageError
 from openwork.io import container
@@ -57,7 +58,8 @@ def save(
     It is written whole or not at all, and replaces an earlier file in one step.
 
     Args:
-        model: any module, with or without sparse layers, or the result of `openwork.compile`.
+        model: any module, with or without sparse layers, or the result of `openwork.compile`. Of
+            DistributedDataParallel and its kin the network within is saved.
         path: path of the file.
         plan: a plan to record in the file. Loading does not need it: the patterns are stored.
         metrics: plain numbers and strings to record in the file.
@@ -68,6 +70,7 @@ def save(
             something that is not plain data, or a compiled model has an operator that a file cannot
             name.
     """
+    model = unwrapped(model)
     kind = kind_of(model)
     tensors, described = kind.describe(model) if kind else _describe(model)
     header = {

@@ -1,5 +1,6 @@
 """What a network costs: live weights, MACs per layer, and bytes of memory."""
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from openwork._mode import evaluation
+from openwork._unchanged import unchanged
 from openwork.errors import ArgumentError
 from openwork.nn.sparse_layer import SparseLayer
 
@@ -70,7 +72,7 @@ def count_macs(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
     """Multiply-adds per image of every convolution and linear layer, dense or sparse.
 
     Args:
-        model: run once in evaluation mode; its modes are restored.
+        model: run once in evaluation mode, then put back as it was.
         example: an input batch `(N, ...)`.
 
     Returns:
@@ -101,18 +103,17 @@ def count_macs(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
 
         return count
 
-    handles = [module.register_forward_hook(hook(name)) for name, module in layers.items()]
     try:
-        with evaluation(model):
+        # Hooks last, or what they count would be put back too.
+        with unchanged(model), evaluation(model), contextlib.ExitStack() as hooks:
+            for name, module in layers.items():
+                hooks.callback(module.register_forward_hook(hook(name)).remove)
             model(example)
     except RuntimeError as error:
         raise ArgumentError(
             f"`example` of shape {tuple(example.shape)} is not accepted by the model: "
             f"{str(error).partition(chr(10))[0]}; pass images of the size that the model takes"
         ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
     return {name: counts[name] // len(example) for name in layers if name in counts}
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from openwork._arguments import check_count, check_model, check_optimizer_kind, check_threshold
 from openwork._mode import evaluation
+from openwork._unchanged import unchanged
 from openwork.errors import ArgumentError
 from openwork.nn.kinds.reparametrised import reparametrised
 from openwork.observe.histogram import RunningHistogram
@@ -71,7 +72,7 @@ def observe(
 
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     count = 0
-    with evaluation(model), ActivationRecorder(model, add) as recorder:
+    with unchanged(model), evaluation(model), ActivationRecorder(model, add) as recorder:
         for images in _images(batches):
             model(images.to(device))
             recorder.flush()

@@ -1,6 +1,5 @@
 """How fast a compiled network runs, per layer and as a whole, and why it is not faster."""
 
-import copy
 import os
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
+from openwork._copy import copied
 from openwork._files import atomic_path, writing
 from openwork._terminal import visible
 from openwork.engine import CompiledModel, compile
@@ -139,7 +139,7 @@ def benchmark(model: nn.Module, example: torch.Tensor, *, passes: int = 50) -> B
     Raises:
         CaptureError, VerificationError: as for `openwork.compile`.
     """
-    dense = densify_(copy.deepcopy(model)).eval()
+    dense = densify_(copied(model)).eval()
     compiled, dense_compiled = compile(model, example), compile(dense, example)
     models = (dense, dense_compiled, compiled)
     plain, plain_compiled, fast = measure_latency(models, example, passes=passes)

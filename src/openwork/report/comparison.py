@@ -1,6 +1,5 @@
 """A dense network and its sparse counterpart side by side: measured savings."""
 
-import copy
 import json
 import os
 import tempfile
@@ -11,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from openwork._copy import copied
 from openwork._files import write_text, writing
 from openwork.engine import compile
 from openwork.io import save
@@ -127,7 +127,7 @@ def compare(
 
 
 def _memory_after_a_step(model: nn.Module, example: torch.Tensor) -> MemoryUse:
-    model = copy.deepcopy(model).train()
+    model = copied(model).train()
     optimizer = torch.optim.Adam(model.parameters())
     classes = torch.zeros(len(example), dtype=torch.int64, device=example.device)
     F.cross_entropy(model(example), classes).backward()

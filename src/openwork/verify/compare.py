@@ -8,7 +8,6 @@ does not run in float64, as no compiled network does, the float32 difference sta
 # pyright: reportUnknownMemberType=false
 # torch.random has no types for its arguments.
 
-import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from openwork._copy import copied
 from openwork.verify.difference import largest_difference
 from openwork.verify.inputs import ANOTHER_SIZE, varied_inputs
 from openwork.verify.outputs import Inputs, outputs
@@ -134,8 +134,8 @@ def _in_float64(original: nn.Module, rewritten: nn.Module, inputs: Inputs) -> fl
     exact = tuple(tensor.double() for tensor in inputs)
     try:
         # The rewritten network first: a compiled one refuses float64 before the original is copied.
-        found = outputs(copy.deepcopy(rewritten).double(), exact)
-        expected = outputs(copy.deepcopy(original).double(), exact)
+        found = outputs(copied(rewritten).double(), exact)
+        expected = outputs(copied(original).double(), exact)
     except Exception:
         return None
     return largest_difference(expected, found)[1]

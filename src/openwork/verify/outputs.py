@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils import _pytree
 
 from openwork._mode import evaluation
+from openwork._unchanged import alone
 
 # The tensors of one call, in the order of the network's arguments.
 Inputs = tuple[torch.Tensor, ...]
@@ -24,5 +25,5 @@ def outputs(model: nn.Module, inputs: Sequence[torch.Tensor]) -> list[Any]:
     Raises:
         Exception: whatever `model` raises on these inputs.
     """
-    with evaluation(model):
+    with alone(), evaluation(model):
         return _pytree.tree_leaves(model(*(tensor.clone() for tensor in inputs)))

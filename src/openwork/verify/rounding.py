@@ -1,12 +1,12 @@
 """`rounding`: how far a network in float32 is from itself in float64."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from openwork._copy import copied
 from openwork.verify.difference import difference
 from openwork.verify.outputs import outputs
 
@@ -26,7 +26,7 @@ def rounding(model: nn.Module, inputs: Sequence[torch.Tensor]) -> float:
     """
     single = outputs(model, inputs)
     try:
-        exact = outputs(copy.deepcopy(model).double(), [tensor.double() for tensor in inputs])
+        exact = outputs(copied(model).double(), [tensor.double() for tensor in inputs])
     except Exception:
         # Some convert to float32 themselves; each raises its own kind of error.
         return 0.0

@@ -3,13 +3,13 @@
 # pyright: reportUnknownMemberType=false
 # torch leaves parameters of fork_rng and manual_seed without types.
 
-import copy
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils import _pytree
 
+from openwork._copy import copied
 from openwork.capture.capture import several
 from openwork.verify.difference import largest_difference
 from openwork.verify.outputs import Inputs
@@ -36,7 +36,7 @@ def compare_training(original: nn.Module, rewritten: nn.Module, example: Inputs)
 
 
 def _train(model: nn.Module, example: Inputs) -> list[Any] | None:
-    training = copy.deepcopy(model).train()
+    training = copied(model).train()
     try:
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(0)

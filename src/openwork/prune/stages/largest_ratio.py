@@ -1,6 +1,5 @@
 """`largest_ratio`: how much can be cut within a tolerance of the error, found by bisection."""
 
-import copy
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from openwork._arguments import check_choice, check_count, check_number
+from openwork._copy import copied
 from openwork._identity import with_settings
 from openwork._terminal import literal
 from openwork.errors import ArgumentError, PlanError
@@ -91,7 +91,7 @@ def largest_ratio(
     arguments = {"granularity": granularity, "tolerance": tolerance, "highest": highest}
     checkpoints = Checkpoints(out, model, with_settings(arguments, identity))
     baseline = error_of(model, evaluate)
-    best, ratio, error = copy.deepcopy(model), 0.0, baseline
+    best, ratio, error = copied(model), 0.0, baseline
     low, high = 0.0, highest
     results: list[StageResult] = []
     for index in range(trials):
@@ -99,7 +99,7 @@ def largest_ratio(
         result = checkpoints.result(index)
         # A stored trial of another ratio followed from errors that were measured differently.
         if result is None or result.ratio != stage.ratio:
-            trial = copy.deepcopy(model)
+            trial = copied(model)
             plan = _feasible(choose, trial, stage, index, low, progress)
             if plan is None:
                 high = stage.ratio
@@ -107,7 +107,7 @@ def largest_ratio(
             result = run_stage_(trial, stage, plan, evaluate, retrain, index, batches)
             checkpoints.save(index, trial, result)
         else:
-            trial = checkpoints.restore_(index, copy.deepcopy(model))
+            trial = checkpoints.restore_(index, copied(model))
         results.append(result)
         if result.retrained <= baseline + tolerance:
             best, ratio, error, low = trial, stage.ratio, result.retrained, stage.ratio

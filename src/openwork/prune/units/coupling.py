@@ -3,13 +3,13 @@
 Atoms of that analysis that can be removed only together are one map here; its number is its label.
 """
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
+from openwork._copy import copied
 from openwork.capture import capture
 from openwork.errors import CaptureError
 from openwork.flow.analysis import Analysis, analyse
@@ -54,7 +54,7 @@ def coupling_of(model: nn.Module, example: torch.Tensor) -> Coupling:
         CaptureError: torch.export cannot capture the network.
     """
     # Capture supports float32 on the CPU only, whatever the model trains in.
-    model = copy.deepcopy(model).to("cpu", torch.float32)
+    model = copied(model).to("cpu", torch.float32)
     try:
         captured = capture(model, [example.to("cpu", torch.float32)])
     except CaptureError as error:

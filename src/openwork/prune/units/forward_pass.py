@@ -3,6 +3,7 @@
 No graph of the network is needed: autograd records where each tensor comes from.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch.autograd.graph import Node
 from torch.utils._pytree import tree_leaves
 
 from openwork._mode import evaluation
+from openwork._unchanged import unchanged
 from openwork.errors import ArgumentError
 
 
@@ -67,13 +69,11 @@ def _traced(
 
         return hook
 
-    handles = [layer.register_forward_hook(record_calls_of(name)) for name, layer in layers.items()]
-    try:
-        with evaluation(model):
-            outputs = model(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    # Hooks last, or what they record would be put back too.
+    with unchanged(model), evaluation(model), contextlib.ExitStack() as hooks:
+        for name, layer in layers.items():
+            hooks.callback(layer.register_forward_hook(record_calls_of(name)).remove)
+        outputs = model(example)
     tensors = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor)]
     ends = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
     heads = _heads(ends, calls) or set(list(calls)[-1:])
