@@ -25,6 +25,8 @@ ROOMS = [
     "_processes",
     "_mode",
     "_identity",
+    "_nested",
+    "_call",
     "patterns",
     "kernels",
     "runtime",

@@ -52,3 +52,18 @@ def test_training_memory_shrinks_with_density(density: float) -> None:
 def test_an_empty_batch_is_refused() -> None:
     with pytest.raises(ArgumentError, match="holds no image"):
         count_macs(nn.Sequential(nn.Linear(3, 2)), torch.ones(0, 3))
+
+
+def test_networks_of_several_inputs() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+
+        def forward(self, a: torch.Tensor, *, b: torch.Tensor) -> torch.Tensor:
+            return self.linear(a) + self.linear(b)
+
+    example = {"a": torch.zeros(4, 3), "b": torch.zeros(4, 3)}
+    assert count_macs(Two(), example) == {"linear": 12}
+    with pytest.raises(ArgumentError, match=r"is not accepted by the model: .*missing 1 required"):
+        count_macs(Two(), torch.zeros(4, 3))

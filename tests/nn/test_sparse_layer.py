@@ -6,8 +6,8 @@ import torch
 from parts import known
 from torch import nn
 
-from openwork.errors import ArgumentError, CheckpointError
-from openwork.nn import SparseLayer, SparseLinear
+from openwork.errors import ArgumentError, CaptureError, CheckpointError
+from openwork.nn import SparseConv2d, SparseLayer, SparseLinear
 from openwork.nn.sparse_layer import check_pattern
 from openwork.patterns import Pattern, random
 
@@ -67,3 +67,15 @@ def test_a_state_of_another_pattern_is_refused() -> None:
     other = SparseLinear(random(2, 3, density=1.0))
     with pytest.raises(CheckpointError, match="another pattern"):
         _layer().load_state_dict(other.state_dict())
+
+
+def test_torch_fx_and_jit() -> None:
+    model = nn.Sequential(
+        SparseConv2d(random(4, 2, 3, 0.5), padding="same", padding_mode="reflect"),
+        nn.Flatten(2),
+        SparseLinear(random(3, 25, density=0.5)),
+    )
+    x = torch.randn(2, 2, 5, 5)
+    assert torch.equal(torch.fx.symbolic_trace(model)(x), model(x))
+    with pytest.raises(CaptureError, match=r"script cannot compile SparseConv2d; .*densify_"):
+        torch.jit.script(model)

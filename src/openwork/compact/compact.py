@@ -13,8 +13,8 @@ from openwork._arguments import (
     check_model,
     check_threshold,
     check_tolerance,
-    tensors_of,
 )
+from openwork._call import call_of
 from openwork._mode import evaluation
 from openwork.compact.clone import clone
 from openwork.compact.hooks import detach_passive_hooks_, reattach_passive_hooks_
@@ -27,14 +27,12 @@ from openwork.compact.surgery import cut_
 from openwork.errors import ArgumentError
 from openwork.verify import Inputs, compare, compare_many, outputs
 
-Example = torch.Tensor | Sequence[torch.Tensor]
-
 
 def compact(
     model: nn.Module,
-    example: Example,
+    example: Any,
     *,
-    inputs: Iterable[Example] = (),
+    inputs: Iterable[Any] = (),
     optimizer: torch.optim.Optimizer | None = None,
     ema: nn.Module | None = None,
     round_to: int | None = None,
@@ -55,7 +53,8 @@ def compact(
     Args:
         model: any module that torch.export captures, float32; it is not changed. Masks of
             `torch.nn.utils.prune` are made permanent in the copy.
-        example: an input batch `(N, ...)`, or several tensors, float32 on the CPU.
+        example: an input batch `(N, ...)`, float32 on the CPU, or several inputs in a tuple, a list
+            or a dict, as in `openwork.compile`.
         inputs: more such batches, over which outputs are compared too.
         optimizer: of `model`. Afterwards it holds the copy's parameters, with the state of the
             weights that were kept.
@@ -80,9 +79,9 @@ def compact(
             copied, an optimiser of another model or one that cannot be cut (LBFGS, Adafactor), an
             average of another model or one that shares tensors with it.
     """
-    given = tensors_of(example)
-    more = _more(inputs)
     _check(model, round_to, gamma_below, tolerance)
+    given = call_of(model, example)
+    more = _more(model, inputs)
     _check_companions(model, optimizer, ema)
     original = _working_copy(model, given)
     _check_runs(original, more)
@@ -109,13 +108,13 @@ def compact(
     return small, report
 
 
-def _more(inputs: Any) -> list[Inputs]:
+def _more(model: nn.Module, inputs: Any) -> list[Inputs]:
     if isinstance(inputs, torch.Tensor) or not isinstance(inputs, Iterable):
         raise ArgumentError(
             f"`inputs` is a {type(inputs).__name__}, but must hold batches such as `example`; put "
             "a single one into a list"
         )
-    return [tensors_of(other, f"inputs[{index}]") for index, other in enumerate(inputs)]
+    return [call_of(model, other, f"inputs[{index}]") for index, other in enumerate(inputs)]
 
 
 def _check(

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from openwork import models
+from openwork._arguments import check_model
 from openwork._version import __version__
 from openwork.errors import ArgumentError, CheckpointError, MissingPackageError
 from openwork.io import container
@@ -66,6 +67,7 @@ def save(
             something that is not plain data, or a compiled model has an operator that a file cannot
             name.
     """
+    check_model(model)
     kind = kind_of(model)
     tensors, described = kind.describe(model) if kind else _describe(model)
     header = {

@@ -4,6 +4,7 @@ from collections import Counter
 
 from torch import nn
 
+from openwork._arguments import check_model
 from openwork.nn.sparse_layer import SparseLayer
 
 __all__ = ["Dense", "dense_layers", "left_layers", "replace", "sparse_layers"]
@@ -23,11 +24,13 @@ def dense_layers(model: nn.Module) -> dict[str, Dense]:
 
 def sparse_layers(model: nn.Module) -> dict[str, SparseLayer]:
     """The sparse layers of `model`, by their first qualified name."""
+    check_model(model)
     return {name: m for name, m in model.named_modules() if isinstance(m, SparseLayer)}
 
 
 def left_layers(model: nn.Module) -> dict[str, str]:
     """Convolutions and linear layers that cannot be made sparse, and why: name -> reason."""
+    check_model(model)
     users = Counter(
         id(parameter)
         for module in model.modules()

@@ -1,13 +1,13 @@
 """What sparse layers share: live weights, their pattern, and conversion from and to dense."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import torch
 from torch import nn
 
 from openwork._arguments import check_choice
-from openwork.errors import ArgumentError, CheckpointError
+from openwork.errors import ArgumentError, CaptureError, CheckpointError
 from openwork.nn.drawn_from import DrawnFrom
 from openwork.ops.expand import collect, expand
 from openwork.patterns import Pattern
@@ -55,6 +55,13 @@ class SparseLayer(nn.Module, ABC):
         self.register_buffer("gaps", torch.from_numpy(pattern.gaps.copy()).to(self.weight.device))
         self.register_load_state_dict_pre_hook(_refuse_other_pattern)
         self.reset_parameters()
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        # torch.jit.script asks each module for this.
+        raise CaptureError(
+            f"torch.jit.script cannot compile {type(self).__name__}; use torch.jit.trace, or make "
+            "a copy dense first: openwork.densify_(copy.deepcopy(model))"
+        )
 
     @property
     def pattern(self) -> Pattern:
