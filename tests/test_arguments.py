@@ -36,7 +36,6 @@ from openwork.errors import ArgumentError
             [torch.optim.SGD([torch.zeros(1)])],
             [torch.optim.SGD, None],
         ),
-        (arguments.tensors_of, [torch.ones(1), [torch.ones(1)]], [1, [1], ["a"]]),
     ],
 )
 def test_each_rule(check: Callable[[Any], object], good: list[Any], bad: list[Any]) -> None:
@@ -51,9 +50,6 @@ def test_values_come_back_in_one_form() -> None:
     assert arguments.check_kernel(3) == (3, 3)
     assert arguments.check_kernel([1, 2]) == (1, 2)
     assert isinstance(arguments.check_density(1), float)
-    one = torch.ones(1)
-    assert arguments.tensors_of(one) == (one,)
-    assert arguments.tensors_of([one, one]) == (one, one)
 
 
 def test_a_refusal_names_the_argument_its_value_and_the_way_out() -> None:
@@ -61,5 +57,7 @@ def test_a_refusal_names_the_argument_its_value_and_the_way_out() -> None:
         arguments.check_groups(4, 6, 5, "z")
     with pytest.raises(ArgumentError, match=r"multiple of the layer's own 2 groups; feasible: 2$"):
         arguments.check_groups(4, 6, 1, multiple_of=2)
-    with pytest.raises(ArgumentError, match=r"`example` holds a int at place 1"):
-        arguments.tensors_of([torch.ones(1), 3])
+    with pytest.raises(ArgumentError, match=r"`model` is the class Linear, but .* Linear"):
+        arguments.check_model(torch.nn.Linear)
+    with pytest.raises(ArgumentError, match=r"`model` is a str, 'x.onnx', .*openwork.load reads"):
+        arguments.check_model("x.onnx")

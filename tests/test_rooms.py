@@ -31,6 +31,8 @@ ROOMS = [
     "_unchanged",
     "_unwrap",
     "_identity",
+    "_nested",
+    "_call",
     "patterns",
     "kernels",
     "runtime",

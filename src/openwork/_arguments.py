@@ -4,14 +4,12 @@ Torch is imported by those checks that need it: patterns and the runtime work wi
 """
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from openwork.errors import ArgumentError
-
-if TYPE_CHECKING:
-    import torch
 
 
 def check_count(argument: str, value: int, least: int = 1) -> int:
@@ -112,12 +110,10 @@ def check_tolerance(tolerance: Any) -> None:
 
 
 def check_model(model: Any, argument: str = "model") -> None:
-    from torch import jit, nn
+    """It is a module whose layers can be read and have their weights."""
+    from torch import jit
 
-    if not isinstance(model, nn.Module):
-        raise ArgumentError(
-            f"`{argument}` is a {type(model).__name__}, but must be a torch.nn.Module"
-        )
+    check_module(model, argument)
     if isinstance(model, jit.ScriptModule):
         raise ArgumentError(
             f"`{argument}` is a {type(model).__name__}: TorchScript, whose layers cannot be read "
@@ -126,7 +122,27 @@ def check_model(model: Any, argument: str = "model") -> None:
     check_has_weights(model, argument)
 
 
-def check_has_weights(model: "torch.nn.Module", argument: str = "model") -> None:
+def check_module(model: Any, argument: str = "model") -> None:
+    """It is a module of any kind."""
+    from torch import nn
+
+    if isinstance(model, nn.Module):
+        return
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        raise ArgumentError(
+            f"`{argument}` is the class {model.__name__}, but must be an instance of it: "
+            f"{model.__name__}(...)"
+        )
+    kind = type(model).__name__
+    if isinstance(model, str | os.PathLike):
+        raise ArgumentError(
+            f"`{argument}` is a {kind}, {str(model)!r:.80}, but must be a torch.nn.Module; "
+            "openwork.load reads a network that openwork.save wrote"
+        )
+    raise ArgumentError(f"`{argument}` is a {kind}, but must be a torch.nn.Module")
+
+
+def check_has_weights(model: Any, argument: str = "model") -> None:
     """Refuse a model with a lazy layer that has not run yet."""
     from torch.nn.parameter import is_lazy
 
@@ -146,22 +162,3 @@ def check_optimizer_kind(optimizer: Any) -> None:
             f"`optimizer`={optimizer!r} must be a torch.optim.Optimizer, the one that trains or "
             "trained `model`"
         )
-
-
-def tensors_of(example: Any, argument: str = "example") -> tuple["torch.Tensor", ...]:
-    """The tensors of an input batch, given as one or as a sequence."""
-    import torch
-
-    tensors = (example,) if isinstance(example, torch.Tensor) else example
-    if not isinstance(tensors, Sequence):
-        raise ArgumentError(
-            f"`{argument}` is a {type(example).__name__}, but must be a tensor or a sequence of "
-            "tensors, such as torch.randn(1, 3, 224, 224)"
-        )
-    for index, tensor in enumerate(tensors):
-        if not isinstance(tensor, torch.Tensor):
-            raise ArgumentError(
-                f"`{argument}` holds a {type(tensor).__name__} at place {index}, but must be a "
-                "tensor or a sequence of tensors"
-            )
-    return tuple(tensors)

@@ -465,7 +465,7 @@ def test_what_cannot_be_verified_is_refused() -> None:
         ({"inputs": None}, "`inputs` is a NoneType"),
         ({"inputs": EXAMPLE}, "`inputs` is a Tensor.* list"),
         ({"inputs": [EXAMPLE, 1]}, r"`inputs\[1\]` is a int"),
-        ({"inputs": ["a"]}, r"`inputs\[0\]` holds a str"),
+        ({"inputs": ["a"]}, r"`inputs\[0\]` is a str, 'a', but must"),
         ({"inputs": [EXAMPLE, (EXAMPLE, torch.ones(2))]}, r"`inputs\[1\]` .*TypeError"),
         ({"inputs": [EXAMPLE.double()]}, r"`inputs\[0\]` .*float64.*RuntimeError"),
         ({"optimizer": "adam"}, "`optimizer`='adam'"),

@@ -208,3 +208,11 @@ def test_bad_statistics_and_epoch():
         Batches(make(), 8, MEAN, (0.1, 0.0, 0.1), shuffle=True, seed=0)
     with pytest.raises(ArgumentError, match="`n`=-1 must be a whole number of at least 0"):
         batches(make()).epoch(-1)
+
+
+def test_labels_need_an_output_each() -> None:
+    split = Split(np.zeros((3, 1, 2, 2), np.uint8), np.array([0, 4, 2]))
+    batches = Batches(split, 2, (0.0,), (1.0,), shuffle=False, seed=0)
+    batches.check_outputs(torch.zeros(2, 5))
+    with pytest.raises(ArgumentError, match=r"holds the label 4, but `model` gives 4 outputs"):
+        batches.check_outputs(torch.zeros(2, 4))

@@ -274,7 +274,7 @@ def test_a_network_that_gives_nan_equals_itself(build: Callable[..., CompiledMod
     [
         ({"optimize": "size"}, ArgumentError, "`optimize`='size'"),
         ({"example": torch.randn(2, 3, 8, 8).double()}, ArgumentError, "torch.float64"),
-        ({"example": []}, ArgumentError, "one batch size"),
+        ({"example": []}, ArgumentError, "a list without a tensor"),
         ({"example": None}, ArgumentError, "`example` is a NoneType"),
         ({"example": {"x": 1}}, ArgumentError, "`example` is a dict"),
         ({"tolerance": float("nan")}, ArgumentError, "`tolerance`=nan"),

@@ -350,3 +350,50 @@ def test_every_step_of_a_call_is_timed(build: Build) -> None:
     ]
     assert all(seconds > 0 for _, kernel, seconds in times if kernel != "concat")
     assert sum(seconds for _, _, seconds in times) < spent
+
+
+class Several(nn.Module):
+    """Indices, a nested dict, a number and keywords."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.conv = nn.Embedding(9, 4), nn.Conv2d(4, 4, 1)
+
+    def forward(
+        self, ids: torch.Tensor, batch: dict[str, Any], *, power: int = 1, mask: Any = None
+    ) -> dict[str, torch.Tensor]:
+        y = self.conv(self.embed(ids).permute(0, 3, 1, 2) + batch["maps"][0])
+        y = torch.relu(y) ** power
+        return {"y": y if mask is None else torch.where(mask, y, 0.0)}
+
+
+def test_arguments_of_every_kind(build: Build) -> None:
+    model, ids = Several().eval(), torch.randint(0, 9, (2, 5, 6))
+    maps, mask = torch.randn(2, 4, 5, 6), torch.rand(2, 4, 5, 6) > 0.5
+    example = {"ids": ids, "batch": {"maps": [maps]}, "power": 2, "mask": mask}
+    compiled = build(model, example)
+    call = {"mask": ~mask, "power": 2, "batch": {"maps": [maps * 2]}, "ids": ids.flip(0)}
+    with torch.no_grad():
+        expected = model(**call)
+    torch.testing.assert_close(compiled(**call), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        compiled(call["ids"], call["batch"], power=2, mask=~mask), expected, rtol=1e-5, atol=1e-5
+    )
+    assert len(compiled.step_times(**call)) > 1
+    with pytest.raises(ArgumentError, match="`power` is 3, but the network was compiled for 2"):
+        compiled(**call | {"power": 3})
+    with pytest.raises(ArgumentError, match=r"`ids` is torch.int32 on cpu, .* takes int64 on"):
+        compiled(**call | {"ids": ids.int()})
+    with pytest.raises(ArgumentError, match="`batch_maps_0` holds a tensor that is sparse_coo"):
+        compiled(**call | {"batch": {"maps": [maps.to_sparse()]}})
+    with pytest.raises(ArgumentError, match="missing a required argument: 'batch'"):
+        compiled(ids, power=2)
+
+
+def test_its_text_says_what_it_takes_and_what_runs_it(build: Build) -> None:
+    compiled = build(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Softmax(1)), torch.randn(2, 3, 8, 6))
+    kernel = compiled.layers.column("kernel")[0]
+    assert repr(compiled) == (
+        f"CompiledModel(input (N, 3, 8, 6); any batch size; 1 layers: 1 x {kernel}; operators "
+        "left to torch: 1)"
+    )

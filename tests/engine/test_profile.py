@@ -16,3 +16,11 @@ def test_one_row_for_each_layer() -> None:
     assert table.column("layer") == ["0", "2"]
     assert table.column("density") == [1, 0.25]
     assert all(seconds > 0 for seconds in table.column("ms"))
+
+
+def test_a_compiled_network_has_its_table_already() -> None:
+    example = torch.randn(1, 3, 8, 8)
+    compiled = ow.compile(nn.Sequential(nn.Conv2d(3, 8, 3)), example)
+    assert ow.profile(compiled, example) is compiled.layers
+    with pytest.raises(ow.ArgumentError, match="compile it for this size"):
+        ow.profile(compiled, torch.randn(1, 3, 9, 8))

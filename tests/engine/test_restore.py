@@ -6,6 +6,7 @@ import pickle
 import random
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,15 @@ def test_what_it_says_of_itself(tmp_path: Path, mixed: CompiledModel) -> None:
 Pair = namedtuple("Pair", "a b")
 
 
+def local_pair() -> type:
+    """A class that only a function knows."""
+
+    class Local(Pair):
+        pass
+
+    return Local
+
+
 class Body(nn.Module):
     def __init__(self, body: Callable[[torch.Tensor], Any]) -> None:
         super().__init__()
@@ -210,7 +220,7 @@ class Body(nn.Module):
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (lambda x: Pair(x, x + 1), "a tests.engine.test_restore.Pair|Pair"),
+        (lambda x: local_pair()(x, x + 1), "a .*Local"),
         (lambda x: torch.bernoulli(x.sigmoid()), "the operator aten.bernoulli.default"),
     ],
     ids=["named tuple", "random"],
@@ -231,6 +241,96 @@ def test_results_in_an_ordered_dict(tmp_path: Path, build: Build) -> None:
     found = ow.load(tmp_path / "file")(torch.ones(1, 3, 4, 4))
     assert type(found) is OrderedDict
     assert list(found) == ["b", "a"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A result of a class of the user's."""
+
+    boxes: torch.Tensor
+    rest: Any
+
+
+class Output(OrderedDict):
+    """As transformers' outputs are, nearly."""
+
+
+def _structured(x: torch.Tensor) -> Any:
+    return Output(found=Found(x + 1, Pair(x * 2, None)), best=x.max(1), sizes=x.shape[2:])
+
+
+def test_results_of_the_users_classes(tmp_path: Path, build: Build) -> None:
+    compiled = build(Body(_structured), torch.randn(2, 3, 4, 4))
+    ow.save(compiled, tmp_path / "file")
+    x = torch.randn(3, 3, 4, 4)
+    for model in (compiled, _load(tmp_path / "file"), pickle.loads(pickle.dumps(compiled))):
+        result = model(x)
+        assert (type(result), type(result["found"])) == (Output, Found)
+        assert type(result["found"].rest) is Pair
+        assert result["found"].rest.b is None
+        torch.testing.assert_close(result["found"].boxes, x + 1)
+        torch.testing.assert_close(result["best"].values, x.max(1).values)
+        assert tuple(result["sizes"]) == (4, 4)
+
+
+def test_a_class_that_is_not_imported_comes_as_plain_data(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ow.save(build(Body(_structured), torch.randn(2, 3, 4, 4)), tmp_path / "file")
+    monkeypatch.delattr(f"{__name__}.Found")
+    loaded = _load(tmp_path / "file")
+    result = loaded(torch.ones(1, 3, 4, 4))
+    assert type(result) is Output
+    assert type(result["found"]) is dict
+    assert type(result["found"]["rest"]) is Pair
+    assert any("Found is not imported here" in note for note in loaded.layers.notes)
+
+
+class Nasty(dict):
+    def __init__(self) -> None:
+        raise AssertionError
+
+    def __del__(self) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "name", ["Nasty", "Body", "build", "torch", "Missing.inner", "Pair.__new__"]
+)
+def test_files_do_not_name_what_runs_code(name: str, build: Build) -> None:
+    tensors, header = describe(build(Body(_structured), torch.randn(2, 3, 4, 4)))
+    header["network"]["nesting"]["typed"][:2] = [__name__, name]
+    result = restore(tensors, header)(torch.ones(1, 3, 4, 4))
+    assert type(result) is OrderedDict
+
+
+def test_attributes_named_by_files_are_checked(build: Build) -> None:
+    tensors, header = describe(build(Body(_structured), torch.randn(2, 3, 4, 4)))
+    header["network"]["nesting"]["typed"][3][0] = {"dict": [["__class__", 3]]}
+    with pytest.raises(CheckpointError, match="must be the name of an attribute of Output"):
+        restore(tensors, header)
+
+
+def test_inputs_of_every_kind(tmp_path: Path, build: Build) -> None:
+    class Two(nn.Module):
+        def forward(self, a: Any, *, scale: int = 1) -> torch.Tensor:
+            return a["x"] * scale + a["t"][:, None]
+
+    example = {"a": {"x": torch.randn(2, 3), "t": torch.arange(2)}, "scale": 3}
+    compiled = build(Two(), example)
+    ow.save(compiled, tmp_path / "file")
+    loaded = _load(tmp_path / "file")
+    other = {"t": torch.arange(4), "x": torch.ones(4, 3)}
+    assert torch.equal(loaded(other, scale=3), compiled(other, scale=3))
+    with pytest.raises(ArgumentError, match="`scale` is 1, but the network was compiled for 3"):
+        loaded(other)
+
+
+def test_files_without_the_form_of_a_call(build: Build) -> None:
+    compiled = build(Body(lambda x: x + 1), torch.randn(2, 3))
+    tensors, header = describe(compiled)
+    del header["network"]["call"]
+    assert torch.equal(restore(tensors, header)(torch.ones(4, 3)), torch.ones(4, 3) + 1)
 
 
 # Fuzz: files that were edited by someone who knows the format ---------------------------------

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils import _pytree
 
 from openwork._machine import processor_name
+from openwork.capture.call_form import CallForm
 from openwork.engine.fallback import Fallback, TorchConv
 from openwork.engine.runners import Choice, make_runner
 from openwork.engine.snapshot import Snapshot, TunedOn, take_snapshot
@@ -44,9 +44,9 @@ def _take(target: Callable[..., Any]) -> tuple[Snapshot, TorchConv]:
     assert isinstance(runner, TorchConv)
     graph = Graph([X], [LAST, Y, 3], [packed, dense, Fallback([Z], LAST, target, (Z,), {}, "")])
     choices = {packed: Choice(name), dense: Choice("torch")}
-    spec = _pytree.tree_structure({"a": (0, [0]), "b": 0})
+    nesting, form = {"a": (0, [1]), "b": 2}, CallForm.of_tensors(1)
     runners = {packed: layer, dense: runner}
-    return take_snapshot(graph, choices, runners, spec, TUNED_ON), runner
+    return take_snapshot(graph, choices, runners, nesting, form, TUNED_ON), runner
 
 
 def test_this_machine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,7 @@ def test_a_snapshot_is_plain_data_and_weights() -> None:
     snapshot, runner = _take(torch.ops.aten.gelu.default)
     assert (snapshot.tuned_on, snapshot.refusal) == (TUNED_ON, None)
     network = json.loads(json.dumps(snapshot.network))
-    assert set(network) == {"inputs", "nodes", "kernels", "results", "nesting", "values"}
+    assert set(network) == {"inputs", "nodes", "kernels", "results", "nesting", "call", "values"}
     assert [node["kind"] for node in network["nodes"]] == ["Conv", "Conv", "Island"]
     assert network["kernels"][0].startswith("f32-conv")
     assert network["kernels"][1:] == ["torch"]

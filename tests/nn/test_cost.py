@@ -58,3 +58,18 @@ def test_convolutions_over_any_number_of_axes_are_counted() -> None:
     model = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.ConvTranspose3d(4, 2, 2, 2))
     assert count_macs(model, torch.zeros(2, 1, 2, 3, 3)) == {"0": 4 * 27 * 18, "1": 64 * 18}
     assert count_macs(nn.Sequential(nn.Conv1d(3, 4, 3)), torch.zeros(1, 3, 8)) == {"0": 36 * 6}
+
+
+def test_networks_of_several_inputs() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+
+        def forward(self, a: torch.Tensor, *, b: torch.Tensor) -> torch.Tensor:
+            return self.linear(a) + self.linear(b)
+
+    example = {"a": torch.zeros(4, 3), "b": torch.zeros(4, 3)}
+    assert count_macs(Two(), example) == {"linear": 12}
+    with pytest.raises(ArgumentError, match=r"is not accepted by the model: .*missing 1 required"):
+        count_macs(Two(), torch.zeros(4, 3))

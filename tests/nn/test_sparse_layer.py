@@ -6,8 +6,8 @@ import torch
 from parts import known
 from torch import nn
 
-from openwork.errors import ArgumentError, CheckpointError
-from openwork.nn import SparseLayer, SparseLinear
+from openwork.errors import ArgumentError, CaptureError, CheckpointError
+from openwork.nn import SparseConv2d, SparseLayer, SparseLinear
 from openwork.nn.sparse_layer import check_pattern
 from openwork.patterns import Pattern, random
 
@@ -75,3 +75,15 @@ def test_a_weight_of_another_shape_is_refused_when_it_is_assigned() -> None:
         layer.weight = nn.Parameter(torch.zeros(2, 3))
     layer.weight = nn.Parameter(torch.ones_like(layer.weight))
     assert layer.dense_weight().sum() == layer.weight.numel()
+
+
+def test_torch_fx_and_jit() -> None:
+    model = nn.Sequential(
+        SparseConv2d(random(4, 2, 3, 0.5), padding="same", padding_mode="reflect"),
+        nn.Flatten(2),
+        SparseLinear(random(3, 25, density=0.5)),
+    )
+    x = torch.randn(2, 2, 5, 5)
+    assert torch.equal(torch.fx.symbolic_trace(model)(x), model(x))
+    with pytest.raises(CaptureError, match=r"script cannot compile SparseConv2d; .*densify_"):
+        torch.jit.script(model)

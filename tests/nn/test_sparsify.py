@@ -165,3 +165,13 @@ def test_a_sparse_model_compiles_and_exports_in_one_graph() -> None:
     assert {operators.sparse_conv2d.default, operators.sparse_linear.default} <= called
     doubled = program.module()(torch.cat([input, input]))
     torch.testing.assert_close(doubled, torch.cat([expected, expected]), rtol=0, atol=1e-6)
+
+
+def test_what_is_not_a_module_is_refused() -> None:
+    plan = Plan({"*": "dense"})
+    with pytest.raises(
+        ArgumentError, match=r"`model` is a str, 'x', but must be a torch.nn.Module"
+    ):
+        sparsify_("x", plan)  # type: ignore[type-var]
+    with pytest.raises(ArgumentError, match="`model` is the class Linear"):
+        densify_(nn.Linear)  # type: ignore[type-var]

@@ -161,3 +161,27 @@ def test_what_compact_keeps_is_said() -> None:
     assert "compact keeps the channels of '0': its weight is re-parametrised by _WeightNorm" in str(
         observe(model, [torch.rand(3, 2, 8)])
     )
+
+
+class Difference(nn.Module):
+    """Two inputs through one batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(2)
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.norm(left - right))
+
+
+def test_networks_of_several_inputs() -> None:
+    left, right = torch.rand(3, 2, 4, 4), torch.rand(3, 2, 4, 4)
+    batches = [(left, right), (left, right, torch.zeros(3)), ((left, right), torch.zeros(3))]
+    report = observe(Difference(), [*batches, {"right": right, "left": left, "label": 1}])
+    assert report.images == 12
+    assert report.layers[0].by_activation.tolist() == [False, False]
+
+
+def test_tensors_without_numbers_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="`batches` holds a tensor that is on the meta device"):
+        observe(mixed(), [torch.rand(3, 2, 4, 4, device="meta")])

@@ -83,3 +83,38 @@ def test_the_criterion_decides_which_kernels_live(two_layers: nn.Sequential) -> 
 def test_an_unknown_granularity_is_refused(two_layers: nn.Sequential) -> None:
     with pytest.raises(ow.ArgumentError, match="`granularity`='row' must be one of"):
         prune.by_criterion(two_layers, granularity="row", ratio=0.5, layers="*")
+
+
+class Joined(nn.Module):
+    """Two images through one layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 6, 1)
+        self.mid = nn.Conv2d(12, 8, 1)
+        self.head = nn.Conv2d(8, 2, 1)
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        both = torch.cat([self.stem(left), self.stem(right)], 1).relu()
+        return self.head(self.mid(both).relu())
+
+
+@pytest.mark.parametrize("granularity", ["kernel", "feature_map"])
+def test_networks_of_several_inputs(granularity: str) -> None:
+    torch.manual_seed(0)
+    left, right = torch.randn(2, 2, 3, 3), torch.randn(2, 2, 3, 3)
+    plans = [
+        ow.prune.by_criterion(
+            Joined(),
+            "taylor",
+            granularity=granularity,
+            ratio=0.25,
+            example=example,
+            batches=[(example, torch.zeros(2, 2, 3, 3))],
+            loss=nn.functional.mse_loss,
+            progress=False,
+        )
+        for example in ((left, right), {"right": right, "left": left})
+    ]
+    assert plans[0].layers.keys() == plans[1].layers.keys()
+    assert plans[0].layers["mid"].fan_in.sum() == 72

@@ -186,3 +186,17 @@ def test_weights_that_are_not_finite_are_refused(network: Build) -> None:
     weight.detach()[0, 0] = torch.nan
     with pytest.raises(ow.ArgumentError, match="NaN or infinity"):
         prune.by_criterion(model, ratio=0.5, progress=False)
+
+
+def test_labels_beyond_the_outputs_are_refused() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(2, 3))
+    with pytest.raises(ow.ArgumentError, match=r"`loss` raises IndexError: .*; the labels in `ba"):
+        ow.prune.by_criterion(
+            model,
+            "taylor",
+            ratio=0.5,
+            layers="0",
+            batches=[(torch.ones(2, 1, 1, 1), torch.tensor([0, 3]))],
+            loss=nn.functional.cross_entropy,
+            progress=False,
+        )

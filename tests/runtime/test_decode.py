@@ -78,3 +78,12 @@ def test_other_forms_are_refused(item: Any) -> None:
 def test_damaged_values_are_refused(values: Any) -> None:
     with pytest.raises(MalformedFile):
         Decoder({}, values)
+
+
+def test_a_container_of_another_class_is_the_plain_one_inside() -> None:
+    """Numpy alone knows no class of the user's."""
+    content = {"dict": [["boxes", 0], ["rest", {"typed": ["m", "Pair", {"tuple": [1]}, None]}]]}
+    item = {"typed": ["package.module", "Output", content, [{"dict": []}, {"dict": []}]]}
+    assert Decoder({}, []).decode(item) == {"boxes": 0, "rest": (1,)}
+    with pytest.raises(MalformedFile, match="3 must be a container"):
+        Decoder({}, []).decode({"typed": ["m", "C", 3, None]})

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from openwork._nested import nest
 from openwork.runtime.batch_sizes import BatchSizes
 from openwork.runtime.decode import Decoder
 from openwork.runtime.encode import Encoder
 from openwork.runtime.file_errors import MalformedFile
-from openwork.runtime.read_network import nest, read_batches, read_nesting
+from openwork.runtime.read_network import read_batches, read_nesting
 
 DECODER = Decoder({}, [])
 

@@ -83,3 +83,12 @@ def test_bad_arguments_are_refused(make: Callable[..., nn.Module], toy: DataSet)
         evaluate(make(), toy, split="valid")
     with pytest.raises(ArgumentError, match="`batch_size`=0"):
         evaluate(make(), toy, batch_size=0)
+
+
+def test_labels_beyond_the_outputs_are_refused(toy: DataSet) -> None:
+    outputs = int(toy.test.labels.max())
+    model = nn.Sequential(nn.Flatten(), nn.LazyLinear(outputs))
+    with pytest.raises(ArgumentError, match=f"holds the label {outputs}, but `model` gives"):
+        evaluate(model, toy)
+    with pytest.raises(ArgumentError, match="`model` is a str"):
+        evaluate("model", toy)  # type: ignore[arg-type]

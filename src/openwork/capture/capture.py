@@ -12,11 +12,13 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 
-from openwork._arguments import tensors_of
+from openwork._call import Call, as_call
 from openwork._copy import copied
 from openwork._unchanged import unchanged
-from openwork._unwrap import inner
+from openwork._unwrap import inner, unwrapped
 from openwork.capture.batch_sizes import BatchSizes, batch_sizes_of
+from openwork.capture.call_form import CallForm
+from openwork.capture.flat import Results, flattened
 from openwork.capture.mutation import mutations_are_harmless
 from openwork.errors import ArgumentError, CaptureError, OpenworkError
 
@@ -37,7 +39,8 @@ class Captured:
 
     Attributes:
         program: what torch exported, in evaluation mode. Its inputs are the example's tensors,
-            `(batch, ...)` float32, with a free batch size unless `batches` allows one only.
+            `(batch, ...)`, with a free batch size unless `batches` allows one only; its results
+            are in a flat tuple.
         batches: the batch sizes that it accepts. torch does not say whether it accepts one image:
             if `batches` contains 1 and the example has more images, that must be tried.
         constants: name of an exported node -> the parameter, buffer or constant that it stands
@@ -45,6 +48,8 @@ class Captured:
         names: name of an exported node -> qualified name of the parameter or buffer that it
             stands for; the first one, where a tensor has several.
         images: the batch size of the example.
+        form: how the network is called.
+        results: how its results are nested.
         fixed_because: why there is only one batch size, or empty.
     """
 
@@ -53,6 +58,8 @@ class Captured:
     constants: dict[str, Any]
     names: dict[str, str]
     images: int
+    form: CallForm
+    results: Results
     fixed_because: str = ""
 
     @property
@@ -61,7 +68,9 @@ class Captured:
         return self.batches.only
 
 
-def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: str = "") -> Captured:
+def capture(
+    model: nn.Module, example: Call | Sequence[torch.Tensor], fixed_because: str = ""
+) -> Captured:
     """Export `model` in evaluation mode, with a free batch size if the network allows it.
 
     A copy of the network runs once on the example, so that what it makes on first use exists, and
@@ -70,8 +79,8 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: st
 
     Args:
         model: any module; it is not changed, whether this succeeds or fails.
-        example: the inputs of one call: tensors `(batch, ...)`, float32 on the CPU, all with
-            the same batch size.
+        example: one call. Its tensors are `(batch, ...)`, float32, whole numbers or booleans on the
+            CPU, all with the same batch size.
         fixed_because: why the batch size must stay that of `example`; empty (default) if it may
             vary.
 
@@ -81,50 +90,55 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: st
     Raises:
         CaptureError: the network does not run on `example`, torch cannot capture it (the reason
             is in the message), or it changes its own buffers.
-        ArgumentError: `example` is not made of float32 batches of one size on the CPU, or `model`
-            cannot be copied.
+        ArgumentError: `example` is not made of batches of one size on the CPU, or `model` cannot be
+            copied.
     """
-    _check(example)
-    images, why = len(example[0]), fixed_because
+    call = as_call(example)
+    _check(call)
+    images, why = call.images, fixed_because
+    model = unwrapped(model)
+    form = CallForm.of(model, call)
     # `unchanged` keeps other threads waiting, also until the warnings are on again.
     with unchanged(model), torch.random.fork_rng(devices=[]), torch.no_grad(), _quiet():
         free = None
         if not why:
             try:
-                free = _free(model, example)
-                if images not in free[1]:
+                free = _free(model, call)
+                if images not in free[2]:
                     why = f"batches of {images} take a different code path than larger ones"
+            except OpenworkError:
+                raise
             except Exception as reason:
                 # torch raises many kinds of errors; all mean that the batch size cannot be free.
                 why = _first_line(reason)
         if free is None or why:
-            program, batches = _fixed(model, example), BatchSizes.of(images)
+            program, results, batches = *_fixed(model, call), BatchSizes.of(images)
         else:
-            program, batches = free
+            program, results, batches = free
     _refuse_changing_buffers(model, program)
     names = _names(model, program)
-    return Captured(program, batches, _constants(model, program, names), names, images, why)
+    constants = _constants(model, program, names)
+    return Captured(program, batches, constants, names, images, form, results, why)
 
 
-def _free(model: nn.Module, example: Sequence[torch.Tensor]) -> tuple[ExportedProgram, BatchSizes]:
+def _free(model: nn.Module, example: Call) -> tuple[ExportedProgram, Results, BatchSizes]:
     """The program with a free batch size, and the sizes for which it computes the same."""
     # torch treats a batch size of one as a constant.
     copies = several(example)
-    # By tensor, so that it does not matter how the network's arguments are named and nested.
     shapes = ShapesCollection()
     for tensor in copies:
         shapes[tensor] = {0: Dim.DYNAMIC}
-    program = _exported(model, copies, shapes)
+    program, results = _exported(model, copies, shapes)
     inputs = set(program.graph_signature.user_inputs)
     tensors = [node.meta["val"] for node in program.graph.nodes if node.name in inputs]
-    return program, batch_sizes_of(program, [tensor.shape[0] for tensor in tensors])
+    return program, results, batch_sizes_of(program, [tensor.shape[0] for tensor in tensors])
 
 
-def _fixed(model: nn.Module, example: Sequence[torch.Tensor]) -> ExportedProgram:
+def _fixed(model: nn.Module, example: Call) -> tuple[ExportedProgram, Results]:
     """The program for the batch size of `example` alone."""
     try:
         # torch attaches attributes to the tensors that it is given.
-        return _exported(model, tuple(t.clone() for t in example), None)
+        return _exported(model, example.map(torch.clone), None)
     except OpenworkError:
         raise
     except Exception as error:
@@ -141,9 +155,9 @@ def _way_out(model: nn.Module) -> str:
     return _WAY_OUT
 
 
-def several(example: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+def several(example: Call | Sequence[torch.Tensor]) -> Call:
     """A copy of `example` with at least two images: a single one is doubled."""
-    return tuple(t.clone() if len(t) > 1 else torch.cat([t, t]) for t in example)
+    return as_call(example).map(lambda t: t.clone() if len(t) > 1 else torch.cat([t, t]))
 
 
 def _first_line(error: Exception) -> str:
@@ -151,9 +165,10 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
-def _check(example: Sequence[torch.Tensor]) -> None:
-    for index, tensor in enumerate(tensors_of(example)):
-        if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+def _check(example: Call) -> None:
+    for index, tensor in enumerate(example):
+        inexact = tensor.is_floating_point() or tensor.is_complex()
+        if (inexact and tensor.dtype != torch.float32) or tensor.device.type != "cpu":
             raise ArgumentError(
                 f"`example` is {tensor.dtype} on {tensor.device} at place {index}, but must be "
                 "float32 on the CPU; convert it and the model with .float().cpu()"
@@ -162,27 +177,29 @@ def _check(example: Sequence[torch.Tensor]) -> None:
     if len(batches) != 1 or batches == {()} or batches == {(0,)}:
         shapes = [tuple(tensor.shape) for tensor in example]
         raise ArgumentError(
-            f"`example` has shapes {shapes}, but must hold tensors with one batch size, at least 1"
+            f"`example` has shapes {shapes}, but must hold tensors with one batch size, at least "
+            "1; pass a single number as a Python number, which becomes part of the network"
         )
 
 
-def _exported(model: nn.Module, example: tuple[torch.Tensor, ...], shapes: Any) -> ExportedProgram:
+def _exported(model: nn.Module, example: Call, shapes: Any) -> tuple[ExportedProgram, Results]:
     twin = _passing_on(copied(model).eval())
     try:
-        twin(*(tensor.clone() for tensor in example))
+        example.map(torch.clone).run(twin)
     except Exception as error:
         raise CaptureError(
             f"cannot capture {type(model).__name__}: it does not run on `example` "
             f"({type(error).__name__}: {error})\n{_way_out(model)}"
         ) from error
+    flat, results = flattened(twin, example)
     with unchanged(twin):
-        program = torch.export.export(twin, example, dynamic_shapes=shapes, strict=False)
+        program = torch.export.export(flat, example.tensors, dynamic_shapes=shapes, strict=False)
     # What is computed for hooks and attributes alone.
     program.graph.eliminate_dead_code()
     program.graph_module.recompile()
     if mutations_are_harmless(program.graph):
-        return program
-    return program.run_decompositions({})
+        return program, results
+    return program.run_decompositions({}), results
 
 
 def _passing_on(twin: nn.Module) -> nn.Module:

@@ -12,8 +12,8 @@ from openwork._arguments import (
     check_model,
     check_threshold,
     check_tolerance,
-    tensors_of,
 )
+from openwork._call import call_of
 from openwork._copy import copied
 from openwork._mode import evaluation
 from openwork._unwrap import unwrapped
@@ -28,14 +28,12 @@ from openwork.errors import ArgumentError
 from openwork.nn.change.optimizers import Optimizers, optimizers_of
 from openwork.verify import Inputs, compare, compare_many, outputs
 
-Example = torch.Tensor | Sequence[torch.Tensor]
-
 
 def compact(
     model: nn.Module,
-    example: Example,
+    example: Any,
     *,
-    inputs: Iterable[Example] = (),
+    inputs: Iterable[Any] = (),
     optimizer: Optimizers = None,
     ema: nn.Module | None = None,
     round_to: int | None = None,
@@ -57,7 +55,8 @@ def compact(
         model: any module that torch.export captures, float32; it is not changed. Masks of
             `torch.nn.utils.prune` are made permanent in the copy. Of DistributedDataParallel and
             its kin the network within is compacted; wrap the copy again.
-        example: an input batch `(N, ...)`, or several tensors, float32 on the CPU.
+        example: an input batch `(N, ...)`, float32 on the CPU, or several inputs in a tuple, a list
+            or a dict, as in `openwork.compile`.
         inputs: more such batches, over which outputs are compared too.
         optimizer: that trains `model`, or several. Afterwards it holds the copy's parameters, with
             the state of the weights that were kept. Default None.
@@ -84,9 +83,9 @@ def compact(
             shares tensors with it.
     """
     model = unwrapped(model)
-    given = tensors_of(example)
-    more = _more(inputs)
     _check(model, round_to, gamma_below, tolerance)
+    given = call_of(model, example)
+    more = _more(model, inputs)
     _check_companions(model, optimizer, ema)
     original = _working_copy(model, given)
     _check_runs(original, more)
@@ -112,13 +111,13 @@ def compact(
     return small, report
 
 
-def _more(inputs: Any) -> list[Inputs]:
+def _more(model: nn.Module, inputs: Any) -> list[Inputs]:
     if isinstance(inputs, torch.Tensor) or not isinstance(inputs, Iterable):
         raise ArgumentError(
             f"`inputs` is a {type(inputs).__name__}, but must hold batches such as `example`; put "
             "a single one into a list"
         )
-    return [tensors_of(other, f"inputs[{index}]") for index, other in enumerate(inputs)]
+    return [call_of(model, other, f"inputs[{index}]") for index, other in enumerate(inputs)]
 
 
 def _check(

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree
 
+from openwork._call import Call, as_call
 from openwork._mode import evaluation
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks")
@@ -17,7 +18,7 @@ _DETACHED = "_openwork_detached_hooks"
 
 
 @torch.no_grad()
-def detach_passive_hooks_(model: nn.Module, example: Sequence[torch.Tensor]) -> None:
+def detach_passive_hooks_(model: nn.Module, example: Call | Sequence[torch.Tensor]) -> None:
     """Detach the forward hooks that only observe, in place; copies of `model` remember them.
 
     Each hook runs once, on `example`, to see what it does. One that returns something, or that
@@ -43,7 +44,7 @@ def detach_passive_hooks_(model: nn.Module, example: Sequence[torch.Tensor]) -> 
         )
     # A network that does not run says so when it is captured.
     with contextlib.suppress(Exception), evaluation(model):
-        model(*(tensor.clone() for tensor in example))
+        as_call(example).map(torch.clone).run(model)
     for attributes, kind, hooks in hooked:
         kept = ((key, hook) for key, hook in hooks.items() if active.get(key, True))
         attributes[kind] = OrderedDict(kept)

@@ -4,20 +4,20 @@ The usual cause is code that hard-codes a number of channels: the fault is in th
 outputs first differ, or where an error is raised.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from openwork._call import as_call
 from openwork._copy import copied
 from openwork.capture.capture import several
 from openwork.compact.select import Selection
 from openwork.flow.analysis import Analysis
 from openwork.flow.op import Movement, Op
 from openwork.flow.weighted_sum import WeightedSum
-from openwork.verify import difference
+from openwork.verify import Inputs, difference
 
 
 def locate_fault(
@@ -25,7 +25,7 @@ def locate_fault(
     small: nn.Module,
     analysis: Analysis,
     selection: Selection,
-    inputs: Sequence[torch.Tensor],
+    inputs: Inputs,
     train: bool,
 ) -> np.ndarray:
     """(k,) int, atoms to keep in the next attempt; at least one of them is removed in `small`.
@@ -52,9 +52,7 @@ class _FaultLocator:
         model, analysis, inputs, train: as for `locate_fault`.
     """
 
-    def __init__(
-        self, model: nn.Module, analysis: Analysis, inputs: Sequence[torch.Tensor], train: bool
-    ) -> None:
+    def __init__(self, model: nn.Module, analysis: Analysis, inputs: Inputs, train: bool) -> None:
         self._analysis, self._inputs, self._train = analysis, inputs, train
         self._weighted_sums = _called_once(analysis)
         self._expected: dict[str, torch.Tensor] = {}
@@ -159,11 +157,12 @@ class _FaultLocator:
 
 
 @torch.no_grad()
-def _run(model: nn.Module, inputs: Sequence[torch.Tensor], train: bool) -> None:
+def _run(model: nn.Module, inputs: Inputs, train: bool) -> None:
     model.train(train)
     with torch.random.fork_rng():
         # Batch norms cannot train on a single image.
-        model(*(several(inputs) if train else [tensor.clone() for tensor in inputs]))
+        call = several(inputs) if train else as_call(inputs).map(torch.clone)
+        call.run(model)
     model.eval()
 
 

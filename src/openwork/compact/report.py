@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import nn
 
 from openwork.compact.locate_fault import module_of
@@ -31,8 +30,7 @@ class CompactReport:
         layers: one row for each layer: channels before and after, and how many were removed for
             which reason.
         parameters: before and after.
-        macs: multiply-adds of one image in convolutions and linear layers, before and after; None
-            for networks of several inputs.
+        macs: multiply-adds of one image in convolutions and linear layers, before and after.
         training: what a forward pass in training mode gave, in words.
         kept: how many dead channels were kept, because code relies on their number, groups or
             rounding need them, or they absorb constants.
@@ -46,7 +44,7 @@ class CompactReport:
     cases: tuple[OutputDifference, ...]
     layers: Table
     parameters: tuple[int, int]
-    macs: tuple[int, int] | None
+    macs: tuple[int, int]
     training: str
     kept: int
     branches: tuple[str, ...] = ()
@@ -84,14 +82,12 @@ def make_report(
     Args:
         before: the network that was rewritten.
         found: the rewrite.
-        given: tensors `(N, ...)` of one call.
+        given: inputs `(N, ...)` of one call.
         change, ema: as in `CompactReport`.
     """
     small = found.small
     parameters = (live_weights(before), live_weights(small))
-    macs = None
-    if len(given) == 1:
-        macs = (_macs(before, given[0]), _macs(small, given[0]))
+    macs = (_macs(before, given), _macs(small, given))
     gone = found.selection.gone
     kept = sum(
         int((found.selection.dead & ~gone)[weight.out].sum())
@@ -110,7 +106,7 @@ def with_scores(report: CompactReport, before: float, after: float) -> CompactRe
     return replace(report, layers=layers, scores=(before, after))
 
 
-def _macs(model: nn.Module, example: torch.Tensor) -> int:
+def _macs(model: nn.Module, example: Inputs) -> int:
     return sum(count_macs(model, example).values())
 
 
@@ -141,13 +137,12 @@ def _table(found: Rewrite) -> Table:
 def _notes(report: CompactReport, given: Inputs) -> Iterator[str]:
     before, after = report.parameters
     yield f"parameters: {before:,} -> {after:,} ({after / max(before, 1):.1%})"
-    if report.macs is not None:
-        before, after = report.macs
-        share = f" ({after / before:.1%})" if before else ""
-        yield (
-            f"multiply-adds of one image: {before:,} -> {after:,}{share}, counted in convolutions "
-            "and linear layers"
-        )
+    before, after = report.macs
+    share = f" ({after / before:.1%})" if before else ""
+    yield (
+        f"multiply-adds of one image: {before:,} -> {after:,}{share}, counted in convolutions "
+        "and linear layers"
+    )
     if report.branches:
         yield f"dead branches, zeros now: {', '.join(report.branches)}"
     if report.kept:

@@ -105,6 +105,7 @@ class Batches:
                 "the images; otherwise most crops would miss the image"
             )
         self._split, self._batch_size = split, batch_size
+        self._most = int(split.labels.max(initial=-1))
         self._device = torch.device(device)
         self._shuffle, self._seed, self._augment = shuffle, seed, augment
         self._rank, self._world = rank, world
@@ -165,6 +166,21 @@ class Batches:
         full, rest = divmod(len(self._split), self._batch_size)
         least = max(self._world, min(2, len(self._split))) if self._shuffle else 1
         return full + (rest >= least)
+
+    def check_outputs(self, logits: torch.Tensor) -> None:
+        """Refuse labels that a network has no output for.
+
+        Args:
+            logits: what it gives for a batch, (B, classes).
+
+        Raises:
+            ArgumentError: the largest label of the split is not below the number of classes.
+        """
+        if logits.dim() == 2 and self._most >= logits.shape[1]:
+            raise ArgumentError(
+                f"`data` holds the label {self._most}, but `model` gives {logits.shape[1]} outputs "
+                f"only, for the labels from 0; build the network for {self._most + 1} classes"
+            )
 
     def epoch(self, n: int) -> Iterator[Batch]:
         """Iterate over the batches of epoch `n` (0 or more); epochs can be run in any order."""

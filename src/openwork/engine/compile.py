@@ -1,11 +1,13 @@
 """`compile`: capture, lower, fuse, choose kernels by measuring, check the result."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
-from openwork._arguments import check_choice, check_model, check_tolerance, tensors_of
+from openwork._arguments import check_choice, check_model, check_tolerance
+from openwork._call import call_of
 from openwork._copy import copied
 from openwork._unchanged import unchanged
 from openwork._unwrap import unwrapped
@@ -28,7 +30,7 @@ from openwork.runtime.nodes import Conv
 
 def compile(
     model: nn.Module,
-    example: torch.Tensor | Sequence[torch.Tensor],
+    example: Any,
     *,
     optimize: str = "speed",
     tolerance: float = 1e-3,
@@ -43,8 +45,11 @@ def compile(
     Args:
         model: any module that torch.export captures; it is not changed, and one thread at a time
             captures. Of DistributedDataParallel and its kin the network within is compiled.
-        example: an input batch `(batch, ...)`, or several of one batch size, float32 on the CPU.
-            Kernels are chosen for these sizes and for the number of threads that torch uses now.
+        example: an input batch `(batch, ...)` on the CPU, float32, or whole numbers where the
+            network takes indices; a tuple of positional arguments; a list; or a dict of keyword
+            arguments, or one dict if `forward` takes that. All tensors have one batch size; the
+            other arguments become part of the network. Kernels are chosen for these sizes and for
+            the number of threads that torch uses now.
         optimize: "speed" (default), or "memory", which excludes kernels that store transformed
             weights, four times as large.
         tolerance: largest difference allowed, relative to the largest output, default 1e-3.
@@ -61,20 +66,20 @@ def compile(
         CaptureError: torch cannot capture the network.
         VerificationError: the outputs differ by more than `tolerance`.
         ArgumentError: unknown `optimize`, a `tolerance` below 0, `kernels` that cannot run a layer
-            or match none, or an example that is not a float32 batch on the CPU.
+            or match none, an example that is not a batch on the CPU, or a `model` of another type.
     """
     check_model(model)
     check_choice("optimize", optimize, ("speed", "memory"))
     check_tolerance(tolerance)
     kernels = {} if kernels is None else kernels
     check_kernels(kernels)
-    inputs = tensors_of(example)
     # Runs of the network change the copy, not what other threads may use.
     model = copied(unwrapped(model))
+    inputs = call_of(model, example)
     with torch.autocast("cpu", enabled=False):
         captured = capture(model, inputs)
         isa = _C.chosen_isa()
-        tuner = Tuner(len(inputs[0]), torch.get_num_threads(), optimize, isa, choices_path())
+        tuner = Tuner(inputs.images, torch.get_num_threads(), optimize, isa, choices_path())
 
         def choose(conv: Conv) -> Choice:
             return requested(conv, kernels, isa) or tuner.choose(conv)
@@ -112,7 +117,10 @@ def assemble(
     convs = [node for node in graph.nodes if isinstance(node, Conv)]
     choices = {conv: choose(conv) for conv in convs}
     runners = {conv: _runner(conv, choices[conv].name, isa) for conv in convs}
-    spec = captured.program.call_spec.out_spec
+    for number, held in captured.results.constants.items():
+        graph.results[number] = held
+    nesting, form = captured.results.nesting, captured.form
+    tuned_on = TunedOn.here(isa, optimize, captured.images)
     notes = fallback_notes(graph)
     if captured.batches.limits:
         why = f" only: {captured.fixed_because}" if captured.fixed_because else ""
@@ -120,10 +128,11 @@ def assemble(
     return CompiledModel(
         graph,
         segments(graph, runners, isa),
-        spec,
+        nesting,
+        form,
         captured.batches,
         layer_table([layer_row(conv, choices[conv]) for conv in convs], notes),
-        take_snapshot(graph, choices, runners, spec, TunedOn.here(isa, optimize, captured.images)),
+        take_snapshot(graph, choices, runners, nesting, form, tuned_on),
     )
 
 

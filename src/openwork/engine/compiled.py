@@ -1,18 +1,23 @@
 """`CompiledModel`: a network that runs on the fast kernels."""
 
 import copy
-from collections.abc import Sequence
+import inspect
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, final
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils import _pytree
 
+from openwork._call import check_dense
+from openwork._nested import nest
 from openwork.capture import BatchSizes
+from openwork.capture.call_form import CallForm
 from openwork.engine.segment import Environment, Segment
 from openwork.engine.snapshot import Snapshot
+from openwork.engine.tracing import refuse, refuse_tracing
 from openwork.errors import ArgumentError
 from openwork.nn import Table
 from openwork.runtime.graph import Graph
@@ -23,8 +28,10 @@ from openwork.runtime.values import Alias, Value, root
 class CompiledModel(nn.Module):
     """What `openwork.compile` gives: call it as you would the original, in evaluation mode.
 
-    It takes the original's inputs, `(batch, ...)` float32 on the CPU, and returns the original's
-    outputs, nested in the same way.
+    It takes the original's inputs on the CPU, `(batch, ...)` each, by position or by name and
+    nested as in the example, and returns the original's outputs, nested in the same way: named
+    tuples, dataclasses and dict subclasses too. Arguments other than tensors must be equal to the
+    example's.
 
     Several threads may call one compiled model at once. It has no parameters and does not train.
     `openwork.save` keeps it with the kernels chosen; a loaded one measures nothing on the same CPU.
@@ -39,7 +46,8 @@ class CompiledModel(nn.Module):
         self,
         graph: Graph,
         segments: Sequence[Segment],
-        out_spec: Any,
+        nesting: Any,
+        form: CallForm,
         batches: BatchSizes,
         layers: Table,
         snapshot: Snapshot,
@@ -48,18 +56,37 @@ class CompiledModel(nn.Module):
         self._inputs = graph.inputs
         self._results = graph.results
         self._steps = _with_last_reads(segments, graph.outputs)
-        self._out_spec = out_spec
+        self._nesting, self._form = nesting, form
         self._batches = batches
         self._snapshot = snapshot
         self.layers = layers
         self.difference = float("nan")
 
-    def forward(self, *inputs: torch.Tensor) -> Any:
-        if torch.compiler.is_dynamo_compiling():
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
             # As a decorator it would cost every import of this file 1.5 s.
             run: Any = torch.compiler.disable(self._run)
-            return run(inputs)
-        return self._run(inputs)
+            return run(args, kwargs)
+        return self._run(args, kwargs)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return self._form.signature
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        # torch.jit.script asks each module for this.
+        refuse("torch.jit.script")
+
+    def extra_repr(self) -> str:
+        shapes = (f"({', '.join(['N', *map(str, value.shape)])})" for value in self._inputs)
+        inputs = (f"{v.name} {shape}" for v, shape in zip(self._inputs, shapes, strict=True))
+        kernels = Counter(str(kernel) for kernel in self.layers.column("kernel"))
+        chosen = ", ".join(f"{count} x {name}" for name, count in kernels.most_common())
+        left = sum(kind == "fallback" for each, _ in self._steps for _, kind in each.steps)
+        return (
+            f"{', '.join(inputs)}; {self._batches.limits or 'any batch size'}; "
+            f"{len(self.layers.rows)} layers: {chosen or 'none'}; operators left to torch: {left}"
+        )
 
     def __copy__(self) -> "CompiledModel":
         return self.__deepcopy__({})
@@ -71,7 +98,7 @@ class CompiledModel(nn.Module):
         twin.__dict__.update(copy.deepcopy(vars(self), {**shared, **memo}))
         return twin
 
-    def step_times(self, *inputs: torch.Tensor) -> list[tuple[str, str, float]]:
+    def step_times(self, *args: Any, **kwargs: Any) -> list[tuple[str, str, float]]:
         """What each step of one call takes, in order: (layer or operator, kernel, seconds).
 
         Steps are timed inside the call, so caches are as the step before left them.
@@ -79,10 +106,10 @@ class CompiledModel(nn.Module):
         runs.
 
         Args:
-            inputs: as for a call.
+            args, kwargs: as for a call; tensors `(batch, ...)`.
         """
         times = [np.zeros(len(segment.steps)) for segment, _ in self._steps]
-        self._run(inputs, times)
+        self._run(args, kwargs, times)
         # Convolutions run in the order in which the table lists them.
         kernels = iter(self.layers.column("kernel"))
         return [
@@ -93,13 +120,18 @@ class CompiledModel(nn.Module):
 
     @torch.no_grad()
     def _run(
-        self, inputs: Sequence[torch.Tensor], times: Sequence[np.ndarray] | None = None
+        self,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        times: Sequence[np.ndarray] | None = None,
     ) -> Any:
+        refuse_tracing(args, kwargs)
+        inputs = self._form.tensors(args, kwargs)
         batch = self._check(inputs)
         if torch.is_autocast_enabled("cpu"):
             # The kernels are float32, so what lies between them must be as well.
             with torch.autocast("cpu", enabled=False):
-                return self._run(inputs, times)
+                return self._run(args, kwargs, times)
         threads = torch.get_num_threads()
         tensors: Environment = dict(zip(self._inputs, inputs, strict=True))
         for index, (segment, finished) in enumerate(self._steps):
@@ -107,7 +139,7 @@ class CompiledModel(nn.Module):
             for value in finished:
                 del tensors[value]
         leaves = [_shaped(tensors, result, batch) for result in self._results]
-        return _pytree.tree_unflatten(leaves, self._out_spec)
+        return nest(self._nesting, leaves.__getitem__)
 
     @property
     def batch(self) -> int | None:
@@ -134,17 +166,19 @@ class CompiledModel(nn.Module):
             raise ArgumentError(
                 f"the network takes {len(self._inputs)} tensors, but {len(inputs)} were given"
             )
-        for tensor, value in zip(inputs, self._inputs, strict=True):
+        for tensor, value, dtype in zip(inputs, self._inputs, self._form.dtypes, strict=True):
             if not isinstance(tensor, torch.Tensor):
                 raise ArgumentError(
                     f"`{value.name}` is a {type(tensor).__name__}, but must be a tensor"
                 )
+            if tensor.is_nested or tensor.layout != torch.strided:
+                check_dense(tensor, value.name)
             if not tensor.dim() or tuple(tensor.shape[1:]) != value.shape:
                 raise ArgumentError(f"{self._other(tensor, value)}; compile it for this size")
-            if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+            if tensor.dtype != dtype or tensor.device.type != "cpu":
                 raise ArgumentError(
                     f"`{value.name}` is {tensor.dtype} on {tensor.device}, but a compiled network "
-                    "takes float32 on the CPU"
+                    f"takes {str(dtype).removeprefix('torch.')} on the CPU"
                 )
         batch = len(inputs[0]) if inputs else 0
         for tensor, value in zip(inputs, self._inputs, strict=True):
@@ -176,7 +210,7 @@ class CompiledModel(nn.Module):
         )
 
 
-_SHARED = {"_inputs", "_results", "_steps", "_out_spec", "_snapshot"}
+_SHARED = {"_inputs", "_results", "_steps", "_nesting", "_form", "_snapshot"}
 
 
 def _with_last_reads(

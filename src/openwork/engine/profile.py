@@ -1,17 +1,18 @@
 """`profile`: what runs each layer and how long it takes."""
 
-from collections.abc import Sequence
+from typing import Any
 
-import torch
 from torch import nn
 
+from openwork._call import call_of
 from openwork.engine.compile import compile
+from openwork.engine.compiled import CompiledModel
 from openwork.nn import Table
 
 
 def profile(
     model: nn.Module,
-    example: torch.Tensor | Sequence[torch.Tensor],
+    example: Any,
     *,
     optimize: str = "speed",
 ) -> Table:
@@ -21,11 +22,15 @@ def profile(
     about 6 microseconds, which a layer inside a compiled network does not need.
 
     Args:
-        model: any module that torch.export captures; it is not changed.
-        example: an input batch `(batch, ...)`, or several tensors, float32 on the CPU.
+        model: any module that torch.export captures; it is not changed. Of a network that is
+            compiled already, the times are those of when it was compiled.
+        example: an input batch `(batch, ...)`, or several inputs, as in `compile`.
         optimize: "speed" (default) or "memory", as in `compile`.
 
     Raises:
         CaptureError, VerificationError, ArgumentError: as `compile`.
     """
+    if isinstance(model, CompiledModel):
+        call_of(model, example).run(model)
+        return model.layers
     return compile(model, example, optimize=optimize).layers

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 import torch
-from torch.utils import _pytree
 
 from openwork._machine import processor_name
+from openwork.capture.call_form import CallForm
 from openwork.engine.compiled import CompiledModel
 from openwork.engine.runners import Runner, make_runner
 from openwork.engine.segments import segments
@@ -107,18 +107,33 @@ class _Loader:
         rows = len(self._rows)
         require(rows == len(runners), f"`rows` must have {len(runners)} rows, not {rows}")
         nesting = read_nesting(self._network, self._decoder, len(graph.results))
-        _, spec = _pytree.tree_flatten(nesting)
+        form = self._form(len(graph.inputs))
         parts = segments(graph, runners, self._isa)
-        table = layer_table(self._rows, dict.fromkeys([*self._notes, *self._moved()]))
+        notes = [*self._notes, *self._moved(), *self._missing()]
+        table = layer_table(self._rows, dict.fromkeys(notes))
         tuned_on = self._tuned_on
         if self._tuner is not None:
             self._tuner.keep()
             tuned_on = TunedOn.here(self._isa, tuned_on.optimize, tuned_on.images)
         network = self._network | {"kernels": self._kernels}
         snapshot = Snapshot(tuned_on, network, self._tensors)
-        model = CompiledModel(graph, parts, spec, batches, table, snapshot)
+        model = CompiledModel(graph, parts, nesting, form, batches, table, snapshot)
         model.difference = difference
         return model.eval()
+
+    def _form(self, inputs: int) -> CallForm:
+        """How the network is called; files written before say nothing of it."""
+        if "call" not in self._network:
+            return CallForm.of_tensors(inputs)
+        form = CallForm.from_data(self._decoder.decode_as(dict, "call", self._network["call"]))
+        require(len(form.dtypes) == inputs, f"`call` must hold {inputs} tensors")
+        return form
+
+    def _missing(self) -> list[str]:
+        return [
+            f"{name} is not imported here: a plain tuple or dict comes in its place"
+            for name in self._decoder.missing
+        ]
 
     def _runner(self, conv: Conv, kernel: str) -> Runner:
         if conv.is_dense and kernel != TORCH:

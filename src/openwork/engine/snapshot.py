@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.utils import _pytree
 
 from openwork._machine import processor_name
+from openwork.capture.call_form import CallForm
 from openwork.engine.fallback import TorchConv
 from openwork.engine.runners import Choice, Runners
 from openwork.engine.torch_data import TorchEncoder
@@ -64,14 +64,20 @@ class Snapshot:
 
 
 def take_snapshot(
-    graph: Graph, choices: Mapping[Conv, Choice], runners: Runners, spec: Any, tuned_on: TunedOn
+    graph: Graph,
+    choices: Mapping[Conv, Choice],
+    runners: Runners,
+    nesting: Any,
+    form: CallForm,
+    tuned_on: TunedOn,
 ) -> Snapshot:
     """A network as a file will hold it.
 
     Args:
         graph: with the weights of its convolutions.
         choices, runners: what runs each of them.
-        spec: torch's description of how the results are nested.
+        nesting: of the results.
+        form: how the network is called.
         tuned_on: where kernels were chosen.
     """
     encoder = TorchEncoder()
@@ -81,9 +87,8 @@ def take_snapshot(
             "nodes": [encode_node(_as_it_runs(node, runners), encoder) for node in graph.nodes],
             "kernels": [choices[node].name for node in graph.nodes if isinstance(node, Conv)],
             "results": encoder.encode(graph.results),
-            "nesting": encoder.encode(
-                _pytree.tree_unflatten(list(range(len(graph.results))), spec)
-            ),
+            "nesting": encoder.encode(nesting),
+            "call": encoder.encode(form.to_data()),
         }
     except NotSerializable as reason:
         return Snapshot(tuned_on, refusal=str(reason))

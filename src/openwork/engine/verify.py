@@ -1,13 +1,11 @@
 """For which batch sizes a compiled network's outputs are the original's."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
 from torch import nn
 
 from openwork.engine.compiled import CompiledModel
-from openwork.verify import OutputDifference, compare, refusal, with_batch_size
+from openwork.verify import Inputs, OutputDifference, compare, refusal, with_batch_size
 
 
 class OtherBatches(Exception):
@@ -20,7 +18,7 @@ _ANOTHER_WAY = "a batch of one image takes a different path through the network"
 def verify(
     model: nn.Module,
     compiled: CompiledModel,
-    inputs: Sequence[torch.Tensor],
+    inputs: Inputs,
     dynamic: bool,
     tolerance: float,
 ) -> float:
@@ -66,7 +64,7 @@ def verify(
 def _other_batch(
     model: nn.Module,
     compiled: CompiledModel,
-    inputs: Sequence[torch.Tensor],
+    inputs: Inputs,
     size: int,
     tolerance: float,
 ) -> float:
@@ -86,7 +84,7 @@ def _other_batch(
 
 
 def _one_image(
-    model: nn.Module, compiled: CompiledModel, inputs: Sequence[torch.Tensor], tolerance: float
+    model: nn.Module, compiled: CompiledModel, inputs: Inputs, tolerance: float
 ) -> float:
     """Largest difference for one image; if it is too large, `compiled` refuses single images."""
     try:
@@ -102,7 +100,7 @@ def _one_image(
 
 
 def _compare(
-    model: nn.Module, compiled: CompiledModel, inputs: Sequence[torch.Tensor], tolerance: float
+    model: nn.Module, compiled: CompiledModel, inputs: Inputs, tolerance: float
 ) -> OutputDifference:
     """The difference.
 

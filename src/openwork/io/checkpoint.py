@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from openwork import models
-from openwork._arguments import check_has_weights
+from openwork._arguments import check_has_weights, check_model
 from openwork._unwrap import unwrapped
 from openwork._version import __version__
 from openwork.errors import ArgumentError, CheckpointError, MissingPackageError
@@ -71,6 +71,7 @@ def save(
             name.
     """
     model = unwrapped(model)
+    check_model(model)
     kind = kind_of(model)
     tensors, described = kind.describe(model) if kind else _describe(model)
     header = {

@@ -4,8 +4,9 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from openwork._arguments import check_choice, check_density
 from openwork.errors import ArgumentError, PlanError
@@ -63,7 +64,7 @@ def budget(
     density: float,
     by: str,
     keep: Sequence[str],
-    example: Tensor | None,
+    example: Any,
     pattern: str | Mapping[str, object],
 ) -> dict[str, PatternSpec]:
     """The spec of each layer of `model`, by qualified name; see `Plan.budget`."""
@@ -152,7 +153,7 @@ def _kept(keep: Sequence[str], modules: Mapping[str, Dense]) -> set[str]:
 
 
 def _uses(
-    model: nn.Module, modules: Mapping[str, Dense], by: str, example: Tensor | None
+    model: nn.Module, modules: Mapping[str, Dense], by: str, example: Any
 ) -> dict[str, float]:
     if by != "macs":
         return dict.fromkeys(modules, 1.0)

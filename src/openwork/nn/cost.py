@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from openwork._arguments import check_model
+from openwork._call import call_of
 from openwork._mode import evaluation
 from openwork._unchanged import unchanged
-from openwork.errors import ArgumentError
+from openwork.errors import ArgumentError, OpenworkError
 from openwork.nn.sparse_layer import SparseLayer
 
 __all__ = ["live_weights"]
@@ -52,6 +54,7 @@ def memory_use(model: nn.Module, optimizer: torch.optim.Optimizer | None = None)
     >>> memory_use(nn.Linear(10, 10)).parameters  # 110 float32 numbers
     440
     """
+    check_model(model)
     parameters = list(model.parameters())
     gradients = [p.grad for p in parameters if p.grad is not None]
     indices = [m.gaps for m in model.modules() if isinstance(m, SparseLayer)]
@@ -68,12 +71,12 @@ def live_weights(module: nn.Module) -> int:
 
 
 @torch.no_grad()
-def count_macs(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
+def count_macs(model: nn.Module, example: Any) -> dict[str, int]:
     """Multiply-adds per image of every convolution and linear layer, dense or sparse.
 
     Args:
         model: run once in evaluation mode, then put back as it was.
-        example: an input batch `(N, ...)`.
+        example: an input batch `(N, ...)`, or several inputs, as in `openwork.compile`.
 
     Returns:
         Qualified name -> multiply-adds per image; a layer that is called twice counts twice.
@@ -84,8 +87,11 @@ def count_macs(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
     >>> count_macs(nn.Sequential(nn.Conv2d(3, 16, 3)), torch.zeros(1, 3, 8, 8))
     {'0': 15552}
     """
-    if not len(example):
-        raise ArgumentError(f"`example` of shape {tuple(example.shape)} holds no image; pass one")
+    check_model(model)
+    call = call_of(model, example)
+    shapes = ", ".join(str(tuple(tensor.shape)) for tensor in call)
+    if not call.images:
+        raise ArgumentError(f"`example` of shape {shapes} holds no image; pass one")
     counts: dict[str, int] = {}
     layers = {
         name: module
@@ -108,13 +114,16 @@ def count_macs(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
         with unchanged(model), evaluation(model), contextlib.ExitStack() as hooks:
             for name, module in layers.items():
                 hooks.callback(module.register_forward_hook(hook(name)).remove)
-            model(example)
-    except RuntimeError as error:
+            call.run(model)
+    except OpenworkError:
+        raise
+    except Exception as error:
+        # Any kind: it is the model's own code that raises.
         raise ArgumentError(
-            f"`example` of shape {tuple(example.shape)} is not accepted by the model: "
+            f"`example` of shape {shapes} is not accepted by the model: "
             f"{str(error).partition(chr(10))[0]}; pass images of the size that the model takes"
         ) from error
-    return {name: counts[name] // len(example) for name in layers if name in counts}
+    return {name: counts[name] // call.images for name in layers if name in counts}
 
 
 def _transposed(module: nn.Module) -> bool:

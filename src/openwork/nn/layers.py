@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
+from openwork._arguments import check_module
 from openwork.nn.kinds.reparametrised import reparametrised
 from openwork.nn.sparse_layer import Dense, SparseLayer
 
@@ -38,11 +39,13 @@ def dense_layers(model: nn.Module) -> dict[str, Dense]:
 
 def sparse_layers(model: nn.Module) -> dict[str, SparseLayer]:
     """The sparse layers of `model`, by their first qualified name."""
+    check_module(model)
     return {name: m for name, m in model.named_modules() if isinstance(m, SparseLayer)}
 
 
 def left_layers(model: nn.Module) -> dict[str, str]:
     """Convolutions and linear layers that cannot be made sparse, and why: name -> reason."""
+    check_module(model)
     holders: dict[int, list[str]] = defaultdict(list)
     for name, module in model.named_modules():
         for own, parameter in module.named_parameters(recurse=False, remove_duplicate=False):

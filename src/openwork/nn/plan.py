@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import yaml
-from torch import Tensor, nn
+from torch import nn
 
 from openwork._arguments import check_seed
 from openwork._files import read_text, write_text, writing
@@ -117,7 +117,7 @@ class Plan:
         density: float = 0.1,
         by: str = "uniform",
         keep: Sequence[str] = (),
-        example: Tensor | None = None,
+        example: Any = None,
         pattern: str | Mapping[str, Any] = "random",
         seed: int = 0,
     ) -> Self:
@@ -139,7 +139,7 @@ class Plan:
                 "macs": inversely proportional to the square root of how often an image uses each
                 weight, so early layers with their large feature maps are sparser.
             keep: globs of layers that stay dense; their weights count towards the density.
-            example: an input batch `(N, ...)`, needed for "macs".
+            example: an input batch `(N, ...)`, or several inputs, needed for "macs".
             pattern: the kind drawn in every layer, "random" (default) or "block", or a mapping such
                 as `{"pattern": "block", "b_out": 8}`. Its `fan` is "uniform" by default; "fixed"
                 allows only steps that are too coarse for some budgets of small networks.
@@ -196,12 +196,13 @@ class Plan:
             chosen |= dict.fromkeys(matched, (glob, rule))
         return chosen
 
-    def preview(self, model: nn.Module, example: Tensor | None = None) -> Table:
+    def preview(self, model: nn.Module, example: Any = None) -> Table:
         """Print and return a table of what the plan would do to `model`. Changes nothing.
 
         Args:
             model: any module; it is only read.
-            example: an input batch `(N, ...)`; with it the table also counts MACs per image.
+            example: an input batch `(N, ...)`, or several inputs as in `openwork.compile`; with it
+                the table also counts MACs per image.
 
         Raises:
             PlanError: as for `resolve`.

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from openwork.nn.cost import count_macs
 from openwork.nn.layers import dense_layers, left_layers
@@ -11,7 +12,7 @@ from openwork.nn.table import Table, joined
 from openwork.patterns import Pattern
 
 
-def preview(model: nn.Module, patterns: Mapping[str, Pattern], example: Tensor | None) -> Table:
+def preview(model: nn.Module, patterns: Mapping[str, Pattern], example: Any) -> Table:
     """The table of `patterns` (qualified name -> pattern) against the layers of `model`."""
     macs = count_macs(model, example) if example is not None else None
     columns = ["layer", "weight", "density", "fan-in", "fan-out", "dense", "live"]

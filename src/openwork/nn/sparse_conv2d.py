@@ -6,6 +6,7 @@ from typing import Literal, Self, cast, final, get_args
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.fx import Proxy
 
 from openwork._arguments import check_choice
 from openwork.errors import ArgumentError
@@ -95,7 +96,8 @@ class SparseConv2d(SparseLayer):
         return (self.padding[0], self.padding[0]), (self.padding[1], self.padding[1])
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if input.dim() == 3:
+        # torch.fx traces batches: a proxy does not know how many axes it has.
+        if not isinstance(input, Proxy) and input.dim() == 3:
             return self.forward(input.unsqueeze(0)).squeeze(0)
         (top, bottom), (left, right) = self._sides()
         padding = (0, 0)

@@ -1,13 +1,13 @@
 """What sparse layers share: live weights, their pattern, and conversion from and to dense."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import torch
 from torch import nn
 
 from openwork._arguments import check_choice
-from openwork.errors import ArgumentError, CheckpointError
+from openwork.errors import ArgumentError, CaptureError, CheckpointError
 from openwork.nn.drawn_from import DrawnFrom
 from openwork.ops.expand import collect, expand
 from openwork.patterns import Pattern
@@ -78,6 +78,13 @@ class SparseLayer(nn.Module, ABC):
                 "dense weights, such as the fusion of batch norms, needs densify_ first"
             )
         super().__setattr__(name, value)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        # torch.jit.script asks each module for this.
+        raise CaptureError(
+            f"torch.jit.script cannot compile {type(self).__name__}; use torch.jit.trace, or make "
+            "a copy dense first: openwork.densify_(copy.deepcopy(model))"
+        )
 
     @property
     def pattern(self) -> Pattern:

@@ -1,6 +1,6 @@
 """`observe`: how many channels training has left dead, and how selective the others are."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from openwork._arguments import check_count, check_model, check_optimizer_kind, check_threshold
+from openwork._call import Call, call_of_batch
 from openwork._mode import evaluation
+from openwork._nested import flatten
 from openwork._unchanged import unchanged
 from openwork.errors import ArgumentError
 from openwork.nn.kinds.reparametrised import reparametrised
@@ -43,8 +45,8 @@ def observe(
 
     Args:
         model: run in evaluation mode, on the device it is on; not changed.
-        batches: images `(N, ...)`, or tuples that begin with them, such as (images, labels).
-            Empty batches are skipped.
+        batches: images `(N, ...)`, or tuples that begin with the network's inputs, such as
+            (images, labels) or (left, right, labels), or dicts of them. Empty batches are skipped.
         gamma_below: a channel is dead by scale if |scale| of its batch norm is below; default 1e-3.
         activation_below: dead by activation if no |number| after its activation exceeds this in
             any image; default 1e-12.
@@ -73,10 +75,10 @@ def observe(
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     count = 0
     with unchanged(model), evaluation(model), ActivationRecorder(model, add) as recorder:
-        for images in _images(batches):
-            model(images.to(device))
+        for call in _calls(model, batches):
+            call.to(device).run(model)
             recorder.flush()
-            count += len(images)
+            count += call.images
             _check_finite(histograms, recorder.order)
     if not count:
         raise ArgumentError("`batches` is empty: it holds no images; there is nothing to observe")
@@ -111,27 +113,28 @@ def _check(
         check_count("batch_size", batch_size)
 
 
-def _images(batches: Any) -> Iterator[torch.Tensor]:
-    """The images `(N, ...)` of each batch that is not empty."""
+def _calls(model: nn.Module, batches: Any) -> Iterator[Call]:
+    """The inputs `(N, ...)` of each batch that is not empty."""
     if isinstance(batches, torch.Tensor):
         raise ArgumentError(
             f"`batches` is one tensor {tuple(batches.shape)}, but must hold batches; put it into "
             "a list: [images]"
         )
-    if not isinstance(batches, Iterable):
+    if not isinstance(batches, Iterable) or isinstance(batches, str | Mapping):
         raise ArgumentError(
             f"`batches` is a {type(batches).__name__}, but must hold batches, as a list or a "
             "DataLoader does"
         )
     for batch in batches:
-        first = batch[0] if isinstance(batch, list | tuple) and batch else batch
-        if not isinstance(first, torch.Tensor) or not first.dim():
+        held, _ = flatten(batch)
+        if not any(isinstance(each, torch.Tensor) and each.dim() for each in held):
             raise ArgumentError(
                 f"`batches` holds a {type(batch).__name__}, but must give tensors (N, ...), or "
                 "tuples that begin with one"
             )
-        if len(first):
-            yield first
+        call = call_of_batch(model, batch)
+        if call.images:
+            yield call
 
 
 def _check_finite(histograms: dict[str, RunningHistogram], order: Iterable[str]) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from openwork._arguments import check_choice, check_model, check_seed
@@ -28,7 +27,7 @@ def by_criterion(
     of: str = "live",
     layers: Layers = None,
     block: tuple[int, int] = (4, 1),
-    example: torch.Tensor | None = None,
+    example: Any = None,
     batches: Iterable[Sequence[Any]] | None = None,
     loss: Loss | None = None,
     seed: int = 0,
@@ -60,9 +59,10 @@ def by_criterion(
             default every convolution but the first and the heads, which no other layer reads.
             Without an `example` the last layer in the order of the modules counts as the head.
         block: (filters, inputs) of a block, default (4, 1).
-        example: an input batch `(N, ...)`, to see where the network begins and ends, to follow
-            maps through it and to count MACs; not needed for a model of `openwork.models`.
-        batches: for "taylor": (inputs, targets, ...) tuples.
+        example: an input batch `(N, ...)`, or several inputs as in `openwork.compile`, to see where
+            the network begins and ends, to follow maps through it and to count MACs; not needed
+            for a model of `openwork.models`.
+        batches: for "taylor": (inputs, targets, ...) tuples; several inputs are a tuple or a dict.
         loss: for "taylor": (outputs, targets) -> scalar, such as `F.cross_entropy`.
         seed: for "random", whole number >= 0, default 0.
         progress: print the feasible range before the cut and its table afterwards on standard

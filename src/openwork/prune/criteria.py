@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from openwork._call import call_of
 from openwork._mode import evaluation
 from openwork.errors import ArgumentError
 from openwork.patterns.keys import stream
@@ -71,7 +72,8 @@ def taylor(units: Units, inputs: CriterionInputs) -> list[np.ndarray]:
     with evaluation(inputs.model), torch.enable_grad():
         for batch in batches:
             images, targets = _pair(batch)
-            value = _scalar(loss(inputs.model(images), targets))
+            outputs = call_of(inputs.model, images, "batches").run(inputs.model)
+            value = _scalar(_loss(loss, outputs, targets))
             # Weights that the loss does not depend on have a gradient of zero.
             gradients = torch.autograd.grad(
                 value, weights, allow_unused=True, materialize_grads=True
@@ -114,6 +116,17 @@ def _pair(batch: Any) -> tuple[Any, Any]:
             "tuples"
         )
     return batch[0], batch[1]
+
+
+def _loss(loss: Loss, outputs: Any, targets: Any) -> torch.Tensor:
+    try:
+        return loss(outputs, targets)
+    except IndexError as error:
+        # What torch raises for labels beyond the outputs.
+        raise ArgumentError(
+            f"`loss` raises IndexError: {error}; the labels in `batches` must be below the number "
+            "of the network's outputs"
+        ) from error
 
 
 def _scalar(value: Any) -> torch.Tensor:

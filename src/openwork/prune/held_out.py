@@ -87,7 +87,9 @@ def error_on(
         wrong = 0
         with evaluation(model):
             for images, labels, _ in batches.epoch(0):
-                wrong += int((model(images).argmax(1) != labels).sum())
+                logits = model(images)
+                batches.check_outputs(logits)
+                wrong += int((logits.argmax(1) != labels).sum())
         return wrong / count
 
     return evaluate

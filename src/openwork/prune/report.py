@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from torch import nn
 
@@ -25,9 +25,7 @@ class Report:
         shown: False prints nothing.
     """
 
-    def __init__(
-        self, model: nn.Module, units: Units, example: torch.Tensor | None, shown: bool
-    ) -> None:
+    def __init__(self, model: nn.Module, units: Units, example: Any, shown: bool) -> None:
         self._model, self._units, self._example = model, units, example
         self._console = console(shown)
 
@@ -70,7 +68,7 @@ def cut_table(
     masks: Mapping[str, np.ndarray],
     ratio: float,
     of: str,
-    example: torch.Tensor | None,
+    example: Any,
 ) -> Table:
     """The table of a cut that leaves `masks` alive in `model`.
 

@@ -47,6 +47,7 @@ class Decoder:
             "tensor": self.tensor,
             "array": self.array,
             "pattern": self._pattern,
+            "typed": self.typed,
         }
 
     def decode(self, item: Any) -> Any:
@@ -89,6 +90,13 @@ class Decoder:
     def array(self, name: Any) -> np.ndarray:
         """The tensor called `name`, as an array."""
         return self.tensor(name)
+
+    def typed(self, parts: Any) -> Any:
+        """A container of a class of the user's, as the plain tuple, list or dict inside."""
+        _, _, content, _ = check_type(parts, list)
+        decoded = self.decode(content)
+        require(isinstance(decoded, tuple | list | dict), f"{short(content)} must be a container")
+        return decoded
 
     def _tuple(self, items: Any) -> tuple[Any, ...]:
         return tuple(self.decode(check_type(items, list)))

@@ -5,12 +5,12 @@ from typing import Any, NoReturn, cast, final
 
 import numpy as np
 
+from openwork._nested import nest
 from openwork.errors import ArgumentError
 from openwork.runtime.batch_sizes import BatchSizes
 from openwork.runtime.graph import Graph
 from openwork.runtime.memory import empty_floats
 from openwork.runtime.program import Native
-from openwork.runtime.read_network import nest
 from openwork.runtime.values import Value, root
 
 
@@ -53,11 +53,13 @@ class Network:
         """The network's results for a batch.
 
         Args:
-            inputs: `(batch, *shape)` float32 for each of `shapes`, in order.
+            inputs: `(batch, *shape)` float32 for each of `shapes`, in order, however the original's
+                arguments were nested.
 
         Returns:
             What the original network returned, nested in the same tuples, lists and dicts, with
-            an array `(batch, ...)` float32 in place of each tensor.
+            an array `(batch, ...)` float32 in place of each tensor. A named tuple comes as a
+            tuple, a dataclass as a dict of its fields.
 
         Raises:
             ArgumentError: the inputs are of another number, type, shape or batch size.

@@ -1,8 +1,9 @@
 """A file's JSON to a graph with packed layers; shared by `runtime.load` and `openwork.load`."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
+from openwork._nested import nest
 from openwork.runtime.batch_sizes import BatchSizes
 from openwork.runtime.check import check_order
 from openwork.runtime.decode import Decoder
@@ -85,14 +86,3 @@ def read_nesting(network: Mapping[str, Any], decoder: Decoder, results: int) -> 
         f"`nesting` must hold the numbers of {results} results, each once and in order",
     )
     return nesting
-
-
-def nest(nesting: Any, leaf: Callable[[Any], Any]) -> Any:
-    """`nesting` with `leaf(number)` in the place of each number."""
-    if isinstance(nesting, dict):
-        pairs = cast(dict[Any, Any], nesting)
-        return type(pairs)((key, nest(each, leaf)) for key, each in pairs.items())
-    if isinstance(nesting, list | tuple):
-        items = cast(list[Any] | tuple[Any, ...], nesting)
-        return type(items)(nest(each, leaf) for each in items)
-    return leaf(nesting)

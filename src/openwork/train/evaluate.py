@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from openwork._arguments import check_choice
+from openwork._arguments import check_choice, check_model
 from openwork._mode import evaluation
 from openwork.data import Batches, DataSet
 
@@ -44,8 +44,10 @@ def evaluate(
         device: device of the batches, default the device of the model's parameters.
 
     Raises:
-        ArgumentError: an unknown `split`, or a `batch_size` below 1.
+        ArgumentError: an unknown `split`, a `batch_size` below 1, or labels that `model` has no
+            output for.
     """
+    check_model(model)
     check_choice("split", split, ("test", "train"))
     if device is None:
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -65,6 +67,7 @@ def evaluate_batches(model: nn.Module, batches: Batches) -> torch.Tensor:
             if len(labels) == 0:
                 continue
             logits = model(images).float()
+            batches.check_outputs(logits)
             loss = F.cross_entropy(logits, labels, reduction="sum")
             correct = (logits.argmax(1) == labels).sum()
             sums += torch.stack([loss, correct, loss.new_tensor(len(labels))]).double().cpu()

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import nn
 
+from openwork._arguments import check_model
 from openwork._machine import device_named
 from openwork._processes import join_processes
 from openwork.data import Augment, Batches, DataSet
@@ -80,6 +81,7 @@ def fit(
     """
     if resume and out is None:
         raise ArgumentError("`resume`=True needs `out`, the folder of the run to resume")
+    check_model(model)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ArgumentError(
             "`model` has no parameter to train; call requires_grad_(True) on some of them"
@@ -235,6 +237,7 @@ def _train_epoch(
                 f"`model` returns a {type(logits).__name__} in training; it must return one tensor "
                 "of logits (N, classes): turn off auxiliary outputs, for example aux_logits=False"
             )
+        batches.check_outputs(logits)
         loss = F.cross_entropy(
             logits.float(), labels, reduction="sum", label_smoothing=recipe.label_smoothing
         )

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from openwork._call import Call, as_call
 from openwork._copy import copied
 from openwork.verify.difference import largest_difference
 from openwork.verify.inputs import ANOTHER_SIZE, varied_inputs
-from openwork.verify.outputs import Inputs, outputs
+from openwork.verify.outputs import Inputs, in_float64, outputs
 
 # Over how many other sizes outputs are compared; each costs a call of both networks.
 _SIZES = 3
@@ -58,7 +59,7 @@ class OutputDifference:
 def compare(
     original: nn.Module,
     rewritten: nn.Module,
-    inputs: Sequence[torch.Tensor],
+    inputs: Call | Sequence[torch.Tensor],
     tolerance: float,
     what: str = "given",
 ) -> OutputDifference:
@@ -66,7 +67,7 @@ def compare(
 
     Args:
         original, rewritten: on the CPU; both take `inputs`, and neither is changed.
-        inputs: tensors `(N, ...)` of one call.
+        inputs: of one call; its tensors are `(N, ...)`.
         tolerance: where the relative difference exceeds it, float64 decides.
         what: the inputs, in words.
 
@@ -74,7 +75,8 @@ def compare(
         Exception: whatever `original` raises on these inputs. What `rewritten` raises is the
             result's `error`, and makes the difference infinite.
     """
-    return _compare(outputs(original, inputs), original, rewritten, tuple(inputs), tolerance, what)
+    expected = outputs(original, inputs)
+    return _compare(expected, original, rewritten, as_call(inputs), tolerance, what)
 
 
 def compare_many(
@@ -131,7 +133,7 @@ def _compare(
 
 def _in_float64(original: nn.Module, rewritten: nn.Module, inputs: Inputs) -> float | None:
     """The relative difference in float64; None where one of the networks does not run in it."""
-    exact = tuple(tensor.double() for tensor in inputs)
+    exact = in_float64(inputs)
     try:
         # The rewritten network first: a compiled one refuses float64 before the original is copied.
         found = outputs(copied(rewritten).double(), exact)

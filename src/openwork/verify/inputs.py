@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
+from openwork._call import Call, as_call
 from openwork.verify.outputs import Inputs
 
 ANOTHER_SIZE = "another size"
@@ -12,15 +13,16 @@ ANOTHER_SIZE = "another size"
 _RESIZED = ((1, (32, 32)), (1, (-16, 0)), (1, (0, 64)), (0.5, (0, 0)), (2, (0, 0)), (3, (0, 0)))
 
 
-def with_batch_size(example: Sequence[torch.Tensor], size: int) -> Inputs:
+def with_batch_size(example: Inputs | Sequence[torch.Tensor], size: int) -> Call:
     """Batches of `size` images, made of those of `example` in reverse order.
 
     Args:
         example: tensors `(N, ...)`.
         size: how many images each result holds, `(size, ...)`; images repeat beyond N.
     """
-    turns = torch.arange(size) % len(example[0])
-    return tuple(tensor.flip(0)[turns] for tensor in example)
+    call = as_call(example)
+    turns = torch.arange(size) % call.images
+    return call.map(lambda tensor: tensor.flip(0)[turns])
 
 
 def varied_inputs(example: Inputs, others: Iterable[Inputs]) -> Iterator[tuple[str, Inputs]]:
@@ -34,24 +36,28 @@ def varied_inputs(example: Inputs, others: Iterable[Inputs]) -> Iterator[tuple[s
     yield "given", example
     for inputs in others:
         yield "given", inputs
-    yield "random", tuple(torch.randn(t.shape, generator=draw, dtype=t.dtype) for t in example)
-    yield "another batch size", with_batch_size(example, len(example[0]) + 1)
-    for sizes in _other_sizes(example):
-        yield (
-            ANOTHER_SIZE,
-            tuple(
-                torch.randn(size, generator=draw, dtype=tensor.dtype)
-                for size, tensor in zip(sizes, example, strict=True)
-            ),
-        )
+    call = as_call(example)
+    yield "random", call.map(lambda tensor: _drawn(tensor, tensor.shape, draw))
+    yield "another batch size", with_batch_size(call, call.images + 1)
+    for sizes in _other_sizes(call):
+        pairs = zip(call, sizes, strict=True)
+        yield ANOTHER_SIZE, call.with_tensors([_drawn(t, size, draw) for t, size in pairs])
 
 
-def _other_sizes(example: Inputs) -> Iterator[list[tuple[int, ...]]]:
+def _drawn(like: torch.Tensor, size: Sequence[int], draw: torch.Generator) -> torch.Tensor:
+    """Random numbers of the dtype of `like`; of other than floats those that `like` holds."""
+    if like.is_floating_point() or like.is_complex():
+        return torch.randn(size, generator=draw, dtype=like.dtype)
+    # Whole numbers may be indices, which have a range.
+    return like.flatten()[torch.randint(like.numel(), tuple(size), generator=draw)]
+
+
+def _other_sizes(example: Call) -> Iterator[list[tuple[int, ...]]]:
     """Shapes like those of `example`, with other heights and widths of its images."""
     images = [index for index, tensor in enumerate(example) if tensor.dim() == 4]
     for times, more in _RESIZED if images else ():
         # Multiples of large images take much memory, so at most two at a time.
-        most = len(example[0]) if times == 1 else 2
+        most = example.images if times == 1 else 2
         sizes = [(min(most, len(tensor)), *tensor.shape[1:]) for tensor in example]
         for index in images:
             batch, channels, height, width = sizes[index]

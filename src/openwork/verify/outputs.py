@@ -5,25 +5,32 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils import _pytree
 
+from openwork._call import Call, as_call
 from openwork._mode import evaluation
+from openwork._nested import flatten
 from openwork._unchanged import alone
 
-# The tensors of one call, in the order of the network's arguments.
-Inputs = tuple[torch.Tensor, ...]
+# The inputs of one call; tensors alone are positional arguments.
+Inputs = Call | tuple[torch.Tensor, ...]
 
 
 @torch.no_grad()
-def outputs(model: nn.Module, inputs: Sequence[torch.Tensor]) -> list[Any]:
+def outputs(model: nn.Module, inputs: Call | Sequence[torch.Tensor]) -> list[Any]:
     """The results of `model` in evaluation mode, nested ones one after another.
 
     Args:
         model: its modules are in their own modes again afterwards.
-        inputs: tensors `(N, ...)` of one call; `model` is given copies, which it may write to.
+        inputs: of one call; `model` is given copies of its tensors `(N, ...)`, which it may write
+            to.
 
     Raises:
         Exception: whatever `model` raises on these inputs.
     """
     with alone(), evaluation(model):
-        return _pytree.tree_leaves(model(*(tensor.clone() for tensor in inputs)))
+        return flatten(as_call(inputs).map(torch.clone).run(model))[0]
+
+
+def in_float64(inputs: Call | Sequence[torch.Tensor]) -> Call:
+    """The same call with its floating-point tensors `(N, ...)` in float64."""
+    return as_call(inputs).map(lambda t: t.double() if t.is_floating_point() else t)

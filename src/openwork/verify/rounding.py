@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from openwork._call import Call
 from openwork._copy import copied
 from openwork.verify.difference import difference
-from openwork.verify.outputs import outputs
+from openwork.verify.outputs import in_float64, outputs
 
 
-def rounding(model: nn.Module, inputs: Sequence[torch.Tensor]) -> float:
+def rounding(model: nn.Module, inputs: Call | Sequence[torch.Tensor]) -> float:
     """How far the outputs of a network in evaluation mode are from its own in float64.
 
     Some networks amplify every rounding, so that two correct results in float32 differ a lot.
@@ -26,7 +27,7 @@ def rounding(model: nn.Module, inputs: Sequence[torch.Tensor]) -> float:
     """
     single = outputs(model, inputs)
     try:
-        exact = outputs(copied(model).double(), [tensor.double() for tensor in inputs])
+        exact = outputs(copied(model).double(), in_float64(inputs))
     except Exception:
         # Some convert to float32 themselves; each raises its own kind of error.
         return 0.0

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils import _pytree
 
 from openwork._copy import copied
+from openwork._nested import flatten
 from openwork.capture.capture import several
 from openwork.verify.difference import largest_difference
 from openwork.verify.outputs import Inputs
@@ -40,6 +40,6 @@ def _train(model: nn.Module, example: Inputs) -> list[Any] | None:
     try:
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(0)
-            return _pytree.tree_leaves(training(*several(example)))
+            return flatten(several(example).run(training))[0]
     except Exception:
         return None

@@ -51,3 +51,21 @@ def test_a_failure_half_way_leaves_the_statistics_as_they_were() -> None:
     assert getattr(model[1], "momentum") == 0.1  # noqa: B009
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+def test_networks_of_several_inputs() -> None:
+    class Sum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm2d(1, momentum=0.3)
+
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return self.norm(a + b)
+
+    model, ones = Sum(), torch.ones(2, 1, 3, 3)
+    prune.recalibrate_(model, [(ones, ones), ((ones, 3 * ones), None), (ones[:0], ones[:0])])
+    assert model.norm.running_mean is not None
+    assert model.norm.running_mean.tolist() == [3.0]
+    assert model.norm.momentum == 0.3
+    with pytest.raises(ow.ArgumentError, match="`model` is a str"):
+        prune.recalibrate_("model", [ones])  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from openwork._arguments import check_choice, check_density, check_seed
+from openwork._arguments import check_choice, check_density, check_model, check_seed
 from openwork.errors import ArgumentError
 from openwork.nn.change.left_behind import note_resized
 from openwork.nn.change.optimizers import Heir, Optimizers, check_optimizers, follow_, optimizers_of
@@ -84,6 +84,7 @@ def grow_(
     check_choice("init", init, INITS)
     if seed is not None:
         check_seed(seed)
+    check_model(model)
     if any(isinstance(module, DistributedDataParallel) for module in model.modules()):
         raise ArgumentError(
             "`model` is wrapped in DistributedDataParallel, which relies on the sizes of "

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from openwork._arguments import check_count, check_flag, check_seed
@@ -39,7 +38,7 @@ def search(
     of: str = "live",
     layers: Layers = None,
     block: tuple[int, int] = (4, 1),
-    example: torch.Tensor | None = None,
+    example: Any = None,
     seed: int = 0,
     log: str | os.PathLike[str] | None = None,
     identity: Mapping[str, Any] | None = None,

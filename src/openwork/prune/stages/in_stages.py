@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from openwork._arguments import check_model
 from openwork._identity import with_settings
 from openwork.errors import ArgumentError
 from openwork.nn import Plan, Table
@@ -66,6 +67,7 @@ def in_stages_(
     Source: Section 5 of "Compact Deep CNNs With Coarse Pruning" (Anwar, Sung 2016). The ratio of
     the second stage is our reading; the paper gives the share of both together.
     """
+    check_model(model)
     if not stages or not all(isinstance(stage, Stage) for stage in stages):
         raise ArgumentError(
             f"`stages`={stages!r} must hold stages, at least one, such as Stage('kernel', 0.5)"

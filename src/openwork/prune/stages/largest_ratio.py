@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from openwork._arguments import check_choice, check_count, check_number
+from openwork._arguments import check_choice, check_count, check_model, check_number
 from openwork._copy import copied
 from openwork._identity import with_settings
 from openwork._terminal import literal
@@ -84,6 +84,7 @@ def largest_ratio(
     Source: the paper's tolerance of one point in "Compact Deep CNNs With Coarse Pruning" (Anwar,
     Sung 2016); bisection is our reading.
     """
+    check_model(model)
     check_count("trials", trials)
     check_choice("granularity", granularity, GRANULARITIES)
     check_number("highest", highest, "in (0, 1)", lambda value: 0 < value < 1)

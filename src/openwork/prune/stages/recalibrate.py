@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import update_bn
 
+from openwork._arguments import check_model
+from openwork._call import call_of_batch
 from openwork._mode import evaluation
 from openwork.errors import ArgumentError
 
@@ -19,8 +21,8 @@ def recalibrate_(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
 
     Args:
         model: the network. It runs in training mode on each batch; its own mode is restored.
-        batches: training images (N, C, H, W), or tuples that begin with them; a few hundred images
-            are enough.
+        batches: training images (N, C, H, W), or tuples that begin with the network's inputs; a few
+            hundred images are enough.
 
     Returns:
         `model` itself.
@@ -29,18 +31,28 @@ def recalibrate_(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
         ArgumentError: `batches` is empty, and the statistics would be lost. What the model raises
             passes through, and leaves its statistics as they were.
     """
-    batch_list = list(batches)
-    if not batch_list:
+    check_model(model)
+    first = next(iter([*model.parameters(), *model.buffers()]), torch.empty(0))
+    found = (call_of_batch(model, batch).to(first.device) for batch in batches)
+    calls = [call for call in found if call.images]
+    if not calls:
         raise ArgumentError("`batches` is empty; recalibration needs at least one batch")
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     momenta = [(norm, norm.momentum) for norm in model.modules() if isinstance(norm, _BatchNorm)]
     try:
-        with evaluation(model):
-            update_bn(batch_list, model)
+        with evaluation(model), torch.no_grad():
+            model.train()
+            for norm, _ in momenta:
+                norm.reset_running_stats()
+                # None averages over all batches.
+                norm.momentum = None
+            for call in calls:
+                call.run(model)
     except BaseException:
         for buffer, before in buffers:
             buffer.copy_(before)
+        raise
+    finally:
         for norm, momentum in momenta:
             norm.momentum = momentum
-        raise
     return model

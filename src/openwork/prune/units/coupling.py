@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from openwork._call import Call, call_of
 from openwork._copy import copied
 from openwork.capture import capture
 from openwork.errors import CaptureError
@@ -43,7 +44,7 @@ class Coupling:
     labels: int
 
 
-def coupling_of(model: nn.Module, example: torch.Tensor) -> Coupling:
+def coupling_of(model: nn.Module, example: Call | torch.Tensor) -> Coupling:
     """Follow every map of `model` from the layers that produce it to those that consume it.
 
     Args:
@@ -56,7 +57,7 @@ def coupling_of(model: nn.Module, example: torch.Tensor) -> Coupling:
     # Capture supports float32 on the CPU only, whatever the model trains in.
     model = copied(model).to("cpu", torch.float32)
     try:
-        captured = capture(model, [example.to("cpu", torch.float32)])
+        captured = capture(model, call_of(model, example).to("cpu", torch.float32))
     except CaptureError as error:
         raise CaptureError(
             f"the maps of {type(model).__name__} cannot be followed: "

@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from openwork.errors import ArgumentError
@@ -20,7 +20,7 @@ _Notes = dict[str, dict[str, None]]
 
 
 def feature_map_units(
-    model: nn.Module, layers: Mapping[str, Layer], example: torch.Tensor
+    model: nn.Module, layers: Mapping[str, Layer], example: Any
 ) -> ConnectionUnits:
     """One unit for each feature map, with all kernels that produce it and all that read it.
 

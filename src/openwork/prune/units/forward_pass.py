@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.autograd.graph import Node
-from torch.utils._pytree import tree_leaves
 
+from openwork._call import Call, call_of
 from openwork._mode import evaluation
+from openwork._nested import flatten
 from openwork._unchanged import unchanged
 from openwork.errors import ArgumentError
 
@@ -34,33 +35,38 @@ class ForwardPass:
 
 
 def trace_forward(
-    model: nn.Module, layers: Mapping[str, nn.Module], example: torch.Tensor
+    model: nn.Module, layers: Mapping[str, nn.Module], example: Call | torch.Tensor
 ) -> ForwardPass:
     """Run `model` on `example` (N, ...) in evaluation mode and record in which order `layers` run.
 
     Raises:
         ArgumentError: the network does not take the example.
     """
+    call = call_of(model, example)
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            # The second clone is not a leaf, so that networks may change it in place.
-            return _traced(model, layers, example.detach().clone().requires_grad_().clone())
+            return _traced(model, layers, call.map(_with_gradient))
     except Exception:
         # Some networks run only without gradients; then the last layer counts as the head.
         try:
             with torch.no_grad():
-                return _traced(model, layers, example.clone())
+                return _traced(model, layers, call.map(torch.clone))
         except Exception as error:
             raise ArgumentError(
-                f"`example` of shape {tuple(example.shape)} and {example.dtype} does not go "
+                f"`example` of shape {tuple(call[0].shape)} and {call[0].dtype} does not go "
                 f"through {type(model).__name__}: {str(error).strip().rstrip('.')}. Pass an input "
                 "batch of the network"
             ) from error
 
 
-def _traced(
-    model: nn.Module, layers: Mapping[str, nn.Module], example: torch.Tensor
-) -> ForwardPass:
+def _with_gradient(tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        return tensor.clone()
+    # The second clone is not a leaf, so that networks may change it in place.
+    return tensor.detach().clone().requires_grad_().clone()
+
+
+def _traced(model: nn.Module, layers: Mapping[str, nn.Module], call: Call) -> ForwardPass:
     calls: dict[str, list[Node | None]] = {}
 
     def record_calls_of(name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
@@ -73,8 +79,8 @@ def _traced(
     with unchanged(model), evaluation(model), contextlib.ExitStack() as hooks:
         for name, layer in layers.items():
             hooks.callback(layer.register_forward_hook(record_calls_of(name)).remove)
-        outputs = model(example)
-    tensors = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor)]
+        outputs = call.run(model)
+    tensors = [leaf for leaf in flatten(outputs)[0] if isinstance(leaf, torch.Tensor)]
     ends = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
     heads = _heads(ends, calls) or set(list(calls)[-1:])
     read = _read_elsewhere(_reached(ends, ()), layers, calls)

@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
 from openwork import models
 from openwork._arguments import check_choice, check_model
+from openwork._call import Call, call_of
 from openwork.errors import ArgumentError, PlanError
 from openwork.nn.layers import by_reason, left_layers
 from openwork.prune.units.feature_maps import feature_map_units
@@ -28,7 +30,7 @@ def units_of(
     granularity: str,
     layers: Layers,
     block: tuple[int, int],
-    example: torch.Tensor | None,
+    example: Any,
 ) -> Units:
     """The units of `granularity` in the layers of `model` that `layers` selects.
 
@@ -72,7 +74,7 @@ def _units(
     granularity: str,
     chosen: Mapping[str, Layer],
     block: tuple[int, int],
-    example: torch.Tensor | None,
+    example: Any,
 ) -> ConnectionUnits | StridedTaps:
     if granularity == "kernel":
         return kernel_units(chosen)
@@ -93,34 +95,30 @@ def _listed(names: list[str]) -> str:
     return ", ".join(shown)
 
 
-def example_for(model: nn.Module, example: torch.Tensor | None) -> torch.Tensor | None:
+def example_for(model: nn.Module, example: Any) -> Call | None:
     """`example`, or a batch of the size that a model of `openwork.models` was built for.
 
     Args:
         model: the network.
-        example: an input batch (N, ...), or None.
+        example: an input batch (N, ...), several inputs, or None.
 
     Returns:
         The batch (N, ...), on the device and of the dtype of the model's parameters; None if
         there is none.
 
     Raises:
-        ArgumentError: `example` is not a tensor, or holds no image.
+        ArgumentError: `example` holds no tensor, or no image.
     """
-    if example is not None and not (isinstance(example, torch.Tensor) and example.ndim > 1):
+    check_model(model)
+    call = None if example is None else call_of(model, example)
+    if call is not None and (not call.images or (len(call) == 1 and call[0].dim() < 2)):
         raise ArgumentError(
-            f"`example` must be an input batch, a tensor (N, ...), but is {_described(example)}"
+            f"`example` of shape {tuple(call[0].shape)} holds no image; it must be an input batch "
+            "(N, ...)"
         )
-    if example is not None and not len(example):
-        raise ArgumentError(f"`example` of shape {tuple(example.shape)} holds no image")
     source = models.source_of(model)
     if example is None and source is not None:
-        example = torch.zeros(2, source.in_channels, source.image_size, source.image_size)
+        size = source.image_size
+        call = Call(torch.zeros(2, source.in_channels, size, size))
     first = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    return None if example is None else example.to(first.device, first.dtype)
-
-
-def _described(value: object) -> str:
-    if isinstance(value, torch.Tensor):
-        return f"of shape {tuple(value.shape)}"
-    return f"a {type(value).__name__}"
+    return None if call is None else call.to(first.device, first.dtype)
