@@ -58,6 +58,8 @@ class Analysis:
         return [op for op in self.ops if isinstance(op, WeightedSum)]
 
 
+# Numbers that are not finite become atoms without a value.
+@np.errstate(all="ignore")
 @torch.no_grad()
 def analyse(captured: Captured, model: nn.Module) -> Analysis:
     """Follow every channel of the network once forward, for its value, and once backward.
