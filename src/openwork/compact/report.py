@@ -97,7 +97,12 @@ def make_report(
     )
     report = CompactReport(found.cases, _table(found), parameters, macs, found.training, kept,
         found.branches, change, ema)  # fmt: skip
-    notes = (*_notes(report, given), *_not_followed(found), *_not_understood(found))
+    notes = (
+        *_notes(report, given),
+        *_kept_branches(found),
+        *_not_followed(found),
+        *_not_understood(found),
+    )
     return replace(report, layers=replace(report.layers, notes=notes))
 
 
@@ -162,6 +167,19 @@ def _notes(report: CompactReport, given: Inputs) -> Iterator[str]:
         yield f"scales treated as zero change outputs by {report.change:.1e} of the largest"
     if report.ema is not None:
         yield f"outputs of the averaged model change by {report.ema:.1e} of the largest"
+
+
+def _kept_branches(found: Rewrite) -> Iterator[str]:
+    """Notes on dead branches whose layers could only be made narrower."""
+    reasons: dict[str, list[str]] = {}
+    for names, reason in found.kept_branches:
+        reasons.setdefault(reason, []).extend(names)
+    for reason, names in reasons.items():
+        shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+        yield (
+            "dead branches are narrower but keep their layers, since zeros in the shape of their "
+            f"input do not pass through: {shown} ({reason})"
+        )
 
 
 def _not_followed(found: Rewrite) -> Iterator[str]:

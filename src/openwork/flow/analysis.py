@@ -14,7 +14,7 @@ from openwork.capture.operators import NotUnderstood
 from openwork.flow.atoms import Atoms, Layout
 from openwork.flow.context import AnalysisContext
 from openwork.flow.handle.movement import MOVEMENT
-from openwork.flow.handle.pointwise import is_pointwise, pointwise, prelu, zeros_like
+from openwork.flow.handle.pointwise import glu, is_pointwise, pointwise, prelu, zeros_like
 from openwork.flow.handle.spatial import SPATIAL
 from openwork.flow.handle.weights import WEIGHTS
 from openwork.flow.op import Op, Source
@@ -26,6 +26,7 @@ _HANDLERS = {
     **WEIGHTS,
     **SPATIAL,
     **MOVEMENT,
+    torch.ops.aten.glu.default: glu,
     torch.ops.aten.prelu.default: prelu,
     torch.ops.aten.zeros_like.default: zeros_like,
 }
