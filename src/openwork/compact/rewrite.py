@@ -12,6 +12,7 @@ from openwork.compact.branches import Branch, dead_branches, put_zeros_, zero_br
 from openwork.compact.locate_fault import locate_fault
 from openwork.compact.select import Selection
 from openwork.compact.surgery import Cuts, cut_
+from openwork.compact.untrained import as_if_trained
 from openwork.errors import CaptureError
 from openwork.flow.analysis import Analysis, analyse
 from openwork.verify import (
@@ -78,7 +79,8 @@ def rewrite(
     more: Sequence[Inputs],
     round_to: int,
     tolerance: float,
-    captured: Captured | None = None,
+    captured: Captured,
+    untrained: Sequence[str] = (),
 ) -> Rewrite:
     """The smaller network; see `compact`.
 
@@ -87,25 +89,26 @@ def rewrite(
         given, more: tensors `(N, ...)` of one call, and of more calls.
         round_to: the numbers of kept channels are multiples of it where they can be.
         tolerance: largest relative difference.
-        captured: `reference`, if it has been captured already.
+        captured: the graph of `reference`.
+        untrained: names of parameters whose zeros count as unknown numbers.
 
     Raises:
-        CaptureError: torch cannot capture the network.
         VerificationError: outputs differ even with every channel in place.
     """
     settings = _Settings(reference, given, more, round_to, tolerance)
-    analysis = analyse(captured or capture(reference, given), reference)
+    analysis = analyse(as_if_trained(captured, untrained), reference)
     branches = dead_branches(analysis, reference)
     zeroed = zero_branches(reference, branches, lambda base: _objection(base, settings))
     kept = zeroed.kept
     if zeroed.names:
         try:
-            whole = analyse(capture(zeroed.model, given), zeroed.model)
+            whole = capture(zeroed.model, given)
         except CaptureError as error:
             # The original is captured already, so that it can be cut without zeros.
             kept += ((zeroed.names, _first_line(error)),)
         else:
-            found = _cut(zeroed.model, whole, zeroed.names, settings)
+            left = analyse(as_if_trained(whole, untrained), zeroed.model)
+            found = _cut(zeroed.model, left, zeroed.names, settings)
             if isinstance(found, Rewrite):
                 return replace(found, kept_branches=kept)
     found = _cut(reference, analysis, (), settings)
