@@ -293,8 +293,10 @@ def test_a_compacted_model_is_saved_and_built_again(tmp_path: Path) -> None:
     assert str(back) == str(small)
     assert torch.equal(back.eval()(EXAMPLE), small.eval()(EXAMPLE))
     dead = Residual()
+    dead(EXAMPLE)
     _kill(dead.bn2, list(range(6)))
-    small, _ = compact(dead, EXAMPLE)
+    small, report = compact(dead, EXAMPLE)
+    assert report.branches
     save(small, tmp_path / "m")
     assert torch.equal(load(tmp_path / "m", Residual).eval()(EXAMPLE), small.eval()(EXAMPLE))
 
