@@ -72,7 +72,7 @@ def _images(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     if not (DATA / "cifar10").exists():
         pytest.skip(f"cifar10 is not in {DATA}; set OPENWORK_DATA to a folder that holds it")
     split = load("cifar10", root=DATA).test
-    images = torch.tensor(split.images[:count]).permute(0, 3, 1, 2).float() / 255
+    images = torch.tensor(split.images[:count]).float() / 255
     mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[:, :, None, None]
     return (images - mean) / std, torch.tensor(split.labels[:count])
 
