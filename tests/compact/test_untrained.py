@@ -167,7 +167,8 @@ def test_a_network_that_hardly_anything_is_left_of_is_refused() -> None:
     model = nn.Sequential()
     for index in range(4):
         branch = Branch(_batch_norm(), _itself)
-        branch.stem, branch.head = nn.Identity(), nn.Identity()
+        for name in ("stem", "head"):
+            branch.add_module(name, nn.Identity())
         branch.one, branch.two = nn.Conv2d(6, 64, 3, padding=1), nn.Conv2d(64, 6, 3, padding=1)
         model.add_module(str(index), branch)
     model.insert(0, nn.Conv2d(3, 6, 1))
