@@ -83,6 +83,20 @@ def test_compact_with_small_scales_tells_the_accuracy(run: Path, tmp_path: Path)
     assert metrics == {"data": f"folder:{tmp_path / 'images'}", "test_accuracy": accuracy}
 
 
+def test_compact_removes_what_training_has_yet_to_use_on_request(tmp_path: Path) -> None:
+    model = ow.models.build("resnet32", in_channels=1, num_classes=2, image_size=16)
+    for name, module in model.named_modules():
+        if name.endswith("2") and isinstance(module, nn.BatchNorm2d):
+            nn.init.zeros_(module.weight)
+    ow.save(model.eval(), tmp_path / "model.safetensors")
+    command = ["compact", str(tmp_path), "--out", str(tmp_path / "small")]
+    with pytest.raises(ow.ArgumentError, match=r"has not been trained: .*allow_untrained=True"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+    result = CliRunner().invoke(app, [*command, "--allow-untrained"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "training the copy will not bring it back" in " ".join(result.stdout.split())
+
+
 def test_a_model_of_ones_own_is_sent_to_python(tmp_path: Path) -> None:
     ow.save(nn.Sequential(nn.Conv2d(1, 1, 1)), tmp_path / "model.safetensors")
     for command in (["observe", str(tmp_path)], ["compact", str(tmp_path), "--out", str(tmp_path)]):

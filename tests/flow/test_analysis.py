@@ -60,6 +60,8 @@ BODIES: dict[str, tuple[Body, tuple[float, ...]]] = {
     "sum": (lambda x: x + x.flip(1), (NAN, 0.5, 0.5, NAN)),
     "product": (lambda x: x * x.flip(1), (NAN, 0, 0, NAN)),
     "gate": (lambda x: x * x.mean((2, 3), keepdim=True), (NAN, 0, 0.25, 0.25)),
+    "glu": (lambda x: F.glu(x, 1), (NAN, 0)),
+    "glu of constants": (lambda x: F.glu(x.flip(1), 1), (-0.25, NAN)),
     "one gate for all": (lambda x: x * x.mean(1, keepdim=True), (NAN, 0, NAN, NAN)),
     "twice each": (lambda x: x.repeat_interleave(2, 1)[:, 2:6], (0, 0, 0.5, 0.5)),
     "selected": (Selected(), (-0.5, -0.5, 0)),

@@ -10,9 +10,13 @@ from openwork.observe.advice import advice
 @pytest.mark.parametrize(
     ("dead", "message"),
     [
-        (0.5, "50% of the channels are dead: openwork.compact removes them for free."),
-        (0.1, "10% of the channels are dead; openwork.compact removes them."),
-        (0.01, "1.0% of the channels are dead: there is little to remove without loss."),
+        (
+            0.5,
+            "50% of the channels are dead on these images. openwork.compact removes, without loss, "
+            "those that are zero or constant for every input; with gamma_below= also those of "
+            "small scales. It keeps channels that other images may excite.",
+        ),
+        (0.01, "1.0% of the channels are dead on these images: there is little to remove."),
     ],
 )
 def test_the_first_sentence_is_the_share(dead: float, message: str) -> None:

@@ -1,5 +1,6 @@
 """`compare`: the float64 rule, sizes, kinds of numbers, and inputs that are not taken."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -161,6 +162,47 @@ def test_other_shapes_numbers_and_nans_do_not_hold(rewritten: nn.Module) -> None
     found = _compare(rewritten)
     assert not found.holds(1e-4)
     assert (found.relative == float("inf")) == (not isinstance(rewritten, nn.Softmax))
+
+
+class Overflowing(nn.Module):
+    """Infinite where the input is above `limit` in float32, and a number in float64."""
+
+    def __init__(self, limit: float, filler: float = float("inf")) -> None:
+        super().__init__()
+        self.limit, self.filler = limit, filler
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        over = (x > self.limit) & (x.dtype == torch.float32)
+        return torch.where(over, self.filler, x)
+
+
+@pytest.mark.parametrize("filler", [float("inf"), -float("inf"), float("nan")])
+def test_infinities_and_nans_in_other_places_do_not_hold_in_float64_either(filler: float) -> None:
+    inputs = (torch.linspace(0, 1, 7)[None],)
+    some, more = Overflowing(0.8, filler), Overflowing(0.6, filler)
+    for one, two in [(some, more), (more, some), (some, nn.Identity()), (nn.Identity(), some)]:
+        found = compare(one, two, inputs, 1e-4)
+        assert (found.relative, found.in_float64) == (float("inf"), None)
+        assert not found.holds(1e-4)
+    assert compare(some, copy.deepcopy(some), inputs, 1e-4).relative == 0
+
+
+@pytest.mark.parametrize("how", ["overflows", "infinite weight", "divides"])
+def test_a_dead_channel_that_makes_nans_is_kept(how: str) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1))
+    with torch.no_grad():
+        first, last = part(model, 0, nn.Conv2d), part(model, 2, nn.Conv2d)
+        first.weight[2] = float("inf") if how == "infinite weight" else 3e38
+        last.weight[:, [1, 2]] = 0
+        if how == "divides":
+            model.insert(1, nn.BatchNorm2d(4, eps=0.0))
+            model.get_buffer("1.running_var")[2] = 0
+    expected = model.eval()(EXAMPLE)
+    assert expected.isnan().any()
+    small, report = compact(model, EXAMPLE)
+    assert torch.equal(small(EXAMPLE).isnan(), expected.isnan())
+    assert report.relative < float("inf")
+    assert part(small, 0, nn.Conv2d).out_channels >= 3
 
 
 def test_what_the_rewritten_network_raises_is_kept() -> None:

@@ -37,6 +37,13 @@ def compact(
     round_to: Annotated[
         int | None, typer.Option(help="Round channel counts up to multiples of this.")
     ] = None,
+    allow_untrained: Annotated[
+        bool,
+        typer.Option(
+            "--allow-untrained",
+            help="Also remove what is zero only because training has yet to use it.",
+        ),
+    ] = False,
 ) -> None:
     """Remove dead channels: a smaller network that computes the same."""
     path = model_path(run)
@@ -48,7 +55,12 @@ def compact(
     writable_folder(out, "out")
     accuracy = None if dataset is None else _accuracy(dataset)
     small, report = compact_model(
-        model, example, gamma_below=gamma_below, round_to=round_to, evaluate=accuracy
+        model,
+        example,
+        gamma_below=gamma_below,
+        round_to=round_to,
+        evaluate=accuracy,
+        allow_untrained=allow_untrained,
     )
     metrics = info.metrics
     if dataset is not None and report.scores is not None:

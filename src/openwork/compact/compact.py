@@ -17,13 +17,22 @@ from openwork._call import call_of
 from openwork._copy import copied
 from openwork._mode import evaluation
 from openwork._unwrap import unwrapped
+from openwork.capture import capture
 from openwork.compact.hooks import detach_passive_hooks_, reattach_passive_hooks_
 from openwork.compact.masks import make_masks_permanent_
 from openwork.compact.optimizer import check_transfer, transfer_state_
-from openwork.compact.report import CompactReport, make_report, with_scores
+from openwork.compact.rebind import rebind
+from openwork.compact.report import (
+    CompactReport,
+    make_report,
+    with_notes,
+    with_scores,
+    with_untrained,
+)
 from openwork.compact.rewrite import Rewrite, rewrite
-from openwork.compact.small_scales import zero_small_scales_
+from openwork.compact.small_scales import suggestion, without_small_scales, zero_small_scales_
 from openwork.compact.surgery import cut_
+from openwork.compact.untrained import check_trained, untrained_parameters
 from openwork.errors import ArgumentError
 from openwork.nn.change.optimizers import Optimizers, optimizers_of
 from openwork.verify import Inputs, compare, compare_many, outputs
@@ -40,6 +49,7 @@ def compact(
     gamma_below: float | None = None,
     evaluate: Callable[[nn.Module], float] | None = None,
     tolerance: float = 1e-4,
+    allow_untrained: bool = False,
 ) -> tuple[nn.Module, CompactReport]:
     """A copy of `model` without its dead channels, its outputs checked against the original's.
 
@@ -50,6 +60,14 @@ def compact(
     Activations are assumed to be finite. Forward hooks of `model` that change what it computes are
     captured with it. Those that only observe run once, on `example`; they are left out of the
     report, and the copy has them again.
+
+    What training has yet to use is not dead: many residual networks begin with the last scale of
+    each branch at zero. A parameter counts as untrained if it is zero throughout, has a gradient
+    on `example`, and is the scale of a norm (its shift zero too, its running statistics new), a
+    factor of a product, or the kernels of a layer (its bias zero too). All that it holds at zero
+    is kept and reported; where less than a fifth of the network would be left without it, the
+    network is refused. Single channels, scales whose gradient is zero, norms that have seen
+    batches and kernels without a bias, which pruning leaves, are cut as usual.
 
     Args:
         model: any module that torch.export captures, float32; it is not changed. Masks of
@@ -68,6 +86,8 @@ def compact(
         evaluate: gives a number for a model in evaluation mode, such as its accuracy; called with
             `model` and with the copy, and `report.scores` holds both. Default None.
         tolerance: largest difference allowed, relative to the largest output, default 1e-4.
+        allow_untrained: also remove what only parameters hold at zero that training has yet to
+            use, default False.
 
     Returns:
         The copy, of the same class and in the same mode, and the report: outputs compared, what
@@ -80,7 +100,7 @@ def compact(
             does not take, a bad `round_to`, `gamma_below` or `tolerance`, a model that cannot be
             copied, such as one whose lazy layers have not run, an optimiser of another model or
             one that cannot be cut (LBFGS, Adafactor), an average of another model or one that
-            shares tensors with it.
+            shares tensors with it, a network of which hardly anything has been trained.
     """
     model = unwrapped(model)
     _check(model, round_to, gamma_below, tolerance)
@@ -89,10 +109,17 @@ def compact(
     _check_companions(model, optimizer, ema)
     original = _working_copy(model, given)
     _check_runs(original, more)
+    captured = capture(original, given)
+    masked = {name.removesuffix("_orig") for name, _ in model.named_parameters()}
+    masked -= {name for name, _ in model.named_parameters()}
+    untrained = untrained_parameters(captured, original, given, masked)
     reference = original
     if gamma_below is not None:
+        captured = rebind(captured, without_small_scales(original, gamma_below))
         reference = zero_small_scales_(copied(original), gamma_below)
-    found = rewrite(reference, given, more, round_to or 1, tolerance)
+    waiting = () if allow_untrained else untrained
+    check_trained(captured, reference, waiting)
+    found = rewrite(reference, given, more, round_to or 1, tolerance, captured, waiting)
     change = average = None
     if gamma_below is not None:
         cases = compare_many(original, found.small, given, more, float("inf"))
@@ -100,6 +127,9 @@ def compact(
     if ema is not None:
         average = _change_of_average(_averaged(ema), found, given)
     report = make_report(reference, found, given, change, average)
+    report = with_untrained(report, untrained, kept=not allow_untrained)
+    if gamma_below is None and not (found.branches or untrained or found.selection.gone.any()):
+        report = with_notes(report, suggestion(captured, reference, given))
     small = _as_before(found.small, model)
     if evaluate is not None:
         with evaluation(model, small):

@@ -1,7 +1,7 @@
 """`CompactReport`: the outputs that were compared, and what was removed and why."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,6 +39,7 @@ class CompactReport:
             largest; None without.
         ema: the same for the averaged model; None without.
         scores: with `evaluate`, what it gave for the original and for the copy; None without.
+        untrained: names of parameters that are zero and that training has yet to use.
     """
 
     cases: tuple[OutputDifference, ...]
@@ -51,6 +52,7 @@ class CompactReport:
     change: float | None = None
     ema: float | None = None
     scores: tuple[float, float] | None = None
+    untrained: tuple[str, ...] = ()
 
     @property
     def absolute(self) -> float:
@@ -95,15 +97,44 @@ def make_report(
     )
     report = CompactReport(found.cases, _table(found), parameters, macs, found.training, kept,
         found.branches, change, ema)  # fmt: skip
-    notes = (*_notes(report, given), *_not_followed(found), *_not_understood(found))
+    notes = (
+        *_notes(report, given),
+        *_kept_branches(found),
+        *_not_followed(found),
+        *_not_understood(found),
+    )
     return replace(report, layers=replace(report.layers, notes=notes))
 
 
 def with_scores(report: CompactReport, before: float, after: float) -> CompactReport:
     """`report`, with the user's scores of the original and of the copy."""
     note = f"evaluated: {before:.6g} -> {after:.6g} ({after - before:+.3g})"
-    layers = replace(report.layers, notes=(*report.layers.notes, note))
-    return replace(report, layers=layers, scores=(before, after))
+    return replace(with_notes(report, note), scores=(before, after))
+
+
+def with_untrained(report: CompactReport, names: tuple[str, ...], kept: bool) -> CompactReport:
+    """`report`, with the parameters that training has yet to use, and whether they were kept."""
+    if not names:
+        return report
+    what = (
+        f"{len(names)} parameters are zero and have a gradient, so training has yet to use them "
+        f"({_list(names)}): "
+    )
+    then = (
+        "what they hold at zero is kept; allow_untrained=True removes it"
+        if kept
+        else "what they hold at zero counts as dead, and training the copy will not bring it back"
+    )
+    return replace(with_notes(report, what + then), untrained=names)
+
+
+def with_notes(report: CompactReport, *notes: str) -> CompactReport:
+    """`report` with more notes under its table."""
+    return replace(report, layers=replace(report.layers, notes=(*report.layers.notes, *notes)))
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
 def _macs(model: nn.Module, example: Inputs) -> int:
@@ -162,6 +193,18 @@ def _notes(report: CompactReport, given: Inputs) -> Iterator[str]:
         yield f"scales treated as zero change outputs by {report.change:.1e} of the largest"
     if report.ema is not None:
         yield f"outputs of the averaged model change by {report.ema:.1e} of the largest"
+
+
+def _kept_branches(found: Rewrite) -> Iterator[str]:
+    """Notes on dead branches whose layers could only be made narrower."""
+    reasons: dict[str, list[str]] = {}
+    for names, reason in found.kept_branches:
+        reasons.setdefault(reason, []).extend(names)
+    for reason, names in reasons.items():
+        yield (
+            "dead branches are narrower but keep their layers, since zeros in the shape of their "
+            f"input do not pass through: {_list(names)} ({reason})"
+        )
 
 
 def _not_followed(found: Rewrite) -> Iterator[str]:

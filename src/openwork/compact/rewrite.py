@@ -1,21 +1,28 @@
 """`rewrite`: analyse a network, cut it, compare the outputs, and keep more where they differ."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import nn
 
 from openwork._copy import copied
 from openwork.capture import Captured, capture
-from openwork.compact.branches import dead_branches
+from openwork.compact.branches import Branch, dead_branches, put_zeros_, zero_branches
 from openwork.compact.locate_fault import locate_fault
 from openwork.compact.select import Selection
 from openwork.compact.surgery import Cuts, cut_
+from openwork.compact.untrained import as_if_trained
+from openwork.errors import CaptureError
 from openwork.flow.analysis import Analysis, analyse
-from openwork.nn.layers import replace
-from openwork.nn.resize import Zeros
-from openwork.verify import Inputs, OutputDifference, compare_many, compare_training, refusal
+from openwork.verify import (
+    Inputs,
+    OutputDifference,
+    compare,
+    compare_many,
+    compare_training,
+    refusal,
+)
 
 # Each attempt keeps the channels of one more place, and the last one all channels.
 _ATTEMPTS = 100
@@ -31,6 +38,7 @@ class Rewrite:
         cases: the comparisons of outputs.
         branches: names of layers in dead branches, which give zeros now.
         training: what a forward pass in training mode gave, in words.
+        kept_branches: dead branches that do not give zeros, each with the reason in words.
     """
 
     small: nn.Module
@@ -40,6 +48,7 @@ class Rewrite:
     cases: tuple[OutputDifference, ...]
     branches: tuple[str, ...]
     training: str
+    kept_branches: tuple[tuple[Branch, str], ...] = ()
 
     def put_zeros_(self, model: nn.Module) -> None:
         """Replace the layers in dead branches of `model` by zeros."""
@@ -70,7 +79,8 @@ def rewrite(
     more: Sequence[Inputs],
     round_to: int,
     tolerance: float,
-    captured: Captured | None = None,
+    captured: Captured,
+    untrained: Sequence[str] = (),
 ) -> Rewrite:
     """The smaller network; see `compact`.
 
@@ -79,25 +89,31 @@ def rewrite(
         given, more: tensors `(N, ...)` of one call, and of more calls.
         round_to: the numbers of kept channels are multiples of it where they can be.
         tolerance: largest relative difference.
-        captured: `reference`, if it has been captured already.
+        captured: the graph of `reference`.
+        untrained: names of parameters whose zeros count as unknown numbers.
 
     Raises:
-        CaptureError: torch cannot capture the network.
         VerificationError: outputs differ even with every channel in place.
     """
     settings = _Settings(reference, given, more, round_to, tolerance)
-    analysis = analyse(captured or capture(reference, given), reference)
+    analysis = analyse(as_if_trained(captured, untrained), reference)
     branches = dead_branches(analysis, reference)
-    if branches:
-        base = copied(reference)
-        put_zeros_(base, branches)
-        whole = analyse(capture(base, given), base)
-        found = _cut(base, whole, branches, settings)
-        if isinstance(found, Rewrite):
-            return found
+    zeroed = zero_branches(reference, branches, lambda base: _objection(base, settings))
+    kept = zeroed.kept
+    if zeroed.names:
+        try:
+            whole = capture(zeroed.model, given)
+        except CaptureError as error:
+            # The original is captured already, so that it can be cut without zeros.
+            kept += ((zeroed.names, _first_line(error)),)
+        else:
+            left = analyse(as_if_trained(whole, untrained), zeroed.model)
+            found = _cut(zeroed.model, left, zeroed.names, settings)
+            if isinstance(found, Rewrite):
+                return replace(found, kept_branches=kept)
     found = _cut(reference, analysis, (), settings)
     if isinstance(found, Rewrite):
-        return found
+        return replace(found, kept_branches=kept)
     raise refusal(
         "the compacted network",
         found,
@@ -107,9 +123,20 @@ def rewrite(
     )
 
 
-def put_zeros_(model: nn.Module, names: Sequence[str]) -> None:
-    """Replace the layers `names` of `model` by zeros, in place."""
-    replace(model, {model.get_submodule(name): Zeros() for name in names})
+def _objection(rewritten: nn.Module, settings: _Settings) -> str | None:
+    """Why `rewritten` does not stand for the reference, in words; None if it does."""
+    found = compare(settings.reference, rewritten, settings.given, settings.tolerance)
+    if found.error is not None:
+        return _first_line(found.error)
+    if not found.holds(settings.tolerance):
+        return f"outputs differ by {found.relative:.1e} of the largest"
+    if compare_training(settings.reference, rewritten, settings.given) is None:
+        return "the network does not run in training mode then"
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def _cut(

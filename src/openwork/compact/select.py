@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from openwork.errors import VerificationError
 from openwork.flow.analysis import Analysis
 from openwork.flow.atoms import Layout
 from openwork.flow.op import Inconsistent
@@ -76,10 +75,9 @@ class Selection:
                 before = self.gone.sum()
                 self._keep(reason.keep)
                 if not before:
-                    raise VerificationError(
-                        "shapes are inconsistent even with every channel in place: the network "
-                        "moves channels in a way that is not understood; the original is unchanged"
-                    ) from None
+                    # The network moves channels in a way that is not understood.
+                    self._keep_columns()
+                    return
                 if self.gone.sum() == before:
                     self._keep(np.arange(len(self._group)))
 
@@ -113,6 +111,10 @@ class Selection:
                 self._find_columns(op, inputs[0])
             for index, layout in enumerate(op.reinfer(inputs, gone)):
                 found[(op.node, index)] = layout
+
+    def _keep_columns(self) -> None:
+        weights = self._analysis.weights
+        self.columns = {name: np.arange(len(weight.inside)) for name, weight in weights.items()}
 
     def _find_columns(self, op: WeightedSum, input: Layout) -> None:
         found = op.columns(input, self.gone)

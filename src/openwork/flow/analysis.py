@@ -14,7 +14,7 @@ from openwork.capture.operators import NotUnderstood
 from openwork.flow.atoms import Atoms, Layout
 from openwork.flow.context import AnalysisContext
 from openwork.flow.handle.movement import MOVEMENT
-from openwork.flow.handle.pointwise import is_pointwise, pointwise, prelu, zeros_like
+from openwork.flow.handle.pointwise import glu, is_pointwise, pointwise, prelu, zeros_like
 from openwork.flow.handle.spatial import SPATIAL
 from openwork.flow.handle.weights import WEIGHTS
 from openwork.flow.op import Op, Source
@@ -26,6 +26,7 @@ _HANDLERS = {
     **WEIGHTS,
     **SPATIAL,
     **MOVEMENT,
+    torch.ops.aten.glu.default: glu,
     torch.ops.aten.prelu.default: prelu,
     torch.ops.aten.zeros_like.default: zeros_like,
 }
@@ -58,6 +59,8 @@ class Analysis:
         return [op for op in self.ops if isinstance(op, WeightedSum)]
 
 
+# Numbers that are not finite become atoms without a value.
+@np.errstate(all="ignore")
 @torch.no_grad()
 def analyse(captured: Captured, model: nn.Module) -> Analysis:
     """Follow every channel of the network once forward, for its value, and once backward.

@@ -148,7 +148,9 @@ class WeightedSum(Op):
         by_group = value.reshape(self.weight.groups, -1)
         # Few are constant, and heads have up to 100 million weights.
         some = np.flatnonzero(by_group.any(0))
-        return np.einsum("goi,gi->go", self.weight.sums[:, :, some], by_group[:, some]).reshape(-1)
+        # NaN stands for weights that are zero and may not stay so once the network is trained.
+        sums = np.nan_to_num(self.weight.sums[:, :, some])
+        return np.einsum("goi,gi->go", sums, by_group[:, some]).reshape(-1)
 
     def propagate_liveness(self, atoms: Atoms, live: np.ndarray) -> None:
         if self._reads_all:

@@ -187,3 +187,8 @@ def _count(module: nn.Module) -> None:
     elif isinstance(module, nn.modules.batchnorm._NormBase):
         values = module.weight if module.weight is not None else module.running_mean
         module.num_features = len(values)  # type: ignore[arg-type]
+    elif isinstance(module, nn.GroupNorm):
+        # Whole groups are removed, so that the others keep their statistics.
+        width = module.num_channels // module.num_groups
+        module.num_channels = len(module.weight)
+        module.num_groups = module.num_channels // width

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from torch.optim import SGD, AdamW, Optimizer
 
-_SOME, _MANY = 0.05, 0.3
+_SOME = 0.05
 
 
 def advice(
@@ -34,11 +34,13 @@ def advice(
 
 
 def _what(dead: float) -> str:
-    if dead > _MANY:
-        return f"{dead:.0%} of the channels are dead: openwork.compact removes them for free."
     if dead > _SOME:
-        return f"{dead:.0%} of the channels are dead; openwork.compact removes them."
-    return f"{dead:.1%} of the channels are dead: there is little to remove without loss."
+        return (
+            f"{dead:.0%} of the channels are dead on these images. openwork.compact removes, "
+            "without loss, those that are zero or constant for every input; with gamma_below= "
+            "also those of small scales. It keeps channels that other images may excite."
+        )
+    return f"{dead:.1%} of the channels are dead on these images: there is little to remove."
 
 
 def _why(optimizer: Optimizer | None) -> Iterator[str]:

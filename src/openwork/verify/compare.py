@@ -2,7 +2,9 @@
 
 The rule, for every rewrite: a float32 difference of at most the tolerance holds; a larger one
 holds if both networks run in float64 and agree there within the same tolerance. Where one of them
-does not run in float64, as no compiled network does, the float32 difference stands.
+does not run in float64, as no compiled network does, the float32 difference stands. So does an
+infinite one: float32 is what the networks compute in, and there one gives NaN, infinity or another
+shape where the other gives numbers.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -35,8 +37,8 @@ class OutputDifference:
         absolute: largest difference of any output number.
         relative: the same, relative to the largest number of its output; infinite where results
             differ in number, kind, shape, dtype, or in the places of NaN and infinity.
-        in_float64: `relative` with both networks in float64; None where it was not needed, or
-            where one of them does not run in float64.
+        in_float64: `relative` with both networks in float64; None where it was not needed or
+            could not decide, or where one of them does not run in float64.
         inputs: tensors `(N, ...)`, if the difference does not hold; empty otherwise.
         error: what the rewritten network raised; None if it ran.
     """
@@ -126,7 +128,8 @@ def _compare(
         infinite = float("inf")
         return OutputDifference(what, shape, infinite, infinite, None, inputs, error)
     absolute, relative = largest_difference(expected, found)
-    exact = _in_float64(original, rewritten, inputs) if relative > tolerance else None
+    doubtful = tolerance < relative < float("inf")
+    exact = _in_float64(original, rewritten, inputs) if doubtful else None
     result = OutputDifference(what, shape, absolute, relative, exact)
     return result if result.holds(tolerance) else replace(result, inputs=inputs)
 

@@ -23,6 +23,8 @@ BODIES: dict[str, tuple[Body, int, int]] = {
     "product": (lambda x: x * (x > 0), 5, 5),
     "as numbers": (lambda x: x * (x > 0).float(), 5, 5),
     "whole numbers": (lambda x: torch.where(x.long() > 0, x, x * 0.1), 8, 8),
+    "gated": (lambda x: F.glu(torch.cat([x, x + 1], 1), 1), 5, 5),
+    "gated along rows": (lambda x: F.glu(x, 2), 5, 5),
     "shrunk": (lambda x: F.softshrink(x), 5, 5),
     "power in place": (lambda x: x.abs().add(1).pow_(x.sigmoid()), 5, 5),
     "power of two in place": (lambda x: x.abs().add(1).pow_(2), 5, 5),

@@ -1,18 +1,21 @@
 """Layers with weights: what they read, where constants are added, and what declines."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from parts import known
+from parts import known, part
 from torch import nn
 
 from openwork.capture import capture
+from openwork.compact import compact
 from openwork.flow.analysis import Analysis, analyse
 from openwork.flow.context import Opaque
 from openwork.flow.weighted_sum import Fold, WeightedSum
+from openwork.io import load, save
 from openwork.nn import SparseConv2d, SparseLinear
 from openwork.patterns import random
 
@@ -213,3 +216,70 @@ def test_batch_norms_scale_and_shift_constants(affine: bool) -> None:
 def test_norms_over_the_batch_are_not_understood(norm: nn.Module) -> None:
     analysis = _analyse(nn.Sequential(nn.Conv2d(4, 4, 1), norm))
     assert analysis.atoms.frozen()[analysis.weighted_sums[0].out].all()
+
+
+def _group_normed(groups: int, **options: bool) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(groups, 8, **options), nn.ReLU()),
+        nn.Conv2d(8, 2, 3, padding=1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("groups", "dead", "shift", "left"),
+    [
+        (4, [0, 1], -1.0, (3, 6)),
+        (4, [2, 3, 6, 7], 0.0, (2, 4)),
+        (4, [0, 1, 2, 3], 0.5, (3, 6)),
+        (4, [0, 2], -1.0, (4, 8)),
+        (8, [1, 5], -1.0, (6, 6)),
+        (1, [0, 1, 2], -1.0, (1, 8)),
+    ],
+)
+@torch.no_grad()
+def test_a_group_norm_loses_whole_groups(
+    groups: int, dead: list[int], shift: float, left: tuple[int, int]
+) -> None:
+    model, x = _group_normed(groups).eval(), torch.rand(2, 3, 6, 6)
+    norm = part(model, 1, nn.GroupNorm)
+    norm.weight[dead], norm.bias[dead] = 0, shift
+    small, _ = compact(model, x)
+    found = part(small, 1, nn.GroupNorm)
+    assert (found.num_groups, found.num_channels) == left
+    assert part(small, 0, nn.Conv2d).out_channels == left[1]
+    assert torch.allclose(small(x), model(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("what", "left"), [("zeros", 6), ("constants", 6), ("half", 8), ("unread", 6), ("no scale", 8)]
+)
+@torch.no_grad()
+def test_a_group_of_constants_or_that_nothing_reads_goes(what: str, left: int) -> None:
+    model, x = _group_normed(4, affine=what != "no scale").eval(), torch.rand(2, 3, 6, 6)
+    first, last = part(model, 0, nn.Conv2d), part(model, 3, nn.Conv2d)
+    if what == "unread":
+        last.weight[:, 4:6] = 0
+    else:
+        places = [4] if what == "half" else [4, 5]
+        first.weight[places] = 0
+        known(first.bias)[places] = torch.tensor([1.0, 3.0][: len(places)]) * (what == "constants")
+    if what == "constants":
+        # One of the two becomes the constant -1 before the rectifier, the other is absorbed.
+        part(model, 1, nn.GroupNorm).bias[4:6] = -2
+    small, _ = compact(model, x)
+    assert part(small, 0, nn.Conv2d).out_channels == left
+    assert torch.allclose(small(x), model(x), rtol=0, atol=1e-5)
+
+
+def test_a_cut_group_norm_is_saved_and_trained(tmp_path: Path) -> None:
+    model, x = _group_normed(4), torch.rand(2, 3, 6, 6)
+    with torch.no_grad():
+        norm = part(model, 1, nn.GroupNorm)
+        norm.weight[2:4], norm.bias[2:4] = 0, -1
+    small, _ = compact(model, x)
+    save(small, tmp_path / "m")
+    loaded = load(tmp_path / "m", lambda: _group_normed(4))
+    assert part(loaded, 1, nn.GroupNorm).num_groups == 3
+    assert torch.equal(loaded(x), small(x))
+    loaded(x).sum().backward()

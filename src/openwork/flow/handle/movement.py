@@ -13,6 +13,8 @@ from openwork.flow.context import AnalysisContext, concrete, shapes
 from openwork.flow.op import Layouts, Movement
 from openwork.flow.reshape import reshaped, split_rows
 
+__all__ = ["MOVEMENT"]
+
 aten = torch.ops.aten
 
 
@@ -174,7 +176,8 @@ def _selected(ctx: AnalysisContext, node: Node) -> Movement:
 
 
 def _ids(layout: Layout) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(layout.full(), dtype=np.int64))
+    # A copy, because torch warns of arrays that it must not write to.
+    return torch.from_numpy(np.array(layout.full(), dtype=np.int64, order="C"))
 
 
 def _layouts(tensors: Sequence[torch.Tensor]) -> Layouts:

@@ -140,6 +140,27 @@ def prelu(ctx: AnalysisContext, node: Node) -> Combine:
     return Combine(ctx.atoms, node, ctx.sources(operands), inputs, align, values, shared)
 
 
+def glu(ctx: AnalysisContext, node: Node) -> Combine:
+    """The first half of the channels, times the sigmoid of the second half."""
+    given = arguments(node)
+    x = ctx.input(given["self"])
+    axis = given["dim"] % len(x.shape)
+
+    def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
+        (layout,) = layouts
+        shape = [n // 2 if a == axis else n for a, n in enumerate(layout.shape)]
+        ids = np.moveaxis(layout.ids, axis, -1)
+        halves = np.stack(np.split(ids, 2, -1) if layout.varies(axis) else [ids, ids], -2)
+        return tuple(shape), np.moveaxis(np.moveaxis(halves, -2, -1), -2, axis)
+
+    def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
+        first, second = np.where(ctx.atoms.profile[rows] == 0, ctx.atoms.value[rows], np.nan).T
+        zero = ctx.atoms.value[rows[:, 0]] == 0
+        return np.where(zero, 0.0, first / (1 + np.exp(-second))), 0
+
+    return Combine(ctx.atoms, node, [ctx.source(given["self"])], [x], align, values)
+
+
 def _align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
     shape = np.broadcast_shapes(*(layout.shape for layout in layouts))
     parts = [

@@ -23,6 +23,8 @@ from openwork.flow.weighted_sum import Fold, Placement, Weight, WeightedSum
 from openwork.nn import SparseLayer
 from openwork.ops.expand import expand
 
+__all__ = ["WEIGHTS"]
+
 aten = torch.ops.aten
 _BATCH_NORMS = (aten.batch_norm.default, aten._native_batch_norm_legit_no_training.default)
 
@@ -171,6 +173,38 @@ def _instance_norm(ctx: AnalysisContext, node: Node) -> Op:
     return Combine(ctx.atoms, node, ctx.sources(operands), inputs, _by_channel, values)
 
 
+def _group_norm(ctx: AnalysisContext, node: Node) -> Op:
+    """Statistics of a group's channels, which are therefore removed together."""
+    given = arguments(node)
+    x, weight, bias = given["input"], given["weight"], given["bias"]
+    if weight is None or bias is None:
+        raise NotUnderstood("no scale and bias")
+    operands = [x, weight, bias]
+    inputs = [ctx.input(argument) for argument in operands]
+    width = inputs[0].shape[1] // int(concrete(given["num_groups"]))
+    if inputs[0].along(1) is None:
+        raise NotUnderstood("channels that are not feature maps")
+
+    def align(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
+        shape = layouts[0].shape
+        channels = layouts[0].along(1)
+        if channels is None:
+            raise ValueError("channels that are not feature maps")
+        groups = np.repeat(channels.reshape(-1, width), width, axis=0)
+        own = [channels, *(part.ids.reshape(-1) for part in layouts[1:])]
+        made_of = np.concatenate([np.stack(np.broadcast_arrays(*own), -1), groups], axis=-1)
+        return shape, made_of.reshape(1, shape[1], *[1] * (len(shape) - 2), 3 + width)
+
+    def values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
+        value = np.where(ctx.atoms.profile[rows] == 0, ctx.atoms.value[rows], np.nan)
+        own, gamma, beta = value[:, :3].T
+        group = value[:, 3:]
+        scale = gamma / np.sqrt(group.var(1) + given["eps"])
+        return np.where(gamma == 0, beta, (own - group.mean(1)) * scale + beta), 0
+
+    return Combine(ctx.atoms, node, ctx.sources(operands), inputs, align, values)
+
+
 def _by_channel(layouts: Layouts) -> tuple[tuple[int, ...], np.ndarray]:
     """Aligns a tensor (batch, channels, ...) with vectors (channels,)."""
     shape = layouts[0].shape
@@ -190,6 +224,7 @@ WEIGHTS: dict[Any, Callable[[AnalysisContext, Node], Op]] = {
     aten.conv_transpose1d.default: _convolution,
     aten.conv_transpose2d.input: _convolution,
     aten.conv_transpose3d.input: _convolution,
+    aten.group_norm.default: _group_norm,
     aten.instance_norm.default: _instance_norm,
     aten.linear.default: _linear,
     torch.ops.openwork.sparse_conv2d.default: _convolution,
