@@ -37,6 +37,7 @@ if typing.TYPE_CHECKING:
     from openwork.engine import profile as profile
     from openwork.io import info as info
     from openwork.io import load as load
+    from openwork.io import load_weights_ as load_weights_
     from openwork.io import save as save
     from openwork.nn import Plan as Plan
     from openwork.nn import SparseConv2d as SparseConv2d
@@ -74,6 +75,7 @@ __all__ = [
     "grow_",
     "info",
     "load",
+    "load_weights_",
     "models",
     "nn",
     "observe",
@@ -92,7 +94,7 @@ _ROOMS = ("data", "models", "nn", "patterns", "prune", "report", "train")
 _NAMES = {
     "openwork.compact": ("CompactReport", "compact"),
     "openwork.engine": ("CompiledModel", "compile", "profile"),
-    "openwork.io": ("info", "load", "save"),
+    "openwork.io": ("info", "load", "load_weights_", "save"),
     "openwork.nn": ("Plan", "SparseConv2d", "SparseLinear", "densify_", "grow_", "sparsify_"),
     "openwork.observe": ("ChannelReport", "SparsityHistory", "observe"),
     "openwork.patterns": ("Pattern",),

@@ -1,9 +1,7 @@
 """From a module to an exported program, through torch's own capture."""
 
-import contextlib
 import operator
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +13,7 @@ from openwork._arguments import tensors_of
 from openwork._mode import evaluation
 from openwork.capture.batch_sizes import BatchSizes, batch_sizes_of
 from openwork.capture.mutation import mutations_are_harmless
+from openwork.capture.quiet import quiet, reason_of
 from openwork.errors import ArgumentError, CaptureError
 
 __all__ = ["several"]
@@ -75,7 +74,7 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: st
     """
     _check(example)
     images, why = len(example[0]), fixed_because
-    with evaluation(model), torch.no_grad(), _quiet():
+    with evaluation(model), torch.no_grad(), quiet():
         free = None
         if not why:
             try:
@@ -84,7 +83,7 @@ def capture(model: nn.Module, example: Sequence[torch.Tensor], fixed_because: st
                     why = f"batches of {images} take a different code path than larger ones"
             except Exception as reason:
                 # torch raises many kinds of errors; all mean that the batch size cannot be free.
-                why = _first_line(reason)
+                why = f"{type(reason).__name__}: {reason_of(reason)}"
         if free is None or why:
             program, batches = _fixed(model, example), BatchSizes.of(images)
         else:
@@ -114,7 +113,8 @@ def _fixed(model: nn.Module, example: Sequence[torch.Tensor]) -> ExportedProgram
         return _exported(model, tuple(t.clone() for t in example), None)
     except Exception as error:
         raise CaptureError(
-            f"torch.export cannot capture {type(model).__name__}: {error}\n{_way_out(model)}"
+            f"torch.export cannot capture {type(model).__name__}: {reason_of(error)}\n"
+            f"{_way_out(model)}"
         ) from error
 
 
@@ -129,11 +129,6 @@ def _way_out(model: nn.Module) -> str:
 def several(example: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     """A copy of `example` with at least two images: a single one is doubled."""
     return tuple(t.clone() if len(t) > 1 else torch.cat([t, t]) for t in example)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def _check(example: Sequence[torch.Tensor]) -> None:
@@ -180,11 +175,3 @@ def _constants(program: ExportedProgram) -> dict[str, Any]:
         if node.op == "get_attr":
             constants[node.name] = operator.attrgetter(str(node.target))(program.graph_module)
     return constants
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        # torch.export warns about deprecated helpers that it uses itself.
-        warnings.simplefilter("ignore")
-        yield

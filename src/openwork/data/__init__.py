@@ -7,6 +7,7 @@ for images, labels, global_count in batches.epoch(0): ...
 
 from openwork.data.augment import Augment, AugmentParameters
 from openwork.data.batches import Batch, Batches
+from openwork.data.fits import check_fits
 from openwork.data.load import load
 from openwork.data.morse import Morse
 from openwork.data.sources import Source, names
@@ -21,6 +22,7 @@ __all__ = [
     "Morse",
     "Source",
     "Split",
+    "check_fits",
     "load",
     "names",
 ]

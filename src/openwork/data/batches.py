@@ -62,6 +62,9 @@ class Batches:
         rank: number of this process, 0..world-1, default 0.
         world: number of processes, default 1.
 
+    Attributes:
+        largest_label: of the whole split.
+
     Raises:
         ArgumentError: an argument breaks its rule, or an epoch would have no batch.
     """
@@ -105,6 +108,7 @@ class Batches:
                 "the images; otherwise most crops would miss the image"
             )
         self._split, self._batch_size = split, batch_size
+        self.largest_label = int(split.labels.max())
         self._device = torch.device(device)
         self._shuffle, self._seed, self._augment = shuffle, seed, augment
         self._rank, self._world = rank, world

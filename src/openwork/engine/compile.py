@@ -22,6 +22,10 @@ from openwork.errors import ArgumentError
 from openwork.kernels.native import extension as _C
 from openwork.runtime.nodes import Conv
 
+__all__ = ["OPTIMIZE"]
+
+OPTIMIZE = ("speed", "memory")
+
 
 def compile(
     model: nn.Module,
@@ -59,7 +63,7 @@ def compile(
         ArgumentError: unknown `optimize`, a `tolerance` below 0, `kernels` that cannot run a layer
             or match none, or an example that is not a float32 batch on the CPU.
     """
-    check_choice("optimize", optimize, ("speed", "memory"))
+    check_choice("optimize", optimize, OPTIMIZE)
     check_tolerance(tolerance)
     kernels = {} if kernels is None else kernels
     check_kernels(kernels)

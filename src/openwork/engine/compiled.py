@@ -110,6 +110,11 @@ class CompiledModel(nn.Module):
         return _pytree.tree_unflatten(leaves, self._out_spec)
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name of each input -> the shape of one image, such as `(channels, height, width)`."""
+        return {value.name: value.shape for value in self._inputs}
+
+    @property
     def batch(self) -> int | None:
         """The only batch size that may be given; None for any."""
         return self._batches.only

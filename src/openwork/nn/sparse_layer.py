@@ -12,7 +12,7 @@ from openwork.nn.drawn_from import DrawnFrom
 from openwork.ops.expand import collect, expand
 from openwork.patterns import Pattern
 
-__all__ = ["SparseLayer"]
+__all__ = ["INITS", "SparseLayer"]
 
 INITS = ("rescale", "keep", "reset")
 

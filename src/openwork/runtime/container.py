@@ -4,6 +4,7 @@ The layout of safetensors: 8 bytes with the length of a JSON text, the text, the
 without gaps. Our header and digests are texts among its `__metadata__`.
 """
 
+import contextlib
 import hashlib
 import json
 import math
@@ -16,6 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from openwork._foreign import kind_of_file, not_ours
 from openwork.errors import CheckpointError
 from openwork.runtime.memory import empty_bytes
 
@@ -242,15 +244,21 @@ def _read_piece_by_piece(file: BufferedReader, count: int, hashed: Any) -> np.nd
 
 def _check_is_file(path: str | os.PathLike[str]) -> None:
     if not Path(path).is_file():
-        raise CheckpointError(f"`path`={str(path)!r} is not a file; check the path")
+        what = (
+            "is a folder; name a file in it"
+            if Path(path).is_dir()
+            else "is not a file; check the path"
+        )
+        raise CheckpointError(f"`path`={str(path)!r} {what}")
 
 
 def _checked(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> tuple[str, str]:
     """The header, which its own digest confirms, and the digest of the whole file."""
     if not {FORMAT_KEY, HEADER_KEY, HEADER_DIGEST_KEY, DIGEST_KEY} <= set(metadata):
         raise CheckpointError(
-            f"`path`={str(path)!r} is a safetensors file, but openwork did not write it; load it "
-            "with safetensors and pass its tensors to load_state_dict"
+            f"`path`={str(path)!r} is a safetensors file, but openwork did not write it; build "
+            "the model and load it with openwork.load_weights_ (--model and --weights on the "
+            "command line)"
         )
     if metadata[FORMAT_KEY] != FORMAT:
         raise CheckpointError(
@@ -270,6 +278,9 @@ def _edited(path: str | os.PathLike[str]) -> CheckpointError:
 
 
 def _damaged(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
+    with contextlib.suppress(OSError):
+        if (kind := kind_of_file(path)) is not None:
+            return CheckpointError(not_ours(path, kind))
     return CheckpointError(
         f"`path`={str(path)!r} is truncated or not a safetensors file ({error}); use a complete "
         "copy"

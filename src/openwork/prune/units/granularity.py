@@ -16,6 +16,8 @@ from openwork.prune.units.layers import Layer, Layers, chosen_layers, cuttable_l
 from openwork.prune.units.strided import StridedTaps, strided_taps
 from openwork.prune.units.units import ConnectionUnits, Units
 
+__all__ = ["GRANULARITIES"]
+
 GRANULARITIES = ("feature_map", "kernel", "intra_kernel", "block")
 
 
