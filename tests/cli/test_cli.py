@@ -236,7 +236,8 @@ def test_compile_writes_a_network_that_loads(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded(image), expected, rtol=1e-4, atol=1e-4)
     assert ow.info(tmp_path / "compiled.safetensors").metrics == {"data": "mnist"}
     command = ["compile", str(tmp_path / "compiled.safetensors")]
-    with pytest.raises(ow.ArgumentError, match=r"`run`=.* openwork cannot build by name"):
+    assert "compiled network" in CliRunner().invoke(app, ["info", command[1]]).stdout
+    with pytest.raises(ow.ArgumentError, match=r"`run`=.* cannot be compiled again"):
         CliRunner().invoke(app, command, catch_exceptions=False)
 
 

@@ -128,8 +128,8 @@ def train(
     )
     if os.environ.get("RANK", "0") == "0":
         say(
-            f"test accuracy {history[-1].test_accuracy:.2%} after {counted(len(history), 'epoch')}; "
-            f"the model is in {out / 'model.safetensors'}"
+            f"test accuracy {history[-1].test_accuracy:.2%} after "
+            f"{counted(len(history), 'epoch')}; the model is in {out / 'model.safetensors'}"
         )
 
 

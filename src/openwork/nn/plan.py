@@ -264,16 +264,13 @@ class Plan:
         unknown = set(data) - {"seed", "layers", "budget"}
         if unknown or ("layers" in data) == ("budget" in data):
             keys = sorted(map(str, data))
-            raise PlanError(
-                f"a plan has the key `layers` or `budget`, and may have `seed`; found {keys}"
-            )
+            raise PlanError(f"a plan has `layers` or `budget`, and perhaps `seed`; found {keys}")
         seed = data.get("seed", 0)
         if "budget" not in data:
             return cls(data["layers"], seed=seed)
-        arguments = budget_arguments(data["budget"])
         if model is None:
             raise PlanError("a `budget` needs `model`, and `example` if it is of macs")
-        return cls.budget(model, **arguments, example=example, seed=seed)
+        return cls.budget(model, **budget_arguments(data["budget"]), example=example, seed=seed)
 
     def to_yaml(self, path: str | os.PathLike[str] | None = None) -> str:
         """The plan as YAML text, also written to `path` if given.
