@@ -22,9 +22,7 @@ def _net(outputs: int) -> nn.Module:
 
 def test_classes_are_compared() -> None:
     check_fits(_net(3), _data())
-    with pytest.raises(
-        ArgumentError, match="`model` has 2 outputs, but `data`='toy' has 3 classes"
-    ):
+    with pytest.raises(ArgumentError, match=r"has 2 outputs, but .* has 3 classes"):
         check_fits(_net(2), _data())
     with pytest.raises(ArgumentError, match="has 5 outputs"):
         check_fits(_net(5), _data())

@@ -37,7 +37,7 @@ def test_sizes_are_passed_by_name(file: str) -> None:
     assert model.sizes == (4, 3, 7)
     assert models.source_of(model) == models.ModelSource("net.py:Net", 4, 3, 8)
     assert models.from_file(f"{file}:ready").sizes == (5, 1, 7)
-    with pytest.raises(ArgumentError, match="`models.from_file`, which runs the file"):
+    with pytest.raises(ArgumentError, match=r"`models.from_file`, which runs the file"):
         models.build(f"{file}:Net")
 
 

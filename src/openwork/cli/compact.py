@@ -74,7 +74,9 @@ def compact(
     metrics = place.metrics
     if dataset is not None and report.scores is not None:
         # The outputs changed, so the original's metrics no longer apply.
-        metrics = {**trained_on(dataset), "test_accuracy": report.scores[1]}
+        full = info is None or "mean" in info.metrics
+        metrics = trained_on(dataset) if full else {"data": dataset.name}
+        metrics |= {"test_accuracy": report.scores[1]}
     io.save(small, target, plan=info.plan if info else None, metrics={**metrics, "by": by})
     report.print()
     say(f"saved: {target}")

@@ -67,7 +67,10 @@ def trained(
     name = data or place.metrics.get("data")
     if not isinstance(name, str):
         what = f"`run`={str(run)!r}" if run is not None else f"`weights`={str(weights)!r}"
-        raise ArgumentError(f"{what} does not say what it was trained on; pass --data")
+        raise ArgumentError(
+            f"{what} does not say what it was trained on; pass --data, or "
+            "load it from Python with openwork.load"
+        )
     source = place.source
     if image_size is None and source is not None and name.startswith("folder:"):
         image_size = source.image_size
