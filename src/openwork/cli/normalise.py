@@ -29,7 +29,7 @@ def normalised(
     """`dataset` with the normalisation that its network wants, and whose that is, in words.
 
     Args:
-        dataset: as it was loaded, with statistics of its own images.
+        dataset: as it was loaded, with the statistics of its images.
         asked: comes first.
         metrics: of a run, which may say what it was trained with.
         published: a network whose weights were trained elsewhere, or None.

@@ -90,8 +90,8 @@ def outputs_of(model: nn.Module, images: torch.Tensor) -> Any:
 
     Args:
         model: any module.
-        images: `(N, C, H, W)`. If the network does not take N images, it is called with as many as
-            it takes, repeating the last image where needed, and the outputs are joined.
+        images: `(N, C, H, W)`. If the network does not take N images, it is called with a
+            number that it takes, repeating the last image where needed, and the outputs are joined.
     """
     sizes = getattr(model, "batches", None)
     count = len(images)
