@@ -19,6 +19,7 @@ ELSEWHERE = {
     "cli/compile.py": ("cli/test_cli.py", _COMMAND),
     "cli/demo.py": ("test_demo.py", "a command of one call, which is tested there"),
     "cli/env.py": ("cli/test_cli.py", _COMMAND),
+    "cli/info.py": ("cli/test_cli.py", _COMMAND),
     "cli/observe.py": ("cli/test_channels.py", _COMMAND),
     "cli/options.py": ("cli/test_cli.py", "only names, types and help of the commands' options"),
     "cli/preview.py": ("cli/test_cli.py", _COMMAND),

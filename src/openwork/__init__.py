@@ -38,6 +38,7 @@ if typing.TYPE_CHECKING:
     from openwork.io import adopt_ as adopt_
     from openwork.io import info as info
     from openwork.io import load as load
+    from openwork.io import load_weights_ as load_weights_
     from openwork.io import save as save
     from openwork.nn import Plan as Plan
     from openwork.nn import SparseConv1d as SparseConv1d
@@ -78,6 +79,7 @@ __all__ = [
     "grow_",
     "info",
     "load",
+    "load_weights_",
     "models",
     "nn",
     "observe",
@@ -96,7 +98,7 @@ _ROOMS = ("data", "models", "nn", "patterns", "prune", "report", "train")
 _NAMES = {
     "openwork.compact": ("CompactReport", "compact"),
     "openwork.engine": ("CompiledModel", "compile", "profile"),
-    "openwork.io": ("adopt_", "info", "load", "save"),
+    "openwork.io": ("adopt_", "info", "load", "load_weights_", "save"),
     "openwork.nn": (
         "Plan",
         "SparseConv1d",

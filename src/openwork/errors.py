@@ -34,3 +34,12 @@ class CaptureError(OpenworkError):
 
 class VerificationError(OpenworkError):
     """A rewritten network does not compute the same as the original, which is unchanged."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of the error's text, for a message that names it; its type if it has none.
+
+    torch adds graphs of many lines to its own.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

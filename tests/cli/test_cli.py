@@ -84,8 +84,11 @@ def test_train_eval_and_resume(tmp_path: Path, images: str, plan: str) -> None:
     assert again.exit_code == 0
     with pytest.raises(ow.CheckpointError, match="holds a run already"):
         runner.invoke(app, command, catch_exceptions=False)
-    with pytest.raises(ow.CheckpointError, match="epochs is 3 there, 4 here"):
-        runner.invoke(app, [*command, "--resume", "--epochs", "4"], catch_exceptions=False)
+    with pytest.raises(ow.CheckpointError, match="epochs is 3 there, 2 here"):
+        runner.invoke(app, [*command, "--resume", "--epochs", "2"], catch_exceptions=False)
+    longer = runner.invoke(app, [*command, "--resume", "--epochs", "4"], catch_exceptions=False)
+    assert "after 4 epochs" in longer.stdout
+    assert len((out / "metrics.csv").read_text().splitlines()) == 5
 
 
 def test_options_override_a_recipe_file(tmp_path: Path, images: str) -> None:
@@ -233,7 +236,8 @@ def test_compile_writes_a_network_that_loads(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded(image), expected, rtol=1e-4, atol=1e-4)
     assert ow.info(tmp_path / "compiled.safetensors").metrics == {"data": "mnist"}
     command = ["compile", str(tmp_path / "compiled.safetensors")]
-    with pytest.raises(ow.ArgumentError, match=r"`run`=.* openwork cannot build by name"):
+    assert "compiled network" in CliRunner().invoke(app, ["info", command[1]]).stdout
+    with pytest.raises(ow.ArgumentError, match=r"`run`=.* cannot be compiled again"):
         CliRunner().invoke(app, command, catch_exceptions=False)
 
 

@@ -128,3 +128,9 @@ def test_a_run_in_which_nothing_is_cut_ends_well(run: Path) -> None:
     assert not (out / "plan.yaml").exists()
     assert ow.info(out / "model.safetensors").plan is None
     assert _prune(run, *options) == first
+
+
+def test_too_few_held_out_images_for_a_search_are_refused(run: Path) -> None:
+    with pytest.raises(ow.ArgumentError, match=r"on 12 images .* hold out at least 13"):
+        _prune(run, "--ratio", "0.5", "--candidates", "13")
+    assert not (run.parent / "b").exists()

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from openwork import io, models
-from openwork.cli.run import example_for, model_path, random_images, use_threads
-from openwork.errors import ArgumentError
+from openwork.cli.run import example_for, locate, model_path, random_images, use_threads
+from openwork.errors import ArgumentError, CheckpointError
 
 
 def test_a_folder_or_the_file_itself(tmp_path: Path) -> None:
@@ -45,3 +45,16 @@ def test_threads_are_set_within_bounds() -> None:
     for count in (0, 1025):
         with pytest.raises(ArgumentError, match=f"`threads`={count} must be"):
             use_threads(count)
+
+
+def test_a_run_that_is_not_there_is_called_run(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="`run`='nothere' does not exist"):
+        locate(Path("nothere"))
+    with pytest.raises(CheckpointError, match=r"`run`=.* has no model.safetensors"):
+        locate(tmp_path)
+    (tmp_path / "x.onnx").write_bytes(b"\x08\x08\x12\x07pytorch")
+    with pytest.raises(CheckpointError, match=r"`run`=.*x.onnx' is an ONNX model"):
+        locate(tmp_path / "x.onnx")
+    for given in ((None, None, None), (None, "resnet32", None), (tmp_path, None, tmp_path)):
+        with pytest.raises(ArgumentError, match=r"--model|random weights|give one of"):
+            locate(*given)

@@ -49,6 +49,6 @@ def test_operators_left_to_torch_are_counted_by_reason() -> None:
     nodes = [left("gelu: unknown"), Add([X], Y), left("mean: axes"), left("gelu: unknown")]
     assert fallback_notes(Graph([X], [Z], nodes)) == [
         "left to torch, 2 times: gelu: unknown",
-        "left to torch, 1 times: mean: axes",
+        "left to torch, 1 time: mean: axes",
     ]
     assert fallback_notes(Graph([X], [Y], [Add([X], Y)])) == []

@@ -214,3 +214,29 @@ def test_a_model_without_layers_and_a_layer_without_input_are_refused() -> None:
 
     with pytest.raises(ArgumentError, match="`example` does not reach layer 'unused'"):
         Plan.budget(Idle(), 0.5, "macs", example=torch.zeros(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("text", "by"),
+    [
+        ("{parameters: 0.3, by: erk}", "erk"),
+        ("{macs: 0.3}", "macs"),
+        ("{parameters: 0.3}", "uniform"),
+    ],
+)
+def test_a_plan_file_may_hold_a_budget(text: str, by: str) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3))
+    example = torch.zeros(1, 3, 8, 8)
+    plan = Plan.from_yaml(f"seed: 2\nbudget: {text}\n", model, example)
+    assert plan == Plan.budget(model, 0.3, by, example=example, seed=2)
+    with pytest.raises(PlanError, match="a `budget` needs `model`"):
+        Plan.from_yaml(f"budget: {text}\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["0.1", "{density: 0.1}", "{macs: 0.1, parameters: 0.1}", "{macs: 2}"]
+)
+def test_other_budgets_are_refused(text: str) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 32, 3))
+    with pytest.raises(PlanError, match=r"parameters|density"):
+        Plan.from_yaml(f"seed: 1\nbudget: {text}\n", model, torch.zeros(1, 3, 8, 8))

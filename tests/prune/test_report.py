@@ -45,6 +45,6 @@ def test_without_an_example_macs_are_left_out(
 ) -> None:
     prune.by_criterion(network("plain"), ratio=0.5, layers="a")
     printed = capsys.readouterr().err
-    assert "64 kernels in 1 layers; a ratio from 0 to 0.9921 is feasible, 0.5 is asked" in printed
+    assert "64 kernels in 1 layer; a ratio from 0 to 0.9921 is feasible, 0.5 is asked" in printed
     assert "parameters of the network" in printed
     assert "MACs" not in printed

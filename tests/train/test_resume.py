@@ -188,7 +188,7 @@ def test_the_wrong_arguments_are_named_and_nothing_is_touched(
     recipe = Recipe(epochs=1, batch_size=16)
     cases = [
         (make(plan=other), toy, recipe, "another plan: 2 layers differ, the first is '3'"),
-        (make(), toy, replace(recipe, epochs=2), "another recipe: epochs is 1 there, 2 here"),
+        (make(), toy, replace(recipe, lr=0.2), "another recipe: lr is 0.1 there, 0.2 here"),
         (
             make(),
             replace(toy, name="other"),
@@ -257,3 +257,28 @@ def test_a_memory_mapped_split_resumes_too(make: Make, toy: DataSet, tmp_path: P
     _fit(model, data, out=tmp_path, resume=True)
     _fit(whole, toy)
     assert _equal(model, whole)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_run_is_made_longer(make: Make, toy: DataSet, tmp_path: Path, schedule: str) -> None:
+    short = Recipe(epochs=2, batch_size=16, lr=0.05, schedule=schedule, warmup=0.3)
+    whole, two = make(), make()
+    rows = _fit(whole, toy, replace(short, epochs=4))
+    _fit(two, toy, short, out=tmp_path)
+    # Killed in the third epoch, and resumed again.
+    with pytest.raises(KeyboardInterrupt):
+        _fit(_stop(make(), 2), toy, replace(short, epochs=4), out=tmp_path, resume=True)
+    again = make()
+    longer = _fit(again, toy, replace(short, epochs=4), out=tmp_path, resume=True)
+    assert [row.epoch for row in longer] == [1, 2, 3, 4]
+    # From where it was made longer the rates are those of a run of four epochs.
+    assert [row.lr for row in longer[2:]] == [row.lr for row in rows[2:]]
+    if schedule == "constant":
+        continued = make()
+        _fit(continued, toy, replace(short, warmup=0.0), out=tmp_path / "b")
+        _fit(continued, toy, replace(short, warmup=0.0, epochs=4), out=tmp_path / "b", resume=True)
+        straight = make()
+        _fit(straight, toy, replace(short, warmup=0.0, epochs=4))
+        assert _equal(continued, straight)
+    with pytest.raises(CheckpointError, match="epochs is 4 there, 3 here"):
+        _fit(make(), toy, replace(short, epochs=3), out=tmp_path, resume=True)

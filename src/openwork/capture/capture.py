@@ -1,10 +1,8 @@
 """From a module to an exported program, through torch's own capture."""
 
-import contextlib
 import functools
 import operator
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +18,7 @@ from openwork.capture.batch_sizes import BatchSizes, batch_sizes_of
 from openwork.capture.call_form import CallForm
 from openwork.capture.flat import Results, flattened
 from openwork.capture.mutation import mutations_are_harmless
+from openwork.capture.quiet import quiet, reason_of
 from openwork.errors import ArgumentError, CaptureError, OpenworkError
 
 __all__ = ["several"]
@@ -99,7 +98,7 @@ def capture(
     model = unwrapped(model)
     form = CallForm.of(model, call)
     # `unchanged` keeps other threads waiting, also until the warnings are on again.
-    with unchanged(model), torch.random.fork_rng(devices=[]), torch.no_grad(), _quiet():
+    with unchanged(model), torch.random.fork_rng(devices=[]), torch.no_grad(), quiet():
         free = None
         if not why:
             try:
@@ -110,7 +109,7 @@ def capture(
                 raise
             except Exception as reason:
                 # torch raises many kinds of errors; all mean that the batch size cannot be free.
-                why = _first_line(reason)
+                why = f"{type(reason).__name__}: {reason_of(reason)}"
         if free is None or why:
             program, results, batches = *_fixed(model, call), BatchSizes.of(images)
         else:
@@ -143,7 +142,8 @@ def _fixed(model: nn.Module, example: Call) -> tuple[ExportedProgram, Results]:
         raise
     except Exception as error:
         raise CaptureError(
-            f"torch.export cannot capture {type(model).__name__}: {error}\n{_way_out(model)}"
+            f"torch.export cannot capture {type(model).__name__}: {reason_of(error)}\n"
+            f"{_way_out(model)}"
         ) from error
 
 
@@ -158,11 +158,6 @@ def _way_out(model: nn.Module) -> str:
 def several(example: Call | Sequence[torch.Tensor]) -> Call:
     """A copy of `example` with at least two images: a single one is doubled."""
     return as_call(example).map(lambda t: t.clone() if len(t) > 1 else torch.cat([t, t]))
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def _check(example: Call) -> None:
@@ -267,11 +262,3 @@ def _constants(model: nn.Module, program: ExportedProgram, names: dict[str, str]
         if node.op == "get_attr":
             constants[node.name] = operator.attrgetter(str(node.target))(program.graph_module)
     return constants
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        # torch.export warns about deprecated helpers that it uses itself.
-        warnings.simplefilter("ignore")
-        yield

@@ -13,6 +13,7 @@ from openwork.cli.compile import compile
 from openwork.cli.demo import demo
 from openwork.cli.env import env
 from openwork.cli.evaluate import evaluate
+from openwork.cli.info import info
 from openwork.cli.observe import observe
 from openwork.cli.preview import preview
 from openwork.cli.prune import prune
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 app.command()(train)
 app.command("eval")(evaluate)
+app.command()(info)
 app.command()(preview)
 app.command()(prune)
 app.command()(observe)

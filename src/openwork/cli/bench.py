@@ -8,13 +8,14 @@ import typer
 from openwork import io
 from openwork._files import writable_folder
 from openwork.cli import options
-from openwork.cli.run import example_for, model_path, use_threads
+from openwork.cli.build import Sizes
+from openwork.cli.run import images_for, locate, sizes_for, use_threads
 from openwork.cli.say import say
 from openwork.report import benchmark
 
 
 def bench(
-    run: options.Run,
+    run: options.Run = None,
     batch: Annotated[int, typer.Option(help="Images per call.")] = 1,
     threads: Annotated[int | None, typer.Option(help="Threads of torch; default all.")] = None,
     passes: Annotated[int, typer.Option(help="Timed forward passes.")] = 50,
@@ -22,20 +23,30 @@ def bench(
         Path | None, typer.Option(help="File for the picture; default bench.png in the run.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File for the compiled network.")] = None,
+    model: options.OwnModel = None,
+    weights: options.Weights = None,
+    classes: options.Classes = 10,
+    channels: options.Channels = 3,
+    image_size: options.Side = 32,
 ) -> None:
-    """Time a compiled network, per layer and as a whole, against its dense counterpart."""
-    path = model_path(run)
+    """Time a compiled network, per layer and as a whole, against its dense counterpart.
+
+    A file that holds a compiled network is timed as it is. Without --weights they are random.
+    """
+    place = locate(run, model, weights, bare=True)
     use_threads(threads)
-    target = picture or path.with_name("bench.png")
+    target = picture or (place.path or Path("bench.png")).with_name("bench.png")
     writable_folder(target.parent, "picture")
     if out is not None:
         writable_folder(out.parent, "out")
-    result = benchmark(io.load(path), example_for(path, batch), passes=passes)
+    sizes = sizes_for(place, Sizes(classes, channels, image_size))
+    network = place.load(sizes)
+    result = benchmark(network, images_for(network, sizes, batch), passes=passes)
     result.layers.print()
     result.table().print()
     result.picture(target)
     say(result.why())
     say(f"picture: {target}")
     if out is not None:
-        io.save(result.model, out)
+        io.save(result.model, out, metrics=place.metrics)
         say(f"compiled: {out}")

@@ -11,18 +11,21 @@ from openwork import io
 from openwork._files import writable_folder
 from openwork._identity import digest_of
 from openwork.cli import options
+from openwork.cli.build import Sizes
+from openwork.cli.normalise import Normalisation
 from openwork.cli.result_path import result_path
-from openwork.cli.run import example_for, model_path
+from openwork.cli.run import images_for, locate, sizes_for
 from openwork.cli.say import say
 from openwork.cli.trained import trained
 from openwork.compact import compact as compact_model
 from openwork.data import DataSet
 from openwork.train import evaluate
+from openwork.train.run_folder import trained_on
 
 
 def compact(
-    run: options.Run,
     out: Annotated[Path, typer.Option(help="Folder for the smaller network.")],
+    run: options.Run = None,
     gamma_below: Annotated[
         float | None,
         typer.Option(
@@ -44,29 +47,45 @@ def compact(
             help="Also remove what is zero only because training has yet to use it.",
         ),
     ] = False,
+    model: options.OwnModel = None,
+    weights: options.Weights = None,
+    classes: options.Classes = 10,
+    channels: options.Channels = 3,
+    image_size: options.Side = 32,
+    mean: options.Mean = None,
+    std: options.Std = None,
 ) -> None:
     """Remove dead channels: a smaller network that computes the same."""
-    path = model_path(run)
-    info, example = io.info(path), example_for(path, 2)
-    dataset = None if gamma_below is None else trained(run, data, data_root).dataset
-    model = io.load(path)
-    by = {"command": "compact", "model": digest_of(model)}
-    target = result_path(out, run, by)
+    place = locate(run, model, weights)
+    place.refuse_compiled("compacted")
+    info, dataset = place.info, None
+    sizes = sizes_for(place, Sizes(classes, channels, image_size))
+    if gamma_below is None:
+        network = place.load(sizes)
+    else:
+        found = trained(
+            run, data, data_root, model=model, weights=weights, asked=Normalisation(mean, std)
+        )
+        network, dataset = found.model, found.dataset
+        sizes = Sizes(dataset.num_classes, dataset.channels, dataset.image_size[0])
+    by = {"command": "compact", "model": digest_of(network)}
+    target = result_path(out, place.path or Path(), by)
     writable_folder(out, "out")
-    accuracy = None if dataset is None else _accuracy(dataset)
     small, report = compact_model(
-        model,
-        example,
+        network,
+        images_for(network, sizes, 2),
         gamma_below=gamma_below,
         round_to=round_to,
-        evaluate=accuracy,
+        evaluate=None if dataset is None else _accuracy(dataset),
         allow_untrained=allow_untrained,
     )
-    metrics = info.metrics
+    metrics = place.metrics
     if dataset is not None and report.scores is not None:
         # The outputs changed, so the original's metrics no longer apply.
-        metrics = {"data": dataset.name, "test_accuracy": report.scores[1]}
-    io.save(small, target, plan=info.plan, metrics={**metrics, "by": by})
+        full = info is None or "mean" in info.metrics
+        metrics = trained_on(dataset) if full else {"data": dataset.name}
+        metrics |= {"test_accuracy": report.scores[1]}
+    io.save(small, target, plan=info.plan if info else None, metrics={**metrics, "by": by})
     report.print()
     say(f"saved: {target}")
 

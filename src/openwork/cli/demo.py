@@ -4,11 +4,13 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
+from openwork import data, models
 from openwork.cli import options
 from openwork.cli.say import say
-from openwork.demo import PLAN, RECIPE
+from openwork.demo import MODEL, PLAN, RECIPE
 from openwork.demo import demo as run_demo
 from openwork.nn import Plan
 
@@ -22,7 +24,14 @@ def demo(
     comparison = run_demo(
         out,
         recipe=dataclasses.replace(RECIPE, epochs=epochs),
-        plan=Plan.from_yaml(plan) if plan else PLAN,
+        plan=_plan(plan) if plan else PLAN,
     )
     comparison.table().print()
     say(f"checkpoints, metrics and comparison.json are in {out}")
+
+
+def _plan(path: Path) -> Plan:
+    dataset = data.load("mnist-subset")
+    side, _ = dataset.image_size
+    model = models.build(MODEL, in_channels=dataset.channels, image_size=side)
+    return Plan.from_yaml(path, model, torch.zeros(1, dataset.channels, side, side))

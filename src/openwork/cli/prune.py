@@ -17,6 +17,8 @@ from openwork._arguments import check_choice, check_count
 from openwork._identity import digest_of
 from openwork.cli import options
 from openwork.cli.chooser import Chooser
+from openwork.cli.normalise import Normalisation
+from openwork.cli.options import one_of
 from openwork.cli.result_path import result_path
 from openwork.cli.say import say
 from openwork.cli.trained import trained
@@ -28,28 +30,25 @@ from openwork.nn.cost import live_weights
 from openwork.nn.layers import sparse_layers
 from openwork.prune import Stage
 from openwork.prune.criteria import CRITERIA
-from openwork.prune.held_out import held_count
+from openwork.prune.held_out import check_enough, held_count
+from openwork.prune.units.granularity import GRANULARITIES
 from openwork.train import Recipe, fit
 from openwork.train import evaluate as evaluate_model
-from openwork.train.run_folder import PLAN, identity_of
+from openwork.train.run_folder import PLAN, identity_of, trained_on
 
 RECIPE = Recipe(optimizer="adam", lr=1e-3)
 
 
 def prune(
-    run: options.Run,
     out: Annotated[Path, typer.Option(help="Folder for the pruned network and its stages.")],
     ratio: Annotated[list[float], typer.Option(help="Share to remove; once per cut.")],
-    granularity: Annotated[
-        str, typer.Option(help="feature_map, kernel, intra_kernel or block.")
-    ] = "kernel",
+    run: options.Run = None,
+    granularity: Annotated[str, typer.Option(help=f"{one_of(GRANULARITIES)}.")] = "kernel",
     then: Annotated[
         list[str] | None, typer.Option(help="Granularity of a further cut, with its own --ratio.")
     ] = None,
     retrain: Annotated[int, typer.Option(help="Epochs of retraining after each cut.")] = 10,
-    criterion: Annotated[
-        str, typer.Option(help="search, l1, l2, taylor, bn_gamma, fpgm or random.")
-    ] = "search",
+    criterion: Annotated[str, typer.Option(help=f"{one_of(('search', *CRITERIA))}.")] = "search",
     candidates: Annotated[int, typer.Option(help="Masks that a search draws.")] = 100,
     layers: Annotated[
         list[str] | None, typer.Option(help="Layer globs; default all but first and last.")
@@ -63,6 +62,11 @@ def prune(
     seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,
     data: options.OtherData = None,
     data_root: options.DataRoot = None,
+    model: options.OwnModel = None,
+    weights: options.Weights = None,
+    image_size: options.ImageSize = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
     device: options.Device = "cpu",
 ) -> None:
     """Prune and retrain a network, once or in stages. Run the same command again to resume."""
@@ -71,23 +75,35 @@ def prune(
     check_count("retrain", retrain, 0)
     chosen = Recipe.from_yaml(recipe) if recipe else RECIPE
     chosen = dataclasses.replace(chosen, epochs=retrain or 1, seed=seed)
-    network = trained(run, data, data_root)
-    held_count(len(network.dataset.train), held_out, "held_out")
+    network = trained(
+        run,
+        data,
+        data_root,
+        model=model,
+        weights=weights,
+        image_size=image_size,
+        asked=Normalisation(mean, std),
+        device=device,
+        refuse_compiled="pruned",
+    )
+    count = held_count(len(network.dataset.train), held_out, "held_out")
+    if criterion == "search":
+        check_enough(count, candidates)
     held = pruning.hold_out(network.dataset, held_out, seed=seed)
     order = datasets.Batches(
         held.train, 128, held.mean, held.std, device=device, shuffle=True, seed=seed
     )
     batches = list(itertools.islice(order.epoch(0), 20))
-    model = io.load(network.path, device=device)
-    identity = identity_of(model, held, chosen)
+    pruned = network.model
+    identity = identity_of(pruned, held, chosen)
     choose = Chooser(
         pruning.error_on(held), criterion, candidates, layers, batches, seed, out, identity["data"]
     )
     settings = plain("identity", choose.settings | {"held_out": held_out, "retrain": retrain})
     settings |= plain("identity", {"recipe": identity["recipe"]}) if retrain else {}
-    by = {"command": "prune", "model": digest_of(model), "settings": settings}
-    path = result_path(out, run, by)
-    choose.check(model, cuts[1:])
+    by = {"command": "prune", "model": digest_of(pruned), "settings": settings}
+    path = result_path(out, network.path, by)
+    choose.check(pruned, cuts[1:])
     training = dataclasses.replace(held, test=network.dataset.test)
 
     def train_on(model: nn.Module, index: int) -> None:
@@ -96,7 +112,7 @@ def prune(
             fit(model, training, chosen, out=folder, resume=True, device=device)
 
     pruning.in_stages_(
-        model,
+        pruned,
         choose,
         train_on,
         choose.evaluate,
@@ -106,7 +122,7 @@ def prune(
         identity=settings,
     )
     if os.environ.get("RANK", "0") == "0":
-        _keep(model, network.dataset, path, by)
+        _keep(pruned, network.dataset, path, by)
 
 
 def _cuts(kinds: Sequence[str], ratios: Sequence[float]) -> list[Stage]:
@@ -122,7 +138,7 @@ def _keep(model: nn.Module, dataset: DataSet, path: Path, by: Mapping[str, Any])
     accuracy = evaluate_model(model, dataset).accuracy
     # If nothing was cut, there is no plan.
     plan = Plan.of(model) if sparse_layers(model) else None
-    metrics = {"data": dataset.name, "test_accuracy": accuracy, "by": by}
+    metrics = {**trained_on(dataset), "test_accuracy": accuracy, "by": by}
     io.save(model, path, plan=plan, metrics=metrics)
     if plan is not None:
         plan.to_yaml(path.parent / PLAN)

@@ -1,15 +1,155 @@
-"""What several commands need from a trained run."""
+"""The network that a command works on: in a run, in a file, or built and filled with weights."""
 
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from openwork import io
 from openwork._arguments import check_count
-from openwork.errors import ArgumentError
-from openwork.train.run_folder import MODEL
+from openwork.cli.build import Sizes, build_named
+from openwork.engine import CompiledModel
+from openwork.errors import ArgumentError, CheckpointError, OpenworkError
+from openwork.models import ModelSource
+from openwork.models.own import is_own
+from openwork.train.run_folder import MODEL, STATE
 
 _MOST_THREADS = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """Where a network is, and how it is built. Nothing but the file's header has been read.
+
+    Attributes:
+        path: the file; None for a network with random weights.
+        info: what the header says; None if openwork did not write the file.
+        name: of the network, as the command was told; None for the one in the header.
+    """
+
+    path: Path | None
+    info: io.CheckpointInfo | None
+    name: str | None
+
+    @property
+    def source(self) -> ModelSource | None:
+        """How the header says that the network is built."""
+        return self.info.source if self.info else None
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What the header says of the training."""
+        return self.info.metrics if self.info else {}
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the file holds a compiled network."""
+        return self.info is not None and self.info.kind == "compiled"
+
+    def load(self, sizes: Sizes, device: str = "cpu") -> nn.Module:
+        """The network with its weights.
+
+        Args:
+            sizes: what to build it for, where the header does not say.
+            device: of the network.
+
+        Raises:
+            ArgumentError: it must be built, and nothing says how.
+            CheckpointError: the file does not fit.
+        """
+        source, sizes = self.source, sizes_for(self, sizes)
+        if self.info is None:
+            return self._filled(sizes).to(device)
+        name = self.name
+        if name is None and not self.is_compiled and (source is None or is_own(source.name)):
+            raise ArgumentError(_unknown(self.path, source))
+        with naming("run"):
+            build = None if name is None else lambda: build_named(name, sizes)
+            return io.load(str(self.path), build, device=device)
+
+    def refuse_compiled(self, doing: str) -> None:
+        """Raise if the network is compiled, because a command needs its layers for `doing`."""
+        if self.is_compiled:
+            raise ArgumentError(
+                f"`run`={str(self.path)!r} is a compiled network, which cannot be {doing}; give "
+                "the run or checkpoint that it was compiled from"
+            )
+
+    def _filled(self, sizes: Sizes) -> nn.Module:
+        if self.name is None:
+            raise ArgumentError("`model`=None: say which network, with --model")
+        model = build_named(self.name, sizes)
+        if self.path is not None:
+            with naming("weights"):
+                io.load_weights_(model, self.path)
+        return model
+
+
+def locate(
+    run: Path | None, model: str | None = None, weights: Path | None = None, *, bare: bool = False
+) -> Located:
+    """The network that the options of a command name.
+
+    Args:
+        run, model, weights: the options.
+        bare: whether a network may have random weights.
+
+    Raises:
+        ArgumentError: the options do not go together.
+        CheckpointError: the file is missing, or openwork did not write it.
+    """
+    if run is not None:
+        if weights is not None:
+            raise ArgumentError(
+                f"`weights`={str(weights)!r} and `run`={str(run)!r} both hold weights; give one of "
+                "them"
+            )
+        path = _existing(run)
+        with naming("run"):
+            return Located(path, io.info(path), model)
+    if model is None:
+        raise ArgumentError(
+            "`run`=None: give a run's folder or a checkpoint, or --model and --weights"
+        )
+    if weights is None and not bare:
+        raise ArgumentError(
+            f"`model`={model!r} would have random weights; give --weights, or a run's folder or a "
+            "checkpoint"
+        )
+    if weights is not None and not weights.is_file():
+        raise CheckpointError(f"`weights`={str(weights)!r} is not a file; check the path")
+    return Located(weights, None, model)
+
+
+def _existing(run: Path) -> Path:
+    path = model_path(run)
+    if path.is_file():
+        return path
+    if not run.is_dir():
+        what = "is not a file" if run.exists() else "does not exist"
+        raise CheckpointError(
+            f"`run`={str(run)!r} {what}; give a run's folder or a checkpoint that is there"
+        )
+    why = (
+        f"has no {MODEL}, although it is a run's folder; resume the training, which writes it"
+        if (run / STATE).exists()
+        else f"has no {MODEL}; give the folder that a command wrote, or a checkpoint"
+    )
+    raise CheckpointError(f"`run`={str(run)!r} {why}")
+
+
+@contextlib.contextmanager
+def naming(argument: str) -> Iterator[None]:
+    """Let errors of the library that blame `path` name the option that the path came from."""
+    try:
+        yield
+    except OpenworkError as error:
+        text = str(error).replace("`path`=", f"`{argument}`=", 1)
+        raise type(error)(text) from error
 
 
 def model_path(run: Path) -> Path:
@@ -25,11 +165,43 @@ def example_for(path: Path, batch: int) -> torch.Tensor:
     """
     source = io.info(path).source
     if source is None:
-        raise ArgumentError(
-            f"`run`={str(path)!r} holds a model that openwork cannot build by name; load it with "
-            "openwork.load and use openwork from Python"
-        )
+        raise ArgumentError(_unknown(path, source))
     return random_images(batch, source.in_channels, source.image_size)
+
+
+def sizes_for(place: Located, asked: Sizes) -> Sizes:
+    """The sizes that the file at `place` records, else those that were asked for."""
+    source = place.source
+    if source is None:
+        return asked
+    return Sizes(source.num_classes, source.in_channels, source.image_size)
+
+
+def images_for(model: nn.Module, sizes: Sizes, batch: int) -> torch.Tensor:
+    """Random images `(batch, C, H, W)` that `model` takes; `sizes` if it does not say.
+
+    Raises:
+        ArgumentError: a compiled network takes several inputs, or as for `random_images`.
+    """
+    if not isinstance(model, CompiledModel):
+        return random_images(batch, sizes.channels, sizes.side)
+    if len(model.shapes) != 1:
+        raise ArgumentError(
+            f"`run` is a network of {len(model.shapes)} inputs ({', '.join(model.shapes)}); time "
+            "it from Python"
+        )
+    check_count("batch", batch)
+    return torch.randn(batch, *next(iter(model.shapes.values())))
+
+
+def _unknown(path: Path | None, source: ModelSource | None) -> str:
+    named = f", {source.name}," if source else ""
+    example = source.name if source else "net.py:Net"
+    return (
+        f"`run`={str(path)!r} holds a network{named} that openwork cannot build by name; pass "
+        f"--model with its file and its class or function, as in --model {example}, or load it "
+        "from Python with openwork.load"
+    )
 
 
 def random_images(batch: int, channels: int, image_size: int) -> torch.Tensor:

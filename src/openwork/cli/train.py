@@ -7,14 +7,23 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from torch import nn
 
 from openwork import data as datasets
+from openwork._counted import counted
 from openwork.cli import options
 from openwork.cli.build import build_for
+from openwork.cli.normalise import Normalisation, normalised
+from openwork.cli.options import one_of
+from openwork.cli.run import naming
 from openwork.cli.say import say
+from openwork.io import load_weights_
 from openwork.nn import Plan, sparsify_
+from openwork.nn.sparse_layer import INITS
 from openwork.observe import SparsityHistory
 from openwork.train import GrowthSchedule, Recipe, fit
+from openwork.train.recipe import DEFAULT_LR, PRECISIONS
+from openwork.train.schedules import SCHEDULES
 
 
 def train(
@@ -29,15 +38,13 @@ def train(
     batch_size: Annotated[
         int | None, typer.Option(help="Samples per step over all processes.")
     ] = None,
-    optimizer: Annotated[
-        str | None, typer.Option(help="sgd, adam, adamw, adagrad, adadelta or rmsprop.")
-    ] = None,
+    optimizer: Annotated[str | None, typer.Option(help=f"{one_of(DEFAULT_LR)}.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     momentum: Annotated[float | None, typer.Option(help="Momentum of sgd and rmsprop.")] = None,
     beta2: Annotated[float | None, typer.Option(help="Second beta of adam and adamw.")] = None,
     l2: Annotated[float | None, typer.Option(help="L2 penalty, in the gradient.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Decoupled weight decay.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="cosine, linear, step or constant.")] = None,
+    schedule: Annotated[str | None, typer.Option(help=f"{one_of(SCHEDULES)}.")] = None,
     warmup: Annotated[
         float | None, typer.Option(help="Share of the run in which the rate rises.")
     ] = None,
@@ -52,16 +59,25 @@ def train(
         str | None,
         typer.Option(help="Double the density during training, as in start=0.01,every=1000."),
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    precision: Annotated[str | None, typer.Option(help=f"{one_of(PRECISIONS)}.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random choices.")] = None,
     init: Annotated[
-        str, typer.Option(help="How sparse layers start: rescale, keep or reset.")
+        str, typer.Option(help=f"How sparse layers start: {one_of(INITS)}.")
     ] = "rescale",
     depth_multiplier: options.Depth = 1.0,
     data_root: options.DataRoot = None,
     image_size: options.ImageSize = None,
     device: options.Device = "auto",
-    resume: Annotated[bool, typer.Option(help="Resume the run in --out.")] = False,
+    weights: options.Weights = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            help="Resume the run in --out, with the options it was started with; --epochs may be "
+            "larger: the rate is then that of the longer run from there on."
+        ),
+    ] = False,
 ) -> None:
     """Train a dense or sparse network; under torchrun on all of its processes."""
     settings: dict[str, Any] = {
@@ -88,10 +104,16 @@ def train(
         # The recipe's rate is for the recipe's optimiser.
         changes["lr"] = base.lr if optimizer == base.optimizer else None
     chosen = dataclasses.replace(base, **changes)
-    layers = Plan.from_yaml(plan) if plan else None
     dataset = datasets.load(data, data_root, image_size=image_size)
     torch.manual_seed(chosen.seed)
     network = build_for(dataset, model, depth_multiplier)
+    layers = _plan_for(network, dataset, plan)
+    if weights is not None:
+        with naming("weights"):
+            load_weights_(network, weights)
+    published = None if weights is None else network
+    dataset, _ = normalised(dataset, Normalisation(mean, std), {}, published)
+    datasets.check_fits(network, dataset)
     if layers is not None:
         sparsify_(network, layers, init=init)
     history = fit(
@@ -106,6 +128,14 @@ def train(
     )
     if os.environ.get("RANK", "0") == "0":
         say(
-            f"test accuracy {history[-1].test_accuracy:.2%} after {len(history)} epochs; "
-            f"the model is in {out / 'model.safetensors'}"
+            f"test accuracy {history[-1].test_accuracy:.2%} after "
+            f"{counted(len(history), 'epoch')}; the model is in {out / 'model.safetensors'}"
         )
+
+
+def _plan_for(network: nn.Module, dataset: datasets.DataSet, path: Path | None) -> Plan | None:
+    if path is None:
+        return None
+    # Zeros: drawing numbers would change the initialisation that follows.
+    example = torch.zeros(1, dataset.channels, *dataset.image_size)
+    return Plan.from_yaml(path, network, example)

@@ -1,39 +1,113 @@
 """A trained network and its data set, as several commands need them."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from openwork import data as datasets
-from openwork import io
-from openwork.cli.run import model_path
-from openwork.data import DataSet
+from openwork.cli.build import sizes_of
+from openwork.cli.normalise import AS_KNOWN, Normalisation, normalised
+from openwork.cli.run import Located, locate
+from openwork.data import DataSet, check_fits
 from openwork.errors import ArgumentError
-from openwork.models import ModelSource
+from openwork.models import ModelSource, source_of
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The checkpoint of a run, how its network is built, and its data set."""
+    """A network with its weights, and the data set to run it on, which it fits.
+
+    Attributes:
+        path: the file that it was read from.
+        source: how it is built, or None.
+        dataset: normalised as the network wants it.
+        model: the network.
+        normalisation: whose mean and deviation the images are normalised with, in words.
+    """
 
     path: Path
-    source: ModelSource
+    source: ModelSource | None
     dataset: DataSet
+    model: nn.Module
+    normalisation: str
 
 
-def trained(run: Path, data: str | None, data_root: Path | None) -> Trained:
-    """The network in the folder or checkpoint `run`, with its data set or the one named `data`.
+def trained(
+    run: Path | None,
+    data: str | None,
+    data_root: Path | None,
+    *,
+    model: str | None = None,
+    weights: Path | None = None,
+    image_size: int | None = None,
+    asked: Normalisation = AS_KNOWN,
+    device: str = "cpu",
+    refuse_compiled: str = "",
+) -> Trained:
+    """The network that the options name, with its data set or the one named `data`.
+
+    Args:
+        run, model, weights: as for `locate`.
+        data, data_root: data set, if not the one it was trained on, and the folder of all.
+        image_size: for a `folder:`, if the network does not say.
+        asked: the options for the normalisation.
+        device: of the network.
+        refuse_compiled: what a compiled network cannot be, if that is not allowed.
 
     Raises:
-        ArgumentError: the checkpoint does not say what it was trained on.
-        CheckpointError: the checkpoint does not exist.
+        ArgumentError: nothing says what it was trained on, or network and data do not fit.
+        CheckpointError: the file is missing or does not fit.
     """
-    path = model_path(run)
-    info = io.info(path)
-    name = data or info.metrics.get("data")
-    if name is None or info.source is None:
+    place = locate(run, model, weights)
+    if refuse_compiled:
+        place.refuse_compiled(refuse_compiled)
+    name = data or place.metrics.get("data")
+    if not isinstance(name, str):
+        what = f"`run`={str(run)!r}" if run is not None else f"`weights`={str(weights)!r}"
         raise ArgumentError(
-            f"`run`={str(run)!r} does not say what it was trained on; pass --data. Load a model "
-            "that openwork did not build from Python, with openwork.load"
+            f"{what} does not say what it was trained on; pass --data, or "
+            "load it from Python with openwork.load"
         )
-    size = info.source.image_size if name.startswith("folder:") else None
-    return Trained(path, info.source, datasets.load(name, data_root, image_size=size))
+    source = place.source
+    if image_size is None and source is not None and name.startswith("folder:"):
+        image_size = source.image_size
+    dataset = datasets.load(name, data_root, image_size=image_size)
+    _check_classes(place, dataset)
+    network = place.load(sizes_of(dataset), device)
+    dataset, normalisation = normalised(
+        dataset, asked, place.metrics, network if place.info is None else None
+    )
+    with _blaming(place, dataset):
+        check_fits(network, dataset)
+    path = place.path or Path()
+    return Trained(path, source or source_of(network), dataset, network, normalisation)
+
+
+@contextlib.contextmanager
+def _blaming(place: Located, dataset: DataSet) -> Iterator[None]:
+    """Say in the message which network is meant, and what it was trained on."""
+    try:
+        yield
+    except ArgumentError as error:
+        trained_on = place.metrics.get("data")
+        more = f" (trained on {trained_on})" if trained_on and trained_on != dataset.name else ""
+        model = f"the network in {str(place.path)!r}{more}"
+        raise ArgumentError(str(error).replace("`model`", model, 1)) from error
+
+
+def _check_classes(place: Located, dataset: DataSet) -> None:
+    """Compare the names of the classes, where the file says what they were."""
+    classes = place.metrics.get("classes")
+    if not isinstance(classes, list) or classes == list(dataset.classes):
+        return
+    pairs = zip(classes, dataset.classes, strict=False)
+    first = next(((n, a, b) for n, (a, b) in enumerate(pairs) if a != b), None)
+    where = f": class {first[0]} was {first[1]!r} and is {first[2]!r}" if first else ""
+    raise ArgumentError(
+        f"`data`={dataset.name!r} has {len(dataset.classes)} classes, and the network in "
+        f"{str(place.path)!r} was trained on {len(classes)} of {place.metrics.get('data')}{where}; "
+        "choose a data set of the same classes"
+    )

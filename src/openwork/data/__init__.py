@@ -16,6 +16,7 @@ from openwork.data.split import DataSet, Split
 if typing.TYPE_CHECKING:
     from openwork.data.augment import Augment, AugmentParameters
     from openwork.data.batches import Batch, Batches
+    from openwork.data.fits import check_fits
 
 __all__ = [
     "Augment",
@@ -26,6 +27,7 @@ __all__ = [
     "Morse",
     "Source",
     "Split",
+    "check_fits",
     "load",
     "names",
 ]
@@ -36,6 +38,7 @@ _HOMES = {
     "AugmentParameters": "openwork.data.augment",
     "Batch": "openwork.data.batches",
     "Batches": "openwork.data.batches",
+    "check_fits": "openwork.data.fits",
 }
 
 

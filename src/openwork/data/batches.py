@@ -62,6 +62,9 @@ class Batches:
         rank: number of this process, 0..world-1, default 0.
         world: number of processes, default 1.
 
+    Attributes:
+        largest_label: of the whole split.
+
     Raises:
         ArgumentError: an argument breaks its rule, or an epoch would have no batch.
     """
@@ -105,7 +108,7 @@ class Batches:
                 "the images; otherwise most crops would miss the image"
             )
         self._split, self._batch_size = split, batch_size
-        self._most = int(split.labels.max(initial=-1))
+        self.largest_label = int(split.labels.max(initial=-1))
         self._device = torch.device(device)
         self._shuffle, self._seed, self._augment = shuffle, seed, augment
         self._rank, self._world = rank, world
@@ -176,10 +179,11 @@ class Batches:
         Raises:
             ArgumentError: the largest label of the split is not below the number of classes.
         """
-        if logits.dim() == 2 and self._most >= logits.shape[1]:
+        label, count = self.largest_label, logits.shape[-1]
+        if logits.dim() == 2 and label >= count:
             raise ArgumentError(
-                f"`data` holds the label {self._most}, but `model` gives {logits.shape[1]} outputs "
-                f"only, for the labels from 0; build the network for {self._most + 1} classes"
+                f"`data` holds the label {label}, but `model` gives {count} outputs only, for the "
+                f"labels from 0; build the network for {label + 1} classes"
             )
 
     def epoch(self, n: int) -> Iterator[Batch]:

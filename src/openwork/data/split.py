@@ -1,11 +1,15 @@
 """A decoded data set: arrays, class names and channel statistics."""
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from openwork.errors import DataError
+from openwork._arguments import is_number
+from openwork._counted import counted
+from openwork.errors import ArgumentError, DataError
 
 # Values converted to float64 at a time: 32 MiB, whatever the size of the memory map.
 _CHUNK_VALUES = 2**22
@@ -101,6 +105,24 @@ class DataSet:
                     f"with {self.num_classes} classes they must be 0..{self.num_classes - 1}"
                 )
 
+    def normalised(
+        self, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+    ) -> "DataSet":
+        """The same images, to be normalised with other numbers, such as those of given weights.
+
+        Args:
+            mean: C numbers in units of 0..1, or one for every channel; None (default) keeps them.
+            std: as `mean`, above 0.
+
+        Raises:
+            ArgumentError: another number of them, or numbers outside 0..1.
+        """
+        return dataclasses.replace(
+            self,
+            mean=self.mean if mean is None else _per_channel("mean", mean, self.channels),
+            std=self.std if std is None else _per_channel("std", std, self.channels),
+        )
+
     @property
     def channels(self) -> int:
         """Channels per image: 1 (grey) or 3 (RGB) for every data set of `load`."""
@@ -115,6 +137,18 @@ class DataSet:
     def num_classes(self) -> int:
         """Number of classes; a class may have no image in a split."""
         return len(self.classes)
+
+
+def _per_channel(argument: str, values: Sequence[float], channels: int) -> tuple[float, ...]:
+    numbers = tuple(values) * (channels if len(values) == 1 else 1)
+    fits = all(is_number(x) and 0 <= x <= 1 for x in numbers)
+    if len(numbers) != channels or not fits or (argument == "std" and 0 in numbers):
+        above = " above 0" if argument == "std" else ""
+        raise ArgumentError(
+            f"`{argument}`={tuple(values)!r} must be {counted(channels, 'number')}{above}, one per "
+            "channel, from 0 to 1: divide by 255 what is meant for pixels from 0 to 255"
+        )
+    return tuple(map(float, numbers))
 
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -27,6 +27,10 @@ from openwork.errors import ArgumentError
 from openwork.kernels.native import extension as _C
 from openwork.runtime.nodes import Conv
 
+__all__ = ["OPTIMIZE"]
+
+OPTIMIZE = ("speed", "memory")
+
 
 def compile(
     model: nn.Module,
@@ -69,7 +73,7 @@ def compile(
             or match none, an example that is not a batch on the CPU, or a `model` of another type.
     """
     check_model(model)
-    check_choice("optimize", optimize, ("speed", "memory"))
+    check_choice("optimize", optimize, OPTIMIZE)
     check_tolerance(tolerance)
     kernels = {} if kernels is None else kernels
     check_kernels(kernels)

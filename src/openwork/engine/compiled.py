@@ -142,6 +142,11 @@ class CompiledModel(nn.Module):
         return nest(self._nesting, leaves.__getitem__)
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name of each input -> the shape of one image, such as `(channels, height, width)`."""
+        return {value.name: value.shape for value in self._inputs}
+
+    @property
     def batch(self) -> int | None:
         """The only batch size that may be given; None for any."""
         return self._batches.only

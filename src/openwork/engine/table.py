@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from openwork._counted import counted
 from openwork.engine.fallback import Fallback
 from openwork.engine.runners import Choice
 from openwork.nn import Table
@@ -27,7 +28,7 @@ def layer_table(rows: Iterable[Row], notes: Iterable[str]) -> Table:
 def fallback_notes(graph: Graph) -> list[str]:
     """Which operators were left to torch, and why."""
     reasons = Counter(node.reason for node in graph.nodes if isinstance(node, Fallback))
-    return [f"left to torch, {count} times: {why}" for why, count in reasons.items()]
+    return [f"left to torch, {counted(count, 'time')}: {why}" for why, count in reasons.items()]
 
 
 def _times(choice: Choice) -> tuple[float | None, float | None, float | None]:

@@ -37,12 +37,14 @@ class CheckpointInfo:
         plan: the plan that was passed to `save`, or None.
         metrics: the metrics that were passed to `save`.
         version: version of openwork that wrote the file.
+        kind: "model", or "compiled" for the result of `openwork.compile`.
     """
 
     source: ModelSource | None
     plan: Plan | None
     metrics: dict[str, Any]
     version: str
+    kind: str = "model"
 
 
 def save(
@@ -201,6 +203,7 @@ def info(path: str | os.PathLike[str]) -> CheckpointInfo:
             plan=Plan.from_dict(header["plan"]) if header["plan"] else None,
             metrics=header["metrics"],
             version=header["version"],
+            kind=header.get("kind", "model"),
         )
 
 

@@ -13,6 +13,7 @@ from openwork.models.coarse import cnn_large, cnn_small
 from openwork.models.mlp import mlp
 from openwork.models.mnist import mnist_3conv
 from openwork.models.mobilenet import mobilenet
+from openwork.models.own import is_own
 from openwork.models.resnet import resnet32, resnet32x2
 from openwork.models.source import ModelSource, attach_source
 from openwork.models.ssc import ssc_network
@@ -84,7 +85,8 @@ def build(
     Args:
         name: one of `names()`; or `mlp:` and widths (mlp:784-100-10); or `timm:` or
             `torchvision:` and a model of that package; or `ssc:`, any of these and a sparsity
-            (ssc:resnet32:0.95), for structured sparse convolutions.
+            (ssc:resnet32:0.95), for structured sparse convolutions. A model in
+            a Python file of yours is built by `from_file`.
         num_classes: outputs of the last layer. Default 10.
         in_channels: channels of the image. Default 3.
         image_size: height and width of the image in pixels. Default 32.
@@ -131,6 +133,12 @@ def _builder(name: str) -> Builder:
     for prefix, (builder, _) in _PREFIXES.items():
         if name.startswith(prefix):
             return builder
+    if is_own(name):
+        # A checkpoint names its model, and loading it must not run a file.
+        raise ArgumentError(
+            f"`name` is {name!r}: a model in a Python file is built by `models.from_file`, which "
+            "runs the file. To load a checkpoint of it, pass `build`; on the command line, --model."
+        )
     close = [*difflib.get_close_matches(name.lower(), _MODELS), *_close_prefix(name)]
     hint = f"Did you mean {', '.join(close)}? " if close else ""
     examples = ", ".join(example for _, example in _PREFIXES.values())

@@ -88,6 +88,25 @@ def budget(
     }
 
 
+def budget_arguments(data: Any) -> dict[str, Any]:
+    """The `budget` of a plan's file as arguments of `Plan.budget`, which checks their values.
+
+    Raises:
+        PlanError: neither or both of macs and parameters, a rule for the other, or unknown keys.
+    """
+    units = [unit for unit in ("parameters", "macs") if isinstance(data, Mapping) and unit in data]
+    known = {"parameters", "macs", "by", "keep", "pattern"}
+    by_macs = units == ["macs"]
+    if len(units) != 1 or set(data) - known or (data.get("by", units[0]) == "macs") != by_macs:
+        raise PlanError(
+            f"`budget`={data!r} must have either parameters or macs, the share that lives, and may "
+            "have keep and pattern, and by with parameters, such as {parameters: 0.1, by: erk} or "
+            "{macs: 0.1, keep: [conv1]}"
+        )
+    rest = {key: value for key, value in data.items() if key not in units}
+    return rest | {"density": data[units[0]]} | ({"by": "macs"} if by_macs else {})
+
+
 def _spread(
     layers: Mapping[str, _Layer],
     kept: int,
@@ -138,7 +157,7 @@ def _spec(pattern: str | Mapping[str, object]) -> PatternSpec:
 
 
 def _kept(keep: Sequence[str], modules: Mapping[str, Dense]) -> set[str]:
-    if isinstance(keep, str):
+    if not isinstance(keep, list | tuple):
         raise ArgumentError(f"`keep`={keep!r} must be a list of layer globs, such as [{keep!r}]")
     kept: set[str] = set()
     for glob in keep:

@@ -12,7 +12,7 @@ from openwork._arguments import check_seed
 from openwork._files import read_text, write_text, writing
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError, PlanError
-from openwork.nn.budget import budget
+from openwork.nn.budget import budget, budget_arguments
 from openwork.nn.globs import check_glob, escape, matches, nothing_matched
 from openwork.nn.layers import Dense, dense_layers, sparse_layers
 from openwork.nn.preview import preview
@@ -249,17 +249,29 @@ class Plan:
         return {"seed": self.seed, "layers": {glob: _data(rule) for glob, rule in self._rules}}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+    def from_dict(
+        cls, data: Mapping[str, Any], model: nn.Module | None = None, example: Any = None
+    ) -> Self:
         """The inverse of `to_dict`; `seed` may be left out.
 
+        Args:
+            data: plain data. In place of `layers` it may have a `budget` for `Plan.budget`: the
+                share of `parameters` or `macs` that lives, with `by`, `keep` and `pattern`.
+            model, example: what a budget is for, as in `Plan.budget`.
+
         Raises:
-            PlanError: unknown keys, or as for `Plan`.
+            PlanError: unknown keys, or as for `Plan` and `Plan.budget`.
         """
-        unknown = set(data) - {"seed", "layers"}
-        if unknown or "layers" not in data:
+        unknown = set(data) - {"seed", "layers", "budget"}
+        if unknown or ("layers" in data) == ("budget" in data):
             keys = sorted(map(str, data))
-            raise PlanError(f"a plan has the key `layers` and optionally `seed`; found {keys}")
-        return cls(data["layers"], seed=data.get("seed", 0))
+            raise PlanError(f"a plan has `layers` or `budget`, and perhaps `seed`; found {keys}")
+        seed = data.get("seed", 0)
+        if "budget" not in data:
+            return cls(data["layers"], seed=seed)
+        if model is None:
+            raise PlanError("a `budget` needs `model`, and `example` if it is of macs")
+        return cls.budget(model, **budget_arguments(data["budget"]), example=example, seed=seed)
 
     def to_yaml(self, path: str | os.PathLike[str] | None = None) -> str:
         """The plan as YAML text, also written to `path` if given.
@@ -274,11 +286,20 @@ class Plan:
         return text
 
     @classmethod
-    def from_yaml(cls, source: str | os.PathLike[str]) -> Self:
+    def from_yaml(
+        cls,
+        source: str | os.PathLike[str],
+        model: nn.Module | None = None,
+        example: Any = None,
+    ) -> Self:
         """The plan in a YAML file, or in a YAML text (recognised by a line break).
 
+        Args:
+            source: path of the file, or the text; its keys are those of `from_dict`.
+            model, example: what a `budget` in it is for.
+
         Raises:
-            PlanError: the file does not exist, is not YAML or repeats a key, or as for `Plan`.
+            PlanError: the file does not exist, is not YAML or repeats a key, or as for `from_dict`.
         """
         text, where = str(source), "the plan"
         if "\n" not in text:
@@ -288,7 +309,7 @@ class Plan:
             except (OSError, ValueError) as error:
                 raise PlanError(f"{where} cannot be read: {error}") from error
         try:
-            return cls.from_dict(load_mapping(text))
+            return cls.from_dict(load_mapping(text), model, example)
         except ArgumentError as error:
             raise PlanError(f"{where}: {error}") from error
 

@@ -12,7 +12,7 @@ from openwork.nn.drawn_from import DrawnFrom
 from openwork.ops.expand import collect, expand
 from openwork.patterns import Pattern
 
-__all__ = ["SparseLayer", "groups_of", "pattern_shape"]
+__all__ = ["INITS", "SparseLayer", "groups_of", "pattern_shape"]
 
 INITS = ("rescale", "keep", "reset")
 Dense = nn.Conv1d | nn.Conv2d | nn.Linear

@@ -2,19 +2,20 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
 from openwork._arguments import check_number, check_seed
+from openwork._counted import counted
 from openwork._mode import evaluation
 from openwork.data import Batches, DataSet, Split
 from openwork.errors import ArgumentError
 from openwork.patterns.keys import shuffled, stream
 
-__all__ = ["held_count"]
+__all__ = ["check_enough", "held_count"]
 
 
 def hold_out(data: DataSet, share: float = 0.2, *, seed: int = 0) -> DataSet:
@@ -58,13 +59,64 @@ def held_count(total: int, share: float, argument: str = "share") -> int:
     return count
 
 
+def check_enough(images: int, candidates: int) -> None:
+    """Refuse to rank more candidates than there are images.
+
+    An error on n images has n + 1 possible values, so candidates of about one error tie, and the
+    search would keep whichever was drawn first.
+
+    Raises:
+        ArgumentError: there are too few; the message says how many are needed.
+    """
+    if images < candidates:
+        raise ArgumentError(
+            f"`candidates`={candidates} cannot be told apart on {counted(images, 'image')} that "
+            f"{'was' if images == 1 else 'were'} held out; hold out at least {candidates:,}, or "
+            f"draw at most {counted(images, 'candidate')}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutError:
+    """The share of misclassified images of `data.test`; see `error_on`."""
+
+    data: DataSet
+    batch_size: int | None
+    device: torch.device | str | None
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, share: float = 1.0) -> float:
+        check_number("share", share, "in (0, 1]", lambda value: 0 < value <= 1)
+        data = self.data
+        where = self.device or next((p.device for p in model.parameters()), torch.device("cpu"))
+        count = math.ceil(share * len(data.test))
+        split = Split(data.test.images[:count], data.test.labels[:count])
+        batches = Batches.in_order(
+            split, data.mean, data.std, batch_size=self.batch_size, device=where
+        )
+        wrong = 0
+        with evaluation(model):
+            for images, labels, _ in batches.epoch(0):
+                logits = model(images)
+                batches.check_outputs(logits)
+                wrong += int((logits.argmax(1) != labels).sum())
+        return wrong / count
+
+    @property
+    def images(self) -> int:
+        """How many images there are."""
+        return len(self.data.test)
+
+
 def error_on(
     data: DataSet,
     *,
     batch_size: int | None = None,
     device: torch.device | str | None = None,
-) -> Callable[[nn.Module, float], float]:
+) -> HeldOutError:
     """An `evaluate` for `search`: the share of images in `data.test` that are misclassified.
+
+    `search` refuses more candidates than there are images in `data.test`.
 
     Args:
         data: from `hold_out`, so that `data.test` was held out of training.
@@ -76,23 +128,7 @@ def error_on(
         share, in (0, 1], of the images to look at: the first ones, so that a larger share contains
         a smaller one. Any other share raises an `ArgumentError`.
     """
-
-    @torch.no_grad()
-    def evaluate(model: nn.Module, share: float = 1.0) -> float:
-        check_number("share", share, "in (0, 1]", lambda value: 0 < value <= 1)
-        where = device or next((p.device for p in model.parameters()), torch.device("cpu"))
-        count = math.ceil(share * len(data.test))
-        split = Split(data.test.images[:count], data.test.labels[:count])
-        batches = Batches.in_order(split, data.mean, data.std, batch_size=batch_size, device=where)
-        wrong = 0
-        with evaluation(model):
-            for images, labels, _ in batches.epoch(0):
-                logits = model(images)
-                batches.check_outputs(logits)
-                wrong += int((logits.argmax(1) != labels).sum())
-        return wrong / count
-
-    return evaluate
+    return HeldOutError(data, batch_size, device)
 
 
 def _rows(split: Split, rows: np.ndarray) -> Split:

@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 from torch import nn
 
+from openwork._counted import counted
 from openwork._terminal import literal
 from openwork.nn import Table, count_macs
 from openwork.nn.cost import live_weights
@@ -34,7 +35,7 @@ class Report:
         units = self._units
         count = sum(group.count for group in units.groups)
         self._print(
-            f"{count:,} {units.noun} in {len(units.chosen)} layers; a ratio from 0 to "
+            f"{count:,} {units.noun} in {counted(len(units.chosen), 'layer')}; a ratio from 0 to "
             f"{rounded_down(units.max_ratio(scope, of))} is feasible, {ratio:.4g} is asked"
         )
         for note in units.notes:
@@ -42,9 +43,12 @@ class Report:
 
     def end_round(self, share: float, errors: Sequence[float], best: int) -> None:
         """Print the errors of the candidates on `share` of the data; `errors` are ascending."""
+        all_tie = len(errors) > 1 and errors[0] == errors[-1]
+        tied = "; all tie, so the first ones drawn are kept: hold out more data" if all_tie else ""
         self._print(
-            f"{len(errors)} candidates on {share:.4g} of the data: error {errors[0]:.4f} (mask "
-            f"{best}) to {errors[-1]:.4f}, median {errors[len(errors) // 2]:.4f}"
+            f"{counted(len(errors), 'candidate')} on {share:.4g} of the data: error "
+            f"{errors[0]:.4f} (mask {best}) to {errors[-1]:.4f}, median "
+            f"{errors[len(errors) // 2]:.4f}{tied}"
         )
 
     def end(self, masks: Mapping[str, np.ndarray], ratio: float, of: str) -> None:

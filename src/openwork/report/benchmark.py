@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from openwork._copy import copied
+from openwork._counted import counted
 from openwork._files import atomic_path, writing
 from openwork._terminal import visible
 from openwork.engine import CompiledModel, compile
@@ -22,26 +23,27 @@ class Benchmark:
 
     Attributes:
         layers: one row per layer: its kernel, its time, and torch's time for the dense layer.
-        dense: the network with plain dense layers, in torch.
-        dense_compiled: the dense network, compiled.
+        dense: the network with plain dense layers, in torch; None if a compiled network was timed,
+            which does not say what they were.
+        dense_compiled: the dense network, compiled, or None.
         compiled: the network itself, compiled.
         batch, threads: images per call, and threads used.
         difference: largest difference between compiled and original outputs, relative to the
             largest output.
-        macs, dense_macs: multiply-adds per call, of live weights and of the dense network.
+        macs, dense_macs: multiply-adds per call, of live weights and of the dense network, or None.
         best_rate: multiply-adds per second of torch's matrix product on this machine.
         model: the compiled network, for `save`.
     """
 
     layers: Table
-    dense: Latency
-    dense_compiled: Latency
+    dense: Latency | None
+    dense_compiled: Latency | None
     compiled: Latency
     batch: int
     threads: int
     difference: float
-    macs: int
-    dense_macs: int
+    macs: int | None
+    dense_macs: int | None
     best_rate: float
     model: CompiledModel
 
@@ -58,34 +60,45 @@ class Benchmark:
                 ("dense, compiled", self.dense_compiled, self.dense_macs),
                 ("as it is, compiled", self.compiled, self.macs),
             )
+            if t is not None
         ]
         notes = (
-            f"batch {self.batch}, {self.threads} threads, median and deciles of "
-            f"{self.compiled.passes} passes in turns; outputs differ by {self.difference:.1e}",
+            f"batch {self.batch}, {counted(self.threads, 'thread')}, median and deciles of "
+            f"{counted(self.compiled.passes, 'pass', 'passes')} in turns; outputs differ "
+            f"by {self.difference:.1e}",
             f"best: torch's matrix product, {2e-9 * self.best_rate:.0f} GFLOP/s; Winograd kernels "
             "need fewer operations than are counted",
         )
         columns = ("network", "ms", "low", "high", "speed-up", "GFLOP/s", "as dense", "% of best")
         return Table(columns, tuple(rows), notes=notes)
 
-    def _times(self, t: Latency) -> tuple[float, float, float, float]:
-        return 1e3 * t.median, 1e3 * t.low, 1e3 * t.high, self.dense.median / t.median
+    def _times(self, t: Latency) -> tuple[float, float, float, float | None]:
+        speed_up = None if self.dense is None else self.dense.median / t.median
+        return 1e3 * t.median, 1e3 * t.low, 1e3 * t.high, speed_up
 
-    def _rates(self, macs: int, seconds: float) -> tuple[float, float, float]:
+    def _rates(self, macs: int | None, seconds: float) -> tuple[float | None, ...]:
+        if macs is None or self.dense_macs is None:
+            return None, None, None
         live, dense = macs / seconds, self.dense_macs / seconds
         return 2e-9 * live, 2e-9 * dense, 100 * live / self.best_rate
 
     def why(self) -> str:
         """One paragraph: where the time is spent, and what would help."""
-        rows = sorted(self.layers.rows, key=lambda row: -row[5])
+        # A layer whose kernel was prescribed was not timed.
+        timed = [row for row in self.layers.rows if row[5] is not None]
+        rows = sorted(timed, key=lambda row: -row[5])
         total = sum(row[5] for row in rows) or 1.0
         network = 1e3 * self.compiled.median
         first = ", ".join(f"{row[0]} ({row[5] / total:.0%})" for row in rows[:3])
         text = [
-            f"One call takes {network:.2f} ms. Most of the layers' time is spent in {first}.",
-            f"Compiling alone, with all weights live, gives a speed-up of "
-            f"{self.dense.median / self.dense_compiled.median:.1f}x.",
+            f"One call takes {network:.2f} ms."
+            + (f" Most of the layers' time is spent in {first}." if first else "")
         ]
+        if self.dense is not None and self.dense_compiled is not None:
+            text.append(
+                "Compiling alone, with all weights live, gives a speed-up of "
+                f"{self.dense.median / self.dense_compiled.median:.1f}x."
+            )
         dense = sum(row[5] for row in rows if row[3] > 0.9)
         if dense > 0.2 * total:
             text.append(
@@ -117,13 +130,15 @@ class Benchmark:
         places = range(len(names))
         figure = Figure(figsize=(9, 1.5 + 0.28 * len(names)), layout="constrained")
         axes = figure.add_subplot()
-        axes.barh(places, [r[6] for r in self.layers.rows][::-1], 0.8, color="#cfd8dc")
-        axes.barh(places, [r[5] for r in self.layers.rows][::-1], 0.45, color="#1b4965")
+        for column, height, color in ((6, 0.8, "#cfd8dc"), (5, 0.45, "#1b4965")):
+            axes.barh(places, [r[column] or 0 for r in self.layers.rows][::-1], height, color=color)
         axes.set_yticks(places, names, fontsize=8, parse_math=False)
         axes.set_xlabel("ms (grey: torch, dense; blue: the chosen kernel)")
         axes.margins(y=0.01)
-        speed = self.dense.median / self.compiled.median
-        axes.set_title(f"{speed:.1f}x over dense torch, batch {self.batch}, {self.threads} threads")
+        what = f"{1e3 * self.compiled.median:.2f} ms"
+        if self.dense is not None:
+            what = f"{self.dense.median / self.compiled.median:.1f}x over dense torch"
+        axes.set_title(f"{what}, batch {self.batch}, {counted(self.threads, 'thread')}")
         with writing(path), atomic_path(path) as temporary:
             figure.savefig(temporary, format="png", dpi=110)
 
@@ -132,13 +147,16 @@ def benchmark(model: nn.Module, example: torch.Tensor, *, passes: int = 50) -> B
     """Compile `model` and its dense counterpart, and time all of them in turns.
 
     Args:
-        model: a network on the CPU; it is not changed.
+        model: a network on the CPU; it is not changed. One that is compiled already is timed alone,
+            and its layers have the times of when their kernels were chosen.
         example: images `(batch, C, H, W)`, float32.
         passes: timed forward passes of each network, default 50.
 
     Raises:
         CaptureError, VerificationError: as for `openwork.compile`.
     """
+    if isinstance(model, CompiledModel):
+        return _of_compiled(model, example, passes)
     dense = densify_(copied(model)).eval()
     compiled, dense_compiled = compile(model, example), compile(dense, example)
     models = (dense, dense_compiled, compiled)
@@ -155,4 +173,21 @@ def benchmark(model: nn.Module, example: torch.Tensor, *, passes: int = 50) -> B
         dense_macs=len(example) * sum(count_macs(dense, example[:1]).values()),
         best_rate=best_rate(),
         model=compiled,
+    )
+
+
+def _of_compiled(model: CompiledModel, example: torch.Tensor, passes: int) -> Benchmark:
+    (fast,) = measure_latency([model], example, passes=passes)
+    return Benchmark(
+        layers=model.layers,
+        dense=None,
+        dense_compiled=None,
+        compiled=fast,
+        batch=len(example),
+        threads=torch.get_num_threads(),
+        difference=model.difference,
+        macs=None,
+        dense_macs=None,
+        best_rate=best_rate(),
+        model=model,
     )

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from openwork._copy import copied
+from openwork._counted import counted
 from openwork._files import write_text, writing
 from openwork.engine import compile
 from openwork.io import save
@@ -71,7 +72,8 @@ class Comparison:
         if dense.compiled is not None and sparse.compiled is not None:
             rows.append(_latency_row("latency compiled, ms", dense.compiled, sparse.compiled))
         note = (
-            f"latency: one image, {self.threads} threads, median of {sparse.latency.passes} passes "
+            f"latency: one image, {counted(self.threads, 'thread')}, median of "
+            f"{counted(sparse.latency.passes, 'pass', 'passes')} "
             "taken in turns; accuracy: difference in points; ratios: sparse / dense"
         )
         return Table(("", "dense", "sparse", "ratio"), tuple(rows), notes=(note,))

@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from openwork._files import open_file, why
+from openwork._foreign import kind_of_file, not_ours
 from openwork._json import decode_mapping
 from openwork.errors import CheckpointError
 from openwork.runtime.memory import empty_bytes
@@ -263,8 +264,9 @@ def _checked(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> tuple
     """The header, which its own digest confirms, and the digest of the whole file."""
     if not {FORMAT_KEY, HEADER_KEY, HEADER_DIGEST_KEY, DIGEST_KEY} <= set(metadata):
         raise CheckpointError(
-            f"`path`={str(path)!r} is a safetensors file, but openwork did not write it; load it "
-            "with safetensors and pass its tensors to load_state_dict"
+            f"`path`={str(path)!r} is a safetensors file, but openwork did not write it; build "
+            "the model and load it with openwork.load_weights_ (--model and --weights on the "
+            "command line)"
         )
     if metadata[FORMAT_KEY] != FORMAT:
         raise CheckpointError(
@@ -284,6 +286,9 @@ def _edited(path: str | os.PathLike[str]) -> CheckpointError:
 
 
 def _damaged(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
+    with contextlib.suppress(OSError):
+        if (kind := kind_of_file(path)) is not None:
+            return CheckpointError(not_ours(path, kind))
     return CheckpointError(
         f"`path`={str(path)!r} is truncated or not a safetensors file ({error}); use a complete "
         "copy"

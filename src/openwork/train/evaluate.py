@@ -9,6 +9,7 @@ from torch import nn
 from openwork._arguments import check_choice, check_model
 from openwork._mode import evaluation
 from openwork.data import Batches, DataSet
+from openwork.data.fits import check_logits, outputs_of
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,15 @@ def evaluate(
     """Cross entropy and accuracy of `model` in evaluation mode; the modes of layers are restored.
 
     Args:
-        model: images `(N, C, H, W)` -> logits `(N, classes)`.
-        data: the data set; its images are normalised with its own statistics.
+        model: images `(N, C, H, W)` -> logits `(N, classes)`; may be compiled.
+        data: the data set; its images are normalised with its `mean` and `std`.
         split: "test" (default) or "train".
         batch_size: images at a time. Default: as in `Batches.in_order`.
         device: device of the batches, default the device of the model's parameters.
 
     Raises:
-        ArgumentError: an unknown `split`, a `batch_size` below 1, or labels that `model` has no
-            output for.
+        ArgumentError: an unknown `split`, a `batch_size` below 1, or a model that does not fit
+            `data`, such as one without an output for each label.
     """
     check_model(model)
     check_choice("split", split, ("test", "train"))
@@ -66,8 +67,9 @@ def evaluate_batches(model: nn.Module, batches: Batches) -> torch.Tensor:
         for images, labels, _ in batches.epoch(0):
             if len(labels) == 0:
                 continue
-            logits = model(images).float()
-            batches.check_outputs(logits)
+            logits = outputs_of(model, images)
+            check_logits(logits, batches)
+            logits = logits.float()
             loss = F.cross_entropy(logits, labels, reduction="sum")
             correct = (logits.argmax(1) == labels).sum()
             sums += torch.stack([loss, correct, loss.new_tensor(len(labels))]).double().cpu()

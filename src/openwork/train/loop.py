@@ -19,6 +19,7 @@ from openwork._arguments import check_model
 from openwork._machine import device_named
 from openwork._processes import join_processes
 from openwork.data import Augment, Batches, DataSet
+from openwork.data.fits import check_logits
 from openwork.errors import ArgumentError, OpenworkError
 from openwork.nn import Plan
 from openwork.train.evaluate import evaluate_batches
@@ -26,7 +27,7 @@ from openwork.train.metrics import EpochMetrics, EventLog
 from openwork.train.optimizers import make_optimizer
 from openwork.train.progress import ProgressBar
 from openwork.train.recipe import Recipe
-from openwork.train.run_folder import EVENTS, RunFolder, identity_of
+from openwork.train.run_folder import EVENTS, RunFolder, identity_of, trained_on
 from openwork.train.schedules import lr_factor
 from openwork.train.sync_batchnorm import synced_batchnorm
 from openwork.train.trainee import Trainee
@@ -61,7 +62,10 @@ def fit(
         data: the data set.
         recipe: how to train.
         out: folder for checkpoints, metrics and events; None (default) writes nothing.
-        resume: resume the run in `out`, or start it if there is none yet, default False.
+        resume: resume the run in `out`, or start it if there is none yet, default False. The recipe
+            may have more epochs than the run was started with, finished or not: its other settings
+            must be equal, and from here on learning rate and warm-up are those of a run that long.
+            So a cosine that had come down rises to where the longer one is at this epoch.
         plan: the plan that `model` was made sparse with, to be recorded in `out`.
         device: "auto" (default), "cpu" or "cuda".
         progress: show bars and a line per epoch on standard error, default True.
@@ -74,7 +78,7 @@ def fit(
 
     Raises:
         ArgumentError: `resume` without `out`, an unknown or unavailable `device`, or a `model` that
-            has no parameter to train or does not return a tensor.
+            has no parameter to train, does not fit `data`, or does not return a tensor.
         CheckpointError: `out` already holds a run or is in use by one, or the run to resume has
             another model, data set, recipe or plan.
         OpenworkError: `out` cannot be written to, or the loss became NaN or infinite.
@@ -95,7 +99,8 @@ def fit(
     title = type(model).__name__ if out is None else Path(out).name
     with contextlib.ExitStack() as stack:
         if out is not None:
-            folder = RunFolder(Path(out), identity_of(model, data, recipe), plan)
+            identity = identity_of(model, data, recipe)
+            folder = RunFolder(Path(out), identity, plan, trained_on(data))
             if fabric.is_global_zero:
                 stack.enter_context(folder.held())
             history = _begin(folder, fabric, model, optimizer, resume)
@@ -237,7 +242,7 @@ def _train_epoch(
                 f"`model` returns a {type(logits).__name__} in training; it must return one tensor "
                 "of logits (N, classes): turn off auxiliary outputs, for example aux_logits=False"
             )
-        batches.check_outputs(logits)
+        check_logits(logits, batches)
         loss = F.cross_entropy(
             logits.float(), labels, reduction="sum", label_smoothing=recipe.label_smoothing
         )

@@ -13,6 +13,8 @@ from openwork.errors import ArgumentError
 from openwork.train.growth import GrowthSchedule
 from openwork.train.schedules import SCHEDULES
 
+__all__ = ["DEFAULT_LR", "PRECISIONS"]
+
 PRECISIONS = ("float32", "bfloat16")
 # Learning rate by optimizer, where a recipe names none.
 DEFAULT_LR = {

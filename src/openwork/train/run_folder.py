@@ -34,7 +34,7 @@ from openwork.train.metrics import EpochMetrics, write_csv
 from openwork.train.recipe import Recipe
 from openwork.train.run_state import blaming, check_optimizer, check_weights, read_state
 
-__all__ = ["MODEL", "PLAN", "STATE", "identity_of"]
+__all__ = ["MODEL", "PLAN", "STATE", "identity_of", "trained_on"]
 
 STATE, MODEL, PLAN, CSV, EVENTS = (
     "state.safetensors",
@@ -52,15 +52,24 @@ class RunFolder:
         path: the folder; it is created if needed.
         identity: what must be equal for a run to be resumed: recipe, model, data, patterns.
         plan: a plan to record for the reader, or None.
+        data: what `trained_on` says of the data, for the metrics of the model's file. Default: its
+            name alone.
 
     Raises:
         OpenworkError: the folder cannot be written to.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, Any], plan: Plan | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        identity: Mapping[str, Any],
+        plan: Plan | None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
         self.path = writable_folder(path, "out")
         self._identity = dict(identity)
         self._plan = plan
+        self._data = {"data": identity["data"]["name"]} if data is None else dict(data)
 
     def has_state(self) -> bool:
         """Whether an epoch has been finished here."""
@@ -94,6 +103,8 @@ class RunFolder:
 
     def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[EpochMetrics]:
         """Restore model and optimiser to the state of the run, and return its finished epochs.
+
+        The recipe may have more epochs than the run was started with.
 
         Raises:
             CheckpointError: no run here, a damaged one, or one with another model, data set,
@@ -151,7 +162,7 @@ class RunFolder:
             model,
             self.path / MODEL,
             plan=self._plan,
-            metrics=dataclasses.asdict(history[-1]) | {"data": self._identity["data"]["name"]},
+            metrics=dataclasses.asdict(history[-1]) | self._data,
         )
         with writing(self.path / CSV, CheckpointError):
             write_csv(self.path / CSV, history)
@@ -175,11 +186,25 @@ def identity_of(model: nn.Module, data: DataSet, recipe: Recipe) -> dict[str, An
     }
 
 
+def trained_on(data: DataSet) -> dict[str, Any]:
+    """What the file of a trained model says of its data, for those who run it on other images."""
+    return {
+        "data": data.name,
+        "classes": list(data.classes),
+        "mean": list(data.mean),
+        "std": list(data.std),
+    }
+
+
 def _check_identity(stored: dict[str, Any], current: dict[str, Any], path: Path) -> None:
     names = (stored["data"]["name"], current["data"]["name"])
     if all(name.startswith(PREFIX) for name in names):
         # The folder may have moved, and old runs recorded its path as typed; the images decide.
         stored = stored | {"data": stored["data"] | {"name": names[1]}}
+    longer = stored["recipe"] | {"epochs": current["recipe"]["epochs"]}
+    if longer == current["recipe"] and stored["recipe"]["epochs"] < longer["epochs"]:
+        # A longer run of the same recipe continues where this one is.
+        stored = stored | {"recipe": longer}
     for key in ("model", "data", "recipe", "frozen"):
         if stored[key] != current[key]:
             difference = _difference(stored[key], current[key])

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Sequence
 
+__all__ = ["SCHEDULES"]
+
 SCHEDULES: dict[str, Callable[[float, Sequence[float], float], float]] = {
     "constant": lambda progress, milestones, drop: 1.0,
     "linear": lambda progress, milestones, drop: 1.0 - progress,

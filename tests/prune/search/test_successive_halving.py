@@ -23,3 +23,9 @@ def test_the_last_round_has_candidates_and_sees_all_data(candidates: int) -> Non
     assert counts[-1] >= 1
     assert rounds[-1][0] == 1
     assert all(type(share) is float for share, _ in rounds)
+
+
+def test_rounds_with_fewer_images_than_candidates_are_left_out() -> None:
+    assert halving_rounds(100, halving=True, images=1000) == [(1 / 4, 100), (1.0, 25)]
+    assert halving_rounds(8, halving=True, images=16) == [(1.0, 8)]
+    assert halving_rounds(100, halving=True, images=1600) == halving_rounds(100, halving=True)

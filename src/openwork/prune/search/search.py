@@ -17,6 +17,7 @@ from openwork.io.plain import plain
 from openwork.nn import Plan
 from openwork.prune.criteria import drawn
 from openwork.prune.error_of import Evaluate, error_of
+from openwork.prune.held_out import HeldOutError, check_enough
 from openwork.prune.report import Report
 from openwork.prune.search.log import Score, SearchLog
 from openwork.prune.search.masked import Masked
@@ -62,7 +63,8 @@ def search(
             ratio of 0.4; higher ratios need more.
         halving: score all candidates on 1/16 of the data, the best quarter on 1/4, the best
             quarter of those on all of it (default): a fifth of the work. False scores all of them
-            on all data, as the paper does.
+            on all data, as the paper does. With `prune.error_on` a round that would have fewer
+            images than candidates is left out.
         seed: whole number >= 0, default 0; determines every candidate, on any number of processes.
         log: file that keeps each score as soon as it is measured, one line of JSON each. A search
             that was stopped resumes from it, and `prune.read_log` reads it. Default none.
@@ -76,6 +78,7 @@ def search(
         has the shape of the layer's dense weight, `(out, in / groups, kh, kw)` or `(out, in)`.
 
     Raises:
+        ArgumentError: there are more candidates than images in the data of `prune.error_on`.
         OpenworkError: `evaluate` fails or does not return a finite number; the log is kept.
         CheckpointError: `log` is of another search.
         PlanError, ArgumentError, CaptureError: as `by_criterion`.
@@ -86,6 +89,9 @@ def search(
     check_count("candidates", candidates)
     check_seed(seed)
     check_flag("halving", halving)
+    images = evaluate.images if isinstance(evaluate, HeldOutError) else None
+    if images is not None:
+        check_enough(images, candidates)
     example = example_for(model, example)
     units = units_of(model, granularity, layers, block, example)
     units.check_ratio(ratio, "layer", of)
@@ -109,7 +115,7 @@ def search(
         scores = SearchLog(full_identity, log if processes.rank == 0 else None)
         scores.errors |= processes.run_on_first(scores.open)
         contest = _Contest(model, evaluate, units, ratio, of, seed, processes, scores)
-        winner = contest.run(halving_rounds(candidates, halving), report)
+        winner = contest.run(halving_rounds(candidates, halving, images), report)
         masks = contest.masks(winner)
     report.end(masks, ratio, of)
     return plan_of(model, masks)

@@ -19,6 +19,8 @@ from openwork.prune.units.layers import Layer, Layers, chosen_layers, cuttable_l
 from openwork.prune.units.strided import StridedTaps, strided_taps
 from openwork.prune.units.units import ConnectionUnits, Units
 
+__all__ = ["GRANULARITIES"]
+
 _READ_ELSEWHERE = (
     "code outside the layer reads its weight, for example where an encoder's is used again"
 )

@@ -1,0 +1,73 @@
+"""`openwork info`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from openwork import io
+from openwork.cli.run import locate
+from openwork.engine import CompiledModel
+from openwork.models import ModelSource
+from openwork.nn import Plan, Table
+
+# Kept for the commands; too long to read.
+_HIDDEN = ("by", "classes", "mean", "std")
+
+
+def info(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a file that openwork wrote.")],
+) -> None:
+    """Show what a file says of its network, compiled or not, without building it."""
+    place = locate(run)
+    path, found = place.path, place.info
+    if path is None or found is None:
+        return
+    rows = [
+        ("file", f"{path}, {path.stat().st_size / 1e3:,.0f} KB"),
+        ("holds", f"a {'compiled network' if place.is_compiled else 'network'}"),
+        ("written by", f"openwork {found.version}"),
+        *_built(found.source),
+        ("plan", _summary(found.plan)),
+        *_measured(found.metrics),
+    ]
+    compiled = io.load(path) if place.is_compiled else None
+    if isinstance(compiled, CompiledModel):
+        inputs = (f"{n} ({', '.join(map(str, s))})" for n, s in compiled.shapes.items())
+        rows.append(("inputs", f"{', '.join(inputs)}; batch: {compiled.batches}"))
+    Table(("what", "found"), tuple(rows), justify="left").print()
+    if isinstance(compiled, CompiledModel):
+        compiled.layers.print()
+
+
+def _built(source: ModelSource | None) -> list[tuple[str, str]]:
+    if source is None:
+        return [("model", "not named: --model builds it")]
+    width = "" if source.depth_multiplier == 1 else f", widths times {source.depth_multiplier:g}"
+    side = source.image_size
+    return [
+        ("model", f"{source.name}{width}"),
+        ("images", f"{source.in_channels}x{side}x{side}"),
+        ("outputs", f"{source.num_classes:,}"),
+    ]
+
+
+def _summary(plan: Plan | None) -> str:
+    if plan is None:
+        return "none recorded"
+    names = list(plan.layers)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
+
+
+def _measured(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    shown = {name: value for name, value in metrics.items() if name not in _HIDDEN}
+    rows = [(name.replace("_", " "), _text(value)) for name, value in shown.items()]
+    if isinstance(classes := metrics.get("classes"), list):
+        rows.append(("classes", f"{len(classes):,}: {', '.join(map(str, classes[:5]))}..."))
+    return rows
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)[:200]
