@@ -24,13 +24,14 @@ struct Scratch {
 
 // One filter of one vector of tiles: the gradient of its outputs in the transformed domain.
 OPENWORK_INLINE void transform_outputs(const Geometry& g, const Piece (&piece)[outputs],
-                                       const float* map, int64_t slab, float* to) {
+                                       const float* map, int64_t slab, float* to, int64_t ahead) {
   vec half[side][outputs];
 #pragma GCC unroll 4
   for (int k = 0; k < outputs; ++k) {
     const Piece& p = piece[k];
     const float* from = map + p.output;
     const int count = smaller(p.count, lanes);
+    prefetch_rows<outputs>(from + ahead, g.out_width, p.rows, count);
     vec y[outputs], u[side];
 #pragma GCC unroll 4
     for (int r = 0; r < outputs; ++r)
@@ -117,14 +118,15 @@ void run_blocks(const SampledWinogradPlan& plan, const SampledRun& run) {
 #pragma omp for schedule(static) nowait
       for (int channel = 0; channel < samples.inputs; ++channel)
         for (int v = 0; v < V; ++v)
-          transform_channel<outputs>(g, piece[v], tiling.has_next, run.input + channel * in_map,
-                                     slabs.in_slab,
-                                     inputs + (static_cast<int64_t>(channel) * V + v) * lanes);
+          transform_channel<outputs>(
+              g, piece[v], tiling.has_next, run.input + channel * in_map, slabs.in_slab,
+              inputs + (static_cast<int64_t>(channel) * V + v) * lanes, channels_ahead * in_map);
 #pragma omp for schedule(static)
       for (int row = 0; row < samples.rows; ++row)
         for (int v = 0; v < V; ++v)
           transform_outputs(g, piece[v], run.gradient + row * out_map, slabs.out_slab,
-                            gradients + (static_cast<int64_t>(row) * V + v) * lanes);
+                            gradients + (static_cast<int64_t>(row) * V + v) * lanes,
+                            channels_ahead * out_map);
 #pragma omp for schedule(dynamic, 1)
       for (int item = 0; item < positions * parts; ++item) {
         const int position = item / parts, part = item % parts;

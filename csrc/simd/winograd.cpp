@@ -84,10 +84,11 @@ void run_block(const WinogradPlan& plan, const Run& run, const Tiling<M>& tiling
 #pragma omp for schedule(static)
   for (int channel = 0; channel < lists.inputs; ++channel)
     for (int v = 0; v < vectors; ++v)
-      transform_channel<M>(g, piece[v], tiling.has_next,
-                           run.input + static_cast<int64_t>(channel) * g.height * g.width,
-                           layout.in_slab,
-                           in_slabs + (static_cast<int64_t>(channel) * vectors + v) * lanes);
+      transform_channel<M>(
+          g, piece[v], tiling.has_next,
+          run.input + static_cast<int64_t>(channel) * g.height * g.width, layout.in_slab,
+          in_slabs + (static_cast<int64_t>(channel) * vectors + v) * lanes,
+          run.batch > 1 ? channels_ahead * static_cast<int64_t>(g.height) * g.width : 0);
 
   const int together = vectors == 1 ? positions_together(lists.group) : 1;
   const int walks = positions / together;

@@ -39,17 +39,30 @@ struct Slabs {
   }
 };
 
+constexpr int channels_ahead = 2;
+
+// What the next channels are read from lies too far apart for the processor to foresee.
+template <int R>
+OPENWORK_INLINE void prefetch_rows(const float* from, int width, int rows, int count) {
+  if (count <= 0) return;
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+    if (r < rows) __builtin_prefetch(from + static_cast<int64_t>(r) * width, 0, 3);
+}
+
 // One channel of one vector of tiles. Vertically on vectors of pixels first, then split into phases
 // (vectors of every M-th pixel), then horizontally on vectors of tiles.
 template <int M>
 OPENWORK_INLINE void transform_channel(const Geometry& g, const Piece (&piece)[M], ivec has_next,
-                                       const float* channel, int64_t slab, float* to) {
+                                       const float* channel, int64_t slab, float* to,
+                                       int64_t ahead) {
   constexpr int N = M + 2;
   vec half[N][M];
 #pragma GCC unroll 4
   for (int k = 0; k < M; ++k) {
     const Piece& p = piece[k];
     const float* from = channel + p.input;
+    if (ahead > 0) prefetch_rows<M>(from + ahead, g.width, p.rows, p.count);
     vec d[N], u[N];
     if (p.y >= 0 && p.y + N <= g.height) {
 #pragma GCC unroll 6

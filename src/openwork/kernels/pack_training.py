@@ -1,6 +1,6 @@
 """Packing for training: lists without weights, and the order in which a call's weights fill them.
 
-Beside the arrays of pack_lists.py and pack_rows.py:
+Beside the arrays of pack_lists.py, pack_spmm.py and pack_rows.py:
 
 9.  order  int32 [packed]          place among a call's live weights of each packed one; of its
                                    connection if Winograd
@@ -21,12 +21,13 @@ import numpy as np
 from openwork.kernels.live_taps import LiveTaps
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_lists import pack_lists
+from openwork.kernels.pack_spmm import is_plain
 from openwork.kernels.to_native import native_geometry
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """The columns of a convolution's sparse matrix (pack_spmm.py), and that of each live tap."""
+    """Arrays 7 and 8, and the column of each live tap."""
 
     channel: np.ndarray
     tap: np.ndarray
@@ -34,9 +35,9 @@ class Columns:
 
 
 def columns_of(taps: LiveTaps) -> Columns:
-    """Arrays 7 and 8, and the column of each tap."""
+    """The columns of a convolution's sparse matrix."""
     g = taps.geometry
-    if (g.kernel, g.stride, g.padding) == ((1, 1), (1, 1), (0, 0)):
+    if is_plain(g):
         every = np.arange(g.in_channels, dtype=np.int32)
         return Columns(every, np.zeros(g.in_channels, np.uint16), taps.inside)
     pair = taps.inside * taps.taps + taps.tap
@@ -54,9 +55,8 @@ def trainable_spmm(
     chunk = min(chunk, inputs, 65535)
     place = taps.place.astype(np.int32)[None]
     filters = taps.geometry.out_channels
-    *lists, order = pack_lists(
-        filters, inputs, taps.out, columns.index, place, chunk, group
-    ).arrays()
+    packed = pack_lists(filters, inputs, taps.out, columns.index, place, chunk, group)
+    *lists, order = packed.arrays()
     return _C.trainable_spmm(
         isa,
         native_geometry(taps.geometry),
@@ -84,9 +84,9 @@ def trainable_winograd(
     connection, table = np.arange(len(out)), places.reshape(-1)
     if _is_whole(straight):
         connection, table = straight[:, 0] // 9, None
-    *lists, order = pack_lists(
-        g.out_channels, g.in_channels, out, inside, connection.astype(np.int32)[None], chunk, group
-    ).arrays()
+    value = connection.astype(np.int32)[None]
+    packed = pack_lists(g.out_channels, g.in_channels, out, inside, value, chunk, group)
+    *lists, order = packed.arrays()
     return _C.trainable_winograd(
         isa,
         native_geometry(g),
@@ -127,9 +127,8 @@ def sampled_spmm(
 ) -> "_C.Sampled":
     """The weight's gradient of any convolution."""
     columns = columns_of(taps)
-    bound = _bounds(
-        taps.geometry.out_channels, len(columns.channel), taps.out, columns.index, chunk
-    )
+    filters, inputs = taps.geometry.out_channels, len(columns.channel)
+    bound = _bounds(filters, inputs, taps.out, columns.index, chunk)
     return _C.sampled_spmm(
         isa,
         native_geometry(taps.geometry),
@@ -162,14 +161,16 @@ def sampled_winograd(taps: LiveTaps, isa: str, vectors: int, chunk: int) -> "_C.
 
 def _is_whole(places: np.ndarray) -> bool:
     """Whether every connection has its nine taps one after another, from a multiple of nine."""
-    return bool(((places - places[:, :1]) == np.arange(9)).all() and (places[:, 0] % 9 == 0).all())
+    rising = (places - places[:, :1] == np.arange(9)).all()
+    return bool(rising and (places[:, 0] % 9 == 0).all())
 
 
 def _bounds(
     filters: int, inputs: int, out: np.ndarray, index: np.ndarray, chunk: int
 ) -> np.ndarray:
     """Array 11."""
-    chunks = -(-inputs // min(chunk, inputs))
+    chunk = min(chunk, inputs)
+    chunks = -(-inputs // chunk)
     counts = np.bincount(out * chunks + index // chunk, minlength=filters * chunks)
     ends = np.cumsum(counts).reshape(filters, chunks)
     first = np.concatenate([[0], ends[:-1, -1]])[:, None]
