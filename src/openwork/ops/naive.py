@@ -66,3 +66,21 @@ def linear(
     shape: Sequence[int],
 ) -> torch.Tensor:
     return F.linear(input, expand(weight, gaps, shape), bias)
+
+
+def linear_gradients(
+    gradient: torch.Tensor,
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    gaps: torch.Tensor,
+    shape: Sequence[int],
+    wanted: Sequence[bool],
+) -> tuple[torch.Tensor | None, ...]:
+    """Of input, live weights and bias, each if `wanted`, else None."""
+    rows = gradient.reshape(-1, gradient.shape[-1])
+    grad_input = gradient @ expand(weight, gaps, shape) if wanted[0] else None
+    grad_weight = None
+    if wanted[1]:
+        grad_dense = rows.t() @ input.reshape(-1, input.shape[-1])
+        grad_weight = collect(grad_dense, gaps, weight.shape[0])
+    return grad_input, grad_weight, rows.sum(0) if wanted[2] else None

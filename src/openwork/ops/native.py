@@ -194,6 +194,14 @@ class _Layers:
 _layers = _Layers()
 
 
+def may_measure(input: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Whether a call is a training step on plain tensors, which kernels may be timed on."""
+    if not torch.is_grad_enabled() or not weight.requires_grad or torch.compiler.is_compiling():
+        return False
+    plain = all(type(t) in (torch.Tensor, torch.nn.Parameter) for t in (input, weight))
+    return plain and not torch._C._functorch.is_functorch_wrapped_tensor(input)
+
+
 def find_layer(
     input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor, sizes: Sizes, batch: int
 ) -> Layer | None:

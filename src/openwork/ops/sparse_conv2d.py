@@ -10,6 +10,7 @@ import torch
 
 from openwork.ops import naive, native
 from openwork.ops.autocast import register_autocast
+from openwork.ops.gradients import compute_gradients, present
 from openwork.ops.native import Layer, Sizes
 
 NAME = "openwork::sparse_conv2d"
@@ -56,7 +57,7 @@ def sparse_conv2d(
         `(batch, out_channels, height', width')`, as `torch.nn.functional.conv2d` gives it.
     """
     geometry = (shape, stride, padding, dilation, groups)
-    if torch.is_grad_enabled() and weight.requires_grad and not torch.compiler.is_compiling():
+    if native.may_measure(input, weight):
         # The kernel is chosen before the first step, so that all steps run on the same one.
         _decide_forward(input, weight, gaps, geometry)
     return torch.ops.openwork.sparse_conv2d.default(input, weight, gaps, bias, *geometry)
@@ -65,10 +66,6 @@ def sparse_conv2d(
 def _decide_forward(
     input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor, geometry: tuple[Any, ...]
 ) -> None:
-    if type(input) not in (torch.Tensor, torch.nn.Parameter) or input.dim() != 4:
-        return
-    if torch._C._functorch.is_functorch_wrapped_tensor(input):
-        return
     layer = _layer(input, weight, gaps, geometry)
     if layer is None:
         return
@@ -155,45 +152,28 @@ def _gradients(
     *rest: Any,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     *geometry, wanted = rest
-    layer = _layer(input, weight, gaps, tuple(geometry))
-    if layer is None or not all(t.dtype == torch.float32 for t in (gradient, weight)):
-        return _present(
-            naive.conv2d_gradients(gradient, input, weight, gaps, *geometry, wanted), gradient
-        )
-    gradient = gradient.contiguous()
-    batch, threads = input.shape[0], torch.get_num_threads()
 
     def reference(*wanted: bool) -> tuple[torch.Tensor | None, ...]:
-        return naive.conv2d_gradients(gradient, input, weight, gaps, *geometry, list(wanted))
+        if not any(wanted[:2]):
+            # oneDNN computes the weight's gradient as well where only the bias's is asked for.
+            return None, None, gradient.sum((0, 2, 3))
+        return naive.conv2d_gradients(gradient, input, weight, gaps, *geometry, wanted)
 
-    ways = {
-        "input": (
-            lambda: reference(True, False, False)[0],
-            lambda kernel: native.input_gradient(layer, kernel, gradient, weight),
-        ),
-        "weight": (
-            lambda: reference(False, True, False)[1],
-            lambda kernel: native.weight_gradient(layer, kernel, input, gradient),
-        ),
-    }
-    found: list[torch.Tensor | None] = []
-    for (direction, (plain, fast)), want in zip(ways.items(), wanted[:2], strict=True):
-        if not want:
-            found.append(None)
-            continue
-        layer.decide(direction, batch, threads, plain, fast)
-        kernel = layer.chosen(direction, batch, threads)
-        found.append(plain() if kernel is None else fast(kernel))
-    found.append(gradient.sum((0, 2, 3)) if wanted[2] else None)
-    return _present(found, gradient)
-
-
-def _present(
-    found: Sequence[torch.Tensor | None], like: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Empty tensors for what was not computed: operators return tensors only."""
-    first, second, third = (like.new_empty(0) if each is None else each for each in found)
-    return first, second, third
+    layer = None
+    if gradient.dtype == torch.float32:
+        layer = _layer(input, weight, gaps, tuple(geometry))
+    if layer is None:
+        return present(reference(*wanted), gradient)
+    gradient = gradient.contiguous()
+    return compute_gradients(
+        layer,
+        input.shape[0],
+        reference,
+        lambda kernel: native.input_gradient(layer, kernel, gradient, weight),
+        lambda kernel: native.weight_gradient(layer, kernel, input, gradient),
+        wanted,
+        gradient,
+    )
 
 
 torch.library.impl(GRADIENTS, "CompositeExplicitAutograd")(_gradients)
@@ -208,7 +188,7 @@ def _fake_gradients(
     *rest: Any,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     *geometry, wanted = rest
-    return _present(
+    return present(
         naive.conv2d_gradients(gradient, input, weight, gaps, *geometry, wanted), gradient
     )
 
