@@ -208,11 +208,11 @@ _ALL = 65535
 
 
 def _convolution_kernels(live: list[LiveTaps], batch: int, isa: str) -> dict[str, Way]:
-    """The ways to run convolutions of these taps, all on the same kernel."""
+    """The ways to run the phases of a convolution, all of them on the same kernel."""
     first = live[0]
     ways: dict[str, Way] = {}
     fan_in = first.place.size / first.geometry.out_channels
-    if _is_winograd(first):
+    if all(map(_is_winograd, live)):
         # Measured: filters share little below a density of 0.1, and larger blocks leave L2.
         for vectors, group in ((2, 2), (2, 4), (1, 4)):
             name = f"f32-conv3x3-winograd4-v{vectors}g{group}-{isa}"
