@@ -34,6 +34,33 @@ void check_windows(const char* axis, int size, int kernel, int stride, int pad, 
     fail("a pool's last window lies outside its input along ", axis);
 }
 
+void check_columns(const Geometry& g, const int32_t* channel, const uint16_t* tap,
+                   int64_t columns) {
+  const int taps = g.kernel_y * g.kernel_x;
+  require_range("kernel_y * kernel_x", taps, 1, most_taps);
+  require_range("len(channel)", columns, 1, static_cast<int64_t>(g.in_channels) * taps);
+  for (int64_t i = 0; i < columns; ++i) {
+    require_range("channel", channel[i], 0, g.in_channels - 1);
+    require_range("tap", tap[i], 0, taps - 1);
+  }
+}
+
+void check_winograd(const Geometry& g) {
+  if (g.kernel_y != 3 || g.kernel_x != 3 || g.stride_y != 1 || g.stride_x != 1 ||
+      g.dilation_y != 1 || g.dilation_x != 1)
+    fail("Winograd needs a 3x3 kernel with stride and dilation 1");
+}
+
+// `tap`: null, or the live weight of each tap of each connection, -1 for dead ones.
+void check_taps(const int32_t* tap, int64_t taps, int64_t connections, int64_t live) {
+  if (!tap) {
+    if (connections * 9 != live) fail("`tap` is needed: some connections have dead taps");
+    return;
+  }
+  require_range("len(tap)", taps, connections * 9, connections * 9);
+  for (int64_t i = 0; i < taps; ++i) require_range("tap", tap[i], -1, live - 1);
+}
+
 }  // namespace
 
 void require_range(const char* name, int64_t value, int64_t least, int64_t most) {
@@ -115,13 +142,8 @@ void check(const Lists& l, int64_t entries) {
 }
 
 void check(const SpmmPlan& plan, int64_t columns) {
-  const Geometry& g = plan.geometry;
-  const int taps = g.kernel_y * g.kernel_x;
-  require_range("kernel_y * kernel_x", taps, 1, most_taps);
-  require_range("len(channel)", columns, 1, static_cast<int64_t>(g.in_channels) * taps);
+  check_columns(plan.geometry, plan.channel, plan.tap, columns);
   for (int64_t i = 0; i < columns; ++i) {
-    require_range("channel", plan.channel[i], 0, g.in_channels - 1);
-    require_range("tap", plan.tap[i], 0, taps - 1);
     if (plan.plain && plan.channel[i] != i)
       fail("`channel` must be all channels in order for a plain 1x1 convolution");
   }
@@ -130,10 +152,7 @@ void check(const SpmmPlan& plan, int64_t columns) {
 }
 
 void check(const WinogradPlan& plan) {
-  const Geometry& g = plan.geometry;
-  if (g.kernel_y != 3 || g.kernel_x != 3 || g.stride_y != 1 || g.stride_x != 1 ||
-      g.dilation_y != 1 || g.dilation_x != 1)
-    fail("Winograd needs a 3x3 kernel with stride and dilation 1");
+  check_winograd(plan.geometry);
   if (plan.output != 2 && plan.output != 4) fail("`output`=", plan.output, " must be 2 or 4");
   require_range("vectors", plan.vectors, 1, 16);
 }
@@ -151,6 +170,72 @@ void check(const TapsPlan& plan, int64_t taps) {
   const PlanesLayout layout(g);
   const int64_t map = static_cast<int64_t>(g.out_height - 1) * layout.columns + g.out_width;
   for (int64_t i = 0; i < taps; ++i) require_range("offset", plan.offset[i], 0, layout.image - map);
+}
+
+void check(const Refill& fill, int64_t connections, int64_t taps) {
+  require_range("live", fill.live, 0, INT32_MAX);
+  const bool winograd = fill.output != 0;
+  if (winograd) check_taps(fill.tap, taps, connections, fill.live);
+  const int64_t most = winograd ? connections : fill.live;
+  for (int64_t i = 0; i < fill.packed; ++i) require_range("order", fill.order[i], 0, most - 1);
+}
+
+void check(const Samples& samples, int64_t bounds) {
+  require_range("live", samples.live, 0, INT32_MAX);
+  const int64_t wanted = (static_cast<int64_t>(samples.chunks) + 1) * samples.rows;
+  require_range("len(bound)", bounds, wanted, wanted);
+  int64_t at = 0;
+  for (int row = 0; row < samples.rows; ++row)
+    for (int chunk = 0; chunk <= samples.chunks; ++chunk) {
+      const int64_t bound = samples.bound[static_cast<int64_t>(chunk) * samples.rows + row];
+      if (bound < at || bound > samples.live || (chunk == 0 && bound != at))
+        fail("`bound` is wrong at filter ", row, ", chunk ", chunk);
+      at = bound;
+    }
+  if (at != samples.live) fail("`bound` ends at ", at, ", not at ", samples.live);
+  for (int64_t i = 0; i < samples.live; ++i)
+    require_range("index", samples.index[i], 0, samples.inputs - 1);
+}
+
+void check(const SampledSpmmPlan& plan, int64_t columns) {
+  const Geometry& g = plan.geometry;
+  check_columns(g, plan.channel, plan.tap, columns);
+  const bool plain = g.kernel_y == 1 && g.kernel_x == 1 && g.stride_y == 1 && g.stride_x == 1 &&
+                     g.pad_y == 0 && g.pad_x == 0;
+  if (plan.in_place && !plain) fail("`in_place` needs a plain 1x1 convolution");
+  for (int64_t i = 0; plan.in_place && i < columns; ++i)
+    if (plan.channel[i] != i) fail("`channel` must be all channels in order for `in_place`");
+}
+
+void check(const SampledWinogradPlan& plan, int64_t taps) {
+  check_winograd(plan.geometry);
+  require_range("live", plan.live, 0, INT32_MAX);
+  check_taps(plan.tap, taps, plan.samples.live, plan.live);
+  // Every weight's gradient is written.
+  if (!plan.tap) return;
+  std::vector<bool> seen(plan.live);
+  int64_t found = 0;
+  for (int64_t i = 0; i < taps; ++i) {
+    if (plan.tap[i] < 0) continue;
+    if (seen[plan.tap[i]]) fail("`tap` names weight ", plan.tap[i], " twice");
+    seen[plan.tap[i]] = true, ++found;
+  }
+  if (found != plan.live) fail("`tap` names ", found, " of ", plan.live, " weights");
+}
+
+void check(const Interleave& job) {
+  require_range("stride_y", job.stride_y, 1, most_reach);
+  require_range("stride_x", job.stride_x, 1, most_reach);
+  for (int y = 0; y < job.stride_y; ++y)
+    for (int x = 0; x < job.stride_x; ++x) {
+      const Phase& phase = job.phases[y * job.stride_x + x];
+      if (!phase.from) continue;
+      const int64_t rows = (static_cast<int64_t>(job.height) - y + job.stride_y - 1) / job.stride_y;
+      const int64_t columns =
+          (static_cast<int64_t>(job.width) - x + job.stride_x - 1) / job.stride_x;
+      require_range("top", phase.top, 0, phase.height - (rows > 0 ? rows : 0));
+      require_range("left", phase.left, 0, phase.width - (columns > 0 ? columns : 0));
+    }
 }
 
 }  // namespace openwork

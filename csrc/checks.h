@@ -6,6 +6,7 @@
 
 #include "plans.h"
 #include "pool.h"
+#include "training.h"
 
 namespace openwork {
 
@@ -40,5 +41,15 @@ void check(const WinogradPlan& plan);
 void check(const DirectPlan& plan, int64_t connections);
 // `taps`: length of plan.offset.
 void check(const TapsPlan& plan, int64_t taps);
+// `taps`: length of fill.tap, `connections`: what fill.order may name if Winograd.
+void check(const Refill& fill, int64_t connections, int64_t taps);
+// `bounds`: length of samples.bound.
+void check(const Samples& samples, int64_t bounds);
+// All but the plan's samples; `columns`: length of plan.channel and plan.tap.
+void check(const SampledSpmmPlan& plan, int64_t columns);
+// `taps`: length of plan.tap; the samples are checked.
+void check(const SampledWinogradPlan& plan, int64_t taps);
+// Whether each phase covers the rows and columns that it is asked for.
+void check(const Interleave& job);
 
 }  // namespace openwork

@@ -5,12 +5,13 @@
 #include "elementwise.h"
 #include "plans.h"
 #include "pool.h"
+#include "training.h"
 
 namespace openwork {
 
-template <class Plan>
+template <class Plan, class Call = Run>
 struct Kernel {
-  void (*run)(const Plan&, const Run&);
+  void (*run)(const Plan&, const Call&);
   int64_t (*workspace)(const Plan&, int batch, int threads);  // floats
   const char* (*refusal)(const Plan&);                        // null if the plan can run
 };
@@ -29,6 +30,9 @@ struct Kernels {
   Kernel<WinogradPlan> winograd;
   Kernel<DirectPlan> direct;
   Kernel<TapsPlan> taps;
+  Kernel<SampledSpmmPlan, SampledRun> sampled_spmm;
+  Kernel<SampledWinogradPlan, SampledRun> sampled_winograd;
+  Training training;
   Pooling pooling;
   Elementwise elementwise;
 };

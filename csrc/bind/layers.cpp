@@ -15,29 +15,12 @@
 #include "../checks.h"
 #include "../isa.h"
 #include "../layer.h"
+#include "arrays.h"
 #include "bind.h"
 
 namespace openwork {
 
 namespace {
-
-template <class T>
-using Array = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Bias = std::optional<Array<float>>;
-using Input = nb::ndarray<const float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
-using Output = nb::ndarray<float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
-using Workspace = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-template <class T>
-void require_size(const char* name, const Array<T>& array, int64_t wanted) {
-  if (static_cast<int64_t>(array.size()) != wanted)
-    fail("`", name, "` has ", array.size(), " entries, but needs ", wanted);
-}
-
-template <class... Arrays>
-std::shared_ptr<const void> keep(const Arrays&... arrays) {
-  return std::make_shared<std::tuple<Arrays...>>(arrays...);
-}
 
 Epilogue epilogue_of(const Geometry& geometry, const Bias& bias, Activation activation) {
   if (bias) require_size("bias", *bias, geometry.out_channels);
@@ -50,41 +33,16 @@ std::unique_ptr<Layer> packed(const Plan& plan, const Kernel<Plan>& kernel,
   return std::make_unique<PackedLayer<Plan>>(plan, kernel, std::move(arrays));
 }
 
-// The arrays of a packed sparse matrix, as src/openwork/kernels/pack_lists.py numbers them.
+// Arrays 1 to 6 of a packed sparse matrix.
 struct ListArrays {
-  Array<int32_t> row;
-  Array<uint16_t> count;
-  Array<int64_t> entry_start;
-  Array<int64_t> weight_start;
-  Array<uint16_t> index;
+  ListIndices indices;
   Array<float> weight;
 
   Lists view(int inputs, int rows, int chunk, int group, int positions) const {
-    require_range("chunk", chunk, 1, 65535);
-    if (group != 1 && group != 2 && group != 4) fail("`group`=", group, " must be 1, 2 or 4");
-    const int chunks = (inputs + chunk - 1) / chunk;
-    const int groups = (rows + group - 1) / group;
-    const int64_t slots = static_cast<int64_t>(chunks) * groups;
-    require_size("entry_start", entry_start, slots);
-    require_size("weight_start", weight_start, slots);
-    require_size("row", row, slots * group);
-    require_size("count", count, slots * ((1 << group) - 1));
     const int64_t live = static_cast<int64_t>(weight.size()) / positions;
     require_size("weight", weight, live * positions);
-    const Lists lists{.inputs = inputs,
-                      .rows = rows,
-                      .chunk = chunk,
-                      .chunks = chunks,
-                      .group = group,
-                      .groups = groups,
-                      .live = live,
-                      .row = row.data(),
-                      .count = count.data(),
-                      .entry_start = entry_start.data(),
-                      .weight_start = weight_start.data(),
-                      .index = index.data(),
-                      .weight = weight.data()};
-    check(lists, static_cast<int64_t>(index.size()));
+    Lists lists = indices.view(inputs, rows, chunk, group, live);
+    lists.weight = weight.data();
     return lists;
   }
 };
@@ -167,23 +125,6 @@ int64_t workspace(const Layer& layer, int batch, int threads) {
   return layer.workspace(batch, threads);
 }
 
-template <class Tensor>
-void check_shape(const char* name, const Tensor& tensor, int64_t batch, int channels, int height,
-                 int width) {
-  const int64_t wanted[4] = {batch, channels, height, width};
-  bool same = true;
-  std::string found, rule;
-  for (size_t axis = 0; axis < 4; ++axis) {
-    const int64_t size = static_cast<int64_t>(tensor.shape(axis));
-    same = same && size == wanted[axis];
-    append(found, axis ? ", " : "");
-    append(found, size);
-    append(rule, axis ? ", " : "");
-    append(rule, wanted[axis]);
-  }
-  if (!same) fail("`", name, "` has shape (", found, "), but this layer needs (", rule, ")");
-}
-
 void run(const Layer& layer, const Input& input, const Output& output,
          const std::optional<Input>& residual, const Workspace& workspace, int threads) {
   const Geometry& g = layer.geometry();
@@ -226,7 +167,7 @@ void bind_layers(nb::module_& m) {
           [](ListArrays* self, const Array<int32_t>& row, const Array<uint16_t>& count,
              const Array<int64_t>& entry_start, const Array<int64_t>& weight_start,
              const Array<uint16_t>& index, const Array<float>& weight) {
-            new (self) ListArrays{row, count, entry_start, weight_start, index, weight};
+            new (self) ListArrays{{row, count, entry_start, weight_start, index}, weight};
           },
           "row"_a.noconvert(), "count"_a.noconvert(), "entry_start"_a.noconvert(),
           "weight_start"_a.noconvert(), "index"_a.noconvert(), "weight"_a.noconvert(),

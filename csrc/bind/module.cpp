@@ -57,5 +57,6 @@ NB_MODULE(_C, m) {
   openwork::bind_isa(m);
   openwork::bind_problem(m);
   openwork::bind_layers(m);
+  openwork::bind_training(m);
   openwork::bind_program(m);
 }

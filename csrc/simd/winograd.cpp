@@ -4,86 +4,16 @@
 // transform all filters' results back.
 #include "epilogue.h"
 #include "product.h"
-#include "shuffle.h"
 #include "table.h"
-#include "winograd_tiling.h"
-#include "winograd_transform.h"
+#include "winograd_blocks.h"
 
 namespace openwork::OPENWORK_NAMESPACE {
 
 namespace {
 
-// Blocks differ by at most one vector, so that none is nearly empty.
-struct Blocks {
-  int64_t vectors, count;
-
-  Blocks(int64_t vectors, int most) : vectors(vectors), count((vectors + most - 1) / most) {}
-  int64_t begin(int64_t block) const { return vectors * block / count; }
-};
-
-struct Layout {
-  int64_t block;  // floats in one row of a slab: tiles of one block
-  int64_t in_slab, out_slab;
-  int64_t all;
-
-  Layout(const WinogradPlan& plan, int vectors) {
-    const int positions = (plan.output + 2) * (plan.output + 2);
-    block = static_cast<int64_t>(vectors) * lanes;
-    in_slab = slab(plan.lists.inputs);
-    out_slab = slab(plan.lists.rows);
-    all = positions * (in_slab + out_slab);
-  }
-
- private:
-  // All positions of one channel are written in turn: a slab that is a multiple of the L1 cache's
-  // way size would put them into the same few sets.
-  int64_t slab(int channels) const {
-    const int64_t line = 16, sets = 64;
-    const int64_t lines = round_up(channels * block, line) / line;
-    const int64_t wanted = round_up(block, line) / line;
-    return (lines + ((wanted - lines) % sets + sets) % sets) * line;
-  }
-};
-
-// One channel of one vector of tiles. Vertically on vectors of pixels first, then split into phases
-// (vectors of every M-th pixel), then horizontally on vectors of tiles.
-template <int M>
-OPENWORK_INLINE void transform_channel(const Geometry& g, const Piece (&piece)[M], ivec has_next,
-                                       const float* channel, int64_t slab, float* to) {
-  constexpr int N = M + 2;
-  vec half[N][M];
-#pragma GCC unroll 4
-  for (int k = 0; k < M; ++k) {
-    const Piece& p = piece[k];
-    const float* from = channel + p.input;
-    vec d[N], u[N];
-    if (p.y >= 0 && p.y + N <= g.height) {
-#pragma GCC unroll 6
-      for (int i = 0; i < N; ++i)
-        d[i] = load_lanes(from + static_cast<int64_t>(i) * g.width, p.first, p.last);
-    } else {
-#pragma GCC unroll 6
-      for (int i = 0; i < N; ++i)
-        d[i] = p.y + i >= 0 && p.y + i < g.height
-                   ? load_lanes(from + static_cast<int64_t>(i) * g.width, p.first, p.last)
-                   : vec{};
-    }
-    transform_input(d, u);
-#pragma GCC unroll 6
-    for (int i = 0; i < N; ++i) half[i][k] = u[i];
-  }
-#pragma GCC unroll 6
-  for (int i = 0; i < N; ++i) {
-    split<M>(half[i]);
-    vec d[N], u[N];
-#pragma GCC unroll 4
-    for (int j = 0; j < M; ++j) d[j] = half[i][j];
-    d[M] = (vec)((ivec)next_lane(d[0], Lanes{}) & has_next);
-    d[M + 1] = (vec)((ivec)next_lane(d[1], Lanes{}) & has_next);
-    transform_input(d, u);
-#pragma GCC unroll 6
-    for (int j = 0; j < N; ++j) store(to + (i * N + j) * slab, u[j]);
-  }
+Slabs slabs(const WinogradPlan& plan, int vectors) {
+  const int side = plan.output + 2;
+  return Slabs(side * side, plan.lists.inputs, plan.lists.rows, vectors);
 }
 
 // One filter of one vector of tiles, back to pixels.
@@ -143,7 +73,7 @@ void run_block(const WinogradPlan& plan, const Run& run, const Tiling<M>& tiling
   constexpr int positions = (M + 2) * (M + 2);
   const Lists& lists = plan.lists;
   const Geometry& g = plan.geometry;
-  const Layout layout(plan, vectors);
+  const Slabs layout = slabs(plan, vectors);
   float* in_slabs = run.workspace;
   float* out_slabs = run.workspace + positions * layout.in_slab;
   const EpilogueWriter writer(plan.epilogue, run);
@@ -154,10 +84,11 @@ void run_block(const WinogradPlan& plan, const Run& run, const Tiling<M>& tiling
 #pragma omp for schedule(static)
   for (int channel = 0; channel < lists.inputs; ++channel)
     for (int v = 0; v < vectors; ++v)
-      transform_channel<M>(g, piece[v], tiling.has_next,
-                           run.input + static_cast<int64_t>(channel) * g.height * g.width,
-                           layout.in_slab,
-                           in_slabs + (static_cast<int64_t>(channel) * vectors + v) * lanes);
+      transform_channel<M>(
+          g, piece[v], tiling.has_next,
+          run.input + static_cast<int64_t>(channel) * g.height * g.width, layout.in_slab,
+          in_slabs + (static_cast<int64_t>(channel) * vectors + v) * lanes,
+          run.batch > 1 ? channels_ahead * static_cast<int64_t>(g.height) * g.width : 0);
 
   const int together = vectors == 1 ? positions_together(lists.group) : 1;
   const int walks = positions / together;
@@ -203,7 +134,7 @@ void run(const WinogradPlan& plan, const Run& run) {
     run_all<4>(plan, run);
 }
 
-int64_t workspace(const WinogradPlan& plan, int, int) { return Layout(plan, plan.vectors).all; }
+int64_t workspace(const WinogradPlan& plan, int, int) { return slabs(plan, plan.vectors).all; }
 
 const char* refusal(const WinogradPlan& plan) {
   if (plan.vectors > most_vectors(plan.lists.group)) return "tile does not fit the registers";

@@ -185,6 +185,50 @@ def direct(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32],
 def taps(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: Activation, start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], offset: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, rows: int, vectors: int, flat: bool) -> Layer:
     """A convolution by single live taps."""
 
+class Trainable:
+    """A packed layer that is given its live weights on each call."""
+
+    def run(self, values: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], input: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], output: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu')], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, workspace: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], threads: int) -> None:
+        """Write convolution + bias to `output`, all NCHW float32."""
+
+    def workspace(self, batch: int, threads: int) -> int:
+        """Floats that `run` needs as workspace."""
+
+class Sampled:
+    """A packed layer's gradient of its live weights."""
+
+    def run(self, input: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], output: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], workspace: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], threads: int) -> None:
+        """
+        Write the gradient of each live weight, in canonical order, to `output`.
+        """
+
+    def workspace(self, batch: int, threads: int) -> int:
+        """Floats that `run` needs as workspace."""
+
+class ListIndices:
+    """Arrays 1 to 5 of a packed sparse matrix."""
+
+    def __init__(self, row: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], count: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], entry_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], weight_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+        """Holds the arrays; they are checked when a layer is made of them."""
+
+def trainable_spmm(isa: str, geometry: Geometry, lists: ListIndices, order: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], *, live: int, chunk: int, group: int, vectors: int, in_place: bool) -> Trainable:
+    """`spmm` with the weights of each call."""
+
+def trainable_winograd(isa: str, geometry: Geometry, lists: ListIndices, order: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, *, live: int, connections: int, flipped: bool, chunk: int, group: int, vectors: int, output: int) -> Trainable:
+    """`winograd` with the weights of each call."""
+
+def trainable_taps(isa: str, geometry: Geometry, start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], offset: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], order: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, live: int, rows: int, vectors: int, flat: bool) -> Trainable:
+    """`taps` with the weights of each call."""
+
+def sampled_spmm(isa: str, geometry: Geometry, bound: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], *, chunks: int, vectors: int, in_place: bool) -> Sampled:
+    """The weight's gradient of any convolution."""
+
+def sampled_winograd(isa: str, geometry: Geometry, bound: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, *, live: int, chunks: int, vectors: int) -> Sampled:
+    """The weight's gradient of a 3x3 convolution with stride 1."""
+
+def interleave(isa: str, phases: Sequence[tuple[Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)] | None, int, int]], output: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu')], *, stride_y: int, stride_x: int, threads: int) -> None:
+    """Put (array or None, top, left) of each phase together into `output`."""
+
 class Program:
     """
     A network as steps over one arena. Slots are tensors: the methods that make them return the number by which the steps name them; sizes are floats per image.

@@ -65,7 +65,7 @@ def pack_lists(
     Args:
         rows, inputs: size of the matrix.
         out, inside: (live,) int64 row and column of each entry.
-        values: (positions, live) float32.
+        values: (positions, live) float32; or int32, numbers of weights that each call brings.
         chunk: inputs per chunk, at most 65535.
         group: filters per group: 1, 2 or 4.
     """
@@ -87,7 +87,7 @@ def pack_lists(
         _starts(counts.sum(axis=2)),
         _starts(counts @ bits),
         np.concatenate(index).astype(np.uint16),
-        values[:, np.concatenate(order)].astype(np.float32, copy=False),
+        values[:, np.concatenate(order)],
     )
 
 

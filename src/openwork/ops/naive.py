@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from openwork.ops.expand import expand
+from openwork.ops.expand import collect, expand
 
 
 def conv2d(
@@ -27,6 +27,37 @@ def conv2d(
     return F.conv2d(input, dense, bias, stride, padding, dilation, groups)
 
 
+def conv2d_gradients(
+    gradient: torch.Tensor,
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    gaps: torch.Tensor,
+    shape: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    wanted: Sequence[bool],
+) -> tuple[torch.Tensor | None, ...]:
+    """Of input, live weights and bias, each if `wanted`, else None."""
+    # The dense weight is computed again, not kept: it takes many times the memory of the live one.
+    grad_input, grad_dense, grad_bias = torch.ops.aten.convolution_backward(
+        gradient,
+        input,
+        expand(weight, gaps, shape),
+        [shape[0]] if wanted[2] else None,
+        stride,
+        padding,
+        dilation,
+        False,
+        [0, 0],
+        groups,
+        list(wanted),
+    )
+    grad_weight = collect(grad_dense, gaps, weight.shape[0]) if wanted[1] else None
+    return grad_input, grad_weight, grad_bias
+
+
 def linear(
     input: torch.Tensor,
     weight: torch.Tensor,
@@ -35,3 +66,21 @@ def linear(
     shape: Sequence[int],
 ) -> torch.Tensor:
     return F.linear(input, expand(weight, gaps, shape), bias)
+
+
+def linear_gradients(
+    gradient: torch.Tensor,
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    gaps: torch.Tensor,
+    shape: Sequence[int],
+    wanted: Sequence[bool],
+) -> tuple[torch.Tensor | None, ...]:
+    """Of input, live weights and bias, each if `wanted`, else None."""
+    rows = gradient.reshape(-1, gradient.shape[-1])
+    grad_input = gradient @ expand(weight, gaps, shape) if wanted[0] else None
+    grad_weight = None
+    if wanted[1]:
+        grad_dense = rows.t() @ input.reshape(-1, input.shape[-1])
+        grad_weight = collect(grad_dense, gaps, weight.shape[0])
+    return grad_input, grad_weight, rows.sum(0) if wanted[2] else None

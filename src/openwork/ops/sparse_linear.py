@@ -1,19 +1,31 @@
-"""The operator `openwork::sparse_linear`: a linear layer that is given only its live weights."""
+"""The operator `openwork::sparse_linear`: a linear layer that is given only its live weights.
+
+The native kernels see a 1x1 convolution of one image whose pixels are the rows of the input; the
+rows are transposed for it.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from openwork.ops import naive
+from openwork.ops import naive, native
 from openwork.ops.autocast import register_autocast
-from openwork.ops.expand import collect, expand
+from openwork.ops.gradients import compute_gradients, present
+from openwork.ops.native import Layer, Sizes
 
 NAME = "openwork::sparse_linear"
+GRADIENTS = "openwork::sparse_linear_gradients"
 
 torch.library.define(
     NAME,
     "(Tensor input, Tensor weight, Tensor gaps, Tensor? bias, SymInt[] shape) -> Tensor",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+torch.library.define(
+    GRADIENTS,
+    "(Tensor gradient, Tensor input, Tensor weight, Tensor gaps, SymInt[] shape, bool[3] wanted) "
+    "-> (Tensor, Tensor, Tensor)",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 
@@ -37,10 +49,68 @@ def sparse_linear(
     Returns:
         `(..., out_features)`.
     """
+    if native.may_measure(input, weight):
+        # The kernel is chosen before the first step, so that all steps run on the same one.
+        _decide_forward(input, weight, gaps, shape)
     return torch.ops.openwork.sparse_linear.default(input, weight, gaps, bias, shape)
 
 
-torch.library.impl(NAME, "CompositeExplicitAutograd")(naive.linear)
+def _decide_forward(
+    input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor, shape: Sequence[int]
+) -> None:
+    layer = _layer(input, weight, gaps, shape)
+    if layer is None:
+        return
+    with torch.no_grad():
+        layer.decide(
+            "forward",
+            1,
+            torch.get_num_threads(),
+            lambda: naive.linear(input, weight, gaps, None, shape),
+            lambda kernel: _native(layer, kernel, input, weight, None),
+        )
+
+
+def _layer(
+    input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor, shape: Sequence[int]
+) -> Layer | None:
+    rows = input.numel() // max(1, input.shape[-1])
+    sizes = Sizes((*shape, 1, 1), (1, 1), (0, 0), (1, 1), 1, (1, rows))
+    return native.find_layer(input, weight, gaps, sizes, 1) if rows else None
+
+
+def _pixels(rows: torch.Tensor) -> torch.Tensor:
+    """(..., features) as one image, (1, features, 1, rows)."""
+    return rows.reshape(-1, rows.shape[-1]).t().contiguous()[None, :, None]
+
+
+def _rows(image: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """The inverse: (..., features), rows as those of `like`."""
+    return image[0, :, 0].t().reshape(*like.shape[:-1], image.shape[1]).contiguous()
+
+
+def _native(
+    layer: Layer, kernel: Any, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    return _rows(native.forward(layer, kernel, _pixels(input), weight, bias), input)
+
+
+def _forward(
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    gaps: torch.Tensor,
+    bias: torch.Tensor | None,
+    shape: Sequence[int],
+) -> torch.Tensor:
+    layer = _layer(input, weight, gaps, shape)
+    if layer is not None:
+        kernel = layer.chosen("forward", 1, torch.get_num_threads())
+        if kernel is not None:
+            return _native(layer, kernel, input, weight, bias)
+    return naive.linear(input, weight, gaps, bias, shape)
+
+
+torch.library.impl(NAME, "CompositeExplicitAutograd")(_forward)
 
 
 @torch.library.register_fake(NAME)
@@ -62,16 +132,60 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
 
 def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
     input, weight, gaps = ctx.saved_tensors
-    grad_input = grad_weight = grad_bias = None
-    rows = gradient.reshape(-1, gradient.shape[-1])
-    if ctx.needs_input_grad[0]:
-        grad_input = gradient @ expand(weight, gaps, ctx.shape)
-    if ctx.needs_input_grad[1]:
-        grad_dense = rows.t() @ input.reshape(-1, input.shape[-1])
-        grad_weight = collect(grad_dense, gaps, weight.shape[0])
-    if ctx.has_bias and ctx.needs_input_grad[3]:
-        grad_bias = rows.sum(0)
-    return grad_input, grad_weight, None, grad_bias, None
+    wanted = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[3]]
+    # Gradients of gradients need operators that have a derivative themselves.
+    compute = (
+        naive.linear_gradients
+        if torch.is_grad_enabled()
+        else torch.ops.openwork.sparse_linear_gradients.default
+    )
+    found = compute(gradient, input, weight, gaps, ctx.shape, wanted)
+    grads = [each if want else None for each, want in zip(found, wanted, strict=True)]
+    return grads[0], grads[1], None, grads[2], None
+
+
+def _gradients(
+    gradient: torch.Tensor,
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    gaps: torch.Tensor,
+    shape: Sequence[int],
+    wanted: Sequence[bool],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def reference(*wanted: bool) -> tuple[torch.Tensor | None, ...]:
+        return naive.linear_gradients(gradient, input, weight, gaps, shape, wanted)
+
+    layer = None
+    if gradient.dtype == torch.float32:
+        layer = _layer(input, weight, gaps, shape)
+    if layer is None:
+        return present(reference(*wanted), gradient)
+    columns = _pixels(gradient)
+    return compute_gradients(
+        layer,
+        1,
+        reference,
+        lambda kernel: _rows(native.input_gradient(layer, kernel, columns, weight), input),
+        lambda kernel: native.weight_gradient(layer, kernel, _pixels(input), columns),
+        wanted,
+        gradient,
+    )
+
+
+torch.library.impl(GRADIENTS, "CompositeExplicitAutograd")(_gradients)
+
+
+@torch.library.register_fake(GRADIENTS)
+def _fake_gradients(
+    gradient: torch.Tensor,
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    gaps: torch.Tensor,
+    shape: Sequence[int],
+    wanted: Sequence[bool],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    found = naive.linear_gradients(gradient, input, weight, gaps, shape, wanted)
+    return present(found, gradient)
 
 
 torch.library.register_autograd(NAME, _backward, setup_context=_setup)

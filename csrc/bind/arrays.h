@@ -1,0 +1,90 @@
+// Arrays that come from Python: their types, and the checks of their sizes.
+#pragma once
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+
+#include "../checks.h"
+#include "bind.h"
+
+namespace openwork {
+
+template <class T>
+using Array = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Bias = std::optional<Array<float>>;
+using Input = nb::ndarray<const float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Output = nb::ndarray<float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Workspace = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+void require_size(const char* name, const Array<T>& array, int64_t wanted) {
+  if (static_cast<int64_t>(array.size()) != wanted)
+    fail("`", name, "` has ", array.size(), " entries, but needs ", wanted);
+}
+
+// Holds the arrays as long as the result lives.
+template <class... Arrays>
+std::shared_ptr<const void> keep(const Arrays&... arrays) {
+  return std::make_shared<std::tuple<Arrays...>>(arrays...);
+}
+
+template <class Tensor>
+void check_shape(const char* name, const Tensor& tensor, int64_t batch, int channels, int height,
+                 int width) {
+  const int64_t wanted[4] = {batch, channels, height, width};
+  bool same = true;
+  std::string found, rule;
+  for (size_t axis = 0; axis < 4; ++axis) {
+    const int64_t size = static_cast<int64_t>(tensor.shape(axis));
+    same = same && size == wanted[axis];
+    append(found, axis ? ", " : "");
+    append(found, size);
+    append(rule, axis ? ", " : "");
+    append(rule, wanted[axis]);
+  }
+  if (!same) fail("`", name, "` has shape (", found, "), but this layer needs (", rule, ")");
+}
+
+// Arrays 1 to 5 of a packed sparse matrix, as src/openwork/kernels/pack_lists.py numbers them.
+struct ListIndices {
+  Array<int32_t> row;
+  Array<uint16_t> count;
+  Array<int64_t> entry_start;
+  Array<int64_t> weight_start;
+  Array<uint16_t> index;
+
+  // Checked, but without weights: `live` of them at each position.
+  Lists view(int inputs, int rows, int chunk, int group, int64_t live) const {
+    require_range("chunk", chunk, 1, 65535);
+    if (group != 1 && group != 2 && group != 4) fail("`group`=", group, " must be 1, 2 or 4");
+    const int chunks = (inputs + chunk - 1) / chunk;
+    const int groups = (rows + group - 1) / group;
+    const int64_t slots = static_cast<int64_t>(chunks) * groups;
+    require_size("entry_start", entry_start, slots);
+    require_size("weight_start", weight_start, slots);
+    require_size("row", row, slots * group);
+    require_size("count", count, slots * ((1 << group) - 1));
+    const Lists lists{.inputs = inputs,
+                      .rows = rows,
+                      .chunk = chunk,
+                      .chunks = chunks,
+                      .group = group,
+                      .groups = groups,
+                      .live = live,
+                      .row = row.data(),
+                      .count = count.data(),
+                      .entry_start = entry_start.data(),
+                      .weight_start = weight_start.data(),
+                      .index = index.data(),
+                      .weight = nullptr};
+    check(lists, static_cast<int64_t>(index.size()));
+    return lists;
+  }
+};
+
+}  // namespace openwork

@@ -1,0 +1,287 @@
+"""The kernels that train a sparse layer, as data: forward and both gradients."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from openwork.kernels.live_taps import LiveTaps, Phase, input_gradient
+from openwork.kernels.native import extension as _C
+from openwork.kernels.pack_spmm import is_plain
+from openwork.kernels.pack_training import (
+    sampled_spmm,
+    sampled_winograd,
+    trainable_spmm,
+    trainable_taps,
+    trainable_winograd,
+)
+from openwork.kernels.to_native import geometry_refusal, native_geometry
+
+__all__ = ["DIRECTIONS", "Convolution", "Direction", "TrainingKernel", "WeightGradient", "kernels"]
+
+Direction = Literal["forward", "input", "weight"]
+DIRECTIONS = get_args(Direction)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingKernel:
+    """One way to compute one direction of a layer; `build` packs its pattern.
+
+    Args:
+        name: as csrc/README.md explains.
+        build: gives a `Convolution` (forward, input) or a `WeightGradient` (weight).
+    """
+
+    name: str
+    build: Callable[[], Any]
+
+
+class Convolution:
+    """A packed convolution whose live weights come with each call.
+
+    Args:
+        phases: kernel, top and left of each phase (live_taps.py); None where nothing is live.
+        taps: the convolutions of the phases.
+        stride: of the phases, (vertical, horizontal).
+        size: (height, width) of the result.
+        isa: instruction set.
+    """
+
+    def __init__(
+        self,
+        phases: "list[tuple[_C.Trainable | None, int, int]]",
+        taps: list[LiveTaps | None],
+        stride: tuple[int, int],
+        size: tuple[int, int],
+        isa: str,
+    ) -> None:
+        self._phases = phases
+        self._taps = taps
+        self._stride = stride
+        self._isa = isa
+        first = taps[0]
+        whole = first is not None and first.geometry.out_size == size and phases[0][1:] == (0, 0)
+        self._direct = len(phases) == 1 and whole
+
+    def workspace(self, batch: int, threads: int) -> int:
+        """Floats that `run` needs as workspace."""
+        own = [layer.workspace(batch, threads) for layer, _, _ in self._phases if layer is not None]
+        results = 0 if self._direct else sum(self._floats(batch))
+        return max(own, default=0) + results
+
+    def run(
+        self,
+        weight: np.ndarray,
+        input: np.ndarray,
+        output: np.ndarray,
+        bias: np.ndarray | None,
+        workspace: np.ndarray,
+        threads: int,
+    ) -> None:
+        """Write the convolution and bias to `output`.
+
+        Args:
+            weight: (live,) float32, in canonical order.
+            input: (batch, in_channels, height, width), contiguous float32.
+            output: (batch, out_channels, height', width'), contiguous float32.
+            bias: (out_channels,) float32 or None.
+            workspace: (floats,), its contents are lost; not shared by concurrent calls.
+            threads: of the OpenMP pool, which torch shares.
+        """
+        if self._direct:
+            layer, _, _ = self._phases[0]
+            if layer is not None:
+                layer.run(weight, input, output, bias, workspace, threads)
+            return
+        batch, parts, at = len(input), [], 0
+        for (layer, top, left), taps, floats in zip(
+            self._phases, self._taps, self._floats(batch), strict=True
+        ):
+            if layer is None or taps is None:
+                parts.append((None, 0, 0))
+                continue
+            shape = (batch, taps.geometry.out_channels, *taps.geometry.out_size)
+            result = workspace[at : at + floats].reshape(shape)
+            at += floats
+            parts.append((result, top, left))
+            rest = workspace[sum(self._floats(batch)) :]
+            layer.run(weight, input, result, bias, rest, threads)
+        _C.interleave(
+            self._isa,
+            parts,
+            output,
+            stride_y=self._stride[0],
+            stride_x=self._stride[1],
+            threads=threads,
+        )
+
+    def _floats(self, batch: int) -> list[int]:
+        """Floats of each phase's result."""
+        sizes = []
+        for taps in self._taps:
+            floats = 0
+            if taps is not None:
+                height, width = taps.geometry.out_size
+                floats = batch * taps.geometry.out_channels * height * width
+            sizes.append(floats)
+        return sizes
+
+
+class WeightGradient:
+    """A packed layer's gradient of its live weights."""
+
+    def __init__(self, layer: "_C.Sampled") -> None:
+        self._layer = layer
+
+    def workspace(self, batch: int, threads: int) -> int:
+        """Floats that `run` needs as workspace."""
+        return self._layer.workspace(batch, threads)
+
+    def run(
+        self,
+        input: np.ndarray,
+        gradient: np.ndarray,
+        output: np.ndarray,
+        workspace: np.ndarray,
+        threads: int,
+    ) -> None:
+        """Write the gradient of each live weight.
+
+        Args:
+            input: (batch, in_channels, height, width), contiguous float32.
+            gradient: (batch, out_channels, height', width'), contiguous float32.
+            output: (live,) float32, in canonical order.
+            workspace: (floats,), its contents are lost; not shared by concurrent calls.
+            threads: of the OpenMP pool, which torch shares.
+        """
+        self._layer.run(input, gradient, output, workspace, threads)
+
+
+def kernels(taps: LiveTaps, direction: Direction, batch: int, isa: str) -> list[TrainingKernel]:
+    """The kernels worth measuring for one direction of a layer, the likeliest to win first.
+
+    Args:
+        taps: the layer.
+        direction: "forward", "input" or "weight".
+        batch: images in a call.
+        isa: instruction set.
+    """
+    if geometry_refusal(taps.geometry) is not None or not taps.place.size:
+        return []
+    if direction == "weight":
+        return _weight_kernels(taps, batch, isa)
+    if direction == "forward":
+        phases, stride, size = [Phase(taps)], (1, 1), taps.geometry.out_size
+    else:
+        phases = input_gradient(taps)
+        stride, size = taps.geometry.stride, taps.geometry.size
+    live = [phase.taps for phase in phases if phase.taps is not None]
+    if not live or any(geometry_refusal(each.geometry) is not None for each in live):
+        return []
+    ways = _convolution_kernels(live, batch, isa)
+    return [
+        TrainingKernel(name, partial(_pack, way, phases, stride, size, isa))
+        for name, way in ways.items()
+    ]
+
+
+Way = Callable[[LiveTaps], "_C.Trainable"]
+
+
+def _pack(
+    way: Way,
+    phases: list[Phase],
+    stride: tuple[int, int],
+    size: tuple[int, int],
+    isa: str,
+) -> Convolution:
+    built = [
+        (None if phase.taps is None else way(phase.taps), phase.top, phase.left) for phase in phases
+    ]
+    return Convolution(built, [phase.taps for phase in phases], stride, size, isa)
+
+
+# Larger than any number of inputs: no chunks.
+_ALL = 65535
+
+
+def _convolution_kernels(live: list[LiveTaps], batch: int, isa: str) -> dict[str, Way]:
+    """The ways to run the phases of a convolution, all of them on the same kernel."""
+    first = live[0]
+    ways: dict[str, Way] = {}
+    fan_in = first.place.size / first.geometry.out_channels
+    if all(map(_is_winograd, live)):
+        # Measured: filters share little below a density of 0.1, and larger blocks leave L2.
+        for vectors, group in ((2, 2), (2, 4), (1, 4)):
+            name = f"f32-conv3x3-winograd4-v{vectors}g{group}-{isa}"
+            ways[name] = partial(
+                trainable_winograd, isa=isa, output=4, vectors=vectors, chunk=_ALL, group=group
+            )
+    if fan_in <= 2 * first.taps:
+        # Depthwise and its like: a product would gather each row for a single filter.
+        ways |= _tap_ways(first, isa)
+    if all(each.taps <= _C.most_taps for each in live):
+        op = "conv1x1" if is_plain(first.geometry) else "conv"
+        for vectors, chunk, group in ((4, 128, 2), (8, 64, 2), (5, 128, 4)):
+            if vectors > _C.most_vectors(isa, group) or group > first.geometry.out_channels:
+                continue
+            places = _places(first) if len(live) == 1 else (False,)
+            for place in places:
+                name = f"f32-{op}-spmm-v{vectors}k{chunk}g{group}{'i' * place}-{isa}"
+                ways[name] = partial(
+                    trainable_spmm,
+                    isa=isa,
+                    vectors=vectors,
+                    chunk=chunk,
+                    group=group,
+                    in_place=place,
+                )
+    return ways
+
+
+def _tap_ways(taps: LiveTaps, isa: str) -> dict[str, Way]:
+    *_, channel = _C.tap_offsets(native_geometry(taps.geometry))
+    if channel * taps.geometry.in_channels > _C.most_padded_floats:
+        return {}
+    ways: dict[str, Way] = {}
+    for rows, vectors, flat in ((4, 2, False), (4, 1, False), (1, 4, True), (1, 8, True)):
+        if (rows, vectors) in _C.tap_tiles(isa):
+            tile = f"flat{vectors}" if flat else f"{rows}x{vectors}"
+            ways[f"f32-conv-taps-{tile}-{isa}"] = partial(
+                trainable_taps, isa=isa, rows=rows, vectors=vectors, flat=flat
+            )
+    return ways
+
+
+def _weight_kernels(taps: LiveTaps, batch: int, isa: str) -> list[TrainingKernel]:
+    found = []
+    most = 8 if _C.most_vectors(isa, 1) >= 8 else 4
+    if _is_winograd(taps):
+        for vectors, chunk in ((2, _ALL), (4, 256)):
+            name = f"f32-grad3x3-winograd4-v{vectors}k{chunk}-{isa}"
+            build = partial(_sampled, sampled_winograd, taps, isa, vectors, chunk)
+            found.append(TrainingKernel(name, build))
+    if taps.taps <= _C.most_taps:
+        for vectors, chunk in ((most, 64), (most, 256), (2, _ALL)):
+            for place in _places(taps):
+                name = f"f32-grad-spmm-v{vectors}k{chunk}{'i' * place}-{isa}"
+                build = partial(_sampled, sampled_spmm, taps, isa, vectors, chunk, place)
+                found.append(TrainingKernel(name, build))
+    return found
+
+
+def _sampled(pack: Callable[..., "_C.Sampled"], *arguments: Any) -> WeightGradient:
+    return WeightGradient(pack(*arguments))
+
+
+def _places(taps: LiveTaps) -> tuple[bool, ...]:
+    """Whether tiles may be read where they lie: only 1x1, and only maps that hold a tile."""
+    height, width = taps.geometry.out_size
+    return (False, True) if is_plain(taps.geometry) and height * width > 128 else (False,)
+
+
+def _is_winograd(taps: LiveTaps) -> bool:
+    g = taps.geometry
+    return (g.kernel, g.stride, g.dilation) == ((3, 3), (1, 1), (1, 1))

@@ -1,0 +1,267 @@
+"""The native kernels behind the operators: patterns packed once, kernels chosen by measurement.
+
+A layer's packing depends on its pattern and its map's size; calls find it by the `gaps` tensor
+itself, or by its contents where the tensor is another one.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.weak import WeakIdKeyDictionary
+
+from openwork.kernels.live_taps import live_taps
+from openwork.kernels.native import extension as _C
+from openwork.kernels.native import reason_missing
+from openwork.kernels.problem import Geometry
+from openwork.kernels.training import Direction, TrainingKernel, kernels
+from openwork.ops import choices as remembered
+from openwork.ops.choices import REFERENCE, Call, choices
+from openwork.ops.workspace import workspace
+
+_FORMAT = 1
+# Below so many multiply-adds of the dense layer, calling a kernel costs more than it saves.
+LEAST_WORK = 4_000_000
+# Packed layers that are kept; the least recently used goes first.
+_MOST_LAYERS = 256
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A convolution without its pattern. Pairs are (vertical, horizontal)."""
+
+    shape: tuple[int, ...]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+    size: tuple[int, int]
+
+    def geometry(self) -> Geometry:
+        """Of one image."""
+        return Geometry(
+            in_channels=self.shape[1] * self.groups,
+            out_channels=self.shape[0],
+            size=self.size,
+            kernel=(self.shape[2], self.shape[3]),
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+        )
+
+    def work(self, batch: int) -> int:
+        """Multiply-adds of the dense layer."""
+        height, width = self.geometry().out_size
+        return batch * height * width * int(np.prod(self.shape))
+
+
+class Layer:
+    """One pattern at one size, with what has been packed for it."""
+
+    def __init__(self, sizes: Sizes, gaps: np.ndarray, live: int) -> None:
+        self.sizes = sizes
+        self.gaps = gaps
+        unit = 1 if live == len(gaps) else sizes.shape[2] * sizes.shape[3]
+        units = np.cumsum(gaps, dtype=np.int64)
+        positions = (units[:, None] * unit + np.arange(unit)).reshape(-1)
+        self.taps = live_taps(sizes.geometry(), sizes.groups, positions)
+        self.live = live
+        self._built: dict[str, Any] = {}
+        self._chosen: dict[tuple[Direction, int, int], Any] = {}
+
+    def chosen(self, direction: Direction, batch: int, threads: int) -> Any:
+        """The packed kernel that runs `direction`, or None for the reference.
+
+        Where nothing was measured for such a batch, the choice for another one counts.
+        """
+        key = (direction, _bucket(batch), threads)
+        if key not in self._chosen:
+            name = choices.get(self._key(*key))
+            if name is None:
+                others = [k for k in self._chosen if k[0] == direction and k[2] == threads]
+                return self._chosen[others[-1]] if others else None
+            self._chosen[key] = self._named(direction, batch, name)
+        return self._chosen[key]
+
+    def decide(
+        self,
+        direction: Direction,
+        batch: int,
+        threads: int,
+        reference: Call,
+        call: Callable[[Any], object],
+    ) -> None:
+        """Measure the kernels for `direction`, unless that has been done.
+
+        Args:
+            direction: "forward", "input" or "weight".
+            batch, threads: of the call.
+            reference: the call without kernels.
+            call: runs it with a packed kernel.
+        """
+        key = (direction, _bucket(batch), threads)
+        if key in self._chosen:
+            return
+        candidates = kernels(self.taps, direction, batch, _C.chosen_isa())
+        if remembered.mode() == "native":
+            name = candidates[0].name if candidates else REFERENCE
+        else:
+            name = choices.get(self._key(*key))
+            if name is None:
+                name = choices.measure(self._key(*key), self._ways(candidates, reference, call))
+        self._chosen[key] = self._named(direction, batch, name)
+        self._built.clear()
+
+    def _ways(
+        self,
+        candidates: Sequence[TrainingKernel],
+        reference: Call,
+        call: Callable[[Any], object],
+    ) -> Iterator[tuple[str, Callable[[], Call]]]:
+        yield REFERENCE, lambda: reference
+        for candidate in candidates:
+
+            def prepare(candidate: TrainingKernel = candidate) -> Call:
+                built = self._built[candidate.name] = candidate.build()
+                return lambda: call(built)
+
+            yield candidate.name, prepare
+
+    def _named(self, direction: Direction, batch: int, name: str) -> Any:
+        if name in self._built:
+            return self._built[name]
+        for candidate in kernels(self.taps, direction, batch, _C.chosen_isa()):
+            if candidate.name == name:
+                return candidate.build()
+        return None
+
+    def _key(self, direction: Direction, bucket: int, threads: int) -> str:
+        density = round(self.live / max(1, int(np.prod(self.sizes.shape))), 2)
+        whole = self.live != len(self.gaps)
+        parts = (_FORMAT, self.sizes, density, whole, direction, bucket, threads, _C.chosen_isa())
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+def _bucket(batch: int) -> int:
+    """Batches that share a choice: those of the same power of two."""
+    return batch.bit_length()
+
+
+@dataclass
+class _Layers:
+    """Packed layers by their sizes and pattern."""
+
+    by_sizes: "OrderedDict[tuple[Sizes, int, int], list[Layer]]" = field(
+        default_factory=OrderedDict
+    )
+    by_tensor: Any = field(default_factory=WeakIdKeyDictionary)
+    lock: Any = field(default_factory=threading.RLock)
+
+    def find(self, sizes: Sizes, gaps: torch.Tensor, live: int) -> Layer:
+        """The layer of this pattern, packed now if it is new."""
+        with self.lock:
+            known = self.by_tensor.get(gaps)
+            if known is not None and known[0] == gaps._version and sizes in known[1]:
+                return known[1][sizes]
+            layer = self._by_contents(sizes, gaps.numpy(), live)
+            if known is None or known[0] != gaps._version:
+                known = self.by_tensor[gaps] = (gaps._version, {})
+            known[1][sizes] = layer
+            return layer
+
+    def _by_contents(self, sizes: Sizes, gaps: np.ndarray, live: int) -> Layer:
+        key = (sizes, len(gaps), live)
+        alike = self.by_sizes.setdefault(key, [])
+        self.by_sizes.move_to_end(key)
+        for layer in alike:
+            if np.array_equal(layer.gaps, gaps):
+                return layer
+        layer = Layer(sizes, gaps.copy(), live)
+        alike.append(layer)
+        if sum(map(len, self.by_sizes.values())) > _MOST_LAYERS:
+            oldest = next(iter(self.by_sizes))
+            self.by_sizes[oldest].pop(0)
+            if not self.by_sizes[oldest]:
+                del self.by_sizes[oldest]
+        return layer
+
+
+_layers = _Layers()
+
+
+def may_measure(input: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Whether a call is a training step on plain tensors, which kernels may be timed on."""
+    if not torch.is_grad_enabled() or not weight.requires_grad or torch.compiler.is_compiling():
+        return False
+    plain = all(type(t) in (torch.Tensor, torch.nn.Parameter) for t in (input, weight))
+    return plain and not torch._C._functorch.is_functorch_wrapped_tensor(input)
+
+
+def find_layer(
+    input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor, sizes: Sizes, batch: int
+) -> Layer | None:
+    """The layer if native kernels can run this call, else None."""
+    if reason_missing is not None or remembered.mode() == REFERENCE:
+        return None
+    plain = all(
+        tensor.device.type == "cpu" and tensor.dtype == torch.float32 and tensor.is_contiguous()
+        for tensor in (input, weight)
+    )
+    if not plain or gaps.device.type != "cpu" or not weight.numel() or not input.numel():
+        return None
+    if any(size < 1 for size in sizes.geometry().out_size) or sizes.work(batch) < LEAST_WORK:
+        return None
+    return _layers.find(sizes, gaps, weight.shape[0])
+
+
+def forward(
+    layer: Layer, kernel: Any, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """The convolution and bias of a (batch, channels, height, width) input."""
+    geometry, batch = layer.taps.geometry, input.shape[0]
+    output = input.new_empty((batch, geometry.out_channels, *geometry.out_size))
+    _run(kernel, weight, input, output, bias)
+    return output
+
+
+def input_gradient(
+    layer: Layer, kernel: Any, gradient: torch.Tensor, weight: torch.Tensor
+) -> torch.Tensor:
+    """Of the input, from that of the output."""
+    geometry, batch = layer.taps.geometry, gradient.shape[0]
+    output = gradient.new_empty((batch, geometry.in_channels, *geometry.size))
+    _run(kernel, weight, gradient, output, None)
+    return output
+
+
+def weight_gradient(
+    layer: Layer, kernel: Any, input: torch.Tensor, gradient: torch.Tensor
+) -> torch.Tensor:
+    """(live,) of the live weights, in canonical order."""
+    output = input.new_empty(layer.live)
+    threads = torch.get_num_threads()
+    memory = workspace(kernel.workspace(input.shape[0], threads))
+    kernel.run(_array(input), _array(gradient), output.numpy(), memory, threads)
+    return output
+
+
+def _run(
+    kernel: Any,
+    weight: torch.Tensor,
+    input: torch.Tensor,
+    output: torch.Tensor,
+    bias: torch.Tensor | None,
+) -> None:
+    threads = torch.get_num_threads()
+    memory = workspace(kernel.workspace(input.shape[0], threads))
+    shift = None if bias is None else _array(bias.contiguous())
+    kernel.run(_array(weight), _array(input), output.numpy(), shift, memory, threads)
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().numpy()

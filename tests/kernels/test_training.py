@@ -1,0 +1,250 @@
+"""The kernels that train, all of them, over the table of boundary cases."""
+
+import pytest
+
+pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
+
+from collections.abc import Iterator
+
+import kernel_cases as cases
+import kernel_gradients as gradients
+import kernel_reference as reference
+import numpy as np
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from openwork.kernels.live_taps import LiveTaps, live_taps
+from openwork.kernels.native import extension as _C
+from openwork.kernels.pack_training import (
+    sampled_spmm,
+    sampled_winograd,
+    trainable_spmm,
+    trainable_taps,
+    trainable_winograd,
+)
+from openwork.kernels.problem import Problem
+from openwork.kernels.training import (
+    DIRECTIONS,
+    Convolution,
+    Direction,
+    TrainingKernel,
+    WeightGradient,
+    kernels,
+)
+
+ISAS = _C.usable_isas()
+TABLE = [case for case in cases.table() if case.activation == "none" and not case.residual]
+
+
+def taps_of(problem: Problem) -> LiveTaps:
+    return live_taps(problem.geometry, problem.groups, problem.positions)
+
+
+def numbers_of(case: cases.Case) -> tuple[np.ndarray, np.ndarray]:
+    """Input and output gradient."""
+    random = case.random()
+    height, width = case.problem().geometry.out_size
+    x = random.standard_normal((case.batch, case.inputs, *case.size)).astype(np.float32)
+    shape = (case.batch, case.outputs, height, width)
+    return x, random.standard_normal(shape).astype(np.float32)
+
+
+def run_convolution(
+    kernel: Convolution, problem: Problem, x: np.ndarray, shape: tuple[int, ...], threads: int
+) -> np.ndarray:
+    """What it writes; everything it must write is NaN before, and its workspace too."""
+    found = np.full(shape, np.nan, np.float32)
+    memory = np.full(kernel.workspace(len(x), threads), np.nan, np.float32)
+    kernel.run(problem.weight, x, found, None, memory, threads)
+    return found
+
+
+def run_weight(
+    kernel: WeightGradient, problem: Problem, x: np.ndarray, gradient: np.ndarray, threads: int
+) -> np.ndarray:
+    found = np.full(len(problem.weight), np.nan, np.float32)
+    memory = np.full(kernel.workspace(len(x), threads), np.nan, np.float32)
+    kernel.run(x, gradient, found, memory, threads)
+    return found
+
+
+def compute(
+    direction: Direction,
+    kernel: TrainingKernel,
+    problem: Problem,
+    x: np.ndarray,
+    gradient: np.ndarray,
+    threads: int = 1,
+) -> np.ndarray:
+    built = kernel.build()
+    if direction == "weight":
+        return run_weight(built, problem, x, gradient, threads)
+    if direction == "forward":
+        return run_convolution(built, problem, x, gradient.shape, threads)
+    return run_convolution(built, problem, gradient, x.shape, threads)
+
+
+def wanted(
+    direction: Direction, kernel: str, problem: Problem, x: np.ndarray, gradient: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(result, allowed error)."""
+    if direction == "forward":
+        total, size = reference.convolve(problem, x)
+        return total, reference.tolerance(problem, x, size, None, kernel)
+    if direction == "input":
+        total, size = gradients.input_gradient(problem, gradient)
+        return total, gradients.input_tolerance(problem, gradient, size, kernel)
+    total, size = gradients.weight_gradient(problem, x, gradient)
+    return total, gradients.weight_tolerance(problem, x, gradient, size, kernel)
+
+
+def check(case: cases.Case, isa: str, threads: int = 1) -> int:
+    problem = case.problem()
+    taps = taps_of(problem)
+    x, gradient = numbers_of(case)
+    count = 0
+    for direction in DIRECTIONS:
+        for kernel in kernels(taps, direction, case.batch, isa):
+            found = compute(direction, kernel, problem, x, gradient, threads)
+            result, allowed = wanted(direction, kernel.name, problem, x, gradient)
+            worst = float((np.abs(found - result) - allowed).max(initial=-1.0))
+            assert not np.isnan(found).any(), (direction, kernel.name)
+            assert worst <= 0, (direction, kernel.name, worst)
+            count += 1
+    return count
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("case", TABLE, ids=str)
+def test_case(case: cases.Case, isa: str) -> None:
+    assert (check(case, isa) > 0) == (len(case.problem().positions) > 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_convolution(data: st.DataObject) -> None:
+    pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    groups = data.draw(st.sampled_from([1, 1, 2, 3]))
+    case = cases.Case(
+        groups * data.draw(st.integers(1, 6)),
+        groups * data.draw(st.integers(1, 6)),
+        data.draw(st.tuples(st.integers(1, 20), st.integers(1, 40))),
+        data.draw(st.sampled_from([(3, 3), (1, 1), (5, 5), (1, 7), (7, 1), (2, 3), (4, 4)])),
+        data.draw(pairs),
+        data.draw(st.tuples(st.integers(0, 3), st.integers(0, 3))),
+        data.draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 3)])),
+        groups,
+        data.draw(st.integers(1, 3)),
+        data.draw(st.sampled_from(cases.PATTERNS)),
+        seed=data.draw(st.integers(0, 1000)),
+    )
+    height, width = case.problem().geometry.out_size
+    assume(height > 0 and width > 0)
+    check(case, data.draw(st.sampled_from(ISAS)), data.draw(st.integers(1, 3)))
+
+
+def tiles(taps: LiveTaps, isa: str) -> Iterator[tuple[Direction, TrainingKernel]]:
+    """Every tile, group and chunk, small ones included, beside those worth measuring."""
+    g = taps.geometry
+    winograd = (g.kernel, g.stride, g.dilation) == ((3, 3), (1, 1), (1, 1))
+
+    def convolution(name: str, layer: "_C.Trainable") -> TrainingKernel:
+        built = Convolution([(layer, 0, 0)], [taps], (1, 1), g.out_size, isa)
+        return TrainingKernel(name, lambda: built)
+
+    def sampled(name: str, layer: "_C.Sampled") -> TrainingKernel:
+        return TrainingKernel(name, lambda: WeightGradient(layer))
+
+    for group in (1, 2, 4):
+        for vectors in range(1, _C.most_vectors(isa, group) + 1):
+            spmm = trainable_spmm(taps, isa, vectors, 3, group, False)
+            yield "forward", convolution(f"spmm-v{vectors}g{group}", spmm)
+            for output in (2, 4) if winograd else ():
+                layer = trainable_winograd(taps, isa, output, vectors, 3, group)
+                yield "forward", convolution(f"winograd{output}-v{vectors}g{group}", layer)
+    for rows, vectors in _C.tap_tiles(isa):
+        layer = trainable_taps(taps, isa, rows, vectors, False)
+        yield "forward", convolution(f"taps-{rows}x{vectors}", layer)
+    for vectors in (1, 2, 4, 8):
+        if vectors == 8 and isa in ("baseline", "avx2"):
+            continue
+        for chunk in (1, 3, 65535):
+            layer = sampled_spmm(taps, isa, vectors, chunk, False)
+            yield "weight", sampled(f"spmm-v{vectors}k{chunk}", layer)
+            if winograd:
+                layer = sampled_winograd(taps, isa, vectors, chunk)
+                yield "weight", sampled(f"winograd-v{vectors}k{chunk}", layer)
+
+
+MANY = cases.Case(17, 9, (9, 21), batch=3)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(
+    "case",
+    [
+        MANY,
+        cases.Case(20, 7, (5, 7), batch=5, pattern="taps"),
+        cases.Case(40, 33, (1, 37), (1, 1), padding=(0, 0), pattern="dense"),
+        cases.Case(6, 8, (9, 10), (3, 2), (2, 1), (1, 1), groups=2, batch=2),
+    ],
+    ids=str,
+)
+def test_every_tile_gives_the_same_on_any_number_of_threads(case: cases.Case, isa: str) -> None:
+    problem = case.problem()
+    x, gradient = numbers_of(case)
+    for direction, kernel in tiles(taps_of(problem), isa):
+        one = compute(direction, kernel, problem, x, gradient)
+        result, allowed = wanted(direction, kernel.name, problem, x, gradient)
+        assert (np.abs(one - result) <= allowed).all(), (direction, kernel.name)
+        three = compute(direction, kernel, problem, x, gradient, threads=3)
+        assert np.array_equal(one, three), (direction, kernel.name)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
+def test_nan_and_infinity_reach_what_reads_them(
+    stride: tuple[int, int], value: float, direction: Direction, isa: str
+) -> None:
+    case = cases.Case(5, 6, (9, 17), stride=stride, pattern="taps")
+    problem = case.problem()
+    x, gradient = numbers_of(case)
+    x[:, :, 3:5, 7:9] = gradient[:, :, 2, 5] = value
+    with np.errstate(invalid="ignore"):
+        result, _ = wanted(direction, "", problem, x, gradient)
+    assert not np.isfinite(result).all()
+    for kernel in kernels(taps_of(problem), direction, 1, isa):
+        # Winograd mixes the pixels of a tile: there one bad pixel spoils its tile.
+        if "winograd" not in kernel.name:
+            found = compute(direction, kernel, problem, x, gradient)
+            assert np.array_equal(np.isnan(found), np.isnan(result)), kernel.name
+            assert np.array_equal(np.isposinf(found), np.isposinf(result)), kernel.name
+
+
+def test_a_bias_is_added_to_each_filter() -> None:
+    problem = MANY.problem()
+    x, gradient = numbers_of(MANY)
+    bias = MANY.random().standard_normal(9).astype(np.float32)
+    total, _ = reference.convolve(problem, x)
+    for kernel in kernels(taps_of(problem), "forward", 3, ISAS[-1]):
+        built, found = kernel.build(), np.empty_like(gradient)
+        memory = np.empty(built.workspace(3, 1), np.float32)
+        built.run(problem.weight, x, found, bias, memory, 1)
+        assert np.allclose(found, total + bias[:, None, None], atol=1e-4), kernel.name
+
+
+def test_the_next_call_may_bring_other_weights() -> None:
+    problem = MANY.problem()
+    x, gradient = numbers_of(MANY)
+    for kernel in kernels(taps_of(problem), "forward", 3, ISAS[-1]):
+        built = kernel.build()
+        once = run_convolution(built, problem, x, gradient.shape, 1)
+        negated = Problem(problem.geometry, 1, problem.positions, -problem.weight)
+        assert np.array_equal(run_convolution(built, negated, x, gradient.shape, 1), -once)
+
+
+def test_a_dead_layer_has_no_kernel() -> None:
+    dead = cases.Case(4, 5, (9, 9), pattern="all-dead").problem()
+    assert [kernels(taps_of(dead), way, 1, ISAS[-1]) for way in DIRECTIONS] == [[], [], []]
