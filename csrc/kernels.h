@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 
+#include "batch_norm.h"
 #include "elementwise.h"
 #include "plans.h"
 #include "pool.h"
@@ -31,6 +32,7 @@ struct Kernels {
   Kernel<TapsPlan> taps;
   Pooling pooling;
   Elementwise elementwise;
+  BatchNorm batch_norm;
 };
 
 }  // namespace openwork

@@ -73,6 +73,7 @@ OF_SEVERAL = {
     "cli/test_cli.py",
     "cli/test_patterns.py",
     "compact/test_compact_families.py",
+    "kernels/test_native_batch_norm.py",
     "kernels/test_native_boundary.py",
     "kernels/test_native_fuzz.py",
     "kernels/test_native_kernels.py",

@@ -58,4 +58,5 @@ NB_MODULE(_C, m) {
   openwork::bind_problem(m);
   openwork::bind_layers(m);
   openwork::bind_program(m);
+  openwork::bind_batch_norm(m);
 }

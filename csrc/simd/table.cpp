@@ -7,9 +7,17 @@
 namespace openwork::OPENWORK_NAMESPACE {
 
 const Kernels& kernels() {
-  static const Kernels table{
-      lanes, most_vectors, sizes_of(RowTiles{}), sizes_of(TapTiles{}), spmm, winograd, direct,
-      taps,  pooling,      elementwise};
+  static const Kernels table{lanes,
+                             most_vectors,
+                             sizes_of(RowTiles{}),
+                             sizes_of(TapTiles{}),
+                             spmm,
+                             winograd,
+                             direct,
+                             taps,
+                             pooling,
+                             elementwise,
+                             batch_norm};
   return table;
 }
 

@@ -10,6 +10,7 @@ extern const Kernel<DirectPlan> direct;
 extern const Kernel<TapsPlan> taps;
 extern const Pooling pooling;
 extern const Elementwise elementwise;
+extern const BatchNorm batch_norm;
 const Kernels& kernels();
 
 }  // namespace openwork::OPENWORK_NAMESPACE
