@@ -53,6 +53,7 @@ ROOMS = [
 SUBROOMS = {
     "engine": ["lower", "tune"],
     "flow": ["handle"],
+    "nn": ["norms"],
     "prune": ["units", "search", "stages"],
     "runtime": ["nodes"],
 }
