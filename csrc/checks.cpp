@@ -102,6 +102,14 @@ void check(const Pool& pool) {
   check_windows("x", pool.width, pool.kernel_x, pool.stride_x, pool.pad_x, pool.out_width);
 }
 
+NormSizes norm_sizes(int64_t batch, int64_t channels, int64_t height, int64_t width) {
+  require_range("batch", batch, 1, most_batch);
+  require_range("channels", channels, 1, most_size);
+  require_range("height", height, 1, most_size);
+  require_range("width", width, 1, most_size);
+  return {static_cast<int>(batch), static_cast<int>(channels), height * width};
+}
+
 void check(const Lists& l, int64_t entries) {
   if (l.group != 1 && l.group != 2 && l.group != 4) fail("`group`=", l.group, " must be 1, 2 or 4");
   require_range("chunk", l.chunk, 1, 65535);

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "batch_norm.h"
 #include "plans.h"
 #include "pool.h"
 #include "training.h"
@@ -31,6 +32,7 @@ void require_range(const char* name, int64_t value, int64_t least, int64_t most)
 void check_call(int64_t batch, int64_t threads);
 void check(const Geometry& geometry);
 void check(const Pool& pool);
+NormSizes norm_sizes(int64_t batch, int64_t channels, int64_t height, int64_t width);
 // `entries`: length of lists.index.
 void check(const Lists& lists, int64_t entries);
 // All but the plan's lists; `columns`: length of plan.channel and plan.tap.

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 
+#include "batch_norm.h"
 #include "elementwise.h"
 #include "plans.h"
 #include "pool.h"
@@ -35,6 +36,7 @@ struct Kernels {
   Training training;
   Pooling pooling;
   Elementwise elementwise;
+  BatchNorm batch_norm;
 };
 
 }  // namespace openwork

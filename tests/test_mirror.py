@@ -24,6 +24,11 @@ ELSEWHERE = {
     "cli/options.py": ("cli/test_cli.py", "only names, types and help of the commands' options"),
     "cli/preview.py": ("cli/test_cli.py", _COMMAND),
     "cli/train.py": ("cli/test_cli.py", _COMMAND),
+    "kernels/pack_training.py": (
+        "kernels/test_training.py",
+        "what it packs is run there, in every tile",
+    ),
+    "ops/gradients.py": ("ops/test_native.py", "both gradient operators are run there"),
     "engine/segment.py": ("engine/test_segments.py", "a protocol; what follows it is run there"),
 }
 
@@ -75,6 +80,7 @@ OF_SEVERAL = {
     "cli/test_patterns.py",
     "compact/test_compact_families.py",
     "compact/test_compact_pretrained.py",
+    "kernels/test_native_batch_norm.py",
     "kernels/test_native_boundary.py",
     "kernels/test_native_fuzz.py",
     "kernels/test_native_kernels.py",

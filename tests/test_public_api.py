@@ -77,6 +77,8 @@ EXPORTS = {
     "openwork.runtime": ["Network", "load"],
     "openwork.ops": ["BACKENDS", "Backend", "sparse_conv2d", "sparse_linear"],
     "openwork.nn": [
+        "BatchNormAct2d",
+        "FusedNorms",
         "MemoryUse",
         "Plan",
         "SSCBlock",
@@ -87,10 +89,12 @@ EXPORTS = {
         "Table",
         "count_macs",
         "densify_",
+        "fuse_norms_",
         "grow_",
         "memory_use",
         "sparsify_",
         "ssc_plan",
+        "unfuse_norms_",
     ],
     "openwork.capture": ["BatchSizes", "Captured", "capture"],
     "openwork.verify": [

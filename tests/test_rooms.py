@@ -18,7 +18,6 @@ SOURCE = Path(openwork.__file__).parent
 ROOMS = [
     "errors",
     "_version",
-    "_counted",
     "_locks",
     "_files",
     "_foreign",
@@ -63,7 +62,7 @@ ROOMS = [
 SUBROOMS = {
     "engine": ["lower", "tune"],
     "flow": ["handle"],
-    "nn": ["kinds", "ssc", "change"],
+    "nn": ["kinds", "ssc", "change", "norms"],
     "prune": ["units", "search", "stages"],
     "runtime": ["nodes"],
 }
@@ -211,7 +210,7 @@ def test_imports_by_text_are_few_and_known() -> None:
         # Rooms that are imported when a user first asks for them.
         "openwork": set(found["openwork"]),
         # What needs torch, when a user first asks for it.
-        "openwork.data": {"openwork.data.augment", "openwork.data.batches"},
+        "openwork.data": {"openwork.data.augment", "openwork.data.batches", "openwork.data.fits"},
         # A compiled network's file needs the room that registers its kind.
         "openwork.io.kinds": {"openwork.engine"},
     }

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from openwork._terminal import literal, visible
+from openwork._terminal import counted, literal, visible
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,10 @@ def test_rich_reads_nothing_into_it(text: str) -> None:
         literal(text), soft_wrap=True
     )
     assert file.getvalue() == text + "\n"
+
+
+def test_one_is_singular() -> None:
+    assert counted(1, "thread") == "1 thread"
+    assert counted(0, "thread") == "0 threads"
+    assert counted(1200, "class", "classes") == "1,200 classes"
+    assert counted(1, "class", "classes") == "1 class"

@@ -13,6 +13,7 @@ extern const Kernel<SampledWinogradPlan, SampledRun> sampled_winograd;
 extern const Training training;
 extern const Pooling pooling;
 extern const Elementwise elementwise;
+extern const BatchNorm batch_norm;
 const Kernels& kernels();
 
 }  // namespace openwork::OPENWORK_NAMESPACE

@@ -1,4 +1,4 @@
-"""Text for the terminal: names and paths as they are, never as commands to it or to rich."""
+"""Text that people read: names and paths, never obeyed by a terminal or rich; counted things."""
 
 import unicodedata
 
@@ -31,3 +31,12 @@ def visible(text: str, keep: str = "") -> str:
 def literal(text: str, keep: str = "\n") -> Text:
     """`visible` text that rich prints as it is: no markup, no emoji codes, no highlighting."""
     return Text(visible(text, keep))
+
+
+def counted(count: int, thing: str, several: str = "") -> str:
+    """`count` and its noun, singular or plural; `several` is a plural that is not formed with s.
+
+    >>> counted(1, "thread"), counted(2_000, "thread"), counted(0, "class", "classes")
+    ('1 thread', '2,000 threads', '0 classes')
+    """
+    return f"{count:,} {thing if count == 1 else several or f'{thing}s'}"

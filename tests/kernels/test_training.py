@@ -25,8 +25,8 @@ from openwork.kernels.pack_training import (
 from openwork.kernels.problem import Problem
 from openwork.kernels.training import (
     DIRECTIONS,
-    Convolution,
     Direction,
+    PackedConvolution,
     TrainingKernel,
     WeightGradient,
     kernels,
@@ -50,7 +50,7 @@ def numbers_of(case: cases.Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def run_convolution(
-    kernel: Convolution, problem: Problem, x: np.ndarray, shape: tuple[int, ...], threads: int
+    kernel: PackedConvolution, problem: Problem, x: np.ndarray, shape: tuple[int, ...], threads: int
 ) -> np.ndarray:
     """What it writes; everything it must write is NaN before, and its workspace too."""
     found = np.full(shape, np.nan, np.float32)
@@ -149,7 +149,7 @@ def tiles(taps: LiveTaps, isa: str) -> Iterator[tuple[Direction, TrainingKernel]
     winograd = (g.kernel, g.stride, g.dilation) == ((3, 3), (1, 1), (1, 1))
 
     def convolution(name: str, layer: "_C.Trainable") -> TrainingKernel:
-        built = Convolution([(layer, 0, 0)], [taps], (1, 1), g.out_size, isa)
+        built = PackedConvolution([(layer, 0, 0)], [taps], (1, 1), g.out_size, isa)
         return TrainingKernel(name, lambda: built)
 
     def sampled(name: str, layer: "_C.Sampled") -> TrainingKernel:

@@ -10,7 +10,7 @@ import typer
 from torch import nn
 
 from openwork import data as datasets
-from openwork._counted import counted
+from openwork._terminal import counted
 from openwork.cli import options
 from openwork.cli.build import build_for
 from openwork.cli.normalise import Normalisation, normalised

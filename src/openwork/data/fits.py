@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from openwork._counted import counted
 from openwork._mode import evaluation
+from openwork._terminal import counted
 from openwork.data.batches import Batches
 from openwork.data.split import DataSet, Split
 from openwork.errors import ArgumentError, OpenworkError, first_line

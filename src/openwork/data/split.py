@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from openwork._arguments import is_number
-from openwork._counted import counted
+from openwork._terminal import counted
 from openwork.errors import ArgumentError, DataError
 
 # Values converted to float64 at a time: 32 MiB, whatever the size of the memory map.

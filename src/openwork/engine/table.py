@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from openwork._counted import counted
+from openwork._terminal import counted
 from openwork.engine.fallback import Fallback
 from openwork.engine.runners import Choice
 from openwork.nn import Table

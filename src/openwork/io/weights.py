@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from openwork._arguments import check_model
-from openwork._counted import counted
 from openwork._foreign import PICKLES, kind_of_file, not_ours
+from openwork._terminal import counted
 from openwork.errors import ArgumentError, CheckpointError, first_line
 from openwork.io import container
 from openwork.runtime.container import FORMAT_KEY

@@ -7,7 +7,7 @@ import numpy as np
 
 from openwork.kernels.problem import Geometry
 
-__all__ = ["LiveTaps", "Phase", "input_gradient", "live_taps"]
+__all__ = ["live_taps"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class LiveTaps:
 
 
 def live_taps(geometry: Geometry, groups: int, positions: np.ndarray) -> LiveTaps:
-    """Of a layer.
+    """The live taps of a layer.
 
     Args:
         geometry: sizes.

@@ -19,7 +19,7 @@ from openwork.kernels.pack_training import (
 )
 from openwork.kernels.to_native import geometry_refusal, native_geometry
 
-__all__ = ["DIRECTIONS", "Convolution", "Direction", "TrainingKernel", "WeightGradient", "kernels"]
+__all__ = ["Direction", "TrainingKernel", "kernels"]
 
 Direction = Literal["forward", "input", "weight"]
 DIRECTIONS = get_args(Direction)
@@ -31,14 +31,14 @@ class TrainingKernel:
 
     Args:
         name: as csrc/README.md explains.
-        build: gives a `Convolution` (forward, input) or a `WeightGradient` (weight).
+        build: gives a `PackedConvolution` (forward, input) or a `WeightGradient` (weight).
     """
 
     name: str
     build: Callable[[], Any]
 
 
-class Convolution:
+class PackedConvolution:
     """A packed convolution whose live weights come with each call.
 
     Args:
@@ -196,11 +196,11 @@ def _pack(
     stride: tuple[int, int],
     size: tuple[int, int],
     isa: str,
-) -> Convolution:
+) -> PackedConvolution:
     built = [
         (None if phase.taps is None else way(phase.taps), phase.top, phase.left) for phase in phases
     ]
-    return Convolution(built, [phase.taps for phase in phases], stride, size, isa)
+    return PackedConvolution(built, [phase.taps for phase in phases], stride, size, isa)
 
 
 # Larger than any number of inputs: no chunks.

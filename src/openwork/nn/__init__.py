@@ -5,6 +5,10 @@ from openwork.nn.cost import MemoryUse as MemoryUse
 from openwork.nn.cost import count_macs as count_macs
 from openwork.nn.cost import memory_use as memory_use
 from openwork.nn.kinds.sparse_conv1d import SparseConv1d as SparseConv1d
+from openwork.nn.norms.batch_norm_act import BatchNormAct2d as BatchNormAct2d
+from openwork.nn.norms.fuse import FusedNorms as FusedNorms
+from openwork.nn.norms.fuse import fuse_norms_ as fuse_norms_
+from openwork.nn.norms.fuse import unfuse_norms_ as unfuse_norms_
 from openwork.nn.plan import Plan as Plan
 from openwork.nn.sparse_conv2d import SparseConv2d as SparseConv2d
 from openwork.nn.sparse_layer import SparseLayer as SparseLayer
@@ -16,6 +20,8 @@ from openwork.nn.ssc.ssc_plan import ssc_plan as ssc_plan
 from openwork.nn.table import Table as Table
 
 __all__ = [
+    "BatchNormAct2d",
+    "FusedNorms",
     "MemoryUse",
     "Plan",
     "SSCBlock",
@@ -26,8 +32,10 @@ __all__ = [
     "Table",
     "count_macs",
     "densify_",
+    "fuse_norms_",
     "grow_",
     "memory_use",
     "sparsify_",
     "ssc_plan",
+    "unfuse_norms_",
 ]

@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from openwork.ops.native import Layer
+from openwork.ops.native import NativeLayer
 
 
 def compute_gradients(
-    layer: Layer,
+    layer: NativeLayer,
     batch: int,
     reference: Callable[..., tuple[torch.Tensor | None, ...]],
     input_gradient: Callable[[Any], torch.Tensor],

@@ -39,7 +39,7 @@ def conv2d_gradients(
     groups: int,
     wanted: Sequence[bool],
 ) -> tuple[torch.Tensor | None, ...]:
-    """Of input, live weights and bias, each if `wanted`, else None."""
+    """The gradients of input, live weights and bias, each if `wanted`, else None."""
     # The dense weight is computed again, not kept: it takes many times the memory of the live one.
     grad_input, grad_dense, grad_bias = torch.ops.aten.convolution_backward(
         gradient,
@@ -76,7 +76,7 @@ def linear_gradients(
     shape: Sequence[int],
     wanted: Sequence[bool],
 ) -> tuple[torch.Tensor | None, ...]:
-    """Of input, live weights and bias, each if `wanted`, else None."""
+    """The gradients of input, live weights and bias, each if `wanted`, else None."""
     rows = gradient.reshape(-1, gradient.shape[-1])
     grad_input = gradient @ expand(weight, gaps, shape) if wanted[0] else None
     grad_weight = None

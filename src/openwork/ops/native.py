@@ -32,7 +32,7 @@ _MOST_LAYERS = 256
 
 
 @dataclass(frozen=True)
-class Sizes:
+class ConvSizes:
     """A convolution without its pattern. Pairs are (vertical, horizontal)."""
 
     shape: tuple[int, ...]
@@ -43,7 +43,7 @@ class Sizes:
     size: tuple[int, int]
 
     def geometry(self) -> Geometry:
-        """Of one image."""
+        """The geometry of one image."""
         return Geometry(
             in_channels=self.shape[1] * self.groups,
             out_channels=self.shape[0],
@@ -60,10 +60,10 @@ class Sizes:
         return batch * height * width * int(np.prod(self.shape))
 
 
-class Layer:
+class NativeLayer:
     """One pattern at one size, with what has been packed for it."""
 
-    def __init__(self, sizes: Sizes, gaps: np.ndarray, live: int) -> None:
+    def __init__(self, sizes: ConvSizes, gaps: np.ndarray, live: int) -> None:
         self.sizes = sizes
         self.gaps = gaps
         unit = 1 if live == len(gaps) else sizes.shape[2] * sizes.shape[3]
@@ -156,13 +156,13 @@ def _bucket(batch: int) -> int:
 class _Layers:
     """Packed layers by their sizes and pattern."""
 
-    by_sizes: "OrderedDict[tuple[Sizes, int, int], list[Layer]]" = field(
+    by_sizes: "OrderedDict[tuple[ConvSizes, int, int], list[NativeLayer]]" = field(
         default_factory=OrderedDict
     )
     by_tensor: Any = field(default_factory=WeakIdKeyDictionary)
     lock: Any = field(default_factory=threading.RLock)
 
-    def find(self, sizes: Sizes, gaps: torch.Tensor, live: int) -> Layer:
+    def find(self, sizes: ConvSizes, gaps: torch.Tensor, live: int) -> NativeLayer:
         """The layer of this pattern, packed now if it is new."""
         with self.lock:
             known = self.by_tensor.get(gaps)
@@ -174,14 +174,14 @@ class _Layers:
             known[1][sizes] = layer
             return layer
 
-    def _by_contents(self, sizes: Sizes, gaps: np.ndarray, live: int) -> Layer:
+    def _by_contents(self, sizes: ConvSizes, gaps: np.ndarray, live: int) -> NativeLayer:
         key = (sizes, len(gaps), live)
         alike = self.by_sizes.setdefault(key, [])
         self.by_sizes.move_to_end(key)
         for layer in alike:
             if np.array_equal(layer.gaps, gaps):
                 return layer
-        layer = Layer(sizes, gaps.copy(), live)
+        layer = NativeLayer(sizes, gaps.copy(), live)
         alike.append(layer)
         if sum(map(len, self.by_sizes.values())) > _MOST_LAYERS:
             oldest = next(iter(self.by_sizes))
@@ -203,8 +203,8 @@ def may_measure(input: torch.Tensor, weight: torch.Tensor) -> bool:
 
 
 def find_layer(
-    input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor, sizes: Sizes, batch: int
-) -> Layer | None:
+    input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor, sizes: ConvSizes, batch: int
+) -> NativeLayer | None:
     """The layer if native kernels can run this call, else None."""
     if reason_missing is not None or remembered.mode() == REFERENCE:
         return None
@@ -220,7 +220,11 @@ def find_layer(
 
 
 def forward(
-    layer: Layer, kernel: Any, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    layer: NativeLayer,
+    kernel: Any,
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
 ) -> torch.Tensor:
     """The convolution and bias of a (batch, channels, height, width) input."""
     geometry, batch = layer.taps.geometry, input.shape[0]
@@ -230,9 +234,9 @@ def forward(
 
 
 def input_gradient(
-    layer: Layer, kernel: Any, gradient: torch.Tensor, weight: torch.Tensor
+    layer: NativeLayer, kernel: Any, gradient: torch.Tensor, weight: torch.Tensor
 ) -> torch.Tensor:
-    """Of the input, from that of the output."""
+    """The gradient of the input, from that of the output."""
     geometry, batch = layer.taps.geometry, gradient.shape[0]
     output = gradient.new_empty((batch, geometry.in_channels, *geometry.size))
     _run(kernel, weight, gradient, output, None)
@@ -240,7 +244,7 @@ def input_gradient(
 
 
 def weight_gradient(
-    layer: Layer, kernel: Any, input: torch.Tensor, gradient: torch.Tensor
+    layer: NativeLayer, kernel: Any, input: torch.Tensor, gradient: torch.Tensor
 ) -> torch.Tensor:
     """(live,) of the live weights, in canonical order."""
     output = input.new_empty(layer.live)

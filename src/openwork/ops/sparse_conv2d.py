@@ -11,7 +11,7 @@ import torch
 from openwork.ops import naive, native
 from openwork.ops.autocast import register_autocast
 from openwork.ops.gradients import compute_gradients, present
-from openwork.ops.native import Layer, Sizes
+from openwork.ops.native import ConvSizes, NativeLayer
 
 NAME = "openwork::sparse_conv2d"
 GRADIENTS = "openwork::sparse_conv2d_gradients"
@@ -81,10 +81,10 @@ def _decide_forward(
 
 def _layer(
     input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor, geometry: tuple[Any, ...]
-) -> Layer | None:
+) -> NativeLayer | None:
     shape, stride, padding, dilation, groups = geometry
     height, width = input.shape[2:]
-    sizes = Sizes(
+    sizes = ConvSizes(
         tuple(shape), tuple(stride), tuple(padding), tuple(dilation), groups, (height, width)
     )
     return native.find_layer(input, weight, gaps, sizes, input.shape[0])

@@ -12,7 +12,7 @@ import torch
 from openwork.ops import naive, native
 from openwork.ops.autocast import register_autocast
 from openwork.ops.gradients import compute_gradients, present
-from openwork.ops.native import Layer, Sizes
+from openwork.ops.native import ConvSizes, NativeLayer
 
 NAME = "openwork::sparse_linear"
 GRADIENTS = "openwork::sparse_linear_gradients"
@@ -73,9 +73,9 @@ def _decide_forward(
 
 def _layer(
     input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor, shape: Sequence[int]
-) -> Layer | None:
+) -> NativeLayer | None:
     rows = input.numel() // max(1, input.shape[-1])
-    sizes = Sizes((*shape, 1, 1), (1, 1), (0, 0), (1, 1), 1, (1, rows))
+    sizes = ConvSizes((*shape, 1, 1), (1, 1), (0, 0), (1, 1), 1, (1, rows))
     return native.find_layer(input, weight, gaps, sizes, 1) if rows else None
 
 
@@ -90,7 +90,11 @@ def _rows(image: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def _native(
-    layer: Layer, kernel: Any, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    layer: NativeLayer,
+    kernel: Any,
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
 ) -> torch.Tensor:
     return _rows(native.forward(layer, kernel, _pixels(input), weight, bias), input)
 

@@ -10,7 +10,7 @@ _local = threading.local()
 def workspace(floats: int) -> np.ndarray:
     """At least `floats` float32; its contents last until the thread's next call.
 
-    Kept between calls: pages that the system hands out anew are slower than the kernels.
+    Kept between calls: fresh pages from the system take longer than some kernels do.
     """
     block = getattr(_local, "block", None)
     if block is None or block.size < floats:

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from openwork._arguments import check_number, check_seed
-from openwork._counted import counted
 from openwork._mode import evaluation
+from openwork._terminal import counted
 from openwork.data import Batches, DataSet, Split
 from openwork.errors import ArgumentError
 from openwork.patterns.keys import shuffled, stream

@@ -8,8 +8,7 @@ import numpy as np
 from rich.console import Console
 from torch import nn
 
-from openwork._counted import counted
-from openwork._terminal import literal
+from openwork._terminal import counted, literal
 from openwork.nn import Table, count_macs
 from openwork.nn.cost import live_weights
 from openwork.prune.units.layers import Layer, connected

@@ -8,9 +8,8 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from openwork._copy import copied
-from openwork._counted import counted
 from openwork._files import atomic_path, writing
-from openwork._terminal import visible
+from openwork._terminal import counted, visible
 from openwork.engine import CompiledModel, compile
 from openwork.nn import Table, count_macs, densify_
 from openwork.report.latency import Latency, measure_latency

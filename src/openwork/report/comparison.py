@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from openwork._copy import copied
-from openwork._counted import counted
 from openwork._files import write_text, writing
+from openwork._terminal import counted
 from openwork.engine import compile
 from openwork.io import save
 from openwork.kernels.native import reason_missing

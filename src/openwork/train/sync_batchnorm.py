@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from openwork.nn import BatchNormAct2d
+
 
 class _SumOverRanks(torch.autograd.Function):
     @staticmethod
@@ -51,14 +53,18 @@ def _forward(module: Any, input: torch.Tensor) -> torch.Tensor:
 
 
 def _synced(kind: Any) -> Any:
-    def forward(self: Any, input: torch.Tensor) -> torch.Tensor:
-        return _forward(self, input) if self.training else kind.forward(self, input)
+    # More than the input: the residual of a BatchNormAct2d.
+    def forward(self: Any, input: torch.Tensor, *more: Any) -> torch.Tensor:
+        if not self.training:
+            return kind.forward(self, input, *more)
+        result = _forward(self, input)
+        return self.finish(result, *more) if isinstance(self, BatchNormAct2d) else result
 
     return type(f"Synced{kind.__name__}", (kind,), {"forward": forward})
 
 
 _SYNCED: dict[type[nn.Module], Any] = {
-    kind: _synced(kind) for kind in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    kind: _synced(kind) for kind in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, BatchNormAct2d)
 }
 
 

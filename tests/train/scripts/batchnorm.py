@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from openwork.nn import BatchNormAct2d
 from openwork.train.sync_batchnorm import synced_batchnorm
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
@@ -23,6 +24,7 @@ CASES: list[tuple[type[BatchNorm], tuple[int, ...], dict[str, Any]]] = [
     (nn.BatchNorm2d, (7, 5, 4, 3), {"momentum": None}),
     (nn.BatchNorm2d, (7, 5, 4, 3), {"track_running_stats": False}),
     (nn.BatchNorm3d, (7, 5, 2, 2, 3), {}),
+    (BatchNormAct2d, (7, 5, 4, 3), {}),
 ]
 
 

@@ -1,0 +1,252 @@
+"""`fuse_norms_` and `unfuse_norms_`: batch norms that do the sum and the ReLU behind them."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from openwork._call import Call, call_of
+from openwork.errors import VerificationError
+from openwork.nn.layers import replace
+from openwork.nn.norms.batch_norm_act import BatchNormAct2d
+from openwork.nn.norms.watch import NETWORK, Uses, watch
+from openwork.nn.table import Table
+
+_TOLERANCE = 1e-4
+
+
+class InNorm(nn.Identity):
+    """Stands where a ReLU was that a batch norm now computes, and is that ReLU if it does not.
+
+    torch's conversion to SyncBatchNorm, for instance, drops what its kind of module does not do.
+
+    Args:
+        act: the ReLU.
+        norm: the batch norm that computes it.
+    """
+
+    def __init__(self, act: nn.ReLU, norm: BatchNormAct2d) -> None:
+        super().__init__()
+        # In a tuple, or torch would make them children.
+        self.replaced = (act, norm)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return input if self.replaced[1].ran() else F.relu(input)
+
+
+@dataclass(frozen=True)
+class FusedNorms:
+    """What `fuse_norms_` did.
+
+    Attributes:
+        fused: batch norm -> the ReLU that it computes now, by their names in the model.
+        sums: those of them that compute a block's residual sum too.
+        left: batch norm -> why it stays as it was.
+    """
+
+    fused: dict[str, str]
+    sums: tuple[str, ...]
+    left: dict[str, str]
+
+    def __str__(self) -> str:
+        rows = [(name, f"with {self._what(name)}") for name in self.fused]
+        rows += list(self.left.items())
+        title = f"{len(self.fused)} of {len(rows)} batch norms fused"
+        return str(Table(("batch norm", ""), tuple(rows), title=title, justify="left"))
+
+    def _what(self, name: str) -> str:
+        return f"the sum and {self.fused[name]}" if name in self.sums else self.fused[name]
+
+
+def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
+    """Let each `nn.BatchNorm2d` compute the `nn.ReLU` that alone takes its output, in place.
+
+    Training on a CPU in float32 then takes less time and memory. Parameters, buffers and the
+    `state_dict` stay the same objects, so an optimiser made before remains valid. In the residual
+    blocks of openwork's own models the sum is computed there too. ReLUs that are functions in a
+    model's code (`F.relu`) cannot be taken out of it, and their norms are left.
+
+    Args:
+        model: any module; it runs twice in each mode, and its modes and buffers are as before
+            afterwards.
+        example: an input batch `(N, ...)`, or several inputs, as in `openwork.compile`; a single
+            image is doubled.
+
+    Returns:
+        Which norms were fused, which were left, and why.
+
+    Raises:
+        ArgumentError: `example` holds no tensor.
+        VerificationError: the outputs would have changed; the model is as it was.
+
+    >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+    >>> fuse_norms_(model, torch.randn(2, 3, 8, 8)).fused
+    {'1': '2'}
+    """
+    call = call_of(model, example)
+    inputs = call.map(lambda t: t if len(t) != 1 else torch.cat([t, t]))
+    before = {mode: _run(model, inputs, mode) for mode in (True, False)}
+    names = {module: name for name, module in model.named_modules()}
+    sums = _sums(model)
+    left: dict[str, str] = {}
+    pairs: dict[nn.BatchNorm2d, nn.ReLU] = {}
+    for norm, name in names.items():
+        if not isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            continue
+        reason = _unfit_norm(norm, name)
+        for uses, _ in before.values():
+            reason = reason or _unfit_use(uses, norm, sums.get(norm), names)
+        if reason is None:
+            act = sums.get(norm) or before[True][0].users[norm][0][0]
+            pairs[norm] = act  # type: ignore[index, assignment]
+        else:
+            left[name] = reason
+    fused = {norm: BatchNormAct2d.from_norm(norm, "relu") for norm in pairs}
+    there = {act: InNorm(act, fused[norm]) for norm, act in pairs.items()}
+    replace(model, {**fused, **there})
+    try:
+        _verify(model, inputs, before)
+    except BaseException:
+        replace(model, {new: old for old, new in {**fused, **there}.items()})
+        raise
+    found = {names[norm]: names[act] for norm, act in pairs.items()}
+    return FusedNorms(found, tuple(names[norm] for norm in pairs if norm in sums), left)
+
+
+def unfuse_norms_(model: nn.Module) -> nn.Module:
+    """Undo `fuse_norms_`, in place: plain `nn.BatchNorm2d` and `nn.ReLU` with the same parameters.
+
+    Args:
+        model: any module; a `BatchNormAct2d` that was made by hand stays.
+
+    Returns:
+        `model` itself.
+    """
+    back: dict[nn.Module, nn.Module] = {}
+    for module in model.modules():
+        if isinstance(module, InNorm):
+            act, norm = module.replaced
+            back[module], back[norm] = act.train(module.training), norm.to_norm()
+    replace(model, back)
+    return model
+
+
+def _sums(model: nn.Module) -> dict[nn.Module, nn.Module]:
+    """Norms of residual blocks that compute `norm_sum_act`, and the ReLU behind the sum."""
+    return {
+        block.get_submodule(norm): block.get_submodule(act)
+        for block in model.modules()
+        for norm, act in getattr(type(block), "norms_before_sums", {}).items()
+    }
+
+
+def _unfit_norm(norm: nn.Module, name: str) -> str | None:
+    if isinstance(norm, BatchNormAct2d):
+        return "it is a BatchNormAct2d already"
+    if type(norm) is not nn.BatchNorm2d:
+        return f"{type(norm).__name__} is not a plain BatchNorm2d"
+    if not name:
+        return "it is the whole model and cannot be replaced in place; wrap it in nn.Sequential"
+    return "it has hooks, which would see other values" if _hooks(norm) else None
+
+
+def _unfit_use(
+    uses: Uses, norm: nn.Module, act: nn.Module | None, names: dict[nn.Module, str]
+) -> str | None:
+    """Why a norm cannot compute what follows it, or None; `act`: the ReLU behind its sum."""
+    if uses.calls[norm] != 1:
+        return f"it runs {uses.calls[norm]} times"
+    users = uses.users.get(norm, [])
+    if len(users) != 1:
+        return f"its output is used {len(users)} times"
+    user, function = users[0]
+    if act is None:
+        if function == NETWORK:
+            return f"its output is {NETWORK}"
+        if type(user) is not nn.ReLU:
+            where = f"{names[user]!r} ({type(user).__name__})" if user and names[user] else "model"
+            return f"its output goes to {function} in {where}, not to an nn.ReLU"
+        act = user
+    if type(act) is not nn.ReLU:
+        return f"{names[act]!r} is {type(act).__name__}, not nn.ReLU"
+    if uses.calls[act] != 1:
+        return f"its ReLU {names[act]!r} runs {uses.calls[act]} times"
+    return f"its ReLU {names[act]!r} has hooks" if _hooks(act) else None
+
+
+def _hooks(module: nn.Module) -> bool:
+    return any(
+        getattr(module, f"_{kind}")
+        for kind in ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks")
+    )
+
+
+def _run(model: nn.Module, inputs: Call, training: bool) -> tuple[Uses, list[Any]]:
+    """One watched run in training or evaluation mode, which leaves the model as it was."""
+    with _unchanged(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model.train(training)
+        return watch(model, inputs.map(torch.clone))
+
+
+@contextlib.contextmanager
+def _unchanged(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        with torch.no_grad():
+            for module, name, buffer, value in buffers:
+                module._buffers[name] = buffer.copy_(value)
+
+
+def _verify(
+    model: nn.Module,
+    inputs: Call,
+    before: dict[bool, tuple[Uses, list[Any]]],
+) -> None:
+    norms = [module for module in model.modules() if isinstance(module, BatchNormAct2d)]
+    native = [norm.native for norm in norms]
+    try:
+        # With torch's operators outputs are equal, unless the modules are connected in other ways.
+        for norm in norms:
+            norm.native = False
+        for training, (_, expected) in before.items():
+            _, found = _run(model, inputs, training)
+            if not _equal(expected, found):
+                mode = "training" if training else "evaluation"
+                raise VerificationError(
+                    f"outputs in {mode} mode would differ after fusing batch norms; the model is "
+                    "unchanged. Does its code ask for the types of its modules, or draw random "
+                    "numbers that torch.manual_seed does not fix?"
+                )
+    finally:
+        for norm, was in zip(norms, native, strict=True):
+            norm.native = was
+
+
+def _equal(expected: list[Any], found: list[Any]) -> bool:
+    if len(expected) != len(found):
+        return False
+    for one, two in zip(expected, found, strict=True):
+        if not isinstance(one, torch.Tensor):
+            continue
+        if not isinstance(two, torch.Tensor) or one.shape != two.shape or one.dtype != two.dtype:
+            return False
+        scale = one.abs().max().item() if one.numel() and one.is_floating_point() else 0.0
+        limit = _TOLERANCE * scale if scale < float("inf") else 0.0
+        if not torch.allclose(one, two, rtol=_TOLERANCE, atol=limit, equal_nan=True):
+            return False
+    return True

@@ -1,0 +1,320 @@
+"""The operator `openwork::batch_norm_act`: batch norm in training, a residual sum, and a ReLU.
+
+On the CPU in float32 the native kernels compute it; the reference is made of torch's operators.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from openwork.kernels.native import extension, reason_missing
+from openwork.ops.choices import REFERENCE, mode
+
+__all__ = ["batch_norm_act", "native_takes"]
+
+NAME = "openwork::batch_norm_act"
+BACKWARD = "openwork::batch_norm_act_backward"
+
+torch.library.define(
+    NAME,
+    "(Tensor input, Tensor? weight, Tensor? bias, Tensor? residual, float eps, bool relu) "
+    "-> (Tensor, Tensor)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+torch.library.define(
+    BACKWARD,
+    "(Tensor gradient, Tensor input, Tensor? weight, Tensor? bias, Tensor? output, "
+    "Tensor statistics, float eps, bool relu, bool[] wanted) -> (Tensor, Tensor, Tensor)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+
+
+def batch_norm_act(
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    residual: torch.Tensor | None,
+    eps: float,
+    relu: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Normalise each channel by the batch, then add `residual`, then take the ReLU.
+
+    Args:
+        input: `(N, C, H, W)`.
+        weight, bias: `(C,)` or None, as in `torch.nn.functional.batch_norm`.
+        residual: `(N, C, H, W)` or None.
+        eps: added to the variance.
+        relu: whether a ReLU follows.
+
+    Returns:
+        The result, `(N, C, H, W)`, and statistics of the batch, `(3, C)`, without gradients: mean,
+        one over the standard deviation, and unbiased variance.
+    """
+    run = _Eager.apply if _is_eager(input) else torch.ops.openwork.batch_norm_act.default
+    return run(input, weight, bias, residual, eps, relu)
+
+
+def native_takes(
+    input: torch.Tensor, weight: torch.Tensor | None, residual: torch.Tensor | None
+) -> bool:
+    """Whether the native kernels compute this; if not, torch's own operators are as good.
+
+    `OPENWORK_TRAIN_KERNELS=reference` turns them off.
+    """
+    if reason_missing is not None or mode() == REFERENCE:
+        return False
+    # Transforms of torch.func need what torch's operators have, batching rules for instance.
+    if torch._C._are_functorch_transforms_active():
+        return False
+    if weight is not None and not (weight.dtype == torch.float32 and weight.is_contiguous()):
+        return False
+    if residual is not None and not (_is_plain(residual) and residual.shape == input.shape):
+        return False
+    return _is_plain(input)
+
+
+def _is_plain(maps: torch.Tensor) -> bool:
+    return (
+        maps.dtype == torch.float32
+        and maps.device.type == "cpu"
+        and maps.dim() == 4
+        and maps.numel() > 0
+        and maps.is_contiguous()
+    )
+
+
+def _forward(
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    residual: torch.Tensor | None,
+    eps: float,
+    relu: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if native_takes(input, weight, residual):
+        return _native(input, weight, bias, residual, eps, relu)
+    return _reference(input, weight, bias, residual, eps, relu)
+
+
+def _native(
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    residual: torch.Tensor | None,
+    eps: float,
+    relu: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    output, statistics = _fake(input, weight, bias, residual, eps, relu)
+    extension.batch_norm_forward(
+        extension.chosen_isa(),
+        input=_array(input),
+        residual=_array(residual),
+        weight=_array(weight),
+        bias=_array(bias),
+        eps=eps,
+        relu=relu,
+        output=_array(output),
+        statistics=_array(statistics),
+        threads=torch.get_num_threads(),
+    )
+    return output, statistics
+
+
+def _reference(
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    residual: torch.Tensor | None,
+    eps: float,
+    relu: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    # With a momentum of one, the running statistics become those of the batch.
+    mean, variance = input.new_zeros(input.shape[1]), input.new_zeros(input.shape[1])
+    output, _, rstd = torch.native_batch_norm(input, weight, bias, mean, variance, True, 1.0, eps)
+    if residual is not None:
+        output = output + residual
+    return output.relu() if relu else output, torch.stack([mean, rstd, variance])
+
+
+def _fake(
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    residual: torch.Tensor | None,
+    eps: float,
+    relu: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.empty_like(input), input.new_empty((3, input.shape[1]))
+
+
+def _native_backward(
+    gradient: torch.Tensor,
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    output: torch.Tensor | None,
+    statistics: torch.Tensor,
+    eps: float,
+    relu: bool,
+    wanted: Sequence[bool],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    gradient = gradient.contiguous()
+    if not (native_takes(input, weight, output) and native_takes(gradient, weight, None)):
+        found = _reference_backward(
+            gradient, input, weight, bias, output, statistics, eps, relu, wanted
+        )
+        empty = input.new_empty(0)
+        return tuple(empty if g is None else g.clone() for g in found)  # type: ignore[return-value]
+    grads = _fake_backward(gradient, input, weight, bias, output, statistics, eps, relu, wanted)
+    into_input, into_affine, into_residual = (
+        _array(each) if want else None for each, want in zip(grads, wanted, strict=True)
+    )
+    extension.batch_norm_backward(
+        extension.chosen_isa(),
+        gradient=_array(gradient),
+        input=_array(input),
+        weight=_array(weight),
+        bias=_array(bias),
+        statistics=_array(statistics),
+        output=_array(output),
+        relu=relu,
+        grad_input=into_input,
+        grad_residual=into_residual,
+        grad_affine=into_affine,
+        threads=torch.get_num_threads(),
+    )
+    return grads
+
+
+def _reference_backward(
+    gradient: torch.Tensor,
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    output: torch.Tensor | None,
+    statistics: torch.Tensor,
+    eps: float,
+    relu: bool,
+    wanted: Sequence[bool],
+) -> tuple[torch.Tensor | None, ...]:
+    """The gradients by input, by weight and bias `(2, C)`, and by residual; differentiable."""
+    mean, rstd, _ = statistics.unbind()
+    if relu:
+        if output is None:
+            output = F.batch_norm(input, None, None, weight, bias, True, 0.0, eps)
+        gradient = gradient.masked_fill(output.detach() <= 0, 0)
+    by_input, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
+        gradient,
+        input,
+        weight,
+        None,
+        None,
+        mean,
+        rstd,
+        True,
+        eps,
+        [wanted[0], weight is not None and wanted[1], wanted[1]],
+    )
+    if not wanted[1]:
+        by_affine = None
+    else:
+        by_affine = torch.stack(
+            [torch.zeros_like(by_bias) if weight is None else by_weight, by_bias]
+        )
+    return by_input if wanted[0] else None, by_affine, gradient if wanted[2] else None
+
+
+def _fake_backward(
+    gradient: torch.Tensor,
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    output: torch.Tensor | None,
+    statistics: torch.Tensor,
+    eps: float,
+    relu: bool,
+    wanted: Sequence[bool],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    shapes = (input.shape, (2, input.shape[1]), input.shape)
+    by_input, by_affine, by_residual = (
+        input.new_empty(shape if want else 0) for shape, want in zip(shapes, wanted, strict=True)
+    )
+    return by_input, by_affine, by_residual
+
+
+def _array(tensor: torch.Tensor | None) -> Any:
+    # Handed over in a third of the time that DLPack takes.
+    return None if tensor is None else tensor.detach().numpy()
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
+    input, weight, bias, residual, ctx.eps, ctx.relu = inputs
+    result, statistics = output
+    ctx.mark_non_differentiable(statistics)
+    ctx.set_materialize_grads(False)
+    # Without a residual the signs of the result are computed again: nothing more is kept.
+    signs = result if ctx.relu and residual is not None else None
+    ctx.save_for_backward(input, weight, bias, signs, statistics)
+
+
+def _backward(
+    ctx: Any, gradient: torch.Tensor | None, _: torch.Tensor | None
+) -> tuple[torch.Tensor | None, ...]:
+    if gradient is None:
+        return (None,) * 6
+    input, weight, bias, signs, statistics = ctx.saved_tensors
+    needs_input, needs_weight, needs_bias, needs_residual = ctx.needs_input_grad[:4]
+    affine = needs_weight or needs_bias
+    # Without a ReLU, the residual's gradient is the output's.
+    wanted = [needs_input, affine, needs_residual and ctx.relu]
+    by_input = by_affine = by_residual = None
+    if any(wanted):
+        # Gradients of gradients go through torch's operators.
+        if torch.is_grad_enabled():
+            run: Any = _reference_backward
+        elif _is_eager(gradient):
+            run = _native_backward
+        else:
+            run = torch.ops.openwork.batch_norm_act_backward.default
+        found = run(gradient, input, weight, bias, signs, statistics, ctx.eps, ctx.relu, wanted)
+        by_input, by_affine, by_residual = found
+    by_weight, by_bias = (None, None) if by_affine is None or not affine else by_affine.unbind()
+    return (
+        by_input if needs_input else None,
+        by_weight if needs_weight else None,
+        by_bias if needs_bias else None,
+        (by_residual if ctx.relu else gradient) if needs_residual else None,
+        None,
+        None,
+    )
+
+
+def _is_eager(tensor: torch.Tensor) -> bool:
+    return (
+        type(tensor) in (torch.Tensor, torch.nn.Parameter)
+        and not torch.compiler.is_compiling()
+        and torch._C._len_torch_dispatch_stack() == 0
+    )
+
+
+class _Eager(torch.autograd.Function):
+    """The operator without the dispatcher, which takes longer than the kernels on small maps."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        output = _forward(*inputs)
+        _setup(ctx, inputs, output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor | None, ...]:
+        return _backward(ctx, *gradients)
+
+
+torch.library.impl(NAME, "CompositeExplicitAutograd")(_forward)
+torch.library.impl(BACKWARD, "CompositeExplicitAutograd")(_native_backward)
+torch.library.register_fake(NAME)(_fake)
+torch.library.register_fake(BACKWARD)(_fake_backward)
+torch.library.register_autograd(NAME, _backward, setup_context=_setup)
