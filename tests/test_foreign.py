@@ -35,5 +35,5 @@ def test_a_torch_file_is_named(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "x.pt")
     with pytest.raises(ow.CheckpointError, match=r"is a file of torch.save, .*load_weights_"):
         ow.load(tmp_path / "x.pt")
-    with pytest.raises(ow.CheckpointError, match="is a folder; name a file in it"):
+    with pytest.raises(ow.CheckpointError, match="it is a folder, not a file"):
         ow.load(tmp_path)

@@ -306,7 +306,9 @@ def test_loading_never_unpickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert info(tmp_path / "m").source is not None
     torch.save(nn.Linear(2, 2), tmp_path / "pickled.pt")
     for read in (load, info):
-        with pytest.raises(CheckpointError, match="not a safetensors file"):
+        with pytest.raises(
+            CheckpointError, match="is a file of torch.save, not a file of openwork"
+        ):
             read(tmp_path / "pickled.pt")
 
 

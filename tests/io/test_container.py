@@ -113,7 +113,9 @@ def test_every_truncation_is_refused(file: Path, tmp_path: Path) -> None:
     positions = {0, 1, 7, 8, 9, len(whole) - 1, *range(0, len(whole), len(whole) // 60)}
     for position in sorted(positions):
         part.write_bytes(whole[:position])
-        with pytest.raises(CheckpointError, match="is truncated or not a safetensors file"):
+        with pytest.raises(
+            CheckpointError, match="is truncated or not a safetensors file|is empty"
+        ):
             container.read(part)
 
 
@@ -204,10 +206,10 @@ class _Bomb:
 def test_a_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(pickle.dumps(_Bomb()))
-    with pytest.raises(CheckpointError, match="not a safetensors file"):
+    with pytest.raises(CheckpointError, match="is a Python pickle, not a file of openwork"):
         container.read(path)
     torch.save({"weight": torch.ones(2), "bomb": _Bomb()}, path)
-    with pytest.raises(CheckpointError, match="not a safetensors file"):
+    with pytest.raises(CheckpointError, match="is a file of torch.save, not a file"):
         container.read(path)
 
 

@@ -41,7 +41,10 @@ def test_kept_weights_are_those_of_the_dense_model() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet32", "cnn_small", "vgg16-cifar"])
-def test_densify_gives_plain_layers_and_identical_outputs(name: str) -> None:
+def test_densify_gives_plain_layers_and_identical_outputs(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENWORK_TRAIN_KERNELS", "reference")
     model = build(name).eval()
     sparsify_(model, Plan({"conv:*": {"pattern": "random", "density": 0.2}}))
     input = torch.randn(2, 3, 32, 32)

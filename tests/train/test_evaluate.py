@@ -87,7 +87,7 @@ def test_bad_arguments_are_refused(make: Callable[..., nn.Module], toy: DataSet)
 
 def test_labels_beyond_the_outputs_are_refused(toy: DataSet) -> None:
     outputs = int(toy.test.labels.max())
-    model = nn.Sequential(nn.Flatten(), nn.LazyLinear(outputs))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(toy.test.images[0].size, outputs))
     with pytest.raises(ArgumentError, match=f"holds the label {outputs}, but `model` gives"):
         evaluate(model, toy)
     with pytest.raises(ArgumentError, match="`model` is a str"):

@@ -21,6 +21,7 @@ from openwork.patterns import Pattern
 M = TypeVar("M", bound=nn.Module)
 State = Mapping[str, Any]
 _ROOT = "it is the whole model and cannot be replaced in place; wrap it in nn.Sequential"
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 # How many problems a message names.
 _NAMED = 3
 
@@ -143,6 +144,8 @@ def _pattern(module: nn.Module | None, gaps: Any, weight: Any) -> Pattern:
         raise ArgumentError(f"it is sparse in the state, but {kind} in the model")
     if not _is_plain(gaps) or not _is_plain(weight):
         raise ArgumentError("`gaps` and `weight` must be dense tensors with values")
+    if gaps.dtype not in _INTEGERS:
+        raise ArgumentError(f"`gaps` must be a vector of uint8 or int32, not of {gaps.dtype}")
     shape = module.shape if isinstance(module, SparseLayer) else pattern_shape(module)
     groups = module.groups if isinstance(module, SparseLayer) else groups_of(module)
     # There are fewer gaps than weights if they lie between whole kernels.

@@ -87,7 +87,7 @@ def sparse_twins(model: nn.Module, plan: Plan, init: str) -> dict[nn.Module, nn.
 def densify_(model: M, *, optimizer: Optimizers = None) -> M:
     """Replace every sparse layer of `model` by the equivalent plain torch layer, in place.
 
-    Weights are bit-equal, with zeros at dead taps, so outputs are identical.
+    Weights are bit-equal, with zeros at dead taps, so outputs agree up to the rounding of kernels.
 
     Args:
         model: any module that is not itself a sparse layer.

@@ -58,6 +58,7 @@ class Choices:
             ways: (name, function that prepares it and gives the call to time).
         """
         with self._lock:
+            self._read()
             began = time.perf_counter()
             best, seconds = REFERENCE, float("inf")
             for name, prepare in ways:

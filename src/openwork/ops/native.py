@@ -194,12 +194,17 @@ class _Layers:
 _layers = _Layers()
 
 
-def may_measure(input: torch.Tensor, weight: torch.Tensor) -> bool:
+def in_functional_transform() -> bool:
+    """Whether torch.func is at work, which takes operators of torch's own only."""
+    return torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
+
+
+def may_measure(input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor) -> bool:
     """Whether a call is a training step on plain tensors, which kernels may be timed on."""
-    if not torch.is_grad_enabled() or not weight.requires_grad or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return False
-    plain = all(type(t) in (torch.Tensor, torch.nn.Parameter) for t in (input, weight))
-    return plain and not torch._C._functorch.is_functorch_wrapped_tensor(input)
+    plain = all(type(t) in (torch.Tensor, torch.nn.Parameter) for t in (input, weight, gaps))
+    return plain and weight.requires_grad
 
 
 def find_layer(

@@ -57,7 +57,9 @@ def sparse_conv2d(
         `(batch, out_channels, height', width')`, as `torch.nn.functional.conv2d` gives it.
     """
     geometry = (shape, stride, padding, dilation, groups)
-    if native.may_measure(input, weight):
+    if native.in_functional_transform():
+        return naive.conv2d(input, weight, gaps, bias, *geometry)
+    if native.may_measure(input, weight, gaps):
         # The kernel is chosen before the first step, so that all steps run on the same one.
         _decide_forward(input, weight, gaps, geometry)
     return torch.ops.openwork.sparse_conv2d.default(input, weight, gaps, bias, *geometry)

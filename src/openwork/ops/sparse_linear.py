@@ -49,7 +49,9 @@ def sparse_linear(
     Returns:
         `(..., out_features)`.
     """
-    if native.may_measure(input, weight):
+    if native.in_functional_transform():
+        return naive.linear(input, weight, gaps, bias, shape)
+    if native.may_measure(input, weight, gaps):
         # The kernel is chosen before the first step, so that all steps run on the same one.
         _decide_forward(input, weight, gaps, shape)
     return torch.ops.openwork.sparse_linear.default(input, weight, gaps, bias, shape)

@@ -59,7 +59,7 @@ def optimizers_of(optimizer: Optimizers) -> tuple[Optimizer, ...]:
     if optimizer is None:
         return ()
     several = (optimizer,) if isinstance(optimizer, Optimizer) else optimizer
-    if not isinstance(several, Sequence):
+    if isinstance(several, str) or not isinstance(several, Sequence):
         several = (several,)
     for each in several:
         check_optimizer_kind(each)
