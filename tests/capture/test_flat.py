@@ -60,5 +60,3 @@ def test_modules_of_other_kinds_are_refused_with_the_way_out() -> None:
     traced: Any = torch.jit.trace(nn.Linear(3, 4), X)
     with pytest.raises(CaptureError, match="pass the Python module that it was made from"):
         flattened(traced, Call(X))
-    with pytest.raises(CaptureError, match=r"DataParallel wraps the network; pass its `.module`"):
-        flattened(nn.DataParallel(nn.Linear(3, 4)), Call(X))

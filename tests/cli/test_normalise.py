@@ -14,7 +14,7 @@ DATA = DataSet("toy", SPLIT, SPLIT, ("a",), (0.5,), (0.25,))
 
 def test_the_order_is_asked_recorded_published_data() -> None:
     network = nn.Linear(1, 1)
-    network.default_cfg = {"mean": (0.1,), "std": (0.2,)}
+    vars(network)["default_cfg"] = {"mean": (0.1,), "std": (0.2,)}
     recorded = {"mean": [0.3], "std": [0.4]}
     assert normalised(DATA, AS_KNOWN, {}, None)[0].mean == (0.5,)
     assert normalised(DATA, AS_KNOWN, {}, network)[0].mean == (0.1,)

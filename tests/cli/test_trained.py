@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from parts import known
 
 from openwork import io, models
 from openwork.cli.trained import trained
@@ -18,7 +19,7 @@ def test_the_data_set_is_the_one_it_was_trained_on(tmp_path: Path) -> None:
     _save(tmp_path, {"data": "mnist-subset"})
     found = trained(tmp_path, None, None)
     assert found.path == tmp_path / "model.safetensors"
-    assert (found.source.name, found.dataset.name) == ("mlp:784-10", "mnist-subset")
+    assert (known(found.source).name, found.dataset.name) == ("mlp:784-10", "mnist-subset")
     with pytest.raises(ArgumentError, match="'no-such'"):
         trained(tmp_path, "no-such", None)
 

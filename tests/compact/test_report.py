@@ -26,7 +26,7 @@ def test_the_largest_difference_and_the_counts_are_reported() -> None:
         OutputDifference("given", (2, 3), 0.5, 1e-6),
         OutputDifference("random", (2, 3), 0.25, 3e-6),
     )
-    report = CompactReport(cases, Table(("layer",), ()), (10, 5), None, "", 0)
+    report = CompactReport(cases, Table(("layer",), ()), (10, 5), (20, 9), "", 0)
     assert (report.absolute, report.relative) == (0.5, 3e-6)
 
 

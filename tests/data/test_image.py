@@ -3,6 +3,7 @@
 import os
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,7 +116,7 @@ def test_what_people_have_is_read_whatever_its_name(
 def test_an_animation_gives_its_first_frame(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (4, 4), (level, 0, 0)) for level in (250, 0, 100)]
     for name in ("a.gif", "a.webp", "a.png", "a.tiff"):
-        options = {"lossless": True} if name == "a.webp" else {}
+        options: Any = {"lossless": True} if name == "a.webp" else {}
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options)
         assert read(tmp_path / name, 3, None)[0].tolist() == [[250] * 4] * 4
 

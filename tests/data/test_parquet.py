@@ -162,7 +162,7 @@ def encoded(mode="L", size=(28, 28), form="PNG"):
     return buffer.getvalue()
 
 
-def bomb():
+def vast_picture():
     """A PNG whose header claims 60,000 x 60,000 pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
@@ -185,7 +185,7 @@ def bomb():
         ),
         ({"bytes": noise()[:400], "path": None}, 1, "the image cannot be read"),
         ({"bytes": encoded()[:24], "path": None}, 1, "the image cannot be read"),
-        ({"bytes": bomb(), "path": None}, 1, r"cannot be read \(DecompressionBombError"),
+        ({"bytes": vast_picture(), "path": None}, 1, r"cannot be read \(DecompressionBombError"),
         ({"bytes": encoded(size=(28, 27)), "path": None}, 1, "the image is 27x28 .*must be 28x28"),
         ({"bytes": encoded(mode="RGB"), "path": None}, 1, "Pillow mode RGB, but must have L"),
         ({"bytes": encoded(form="EPS"), "path": None}, 1, "the image cannot be read"),

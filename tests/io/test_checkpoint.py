@@ -307,7 +307,7 @@ def test_loading_never_unpickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     torch.save(nn.Linear(2, 2), tmp_path / "pickled.pt")
     for read in (load, info):
         with pytest.raises(
-            CheckpointError, match="is a file of torch.save, not a file of openwork"
+            CheckpointError, match=r"is a file of torch.save, not a file of openwork"
         ):
             read(tmp_path / "pickled.pt")
 

@@ -114,7 +114,7 @@ def test_every_truncation_is_refused(file: Path, tmp_path: Path) -> None:
     for position in sorted(positions):
         part.write_bytes(whole[:position])
         with pytest.raises(
-            CheckpointError, match="is truncated or not a safetensors file|is empty"
+            CheckpointError, match=r"is truncated or not a safetensors file|is empty"
         ):
             container.read(part)
 
@@ -209,7 +209,7 @@ def test_a_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is a Python pickle, not a file of openwork"):
         container.read(path)
     torch.save({"weight": torch.ones(2), "bomb": _Bomb()}, path)
-    with pytest.raises(CheckpointError, match="is a file of torch.save, not a file"):
+    with pytest.raises(CheckpointError, match=r"is a file of torch.save, not a file"):
         container.read(path)
 
 

@@ -13,7 +13,7 @@ from torch.export import Dim, ExportedProgram, ShapesCollection
 from openwork._call import Call, as_call
 from openwork._copy import copied
 from openwork._unchanged import unchanged
-from openwork._unwrap import inner, unwrapped
+from openwork._unwrap import inner
 from openwork.capture.batch_sizes import BatchSizes, batch_sizes_of
 from openwork.capture.call_form import CallForm
 from openwork.capture.flat import Results, flattened
@@ -95,7 +95,6 @@ def capture(
     call = as_call(example)
     _check(call)
     images, why = call.images, fixed_because
-    model = unwrapped(model)
     form = CallForm.of(model, call)
     # `unchanged` keeps other threads waiting, also until the warnings are on again.
     with unchanged(model), torch.random.fork_rng(devices=[]), torch.no_grad(), quiet():

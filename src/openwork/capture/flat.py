@@ -46,7 +46,7 @@ def flattened(model: nn.Module, call: Call) -> tuple[nn.Module, Results]:
         The twin gives a tuple of tensors, numbers, texts and None.
 
     Raises:
-        CaptureError: `model` is a TorchScript module or a wrapper for several processes.
+        CaptureError: `model` is a TorchScript module.
     """
     _check_module(model)
     twin: nn.Module = object.__new__(type(model))
@@ -77,8 +77,6 @@ def _check_module(model: nn.Module) -> None:
             f"{kind} is what torch.jit.script or torch.jit.trace gives, which torch.export does "
             "not capture; pass the Python module that it was made from"
         )
-    if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
-        raise CaptureError(f"{kind} wraps the network; pass its `.module`")
 
 
 def _check_constant(model: nn.Module, leaf: Any) -> None:

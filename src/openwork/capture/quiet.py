@@ -39,7 +39,8 @@ def quiet() -> Iterator[None]:
         logger.setLevel(logging.CRITICAL)
     try:
         # torch.export warns about deprecated helpers that it uses itself.
-        with warnings.catch_warnings(), contextlib.redirect_stderr(_WithoutGraphs(sys.stderr)):
+        stream: Any = _WithoutGraphs(sys.stderr)
+        with warnings.catch_warnings(), contextlib.redirect_stderr(stream):
             warnings.simplefilter("ignore")
             yield
     finally:

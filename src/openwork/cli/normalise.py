@@ -37,7 +37,8 @@ def normalised(
     Raises:
         ArgumentError: numbers that are not one per channel, or out of range.
     """
-    known, whose = None, "the data"
+    known: Any = None
+    whose = "the data"
     recorded = (metrics.get("mean"), metrics.get("std"))
     if all(isinstance(values, list) for values in recorded):
         known, whose = recorded, "the training"

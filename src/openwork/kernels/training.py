@@ -95,7 +95,8 @@ class PackedConvolution:
             if layer is not None:
                 layer.run(weight, input, output, bias, workspace, threads)
             return
-        batch, parts, at = len(input), [], 0
+        batch, at = len(input), 0
+        parts: list[tuple[np.ndarray | None, int, int]] = []
         for (layer, top, left), taps, floats in zip(
             self._phases, self._taps, self._floats(batch), strict=True
         ):
@@ -119,7 +120,7 @@ class PackedConvolution:
 
     def _floats(self, batch: int) -> list[int]:
         """Floats of each phase's result."""
-        sizes = []
+        sizes: list[int] = []
         for taps in self._taps:
             floats = 0
             if taps is not None:
@@ -256,7 +257,7 @@ def _tap_ways(taps: LiveTaps, isa: str) -> dict[str, Way]:
 
 
 def _weight_kernels(taps: LiveTaps, batch: int, isa: str) -> list[TrainingKernel]:
-    found = []
+    found: list[TrainingKernel] = []
     most = 8 if _C.most_vectors(isa, 1) >= 8 else 4
     if _is_winograd(taps):
         for vectors, chunk in ((2, _ALL), (4, 256)):

@@ -48,9 +48,7 @@ class Choices:
             self._read()
             return self._known.get(key)
 
-    def measure(
-        self, key: str, ways: Iterable[tuple[str, Callable[[], Callable[[], None]]]]
-    ) -> str:
+    def measure(self, key: str, ways: Iterable[tuple[str, Callable[[], Call]]]) -> str:
         """Time all of `ways`, remember the fastest and return its name.
 
         Args:

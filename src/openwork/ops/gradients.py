@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from openwork.kernels.training import Direction
+from openwork.ops.choices import Call
 from openwork.ops.native import NativeLayer
 
 
@@ -29,7 +31,7 @@ def compute_gradients(
     """
     threads = torch.get_num_threads()
     kernels: list[Any] = [None, None]
-    ways = (
+    ways: tuple[tuple[Direction, Call, Callable[[Any], torch.Tensor]], ...] = (
         ("input", lambda: reference(True, False, False)[0], input_gradient),
         ("weight", lambda: reference(False, True, False)[1], weight_gradient),
     )
@@ -39,7 +41,9 @@ def compute_gradients(
             kernels[at] = layer.chosen(direction, batch, threads)
     # All that the reference has to compute, in one call.
     left = [want and kernel is None for want, kernel in zip(wanted, [*kernels, None], strict=True)]
-    found = list(reference(*left)) if any(left) else [None, None, None]
+    found: list[torch.Tensor | None] = [None, None, None]
+    if any(left):
+        found = list(reference(*left))
     for at, (_, _, fast) in enumerate(ways):
         if kernels[at] is not None:
             found[at] = fast(kernels[at])

@@ -5,6 +5,7 @@ against it, and it keeps one layer's dense weight only while that layer runs.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,14 +33,14 @@ def conv2d_gradients(
     input: torch.Tensor,
     weight: torch.Tensor,
     gaps: torch.Tensor,
-    shape: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
+    geometry: Sequence[Any],
     wanted: Sequence[bool],
 ) -> tuple[torch.Tensor | None, ...]:
-    """The gradients of input, live weights and bias, each if `wanted`, else None."""
+    """The gradients of input, live weights and bias, each if `wanted`, else None.
+
+    `geometry` is (shape, stride, padding, dilation, groups), as for `conv2d`.
+    """
+    shape, stride, padding, dilation, groups = geometry
     # The dense weight is computed again, not kept: it takes many times the memory of the live one.
     grad_input, grad_dense, grad_bias = torch.ops.aten.convolution_backward(
         gradient,

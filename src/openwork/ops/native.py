@@ -201,7 +201,11 @@ def in_functional_transform() -> bool:
 
 def may_measure(input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor) -> bool:
     """Whether a call is a training step on plain tensors, which kernels may be timed on."""
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+    if (
+        torch.compiler.is_compiling()
+        or torch.jit._trace.is_tracing()
+        or not torch.is_grad_enabled()
+    ):
         return False
     plain = all(type(t) in (torch.Tensor, torch.nn.Parameter) for t in (input, weight, gaps))
     return plain and weight.requires_grad

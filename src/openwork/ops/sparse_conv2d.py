@@ -136,12 +136,11 @@ def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ..
     input, weight, gaps = ctx.saved_tensors
     wanted = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[3]]
     # Gradients of gradients need operators that have a derivative themselves.
-    compute = (
-        naive.conv2d_gradients
-        if torch.is_grad_enabled()
-        else torch.ops.openwork.sparse_conv2d_gradients.default
-    )
-    found = compute(gradient, input, weight, gaps, *ctx.geometry, wanted)
+    if torch.is_grad_enabled():
+        found = naive.conv2d_gradients(gradient, input, weight, gaps, ctx.geometry, wanted)
+    else:
+        compute = torch.ops.openwork.sparse_conv2d_gradients.default
+        found = compute(gradient, input, weight, gaps, *ctx.geometry, wanted)
     grads = [each if want else None for each, want in zip(found, wanted, strict=True)]
     return grads[0], grads[1], None, grads[2], None, None, None, None, None
 
@@ -159,7 +158,7 @@ def _gradients(
         if not any(wanted[:2]):
             # oneDNN computes the weight's gradient as well where only the bias's is asked for.
             return None, None, gradient.sum((0, 2, 3))
-        return naive.conv2d_gradients(gradient, input, weight, gaps, *geometry, wanted)
+        return naive.conv2d_gradients(gradient, input, weight, gaps, geometry, wanted)
 
     layer = None
     if gradient.dtype == torch.float32:
@@ -191,7 +190,7 @@ def _fake_gradients(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     *geometry, wanted = rest
     return present(
-        naive.conv2d_gradients(gradient, input, weight, gaps, *geometry, wanted), gradient
+        naive.conv2d_gradients(gradient, input, weight, gaps, geometry, wanted), gradient
     )
 
 

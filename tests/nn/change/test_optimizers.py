@@ -79,7 +79,8 @@ def test_a_parameter_without_an_heir_leaves() -> None:
 def test_new_places_begin_where_the_optimiser_begins(kind: Any, key: str, value: float) -> None:
     old, new = _parameter(1, 2), _parameter(0, 1, 2)
     name = "initial_accumulator_value" if kind is torch.optim.Adagrad else "lr"
-    optimizer = kind([old], **{name: value})
+    options: Any = {name: value}
+    optimizer = kind([old], **options)
     _step(optimizer, old)
     before = optimizer.state[old][key].clone()
     follow_([optimizer], {old: Heir(new, lambda held: torch.cat([held.new_zeros(1), held]))})

@@ -58,9 +58,9 @@ def optimizers_of(optimizer: Optimizers) -> tuple[Optimizer, ...]:
     """
     if optimizer is None:
         return ()
-    several = (optimizer,) if isinstance(optimizer, Optimizer) else optimizer
-    if isinstance(several, str) or not isinstance(several, Sequence):
-        several = (several,)
+    several: Sequence[Any] = (optimizer,)
+    if isinstance(optimizer, Sequence) and not isinstance(optimizer, str):
+        several = optimizer
     for each in several:
         check_optimizer_kind(each)
     return tuple(several)
