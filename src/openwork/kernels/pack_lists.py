@@ -59,6 +59,7 @@ def pack_lists(
     values: np.ndarray,
     chunk: int,
     group: int,
+    alike: bool = True,
 ) -> PackedLists:
     """Pack the sparse matrix whose live entries are `(out, inside)`.
 
@@ -68,6 +69,8 @@ def pack_lists(
         values: (positions, live) float32; or int32, numbers of weights that each call brings.
         chunk: inputs per chunk, at most 65535.
         group: filters per group: 1, 2 or 4.
+        alike: search for filters that share inputs (default), which takes most of the time of
+            packing; otherwise neighbours form a group.
     """
     if not 1 <= chunk <= 65535:
         raise ValueError(f"`chunk`={chunk} must lie in [1, 65535]")
@@ -76,7 +79,8 @@ def pack_lists(
     place = np.full((rows, inputs), -1, dtype=np.int64)
     place[out, inside] = np.arange(len(out))
     pieces = [
-        _pack_chunk(place[:, first : first + chunk], group) for first in range(0, inputs, chunk)
+        _pack_chunk(place[:, first : first + chunk], group, alike)
+        for first in range(0, inputs, chunk)
     ]
     row, count, index, order = (list(arrays) for arrays in zip(*pieces, strict=True))
     counts = np.stack(count).astype(np.int64)
@@ -97,14 +101,14 @@ def _starts(sizes: np.ndarray) -> np.ndarray:
 
 
 def _pack_chunk(
-    place: np.ndarray, group: int
+    place: np.ndarray, group: int, alike: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(row, count, index, order of the weights) of one chunk; `place` is -1 for dead entries."""
     live = place >= 0
     size = _C.filter_block
     row = np.concatenate(
         [
-            _group_rows(live[first : first + size], group, first)
+            _group_rows(live[first : first + size], group, first, alike)
             for first in range(0, len(live), size)
         ]
     )
@@ -135,9 +139,12 @@ def _found(entry: tuple[np.ndarray, int]) -> tuple[np.ndarray, np.ndarray, np.nd
     return at, inside, np.full(len(at), entry[1])
 
 
-def _group_rows(live: np.ndarray, group: int, first: int) -> np.ndarray:
-    """Rows, numbered from `first`, as groups (n, group) of similar ones; -1 where not full."""
+def _group_rows(live: np.ndarray, group: int, first: int, alike: bool) -> np.ndarray:
+    """Rows, numbered from `first`, as groups (n, group); -1 where not full."""
     members = np.arange(len(live))[:, None]
+    if not alike:
+        members = np.pad(members, ((0, -len(live) % group), (0, 0)), constant_values=-1)
+        members = members.reshape(-1, group)
     while members.shape[1] < group:
         members = _pair(live, members)
     # Neighbours with equal counts let the branch predictor learn where the loops end.

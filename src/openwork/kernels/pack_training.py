@@ -55,7 +55,7 @@ def trainable_spmm(
     chunk = min(chunk, inputs, 65535)
     place = taps.place.astype(np.int32)[None]
     filters = taps.geometry.out_channels
-    packed = pack_lists(filters, inputs, taps.out, columns.index, place, chunk, group)
+    packed = pack_lists(filters, inputs, taps.out, columns.index, place, chunk, group, False)
     *lists, order = packed.arrays()
     return _C.trainable_spmm(
         isa,
@@ -85,7 +85,7 @@ def trainable_winograd(
     if _is_whole(straight):
         connection, table = straight[:, 0] // 9, None
     value = connection.astype(np.int32)[None]
-    packed = pack_lists(g.out_channels, g.in_channels, out, inside, value, chunk, group)
+    packed = pack_lists(g.out_channels, g.in_channels, out, inside, value, chunk, group, False)
     *lists, order = packed.arrays()
     return _C.trainable_winograd(
         isa,

@@ -27,6 +27,8 @@ from openwork.ops.workspace import workspace
 _FORMAT = 1
 # Below so many multiply-adds of the dense layer, calling a kernel costs more than it saves.
 LEAST_WORK = 4_000_000
+# Images that kernels are measured on: larger batches take longer and give the same order.
+MEASURED_IMAGES = 16
 # Packed layers that are kept; the least recently used goes first.
 _MOST_LAYERS = 256
 
@@ -201,11 +203,8 @@ def in_functional_transform() -> bool:
 
 def may_measure(input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor) -> bool:
     """Whether a call is a training step on plain tensors, which kernels may be timed on."""
-    if (
-        torch.compiler.is_compiling()
-        or torch.jit._trace.is_tracing()
-        or not torch.is_grad_enabled()
-    ):
+    traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    if traced or not torch.is_grad_enabled():
         return False
     plain = all(type(t) in (torch.Tensor, torch.nn.Parameter) for t in (input, weight, gaps))
     return plain and weight.requires_grad

@@ -71,13 +71,14 @@ def _decide_forward(
     layer = _layer(input, weight, gaps, geometry)
     if layer is None:
         return
+    some = input[: native.MEASURED_IMAGES]
     with torch.no_grad():
         layer.decide(
             "forward",
             input.shape[0],
             torch.get_num_threads(),
-            lambda: naive.conv2d(input, weight, gaps, None, *geometry),
-            lambda kernel: native.forward(layer, kernel, input, weight, None),
+            lambda: naive.conv2d(some, weight, gaps, None, *geometry),
+            lambda kernel: native.forward(layer, kernel, some, weight, None),
         )
 
 
@@ -154,24 +155,25 @@ def _gradients(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     *geometry, wanted = rest
 
-    def reference(*wanted: bool) -> tuple[torch.Tensor | None, ...]:
+    def reference(wanted: Sequence[bool], images: slice) -> tuple[torch.Tensor | None, ...]:
         if not any(wanted[:2]):
             # oneDNN computes the weight's gradient as well where only the bias's is asked for.
             return None, None, gradient.sum((0, 2, 3))
-        return naive.conv2d_gradients(gradient, input, weight, gaps, geometry, wanted)
+        given = gradient[images], input[images]
+        return naive.conv2d_gradients(*given, weight, gaps, geometry, wanted)
 
     layer = None
     if gradient.dtype == torch.float32:
         layer = _layer(input, weight, gaps, tuple(geometry))
     if layer is None:
-        return present(reference(*wanted), gradient)
+        return present(reference(wanted, slice(None)), gradient)
     gradient = gradient.contiguous()
     return compute_gradients(
         layer,
         input.shape[0],
         reference,
-        lambda kernel: native.input_gradient(layer, kernel, gradient, weight),
-        lambda kernel: native.weight_gradient(layer, kernel, input, gradient),
+        lambda kernel, some: native.input_gradient(layer, kernel, gradient[some], weight),
+        lambda kernel, some: native.weight_gradient(layer, kernel, input[some], gradient[some]),
         wanted,
         gradient,
     )

@@ -158,21 +158,21 @@ def _gradients(
     shape: Sequence[int],
     wanted: Sequence[bool],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    def reference(*wanted: bool) -> tuple[torch.Tensor | None, ...]:
+    def reference(wanted: Sequence[bool], _: slice) -> tuple[torch.Tensor | None, ...]:
         return naive.linear_gradients(gradient, input, weight, gaps, shape, wanted)
 
     layer = None
     if gradient.dtype == torch.float32:
         layer = _layer(input, weight, gaps, shape)
     if layer is None:
-        return present(reference(*wanted), gradient)
+        return present(reference(wanted, slice(None)), gradient)
     columns = _pixels(gradient)
     return compute_gradients(
         layer,
         1,
         reference,
-        lambda kernel: _rows(native.input_gradient(layer, kernel, columns, weight), input),
-        lambda kernel: native.weight_gradient(layer, kernel, _pixels(input), columns),
+        lambda kernel, _: _rows(native.input_gradient(layer, kernel, columns, weight), input),
+        lambda kernel, _: native.weight_gradient(layer, kernel, _pixels(input), columns),
         wanted,
         gradient,
     )
