@@ -149,7 +149,7 @@ def tiles(taps: LiveTaps, isa: str) -> Iterator[tuple[Direction, TrainingKernel]
     winograd = (g.kernel, g.stride, g.dilation) == ((3, 3), (1, 1), (1, 1))
 
     def convolution(name: str, layer: "_C.Trainable") -> TrainingKernel:
-        built = PackedConvolution([(layer, 0, 0)], [taps], (1, 1), g.out_size, isa)
+        built = PackedConvolution([(layer, 0, 0)], [g], (1, 1), g.out_size, isa)
         return TrainingKernel(name, lambda: built)
 
     def sampled(name: str, layer: "_C.Sampled") -> TrainingKernel:

@@ -7,7 +7,7 @@ import numpy as np
 
 from openwork.kernels.problem import Geometry
 
-__all__ = ["live_taps"]
+__all__ = ["LiveTaps", "live_taps"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """The kernels that train a sparse layer, as data: forward and both gradients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
@@ -17,6 +17,7 @@ from openwork.kernels.pack_training import (
     trainable_taps,
     trainable_winograd,
 )
+from openwork.kernels.problem import Geometry
 from openwork.kernels.to_native import geometry_refusal, native_geometry
 
 __all__ = ["Direction", "TrainingKernel", "kernels"]
@@ -43,7 +44,7 @@ class PackedConvolution:
 
     Args:
         phases: kernel, top and left of each phase (live_taps.py); None where nothing is live.
-        taps: the convolutions of the phases.
+        geometries: sizes of the phases' convolutions; None where nothing is live.
         stride: of the phases, (vertical, horizontal).
         size: (height, width) of the result.
         isa: instruction set.
@@ -52,17 +53,17 @@ class PackedConvolution:
     def __init__(
         self,
         phases: "list[tuple[_C.Trainable | None, int, int]]",
-        taps: list[LiveTaps | None],
+        geometries: Sequence[Geometry | None],
         stride: tuple[int, int],
         size: tuple[int, int],
         isa: str,
     ) -> None:
         self._phases = phases
-        self._taps = taps
+        self._geometries = geometries
         self._stride = stride
         self._isa = isa
-        first = taps[0]
-        whole = first is not None and first.geometry.out_size == size and phases[0][1:] == (0, 0)
+        first = geometries[0]
+        whole = first is not None and first.out_size == size and phases[0][1:] == (0, 0)
         self._direct = len(phases) == 1 and whole
 
     def workspace(self, batch: int, threads: int) -> int:
@@ -97,13 +98,13 @@ class PackedConvolution:
             return
         batch, at = len(input), 0
         parts: list[tuple[np.ndarray | None, int, int]] = []
-        for (layer, top, left), taps, floats in zip(
-            self._phases, self._taps, self._floats(batch), strict=True
+        for (layer, top, left), geometry, floats in zip(
+            self._phases, self._geometries, self._floats(batch), strict=True
         ):
-            if layer is None or taps is None:
+            if layer is None or geometry is None:
                 parts.append((None, 0, 0))
                 continue
-            shape = (batch, taps.geometry.out_channels, *taps.geometry.out_size)
+            shape = (batch, geometry.out_channels, *geometry.out_size)
             result = workspace[at : at + floats].reshape(shape)
             at += floats
             parts.append((result, top, left))
@@ -121,11 +122,11 @@ class PackedConvolution:
     def _floats(self, batch: int) -> list[int]:
         """Floats of each phase's result."""
         sizes: list[int] = []
-        for taps in self._taps:
+        for geometry in self._geometries:
             floats = 0
-            if taps is not None:
-                height, width = taps.geometry.out_size
-                floats = batch * taps.geometry.out_channels * height * width
+            if geometry is not None:
+                height, width = geometry.out_size
+                floats = batch * geometry.out_channels * height * width
             sizes.append(floats)
         return sizes
 
@@ -201,7 +202,8 @@ def _pack(
     built = [
         (None if phase.taps is None else way(phase.taps), phase.top, phase.left) for phase in phases
     ]
-    return PackedConvolution(built, [phase.taps for phase in phases], stride, size, isa)
+    geometries = [None if phase.taps is None else phase.taps.geometry for phase in phases]
+    return PackedConvolution(built, geometries, stride, size, isa)
 
 
 # Larger than any number of inputs: no chunks.

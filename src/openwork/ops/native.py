@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
-from openwork.kernels.live_taps import live_taps
+from openwork.kernels.live_taps import LiveTaps, live_taps
 from openwork.kernels.native import extension as _C
 from openwork.kernels.native import reason_missing
 from openwork.kernels.problem import Geometry
@@ -68,13 +68,17 @@ class NativeLayer:
     def __init__(self, sizes: ConvSizes, gaps: np.ndarray, live: int) -> None:
         self.sizes = sizes
         self.gaps = gaps
-        unit = 1 if live == len(gaps) else sizes.shape[2] * sizes.shape[3]
-        units = np.cumsum(gaps, dtype=np.int64)
-        positions = (units[:, None] * unit + np.arange(unit)).reshape(-1)
-        self.taps = live_taps(sizes.geometry(), sizes.groups, positions)
+        self.geometry = sizes.geometry()
         self.live = live
         self._built: dict[str, Any] = {}
         self._chosen: dict[tuple[Direction, int, int], Any] = {}
+
+    def _taps(self) -> LiveTaps:
+        """The live taps. They are not kept: they take twice the memory of weights and Adam."""
+        unit = 1 if self.live == len(self.gaps) else self.sizes.shape[2] * self.sizes.shape[3]
+        units = np.cumsum(self.gaps, dtype=np.int64)
+        positions = (units[:, None] * unit + np.arange(unit)).reshape(-1)
+        return live_taps(self.geometry, self.sizes.groups, positions)
 
     def chosen(self, direction: Direction, batch: int, threads: int) -> Any:
         """The packed kernel that runs `direction`, or None for the reference.
@@ -109,7 +113,7 @@ class NativeLayer:
         key = (direction, _bucket(batch), threads)
         if key in self._chosen:
             return
-        candidates = kernels(self.taps, direction, batch, _C.chosen_isa())
+        candidates = kernels(self._taps(), direction, batch, _C.chosen_isa())
         if remembered.mode() == "native":
             name = candidates[0].name if candidates else REFERENCE
         else:
@@ -137,7 +141,7 @@ class NativeLayer:
     def _named(self, direction: Direction, batch: int, name: str) -> Any:
         if name in self._built:
             return self._built[name]
-        for candidate in kernels(self.taps, direction, batch, _C.chosen_isa()):
+        for candidate in kernels(self._taps(), direction, batch, _C.chosen_isa()):
             if candidate.name == name:
                 return candidate.build()
         return None
@@ -235,7 +239,7 @@ def forward(
     bias: torch.Tensor | None,
 ) -> torch.Tensor:
     """The convolution and bias of a (batch, channels, height, width) input."""
-    geometry, batch = layer.taps.geometry, input.shape[0]
+    geometry, batch = layer.geometry, input.shape[0]
     output = input.new_empty((batch, geometry.out_channels, *geometry.out_size))
     _run(kernel, weight, input, output, bias)
     return output
@@ -245,7 +249,7 @@ def input_gradient(
     layer: NativeLayer, kernel: Any, gradient: torch.Tensor, weight: torch.Tensor
 ) -> torch.Tensor:
     """The gradient of the input, from that of the output."""
-    geometry, batch = layer.taps.geometry, gradient.shape[0]
+    geometry, batch = layer.geometry, gradient.shape[0]
     output = gradient.new_empty((batch, geometry.in_channels, *geometry.size))
     _run(kernel, weight, gradient, output, None)
     return output
