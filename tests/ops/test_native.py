@@ -198,6 +198,12 @@ def test_a_pattern_that_changes_in_place_is_packed_again() -> None:
     close(gradients(layer, x), exact(layer, x))
 
 
+def test_a_layer_that_was_made_in_inference_mode() -> None:
+    with torch.inference_mode():
+        layer, x = conv(padding=1), torch.randn(2, 8, 6, 6)
+        assert torch.allclose(layer(x), layer.to_dense()(x), atol=1e-4)
+
+
 def test_equal_patterns_share_what_was_packed() -> None:
     one, two = conv(padding=1), conv(padding=1)
     sizes = native.ConvSizes((12, 8, 3, 3), (1, 1), (1, 1), (1, 1), 1, (6, 6))

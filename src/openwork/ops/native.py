@@ -171,14 +171,16 @@ class _Layers:
     def find(self, sizes: ConvSizes, gaps: torch.Tensor, live: int) -> NativeLayer:
         """The layer of this pattern, packed now if it is new."""
         with self.lock:
-            known = self.by_tensor.get(gaps)
-            if known is not None and known[0] == gaps._version and sizes in known[1]:
-                return known[1][sizes]
-            layer = self._by_contents(sizes, gaps.numpy(), live)
-            if known is None or known[0] != gaps._version:
-                known = self.by_tensor[gaps] = (gaps._version, {})
-            known[1][sizes] = layer
-            return layer
+            if gaps.is_inference():
+                # torch does not count the changes of such tensors.
+                return self._by_contents(sizes, gaps.numpy(), live)
+            version, known = self.by_tensor.get(gaps, (None, {}))
+            if version != gaps._version:
+                known = {}
+                self.by_tensor[gaps] = (gaps._version, known)
+            if sizes not in known:
+                known[sizes] = self._by_contents(sizes, gaps.numpy(), live)
+            return known[sizes]
 
     def _by_contents(self, sizes: ConvSizes, gaps: np.ndarray, live: int) -> NativeLayer:
         key = (sizes, len(gaps), live)
