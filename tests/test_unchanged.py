@@ -264,3 +264,23 @@ def test_one_thread_at_a_time() -> None:
     for thread in threads:
         thread.join()
     assert (inside, most) == (0, 1)
+
+
+class Computed(Slotted):
+    """Computes, in the place of a slot, what cannot be set."""
+
+    @property
+    def one(self) -> list[int]:  # type: ignore[override]
+        return []
+
+    def __init__(self) -> None:
+        pass
+
+
+def test_a_property_in_the_place_of_a_slot_is_left_alone() -> None:
+    model = nn.ReLU()
+    model.helper = held = Computed()  # type: ignore[assignment]
+    held.two = 1  # type: ignore[attr-defined]
+    with unchanged(model):
+        held.two = 2  # type: ignore[attr-defined]
+    assert held.two == 1  # type: ignore[attr-defined]

@@ -6,12 +6,20 @@ look, counters, tables in class attributes, globals and closures.
 
 import contextlib
 import functools
+import inspect
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    CellType,
+    CodeType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 import torch
@@ -20,7 +28,7 @@ from torch import nn
 # torch.export patches torch for all threads while it traces, so that nothing else may run.
 _ALONE = threading.RLock()
 # Nothing of a network is kept by their code, and a walk through it would be long.
-_LIBRARIES = sys.stdlib_module_names | {"torch", "numpy", "openwork"}
+_LIBRARIES = sys.stdlib_module_names | {"torch", "numpy", "openwork", "sympy", "mpmath"}
 # Of those, whose objects may hold something of a network.
 _HOLDERS = {"builtins", "collections", "functools", "types", "weakref", "_thread"}
 # The walk ends somewhere in a data set that a network refers to.
@@ -103,7 +111,13 @@ class _Walk:
         held = getattr(one, "__dict__", None)
         if isinstance(held, dict):
             self._mapping(held)
-        slots = [name for base in kind.__mro__ for name in _slots(base)]
+        # A subclass may have a property in the place of a slot.
+        slots = [
+            name
+            for base in kind.__mro__
+            for name in _slots(base)
+            if isinstance(inspect.getattr_static(kind, name, None), MemberDescriptorType)
+        ]
         if slots:
             self._store(
                 lambda: {name: getattr(one, name) for name in slots if hasattr(one, name)},

@@ -248,6 +248,17 @@ def test_far_more_rows_than_bytes_are_refused(tmp_path, monkeypatch):
         read(path)
 
 
+def test_more_images_than_one_dictionary_holds(files, tmp_path):
+    path = tmp_path / "train-0.parquet"
+    # Noise does not compress: a dictionary of parquet ends at 1 MB, amid a batch.
+    pixels = files.pixels(2500, 1, (28, 28))
+    pixels[:] = np.random.default_rng(0).integers(0, 256, pixels.shape)
+    files.parquet(path, files.cells(pixels), [row % 10 for row in range(2500)])
+    images, labels = read(path)
+    assert np.array_equal(images, pixels)
+    assert labels.tolist() == [row % 10 for row in range(2500)]
+
+
 def test_large_binary_is_read_too(files, tmp_path):
     made = files.pixels(3, 1, (28, 28))
     kind = pa.struct([("path", pa.string()), ("bytes", pa.large_binary())])
