@@ -18,8 +18,6 @@ from openwork.errors import DataError
 # Made when it is imported, so that no type checker knows its functions.
 _COMPUTE: Any = importlib.import_module("pyarrow.compute")
 _BATCH_ROWS = 1024
-# Without dictionaries, where each row has memory for its own image.
-_PLAIN_BATCH_ROWS = 64
 # Bytes that an encoded image may have besides four for each of its values.
 _EXTRA_BYTES = 16 * 1024
 # Rows that may be equal to others and take next to nothing; the cache needs room for each.
@@ -95,14 +93,14 @@ class ParquetReader:
                 position += 1
 
 
-def _open(path: Path, source: Source, *, dictionary: bool = True) -> pq.ParquetFile:
+def _open(path: Path, source: Source) -> pq.ParquetFile:
     try:
         # pyarrow would wait for the writer of a FIFO.
         open_file(path).close()
         with pq.ParquetFile(path) as file:
             _check_columns(path, file.schema_arrow, source)
         # As a dictionary, a value that a few bytes repeat in every row is in memory once.
-        return pq.ParquetFile(path, read_dictionary=[f"{source.image}.bytes"] if dictionary else [])
+        return pq.ParquetFile(path, read_dictionary=[f"{source.image}.bytes"])
     # In a damaged footer the name of a column may not be valid UTF-8.
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(f"`{path}`", error) from error
@@ -157,12 +155,9 @@ def _most_bytes(source: Source) -> int:
     return _EXTRA_BYTES + 4 * source.channels * source.size[0] * source.size[1]
 
 
-def _check_lengths(path: Path, row: int, data: pa.Array, source: Source) -> None:
+def _check_lengths(path: Path, row: int, data: pa.DictionaryArray, source: Source) -> None:
     """Refuse a batch, from row `row`, with longer images than `source` can have."""
-    if isinstance(data, pa.DictionaryArray):
-        each = _COMPUTE.binary_length(data.dictionary).take(data.indices)
-    else:
-        each = _COMPUTE.binary_length(data)
+    each = _COMPUTE.binary_length(data.dictionary).take(data.indices)
     lengths = _COMPUTE.fill_null(each, 0).to_numpy()
     longest = lengths.max(initial=0)
     if longest > _most_bytes(source):
@@ -191,8 +186,8 @@ def _rows(path: Path, source: Source) -> Iterator[tuple[int, bytes | None, int |
         # flatten, unlike field, gives null where the struct itself is null.
         data = image.flatten()[image.type.get_field_index("bytes")]
         _check_lengths(path, row, data, source)
-        plain = data.dictionary_decode() if isinstance(data, pa.DictionaryArray) else data
-        for item in zip(plain.to_pylist(), batch.column(source.label).to_pylist(), strict=True):
+        encoded = data.dictionary_decode().to_pylist()
+        for item in zip(encoded, batch.column(source.label).to_pylist(), strict=True):
             yield row, *item
             row += 1
     with _open(path, source) as file:
@@ -201,23 +196,10 @@ def _rows(path: Path, source: Source) -> Iterator[tuple[int, bytes | None, int |
 
 
 def _batches(path: Path, source: Source) -> Iterator[pa.RecordBatch]:
-    """The rows of a file, as dictionaries where pyarrow can: it cannot where a batch needs two."""
-    given = 0
-    for dictionary, size in ((True, _BATCH_ROWS), (False, _PLAIN_BATCH_ROWS)):
-        seen = 0
-        with _open(path, source, dictionary=dictionary) as file:
-            try:
-                for batch in file.iter_batches(size, columns=_columns(source)):
-                    rest = batch.slice(min(len(batch), given - seen) if given > seen else 0)
-                    seen += len(batch)
-                    if len(rest):
-                        given += len(rest)
-                        yield rest
-            except pa.ArrowNotImplementedError:
-                if not dictionary:
-                    raise
-            else:
-                return
+    """The rows of a file. Each group has a dictionary, and pyarrow reads one at a time only."""
+    with _open(path, source) as file:
+        for group in range(file.num_row_groups):
+            yield from file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=_columns(source))
 
 
 def _damaged(where: str, why: object) -> DataError:
