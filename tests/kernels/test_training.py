@@ -104,7 +104,7 @@ def check(case: cases.Case, isa: str, threads: int = 1) -> int:
     x, gradient = numbers_of(case)
     count = 0
     for direction in DIRECTIONS:
-        for kernel in kernels(taps, direction, case.batch, isa):
+        for kernel in kernels(taps, direction, isa):
             found = compute(direction, kernel, problem, x, gradient, threads)
             result, allowed = wanted(direction, kernel.name, problem, x, gradient)
             worst = float((np.abs(found - result) - allowed).max(initial=-1.0))
@@ -222,7 +222,7 @@ def test_nan_and_infinity_reach_what_reads_them(
     with np.errstate(invalid="ignore"):
         result, _ = wanted(direction, "", problem, x, gradient)
     assert not np.isfinite(result).all()
-    for kernel in kernels(taps_of(problem), direction, 1, isa):
+    for kernel in kernels(taps_of(problem), direction, isa):
         # Winograd mixes the pixels of a tile: there one bad pixel spoils its tile.
         if "winograd" not in kernel.name:
             found = compute(direction, kernel, problem, x, gradient)
@@ -235,7 +235,7 @@ def test_a_bias_is_added_to_each_filter() -> None:
     x, gradient = numbers_of(MANY)
     bias = MANY.random().standard_normal(9).astype(np.float32)
     total, _ = reference.convolve(problem, x)
-    for kernel in kernels(taps_of(problem), "forward", 3, ISAS[-1]):
+    for kernel in kernels(taps_of(problem), "forward", ISAS[-1]):
         built, found = kernel.build(), np.empty_like(gradient)
         memory = np.empty(built.workspace(3, 1), np.float32)
         built.run(problem.weight, x, found, bias, memory, 1)
@@ -245,7 +245,7 @@ def test_a_bias_is_added_to_each_filter() -> None:
 def test_the_next_call_may_bring_other_weights() -> None:
     problem = MANY.problem()
     x, gradient = numbers_of(MANY)
-    for kernel in kernels(taps_of(problem), "forward", 3, ISAS[-1]):
+    for kernel in kernels(taps_of(problem), "forward", ISAS[-1]):
         built = kernel.build()
         once = run_convolution(built, problem, x, gradient.shape, 1)
         negated = Problem(problem.geometry, 1, problem.positions, -problem.weight)
@@ -254,4 +254,4 @@ def test_the_next_call_may_bring_other_weights() -> None:
 
 def test_a_dead_layer_has_no_kernel() -> None:
     dead = cases.Case(4, 5, (9, 9), pattern="all-dead").problem()
-    assert [kernels(taps_of(dead), way, 1, ISAS[-1]) for way in DIRECTIONS] == [[], [], []]
+    assert [kernels(taps_of(dead), way, ISAS[-1]) for way in DIRECTIONS] == [[], [], []]

@@ -12,7 +12,7 @@ import numpy as np
 
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_lists import pack_lists
-from openwork.kernels.pack_rows import pack_direct, pack_taps
+from openwork.kernels.pack_rows import pack_direct, pack_taps, padded_floats
 from openwork.kernels.pack_spmm import is_plain, spmm_rows
 from openwork.kernels.pack_winograd import transform_filters
 from openwork.kernels.problem import Problem
@@ -265,8 +265,7 @@ class DirectTile:
 
 
 def _taps_refusal(problem: Problem) -> str | None:
-    *_, channel = _C.tap_offsets(native_geometry(problem.geometry))
-    floats = channel * problem.geometry.in_channels
+    floats = padded_floats(problem.geometry)
     if floats > _C.most_padded_floats:
         return f"the padded input has {floats} floats, more than {_C.most_padded_floats}"
     return None

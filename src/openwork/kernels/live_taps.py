@@ -5,7 +5,7 @@ from math import gcd
 
 import numpy as np
 
-from openwork.kernels.problem import Geometry
+from openwork.kernels.problem import Geometry, first_taps, live_units
 
 __all__ = ["LiveTaps", "live_taps"]
 
@@ -36,8 +36,7 @@ class LiveTaps:
 
     def connections(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(output, input, places) of each live connection; places (n, taps) int32, -1 if dead."""
-        first = np.ones(len(self.out), dtype=bool)
-        first[1:] = (np.diff(self.out) != 0) | (np.diff(self.inside) != 0)
+        first = first_taps(self.out, self.inside)
         places = np.full((int(first.sum()), self.taps), -1, dtype=np.int32)
         places[np.cumsum(first) - 1, self.tap] = self.place
         return self.out[first], self.inside[first], places
@@ -52,11 +51,8 @@ def live_taps(geometry: Geometry, groups: int, positions: np.ndarray) -> LiveTap
         positions: (live,) int64, flat places in the dense weight
             `(out_channels, in_channels / groups, ky, kx)`, rising: `Pattern.positions`.
     """
-    unit, tap = np.divmod(positions, geometry.kernel[0] * geometry.kernel[1])
-    group_inputs = geometry.in_channels // groups
-    out, inside = np.divmod(unit, group_inputs)
-    inside = out // (geometry.out_channels // groups) * group_inputs + inside
-    return LiveTaps(geometry, out, inside, tap, np.arange(len(positions)), len(positions))
+    units = live_units(geometry, groups, positions)
+    return LiveTaps(geometry, *units, np.arange(len(positions)), len(positions))
 
 
 @dataclass(frozen=True, eq=False)

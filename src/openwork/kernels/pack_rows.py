@@ -20,7 +20,7 @@ which the workspace has room.
 import numpy as np
 
 from openwork.kernels.native import extension as _C
-from openwork.kernels.problem import Problem
+from openwork.kernels.problem import Geometry, Problem
 from openwork.kernels.to_native import native_geometry
 
 
@@ -28,19 +28,32 @@ def pack_direct(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Arrays 1 to 3 of the direct kernel, flat."""
     out, inside, kernels = problem.connections()
     by_column = kernels.reshape(-1, *problem.geometry.kernel).transpose(0, 2, 1)
-    return _starts(out, problem), inside.astype(np.int32), by_column.reshape(-1).copy()
+    return starts_of(problem.geometry, out), inside.astype(np.int32), by_column.reshape(-1).copy()
 
 
 def pack_taps(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Arrays 1 to 3 of the taps kernel, flat."""
     out, inside, tap = problem.units()
-    *offsets, channel = _C.tap_offsets(native_geometry(problem.geometry))
+    offset = offsets_of(problem.geometry, inside, tap)
+    return starts_of(problem.geometry, out), offset, problem.weight.copy()
+
+
+def starts_of(geometry: Geometry, out: np.ndarray) -> np.ndarray:
+    """Array 1 of either kernel."""
+    counts = np.bincount(out, minlength=geometry.out_channels)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def offsets_of(geometry: Geometry, inside: np.ndarray, tap: np.ndarray) -> np.ndarray:
+    """Array 2 of the taps kernel."""
+    *offsets, channel = _C.tap_offsets(native_geometry(geometry))
     offset = inside * channel + np.array(offsets, dtype=np.int64)[tap]
     if offset.size and offset.max() >= 2**31:
         raise ValueError(f"the padded input has over 2^31 floats: {int(offset.max())}")
-    return _starts(out, problem), offset.astype(np.int32), problem.weight.copy()
+    return offset.astype(np.int32)
 
 
-def _starts(out: np.ndarray, problem: Problem) -> np.ndarray:
-    counts = np.bincount(out, minlength=problem.geometry.out_channels)
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+def padded_floats(geometry: Geometry) -> int:
+    """Floats of the padded planes of one image."""
+    *_, channel = _C.tap_offsets(native_geometry(geometry))
+    return channel * geometry.in_channels

@@ -21,9 +21,17 @@ def is_plain(geometry: Geometry) -> bool:
 def spmm_rows(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Arrays 7 and 8 as `channel * taps + tap`, and (filter, column) of each live tap, int64."""
     out, inside, tap = problem.units()
-    pair = inside * problem.taps + tap
-    if is_plain(problem.geometry):
-        return np.arange(problem.geometry.in_channels), out, pair
+    rows, column = columns_of(problem.geometry, inside, tap)
+    return rows, out, column
+
+
+def columns_of(
+    geometry: Geometry, inside: np.ndarray, tap: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Arrays 7 and 8 as `channel * taps + tap`, and the column of each live tap, int64."""
+    pair = inside * (geometry.kernel[0] * geometry.kernel[1]) + tap
+    if is_plain(geometry):
+        return np.arange(geometry.in_channels), pair
     # A matrix has at least one column, even if no tap is live.
     live = np.flatnonzero(np.bincount(pair)) if pair.size else np.zeros(1, np.int64)
-    return live, out, np.searchsorted(live, pair)
+    return live, np.searchsorted(live, pair)

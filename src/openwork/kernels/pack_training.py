@@ -14,56 +14,32 @@ For gradients of live weights (csrc/simd/sampled.h), entries in canonical order:
 12. index  int32 [entries]              column of each entry
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from openwork.kernels.live_taps import LiveTaps
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_lists import pack_lists
-from openwork.kernels.pack_spmm import is_plain
+from openwork.kernels.pack_rows import offsets_of, starts_of
+from openwork.kernels.pack_spmm import columns_of
 from openwork.kernels.to_native import native_geometry
-
-
-@dataclass(frozen=True, eq=False)
-class Columns:
-    """Arrays 7 and 8, and the column of each live tap."""
-
-    channel: np.ndarray
-    tap: np.ndarray
-    index: np.ndarray
-
-
-def columns_of(taps: LiveTaps) -> Columns:
-    """The columns of a convolution's sparse matrix."""
-    g = taps.geometry
-    if is_plain(g):
-        every = np.arange(g.in_channels, dtype=np.int32)
-        return Columns(every, np.zeros(g.in_channels, np.uint16), taps.inside)
-    pair = taps.inside * taps.taps + taps.tap
-    live = np.flatnonzero(np.bincount(pair)) if pair.size else np.zeros(1, np.int64)
-    channel, tap = np.divmod(live, taps.taps)
-    return Columns(channel.astype(np.int32), tap.astype(np.uint16), np.searchsorted(live, pair))
 
 
 def trainable_spmm(
     taps: LiveTaps, isa: str, vectors: int, chunk: int, group: int, in_place: bool
 ) -> "_C.Trainable":
     """A convolution as sparse matrix times gathered pixels."""
-    columns = columns_of(taps)
-    inputs = len(columns.channel)
-    chunk = min(chunk, inputs, 65535)
+    rows, column = columns_of(taps.geometry, taps.inside, taps.tap)
+    chunk = min(chunk, len(rows), 65535)
     place = taps.place.astype(np.int32)[None]
     filters = taps.geometry.out_channels
-    packed = pack_lists(filters, inputs, taps.out, columns.index, place, chunk, group, False)
+    packed = pack_lists(filters, len(rows), taps.out, column, place, chunk, group, False)
     *lists, order = packed.arrays()
     return _C.trainable_spmm(
         isa,
         native_geometry(taps.geometry),
         _C.ListIndices(*lists),
         order,
-        columns.channel,
-        columns.tap,
+        *_channels(taps, rows),
         live=taps.weights,
         chunk=chunk,
         group=group,
@@ -105,15 +81,11 @@ def trainable_winograd(
 
 def trainable_taps(taps: LiveTaps, isa: str, rows: int, vectors: int, flat: bool) -> "_C.Trainable":
     """A convolution by single live taps."""
-    geometry = native_geometry(taps.geometry)
-    *offsets, channel = _C.tap_offsets(geometry)
-    offset = taps.inside * channel + np.array(offsets, dtype=np.int64)[taps.tap]
-    counts = np.bincount(taps.out, minlength=taps.geometry.out_channels)
     return _C.trainable_taps(
         isa,
-        geometry,
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        offset.astype(np.int32),
+        native_geometry(taps.geometry),
+        starts_of(taps.geometry, taps.out),
+        offsets_of(taps.geometry, taps.inside, taps.tap),
         taps.place.astype(np.int32),
         live=taps.weights,
         rows=rows,
@@ -126,16 +98,14 @@ def sampled_spmm(
     taps: LiveTaps, isa: str, vectors: int, chunk: int, in_place: bool
 ) -> "_C.Sampled":
     """The weight's gradient of any convolution."""
-    columns = columns_of(taps)
-    filters, inputs = taps.geometry.out_channels, len(columns.channel)
-    bound = _bounds(filters, inputs, taps.out, columns.index, chunk)
+    rows, column = columns_of(taps.geometry, taps.inside, taps.tap)
+    bound = _bounds(taps.geometry.out_channels, len(rows), taps.out, column, chunk)
     return _C.sampled_spmm(
         isa,
         native_geometry(taps.geometry),
         bound.reshape(-1),
-        columns.index.astype(np.int32),
-        columns.channel,
-        columns.tap,
+        column.astype(np.int32),
+        *_channels(taps, rows),
         chunks=len(bound) - 1,
         vectors=vectors,
         in_place=in_place,
@@ -157,6 +127,12 @@ def sampled_winograd(taps: LiveTaps, isa: str, vectors: int, chunk: int) -> "_C.
         chunks=len(bound) - 1,
         vectors=vectors,
     )
+
+
+def _channels(taps: LiveTaps, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Arrays 7 and 8."""
+    channel, tap = np.divmod(rows, taps.taps)
+    return channel.astype(np.int32), tap.astype(np.uint16)
 
 
 def _is_whole(places: np.ndarray) -> bool:

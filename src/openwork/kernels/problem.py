@@ -84,16 +84,12 @@ class Problem:
 
     def units(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(output, input among all channels, tap) of each live tap, int64."""
-        unit, tap = np.divmod(self.positions, self.taps)
-        out, inside = np.divmod(unit, self.group_inputs)
-        group = out // (self.geometry.out_channels // self.groups)
-        return out, group * self.group_inputs + inside, tap
+        return live_units(self.geometry, self.groups, self.positions)
 
     def connections(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(output, input, kernels) of each live connection; kernels (n, taps), dead taps zero."""
         out, inside, tap = self.units()
-        first = np.ones(len(out), dtype=bool)
-        first[1:] = (np.diff(out) != 0) | (np.diff(inside) != 0)
+        first = first_taps(out, inside)
         kernels = np.zeros((int(first.sum()), self.taps), dtype=np.float32)
         kernels[np.cumsum(first) - 1, tap] = self.weight
         return out[first], inside[first], kernels
@@ -106,3 +102,21 @@ class Problem:
         """Multiply-adds of one image that the live taps need (borders counted as if inside)."""
         height, width = self.geometry.out_size
         return len(self.positions) * height * width
+
+
+def live_units(
+    geometry: Geometry, groups: int, positions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(output, input among all channels, tap) of the live taps at `positions`, int64."""
+    unit, tap = np.divmod(positions, geometry.kernel[0] * geometry.kernel[1])
+    group_inputs = geometry.in_channels // groups
+    out, inside = np.divmod(unit, group_inputs)
+    group = out // (geometry.out_channels // groups)
+    return out, group * group_inputs + inside, tap
+
+
+def first_taps(out: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Whether each live tap, sorted by output and input, is the first of its connection."""
+    first = np.ones(len(out), dtype=bool)
+    first[1:] = (np.diff(out) != 0) | (np.diff(inside) != 0)
+    return first

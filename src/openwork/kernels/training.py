@@ -9,6 +9,7 @@ import numpy as np
 
 from openwork.kernels.live_taps import LiveTaps, Phase, input_gradient
 from openwork.kernels.native import extension as _C
+from openwork.kernels.pack_rows import padded_floats
 from openwork.kernels.pack_spmm import is_plain
 from openwork.kernels.pack_training import (
     sampled_spmm,
@@ -18,7 +19,7 @@ from openwork.kernels.pack_training import (
     trainable_winograd,
 )
 from openwork.kernels.problem import Geometry
-from openwork.kernels.to_native import geometry_refusal, native_geometry
+from openwork.kernels.to_native import geometry_refusal
 
 __all__ = ["Direction", "TrainingKernel", "kernels"]
 
@@ -96,19 +97,20 @@ class PackedConvolution:
             if layer is not None:
                 layer.run(weight, input, output, bias, workspace, threads)
             return
-        batch, at = len(input), 0
+        floats = self._floats(len(input))
+        rest = workspace[sum(floats) :]
         parts: list[tuple[np.ndarray | None, int, int]] = []
-        for (layer, top, left), geometry, floats in zip(
-            self._phases, self._geometries, self._floats(batch), strict=True
+        at = 0
+        for (layer, top, left), geometry, size in zip(
+            self._phases, self._geometries, floats, strict=True
         ):
             if layer is None or geometry is None:
                 parts.append((None, 0, 0))
                 continue
-            shape = (batch, geometry.out_channels, *geometry.out_size)
-            result = workspace[at : at + floats].reshape(shape)
-            at += floats
+            shape = (len(input), geometry.out_channels, *geometry.out_size)
+            result = workspace[at : at + size].reshape(shape)
+            at += size
             parts.append((result, top, left))
-            rest = workspace[sum(self._floats(batch)) :]
             layer.run(weight, input, result, bias, rest, threads)
         _C.interleave(
             self._isa,
@@ -161,19 +163,18 @@ class WeightGradient:
         self._layer.run(input, gradient, output, workspace, threads)
 
 
-def kernels(taps: LiveTaps, direction: Direction, batch: int, isa: str) -> list[TrainingKernel]:
+def kernels(taps: LiveTaps, direction: Direction, isa: str) -> list[TrainingKernel]:
     """The kernels worth measuring for one direction of a layer, the likeliest to win first.
 
     Args:
         taps: the layer.
         direction: "forward", "input" or "weight".
-        batch: images in a call.
         isa: instruction set.
     """
     if geometry_refusal(taps.geometry) is not None or not taps.place.size:
         return []
     if direction == "weight":
-        return _weight_kernels(taps, batch, isa)
+        return _weight_kernels(taps, isa)
     if direction == "forward":
         phases, stride, size = [Phase(taps)], (1, 1), taps.geometry.out_size
     else:
@@ -182,7 +183,7 @@ def kernels(taps: LiveTaps, direction: Direction, batch: int, isa: str) -> list[
     live = [phase.taps for phase in phases if phase.taps is not None]
     if not live or any(geometry_refusal(each.geometry) is not None for each in live):
         return []
-    ways = _convolution_kernels(live, batch, isa)
+    ways = _convolution_kernels(live, isa)
     return [
         TrainingKernel(name, partial(_pack, way, phases, stride, size, isa))
         for name, way in ways.items()
@@ -210,7 +211,7 @@ def _pack(
 _ALL = 65535
 
 
-def _convolution_kernels(live: list[LiveTaps], batch: int, isa: str) -> dict[str, Way]:
+def _convolution_kernels(live: list[LiveTaps], isa: str) -> dict[str, Way]:
     """The ways to run the phases of a convolution, all of them on the same kernel."""
     first = live[0]
     ways: dict[str, Way] = {}
@@ -245,8 +246,7 @@ def _convolution_kernels(live: list[LiveTaps], batch: int, isa: str) -> dict[str
 
 
 def _tap_ways(taps: LiveTaps, isa: str) -> dict[str, Way]:
-    *_, channel = _C.tap_offsets(native_geometry(taps.geometry))
-    if channel * taps.geometry.in_channels > _C.most_padded_floats:
+    if padded_floats(taps.geometry) > _C.most_padded_floats:
         return {}
     ways: dict[str, Way] = {}
     for rows, vectors, flat in ((4, 2, False), (4, 1, False), (1, 4, True), (1, 8, True)):
@@ -258,7 +258,7 @@ def _tap_ways(taps: LiveTaps, isa: str) -> dict[str, Way]:
     return ways
 
 
-def _weight_kernels(taps: LiveTaps, batch: int, isa: str) -> list[TrainingKernel]:
+def _weight_kernels(taps: LiveTaps, isa: str) -> list[TrainingKernel]:
     found: list[TrainingKernel] = []
     most = 8 if _C.most_vectors(isa, 1) >= 8 else 4
     if _is_winograd(taps):

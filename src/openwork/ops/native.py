@@ -5,6 +5,7 @@ itself, or by its contents where the tensor is another one.
 """
 
 import hashlib
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from openwork.kernels.training import Direction, TrainingKernel, kernels
 from openwork.ops import choices as remembered
 from openwork.ops.choices import REFERENCE, Call, choices
 from openwork.ops.workspace import workspace
+from openwork.patterns import Pattern
 
 _FORMAT = 1
 # Below so many multiply-adds of the dense layer, calling a kernel costs more than it saves.
@@ -56,11 +58,6 @@ class ConvSizes:
             dilation=self.dilation,
         )
 
-    def work(self, batch: int) -> int:
-        """Multiply-adds of the dense layer."""
-        height, width = self.geometry().out_size
-        return batch * height * width * int(np.prod(self.shape))
-
 
 class NativeLayer:
     """One pattern at one size, with what has been packed for it."""
@@ -75,10 +72,10 @@ class NativeLayer:
 
     def _taps(self) -> LiveTaps:
         """The live taps. They are not kept: they take twice the memory of weights and Adam."""
-        unit = 1 if self.live == len(self.gaps) else self.sizes.shape[2] * self.sizes.shape[3]
-        units = np.cumsum(self.gaps, dtype=np.int64)
-        positions = (units[:, None] * unit + np.arange(unit)).reshape(-1)
-        return live_taps(self.geometry, self.sizes.groups, positions)
+        sizes = self.sizes
+        whole = self.live != len(self.gaps)
+        pattern = Pattern.from_gaps(sizes.shape, self.gaps, whole=whole, groups=sizes.groups)
+        return live_taps(self.geometry, sizes.groups, pattern.positions)
 
     def chosen(self, direction: Direction, batch: int, threads: int) -> Any:
         """The packed kernel that runs `direction`, or None for the reference.
@@ -91,7 +88,7 @@ class NativeLayer:
             if name is None:
                 others = [k for k in self._chosen if k[0] == direction and k[2] == threads]
                 return self._chosen[others[-1]] if others else None
-            self._chosen[key] = self._named(direction, batch, name)
+            self._chosen[key] = self._named(direction, name)
         return self._chosen[key]
 
     def decide(
@@ -113,14 +110,14 @@ class NativeLayer:
         key = (direction, _bucket(batch), threads)
         if key in self._chosen:
             return
-        candidates = kernels(self._taps(), direction, batch, _C.chosen_isa())
+        candidates = kernels(self._taps(), direction, _C.chosen_isa())
         if remembered.mode() == "native":
             name = candidates[0].name if candidates else REFERENCE
         else:
             name = choices.get(self._key(*key))
             if name is None:
                 name = choices.measure(self._key(*key), self._ways(candidates, reference, call))
-        self._chosen[key] = self._named(direction, batch, name)
+        self._chosen[key] = self._named(direction, name)
         self._built.clear()
 
     def _ways(
@@ -138,16 +135,16 @@ class NativeLayer:
 
             yield candidate.name, prepare
 
-    def _named(self, direction: Direction, batch: int, name: str) -> Any:
+    def _named(self, direction: Direction, name: str) -> Any:
         if name in self._built:
             return self._built[name]
-        for candidate in kernels(self._taps(), direction, batch, _C.chosen_isa()):
+        for candidate in kernels(self._taps(), direction, _C.chosen_isa()):
             if candidate.name == name:
                 return candidate.build()
         return None
 
     def _key(self, direction: Direction, bucket: int, threads: int) -> str:
-        density = round(self.live / max(1, int(np.prod(self.sizes.shape))), 2)
+        density = round(self.live / max(1, math.prod(self.sizes.shape)), 2)
         whole = self.live != len(self.gaps)
         parts = (_FORMAT, self.sizes, density, whole, direction, bucket, threads, _C.chosen_isa())
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
@@ -228,7 +225,8 @@ def find_layer(
     )
     if not plain or gaps.device.type != "cpu" or not weight.numel() or not input.numel():
         return None
-    if any(size < 1 for size in sizes.geometry().out_size) or sizes.work(batch) < LEAST_WORK:
+    height, width = sizes.geometry().out_size
+    if min(height, width) < 1 or batch * height * width * math.prod(sizes.shape) < LEAST_WORK:
         return None
     return _layers.find(sizes, gaps, weight.shape[0])
 
