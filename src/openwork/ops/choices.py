@@ -1,18 +1,14 @@
 """Which implementation runs a layer in training: measured once, remembered in a file."""
 
-import hashlib
-import json
 import logging
 import os
-import platform
 import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from openwork._files import cache_folder, write_text
-from openwork._machine import processor_name
-from openwork.errors import ArgumentError, OpenworkError
+from openwork.errors import ArgumentError
+from openwork.kernels.remembered import read_remembered, remember, remembered_path
 
 REFERENCE = "reference"
 MODES = ("measured", "native", REFERENCE)
@@ -65,7 +61,7 @@ class Choices:
                     best, seconds = name, taken
             self._known[key] = best
             self._say(time.perf_counter() - began)
-            self._write()
+            remember(choices_path(), {key: best})
             return best
 
     def _say(self, seconds: float) -> None:
@@ -79,28 +75,8 @@ class Choices:
             return
         # The folder may change while a process runs, as it does in tests.
         self._path = path
-        self._known = _stored(path)
-
-    def _write(self) -> None:
-        path = choices_path()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Read again: another process may have added to it.
-            write_text(path, json.dumps({**_stored(path), **self._known}))
-        except (OSError, OpenworkError):
-            # An unwritable cache is not worth an error.
-            return
-
-
-def _stored(path: Path) -> dict[str, str]:
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        # A damaged cache costs a new measurement, nothing else.
-        return {}
-    if not isinstance(entries, dict):
-        return {}
-    return {key: name for key, name in entries.items() if isinstance(name, str)}
+        stored = read_remembered(path)
+        self._known = {key: name for key, name in stored.items() if isinstance(name, str)}
 
 
 def _time(call: Call, best: float) -> float:
@@ -117,9 +93,7 @@ def _time(call: Call, best: float) -> float:
 
 def choices_path() -> Path:
     """The file that training choices for this processor are kept in."""
-    machine = f"{platform.machine()} {processor_name()} {os.cpu_count()}"
-    name = hashlib.sha256(machine.encode()).hexdigest()[:16]
-    return cache_folder() / f"training-{name}.json"
+    return remembered_path("training")
 
 
 choices = Choices()

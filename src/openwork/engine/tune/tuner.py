@@ -2,9 +2,6 @@
 
 import fnmatch
 import hashlib
-import json
-import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from openwork._files import cache_folder, read_text, write_text
-from openwork._json import decode_mapping
-from openwork._machine import processor_name
 from openwork.engine.fallback import TorchConv
 from openwork.engine.runners import Choice
-from openwork.errors import ArgumentError, OpenworkError
+from openwork.errors import ArgumentError
 from openwork.kernels.dispatch import candidates_by_family
 from openwork.kernels.problem import Problem
+from openwork.kernels.remembered import read_remembered, remember, remembered_path
 from openwork.runtime.layers import TORCH, find_candidate, is_large_and_dense
 from openwork.runtime.nodes import Conv
 from openwork.runtime.tournament import Tournament
@@ -79,7 +74,7 @@ class Tuner:
     _new: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._choices = self._read()
+        self._choices = {} if self.path is None else read_remembered(self.path)
 
     def choose(self, conv: Conv) -> Choice:
         """The fastest way to run `conv`, measured now or remembered."""
@@ -93,15 +88,9 @@ class Tuner:
         return choice
 
     def keep(self) -> None:
-        """Write what was measured to the file; an unwritable cache is not worth an error."""
-        if self.path is None or not self._new:
-            return
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # Read again: another process may have added to it.
-            write_text(self.path, json.dumps({**self._read(), **self._new}))
-        except (OSError, OpenworkError):
-            return
+        """Write what was measured to the file."""
+        if self.path is not None and self._new:
+            remember(self.path, self._new)
 
     def key(self, conv: Conv, problem: Problem) -> str:
         """What a choice depends on, as a digest."""
@@ -111,15 +100,6 @@ class Tuner:
         kind = (True, 0.25) if conv.density == 1 else (problem.whole(), _sharing(problem))
         call = self.batch, self.threads, self.optimize, self.isa
         return hashlib.sha256(repr((_FORMAT, sizes, live, kind, call)).encode()).hexdigest()[:24]
-
-    def _read(self) -> dict[str, Any]:
-        if self.path is None:
-            return {}
-        try:
-            return decode_mapping(read_text(self.path))
-        except (OSError, ValueError):
-            # A damaged cache costs a new measurement, nothing else.
-            return {}
 
     def _measure(self, conv: Conv, problem: Problem) -> Choice:
         tournament = Tournament(problem, len(conv.inputs) > 1, self.batch, self.threads)
@@ -181,6 +161,4 @@ def _sharing(problem: Problem) -> float:
 
 def choices_path() -> Path:
     """The file that choices for this processor are kept in."""
-    machine = f"{platform.machine()} {processor_name()} {os.cpu_count()}"
-    name = hashlib.sha256(machine.encode()).hexdigest()[:16]
-    return cache_folder() / f"kernels-{name}.json"
+    return remembered_path("kernels")
