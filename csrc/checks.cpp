@@ -208,9 +208,7 @@ void check(const Samples& samples, int64_t bounds) {
 void check(const SampledSpmmPlan& plan, int64_t columns) {
   const Geometry& g = plan.geometry;
   check_columns(g, plan.channel, plan.tap, columns);
-  const bool plain = g.kernel_y == 1 && g.kernel_x == 1 && g.stride_y == 1 && g.stride_x == 1 &&
-                     g.pad_y == 0 && g.pad_x == 0;
-  if (plan.in_place && !plain) fail("`in_place` needs a plain 1x1 convolution");
+  if (plan.in_place && !is_plain(g)) fail("`in_place` needs a plain 1x1 convolution");
   for (int64_t i = 0; plan.in_place && i < columns; ++i)
     if (plan.channel[i] != i) fail("`channel` must be all channels in order for `in_place`");
 }

@@ -21,6 +21,20 @@ struct Geometry {
   int out_height, out_width;
 };
 
+// Whether each output pixel reads only the input pixel at the same place.
+inline bool is_plain(const Geometry& g) {
+  return g.kernel_y == 1 && g.kernel_x == 1 && g.stride_y == 1 && g.stride_x == 1 && g.pad_y == 0 &&
+         g.pad_x == 0;
+}
+
+// Floats of one image.
+inline int64_t image_in(const Geometry& g) {
+  return static_cast<int64_t>(g.in_channels) * g.height * g.width;
+}
+inline int64_t image_out(const Geometry& g) {
+  return static_cast<int64_t>(g.out_channels) * g.out_height * g.out_width;
+}
+
 enum class Activation : int { none, relu, relu6, silu, hardswish, sigmoid, hardsigmoid };
 
 // Applied to each finished output: bias, then residual, then activation.

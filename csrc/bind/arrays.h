@@ -50,6 +50,25 @@ void check_shape(const char* name, const Tensor& tensor, int64_t batch, int chan
   if (!same) fail("`", name, "` has shape (", found, "), but this layer needs (", rule, ")");
 }
 
+// The images of a call, once `input` and the number of threads are checked.
+inline int checked_batch(const Geometry& g, const Input& input, int threads) {
+  check_call(static_cast<int64_t>(input.shape(0)), threads);
+  const int batch = static_cast<int>(input.shape(0));
+  check_shape("input", input, batch, g.in_channels, g.height, g.width);
+  return batch;
+}
+
+inline void check_workspace(const Workspace& workspace, int64_t needed) {
+  if (static_cast<int64_t>(workspace.size()) < needed)
+    fail("`workspace` has ", workspace.size(), " floats, but this layer needs ", needed);
+}
+
+template <class Layer>
+int64_t workspace_of(const Layer& layer, int batch, int threads) {
+  check_call(batch, threads);
+  return layer.workspace(batch, threads);
+}
+
 // Arrays 1 to 5 of a packed sparse matrix, as src/openwork/kernels/pack_lists.py numbers them.
 struct ListIndices {
   Array<int32_t> row;

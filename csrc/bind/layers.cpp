@@ -53,14 +53,12 @@ std::unique_ptr<Layer> make_spmm(const std::string& isa, const Geometry& g, cons
                                  int chunk, int group, int vectors, bool in_place) {
   const int64_t columns = static_cast<int64_t>(channel.size());
   require_size("tap", tap, columns);
-  const bool plain = g.kernel_y == 1 && g.kernel_x == 1 && g.stride_y == 1 && g.stride_x == 1 &&
-                     g.pad_y == 0 && g.pad_x == 0 && columns == g.in_channels;
   SpmmPlan plan{.geometry = g,
                 .epilogue = epilogue_of(g, bias, activation),
                 .lists = {},
                 .channel = channel.data(),
                 .tap = tap.data(),
-                .plain = plain,
+                .plain = is_plain(g) && columns == g.in_channels,
                 .vectors = vectors,
                 .in_place = in_place};
   check(plan, columns);
@@ -120,28 +118,19 @@ std::unique_ptr<Layer> make_taps(const std::string& isa, const Geometry& geometr
   return packed(plan, kernels_of(isa).taps, keep(bias, start, offset, weight));
 }
 
-int64_t workspace(const Layer& layer, int batch, int threads) {
-  check_call(batch, threads);
-  return layer.workspace(batch, threads);
-}
-
 void run(const Layer& layer, const Input& input, const Output& output,
          const std::optional<Input>& residual, const Workspace& workspace, int threads) {
   const Geometry& g = layer.geometry();
-  check_call(static_cast<int64_t>(input.shape(0)), threads);
-  const int batch = static_cast<int>(input.shape(0));
-  check_shape("input", input, batch, g.in_channels, g.height, g.width);
+  const int batch = checked_batch(g, input, threads);
   check_shape("output", output, batch, g.out_channels, g.out_height, g.out_width);
   if (residual)
     check_shape("residual", *residual, batch, g.out_channels, g.out_height, g.out_width);
-  const int64_t needed = layer.workspace(batch, threads);
-  if (static_cast<int64_t>(workspace.size()) < needed)
-    fail("`workspace` has ", workspace.size(), " floats, but this layer needs ", needed);
+  check_workspace(workspace, layer.workspace(batch, threads));
   const Run run{.input = input.data(),
                 .residual = residual ? residual->data() : nullptr,
                 .output = output.data(),
-                .in_image = static_cast<int64_t>(g.in_channels) * g.height * g.width,
-                .out_image = static_cast<int64_t>(g.out_channels) * g.out_height * g.out_width,
+                .in_image = image_in(g),
+                .out_image = image_out(g),
                 .workspace = workspace.data(),
                 .batch = batch,
                 .threads = threads};
@@ -159,7 +148,8 @@ void bind_layers(nb::module_& m) {
       .def("run", run, "input"_a.noconvert(), "output"_a.noconvert(),
            "residual"_a.noconvert().none(), "workspace"_a.noconvert(), "threads"_a,
            "Write activation(convolution + bias + residual) to `output`, all NCHW float32.")
-      .def("workspace", workspace, "batch"_a, "threads"_a, "Floats that `run` needs as workspace.");
+      .def("workspace", workspace_of<Layer>, "batch"_a, "threads"_a,
+           "Floats that `run` needs as workspace.");
 
   nb::class_<ListArrays>(m, "Lists", "Arrays 1 to 6 of a packed sparse matrix.")
       .def(

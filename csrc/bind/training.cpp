@@ -70,11 +70,6 @@ std::unique_ptr<Trainable> trainable(const Plan& plan, const Refill& fill, const
                                                 std::move(arrays));
 }
 
-bool is_plain(const Geometry& g) {
-  return g.kernel_y == 1 && g.kernel_x == 1 && g.stride_y == 1 && g.stride_x == 1 && g.pad_y == 0 &&
-         g.pad_x == 0;
-}
-
 Refill plain_refill(const Order& order, int64_t live) {
   const Refill fill{.order = order.data(),
                     .packed = static_cast<int64_t>(order.size()),
@@ -194,26 +189,11 @@ std::unique_ptr<Sampled> make_sampled_winograd(const std::string& isa, const Geo
       plan, live, kernels_of(isa).sampled_winograd, keep(bound, index, tap));
 }
 
-void check_workspace(const Workspace& workspace, int64_t needed) {
-  if (static_cast<int64_t>(workspace.size()) < needed)
-    fail("`workspace` has ", workspace.size(), " floats, but this layer needs ", needed);
-}
-
-int64_t image_in(const Geometry& g) {
-  return static_cast<int64_t>(g.in_channels) * g.height * g.width;
-}
-
-int64_t image_out(const Geometry& g) {
-  return static_cast<int64_t>(g.out_channels) * g.out_height * g.out_width;
-}
-
 void run_trainable(const Trainable& layer, const Array<float>& values, const Input& input,
                    const Output& output, const Bias& bias, const Workspace& workspace,
                    int threads) {
   const Geometry& g = layer.geometry();
-  check_call(static_cast<int64_t>(input.shape(0)), threads);
-  const int batch = static_cast<int>(input.shape(0));
-  check_shape("input", input, batch, g.in_channels, g.height, g.width);
+  const int batch = checked_batch(g, input, threads);
   check_shape("output", output, batch, g.out_channels, g.out_height, g.out_width);
   require_size("values", values, layer.refill().live);
   if (bias) require_size("bias", *bias, g.out_channels);
@@ -233,9 +213,7 @@ void run_trainable(const Trainable& layer, const Array<float>& values, const Inp
 void run_sampled(const Sampled& layer, const Input& input, const Input& gradient,
                  const Values& output, const Workspace& workspace, int threads) {
   const Geometry& g = layer.geometry();
-  check_call(static_cast<int64_t>(input.shape(0)), threads);
-  const int batch = static_cast<int>(input.shape(0));
-  check_shape("input", input, batch, g.in_channels, g.height, g.width);
+  const int batch = checked_batch(g, input, threads);
   check_shape("gradient", gradient, batch, g.out_channels, g.out_height, g.out_width);
   if (static_cast<int64_t>(output.size()) != layer.live())
     fail("`output` has ", output.size(), " entries, but needs ", layer.live());
@@ -250,12 +228,6 @@ void run_sampled(const Sampled& layer, const Input& input, const Input& gradient
                        .threads = threads};
   nb::gil_scoped_release release;
   layer.run(run);
-}
-
-template <class Layer>
-int64_t workspace(const Layer& layer, int batch, int threads) {
-  check_call(batch, threads);
-  return layer.workspace(batch, threads);
 }
 
 using PhaseArray = std::tuple<std::optional<Input>, int, int>;
@@ -307,14 +279,14 @@ void bind_training(nb::module_& m) {
       .def("run", run_trainable, "values"_a.noconvert(), "input"_a.noconvert(),
            "output"_a.noconvert(), "bias"_a.noconvert().none(), "workspace"_a.noconvert(),
            "threads"_a, "Write convolution + bias to `output`, all NCHW float32.")
-      .def("workspace", workspace<Trainable>, "batch"_a, "threads"_a,
+      .def("workspace", workspace_of<Trainable>, "batch"_a, "threads"_a,
            "Floats that `run` needs as workspace.");
 
   nb::class_<Sampled>(m, "Sampled", "A packed layer's gradient of its live weights.")
       .def("run", run_sampled, "input"_a.noconvert(), "gradient"_a.noconvert(),
            "output"_a.noconvert(), "workspace"_a.noconvert(), "threads"_a,
            "Write the gradient of each live weight, in canonical order, to `output`.")
-      .def("workspace", workspace<Sampled>, "batch"_a, "threads"_a,
+      .def("workspace", workspace_of<Sampled>, "batch"_a, "threads"_a,
            "Floats that `run` needs as workspace.");
 
   nb::class_<ListIndices>(m, "ListIndices", "Arrays 1 to 5 of a packed sparse matrix.")

@@ -62,6 +62,12 @@ class Captured:
     fixed_because: str = ""
 
     @property
+    def parameters(self) -> dict[str, str]:
+        """Name of an exported node -> qualified name of the parameter that it stands for."""
+        parameters = self.program.graph_signature.inputs_to_parameters
+        return {node: self.names[node] for node in parameters}
+
+    @property
     def batch(self) -> int | None:
         """The only batch size that it accepts; None if it accepts several."""
         return self.batches.only

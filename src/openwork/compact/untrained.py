@@ -77,7 +77,7 @@ def untrained_parameters(
 
 def as_if_trained(captured: Captured, names: Sequence[str]) -> Captured:
     """`captured`, as if nothing were known of the parameters `names`."""
-    held = _parameter_names(captured)
+    held = captured.parameters
     unknown = {
         name: torch.full_like(captured.constants[place], torch.nan)
         for place, name in held.items()
@@ -113,7 +113,7 @@ def check_trained(captured: Captured, model: nn.Module, names: Sequence[str]) ->
 
 
 def _zero_throughout(captured: Captured, model: nn.Module) -> Iterator[str]:
-    names = _parameter_names(captured)
+    names = captured.parameters
     for node in captured.program.graph.nodes:
         if node.op != "placeholder" or node.name not in names:
             continue
@@ -153,12 +153,6 @@ def _begins_at_zero(captured: Captured, reader: Node, scale: Node) -> bool:
 def _is_zero(captured: Captured, node: Any, minus: float = 0.0) -> bool:
     held = captured.constants.get(node.name) if isinstance(node, Node) else None
     return isinstance(held, torch.Tensor) and not bool((held.detach() - minus).any())
-
-
-def _parameter_names(captured: Captured) -> dict[str, str]:
-    """Exported node -> qualified name of the parameter that it stands for."""
-    parameters = captured.program.graph_signature.inputs_to_parameters
-    return {node: captured.names[node] for node in parameters}
 
 
 def _with_gradient(

@@ -26,8 +26,7 @@ class Lowering:
         self.constants: dict[str, Any] = dict(captured.constants)
         self.native: set[FxNode] = set()
         self.copies: set[FxNode] = set()
-        parameters = captured.program.graph_signature.inputs_to_parameters
-        self._parameters = {node: captured.names[node] for node in parameters}
+        self._parameters = captured.parameters
         # As text: comparing symbolic sizes themselves would have torch decide that they are equal.
         self._batches: set[str] = set()
 
