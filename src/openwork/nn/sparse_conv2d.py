@@ -1,24 +1,20 @@
 """`SparseConv2d`: a convolution that stores only its live weights."""
 
 from collections.abc import Sequence
-from typing import Literal, Self, cast, final, get_args
+from typing import Self, final
 
 import torch
-import torch.nn.functional as F
 from torch import nn
-from torch.fx import Proxy
 
-from openwork._arguments import check_choice
 from openwork.errors import ArgumentError
-from openwork.nn.sparse_layer import SparseLayer, check_pattern
+from openwork.nn.sparse_conv import PaddingMode, SparseConv
+from openwork.nn.sparse_layer import check_pattern
 from openwork.ops import sparse_conv2d
 from openwork.patterns import Pattern, from_weight
 
-PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
-
 
 @final
-class SparseConv2d(SparseLayer):
+class SparseConv2d(SparseConv):
     """A 2-D convolution whose only weight parameter is the vector of live weights.
 
     The pattern determines channels, groups and kernel; all else is as in `torch.nn.Conv2d`.
@@ -48,6 +44,8 @@ class SparseConv2d(SparseLayer):
     (torch.Size([1152]), torch.Size([2, 32, 6, 6]))
     """
 
+    axes = 2
+
     def __init__(
         self,
         pattern: Pattern,
@@ -66,47 +64,9 @@ class SparseConv2d(SparseLayer):
                 "a convolution needs (out, in / groups, kh, kw)"
             )
         super().__init__(pattern, bias, device, dtype)
-        self.in_channels = pattern.in_channels
-        self.out_channels = pattern.out_channels
-        self.kernel_size = pattern.kernel
-        self.stride = _pair("stride", stride, least=1)
-        self.dilation = _pair("dilation", dilation, least=1)
-        check_choice("padding_mode", padding_mode, get_args(PaddingMode))
-        self.padding_mode: PaddingMode = padding_mode
-        self.padding = self._check_padding(padding)
+        self._set_geometry(pattern, stride, padding, dilation, padding_mode)
 
-    def _check_padding(self, padding: int | Sequence[int] | str) -> tuple[int, int] | str:
-        if not isinstance(padding, str):
-            return _pair("padding", padding, least=0)
-        check_choice("padding", padding, ("valid", "same"))
-        if padding == "same" and self.stride != (1, 1):
-            raise ArgumentError(
-                f"`padding`='same' needs stride 1, not {self.stride}; pass the padding as numbers"
-            )
-        return padding
-
-    def _sides(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Padding (before, after) of height and of width."""
-        if self.padding == "valid":
-            return (0, 0), (0, 0)
-        if isinstance(self.padding, str):
-            # An odd sum puts the extra one after, as in torch.
-            sums = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
-            return (sums[0] // 2, -(-sums[0] // 2)), (sums[1] // 2, -(-sums[1] // 2))
-        return (self.padding[0], self.padding[0]), (self.padding[1], self.padding[1])
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        # torch.fx traces batches: a proxy does not know how many axes it has.
-        if not isinstance(input, Proxy) and input.dim() == 3:
-            return self.forward(input.unsqueeze(0)).squeeze(0)
-        (top, bottom), (left, right) = self._sides()
-        padding = (0, 0)
-        if self.padding_mode != "zeros":
-            input = F.pad(input, (left, right, top, bottom), mode=self.padding_mode)
-        else:
-            padding = (top, left)
-            if (top, left) != (bottom, right):
-                input = F.pad(input, (0, right - left, 0, bottom - top))
+    def _convolve(self, input: torch.Tensor, padding: tuple[int, ...]) -> torch.Tensor:
         return sparse_conv2d(
             input,
             self.weight,
@@ -121,20 +81,7 @@ class SparseConv2d(SparseLayer):
 
     def to_dense(self) -> nn.Conv2d:
         """The `torch.nn.Conv2d` that computes the same, with bit-equal weights."""
-        dense = nn.Conv2d(
-            self.in_channels,
-            self.out_channels,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.groups,
-            self.bias is not None,
-            self.padding_mode,
-            device="meta",
-        )
-        self._give(dense)
-        return dense
+        return self._dense(nn.Conv2d)
 
     @classmethod
     def from_dense(
@@ -154,29 +101,4 @@ class SparseConv2d(SparseLayer):
             ArgumentError: a pattern of another shape, or a weight that is NaN or infinite.
         """
         check_pattern(pattern, module, module.groups)
-        layer = cls(
-            pattern or from_weight(module.weight, groups=module.groups),
-            module.stride,
-            module.padding,
-            module.dilation,
-            module.bias is not None,
-            cast(PaddingMode, module.padding_mode),
-            device=module.weight.device,
-            dtype=module.weight.dtype,
-        )
-        return layer._take(module, init)
-
-    def extra_repr(self) -> str:
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
-        text += f", stride={self.stride}, padding={self.padding!r}, dilation={self.dilation}"
-        text += f", groups={self.groups}, bias={self.bias is not None}"
-        return f"{text}, padding_mode={self.padding_mode!r}, density={self.pattern.density:.4g}"
-
-
-def _pair(argument: str, value: int | Sequence[int], least: int) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or any(not isinstance(n, int) or n < least for n in pair):
-        raise ArgumentError(
-            f"`{argument}`={value!r} must be a whole number of at least {least} or a pair of them"
-        )
-    return pair[0], pair[1]
+        return cls._from(module, pattern or from_weight(module.weight, groups=module.groups), init)
