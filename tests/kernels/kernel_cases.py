@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
 
 from openwork.kernels.problem import Activation, Geometry, Problem
 
@@ -141,3 +143,28 @@ def table() -> Iterator[Case]:
                     4, 5, (9, 18), kernel, stride, padding,
                     batch=2, activation=activation, bias=True, residual=residual,
                 )  # fmt: skip
+
+
+_PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+@st.composite
+def any_case(draw: st.DrawFn) -> Case:
+    """Random geometries and patterns, without an epilogue."""
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    case = Case(
+        groups * draw(st.integers(1, 6)),
+        groups * draw(st.integers(1, 6)),
+        draw(st.tuples(st.integers(1, 20), st.integers(1, 40))),
+        draw(st.sampled_from([(3, 3), (1, 1), (5, 5), (1, 7), (7, 1), (2, 3), (4, 4)])),
+        draw(_PAIRS),
+        draw(st.tuples(st.integers(0, 3), st.integers(0, 3))),
+        draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 3)])),
+        groups,
+        draw(st.integers(1, 3)),
+        draw(st.sampled_from(PATTERNS)),
+        seed=draw(st.integers(0, 1000)),
+    )
+    height, width = case.problem().geometry.out_size
+    assume(height > 0 and width > 0)
+    return case

@@ -10,7 +10,7 @@ import kernel_cases as cases
 import kernel_gradients as gradients
 import kernel_reference as reference
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openwork.kernels.live_taps import LiveTaps, live_taps
@@ -128,26 +128,9 @@ def test_case(case: cases.Case, isa: str) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(data=st.data())
-def test_any_convolution(data: st.DataObject) -> None:
-    pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
-    groups = data.draw(st.sampled_from([1, 1, 2, 3]))
-    case = cases.Case(
-        groups * data.draw(st.integers(1, 6)),
-        groups * data.draw(st.integers(1, 6)),
-        data.draw(st.tuples(st.integers(1, 20), st.integers(1, 40))),
-        data.draw(st.sampled_from([(3, 3), (1, 1), (5, 5), (1, 7), (7, 1), (2, 3), (4, 4)])),
-        data.draw(pairs),
-        data.draw(st.tuples(st.integers(0, 3), st.integers(0, 3))),
-        data.draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 3)])),
-        groups,
-        data.draw(st.integers(1, 3)),
-        data.draw(st.sampled_from(cases.PATTERNS)),
-        seed=data.draw(st.integers(0, 1000)),
-    )
-    height, width = case.problem().geometry.out_size
-    assume(height > 0 and width > 0)
-    check(case, data.draw(st.sampled_from(ISAS)), data.draw(st.integers(1, 3)))
+@given(case=cases.any_case(), isa=st.sampled_from(ISAS), threads=st.integers(1, 3))
+def test_any_convolution(case: cases.Case, isa: str, threads: int) -> None:
+    check(case, isa, threads)
 
 
 def tiles(taps: LiveTaps, isa: str) -> Iterator[tuple[Direction, TrainingKernel]]:
