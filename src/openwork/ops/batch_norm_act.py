@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from openwork.kernels.native import extension, reason_missing
 from openwork.ops.choices import REFERENCE, mode
+from openwork.ops.native import array
 
 __all__ = ["batch_norm_act", "native_takes"]
 
@@ -109,14 +110,14 @@ def _native(
     output, statistics = _fake(input, weight, bias, residual, eps, relu)
     extension.batch_norm_forward(
         extension.chosen_isa(),
-        input=_array(input),
-        residual=_array(residual),
-        weight=_array(weight),
-        bias=_array(bias),
+        input=array(input),
+        residual=array(residual),
+        weight=array(weight),
+        bias=array(bias),
         eps=eps,
         relu=relu,
-        output=_array(output),
-        statistics=_array(statistics),
+        output=array(output),
+        statistics=array(statistics),
         threads=torch.get_num_threads(),
     )
     return output, statistics
@@ -169,16 +170,16 @@ def _native_backward(
         return tuple(empty if g is None else g.clone() for g in found)  # type: ignore[return-value]
     grads = _fake_backward(gradient, input, weight, bias, output, statistics, eps, relu, wanted)
     into_input, into_affine, into_residual = (
-        _array(each) if want else None for each, want in zip(grads, wanted, strict=True)
+        array(each) if want else None for each, want in zip(grads, wanted, strict=True)
     )
     extension.batch_norm_backward(
         extension.chosen_isa(),
-        gradient=_array(gradient),
-        input=_array(input),
-        weight=_array(weight),
-        bias=_array(bias),
-        statistics=_array(statistics),
-        output=_array(output),
+        gradient=array(gradient),
+        input=array(input),
+        weight=array(weight),
+        bias=array(bias),
+        statistics=array(statistics),
+        output=array(output),
         relu=relu,
         grad_input=into_input,
         grad_residual=into_residual,
@@ -242,11 +243,6 @@ def _fake_backward(
         input.new_empty(shape if want else 0) for shape, want in zip(shapes, wanted, strict=True)
     )
     return by_input, by_affine, by_residual
-
-
-def _array(tensor: torch.Tensor | None) -> Any:
-    # Handed over in a third of the time that DLPack takes.
-    return None if tensor is None else tensor.detach().numpy()
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
