@@ -7,6 +7,7 @@ look, counters, tables in class attributes, globals and closures.
 import contextlib
 import functools
 import inspect
+import operator
 import sys
 import threading
 from collections import deque
@@ -177,7 +178,7 @@ class _Walk:
         self._waiting += before
 
         def put_back() -> None:
-            if len(one) != len(before) or any(map(_differ, one, before)):
+            if len(one) != len(before) or any(map(operator.is_not, one, before)):
                 one.clear()
                 one.extend(before)
 
@@ -262,10 +263,6 @@ _VISITS: dict[type, Callable[[Any, Any], None]] = {
     # Only the names that code uses are looked up in a module.
     ModuleType: _Walk._nothing,
 }
-
-
-def _differ(one: Any, two: Any) -> bool:
-    return one is not two
 
 
 def _root(one: Any) -> str:

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from openwork import io, models
-from openwork.cli.run import example_for, locate, model_path, random_images, use_threads
+from openwork.cli.build import Sizes
+from openwork.cli.run import locate, model_path, random_images, sizes_for, use_threads
 from openwork.errors import ArgumentError, CheckpointError
 
 
@@ -16,12 +17,15 @@ def test_a_folder_or_the_file_itself(tmp_path: Path) -> None:
     assert model_path(tmp_path / "x.safetensors") == tmp_path / "x.safetensors"
 
 
-def test_images_are_as_large_as_the_network_takes(tmp_path: Path) -> None:
+def test_a_network_is_built_for_the_sizes_that_its_file_states(tmp_path: Path) -> None:
+    asked = Sizes(classes=10, channels=3, side=32)
     io.save(models.build("mlp:32-10", in_channels=2, image_size=4), tmp_path / "m")
-    assert example_for(tmp_path / "m", 3).shape == (3, 2, 4, 4)
+    place = locate(tmp_path / "m")
+    assert sizes_for(place, asked) == Sizes(10, 2, 4)
+    assert place.load(asked)(torch.zeros(3, 2, 4, 4)).shape == (3, 10)
     io.save(nn.Linear(1, 1), tmp_path / "own")
     with pytest.raises(ArgumentError, match="cannot build by name"):
-        example_for(tmp_path / "own", 3)
+        locate(tmp_path / "own").load(asked)
 
 
 @pytest.mark.parametrize(

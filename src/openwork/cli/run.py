@@ -157,18 +157,6 @@ def model_path(run: Path) -> Path:
     return run / MODEL if run.is_dir() else run
 
 
-def example_for(path: Path, batch: int) -> torch.Tensor:
-    """Random images `(batch, C, H, W)` of the size that the network at `path` takes.
-
-    Raises:
-        ArgumentError: the file does not state that size, or as for `random_images`.
-    """
-    source = io.info(path).source
-    if source is None:
-        raise ArgumentError(_unknown(path, source))
-    return random_images(batch, source.in_channels, source.image_size)
-
-
 def sizes_for(place: Located, asked: Sizes) -> Sizes:
     """The sizes that the file at `place` records, else those that were asked for."""
     source = place.source
