@@ -148,6 +148,7 @@ EXPORTS = {
         "Stage",
         "StageResult",
         "apply_",
+        "at_init",
         "by_criterion",
         "error_on",
         "gradual",

@@ -1,5 +1,6 @@
 """What can be removed from a trained network? Searched masks, criteria and schedules give plans."""
 
+from openwork.prune.at_init import at_init as at_init
 from openwork.prune.by_criterion import by_criterion as by_criterion
 from openwork.prune.held_out import error_on as error_on
 from openwork.prune.held_out import hold_out as hold_out
@@ -24,6 +25,7 @@ __all__ = [
     "Stage",
     "StageResult",
     "apply_",
+    "at_init",
     "by_criterion",
     "error_on",
     "gradual",

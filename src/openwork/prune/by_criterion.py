@@ -10,7 +10,13 @@ from openwork._arguments import check_choice, check_model, check_seed
 from openwork.errors import ArgumentError
 from openwork.nn import Plan
 from openwork.nn.kinds.masked import masks_as_patterns
-from openwork.prune.criteria import CRITERIA, FEATURE_MAP_CRITERIA, CriterionInputs, Loss
+from openwork.prune.criteria import (
+    CRITERIA,
+    FEATURE_MAP_CRITERIA,
+    CriterionInputs,
+    check_finite,
+)
+from openwork.prune.loss_gradients import Loss
 from openwork.prune.report import Report
 from openwork.prune.units.granularity import example_for, units_of
 from openwork.prune.units.layers import Layers, plan_of
@@ -103,7 +109,7 @@ def by_criterion(
         scores = CRITERIA[criterion](units, CriterionInputs(model, batches, loss, seed))
         if scope == "global" and criterion in ("l1", "l2"):
             scores = _means(units, scores)
-        masks = units.masks(_finite(scores, criterion), ratio, scope, of)
+        masks = units.masks(check_finite(scores, criterion), ratio, scope, of)
         report.end(masks, ratio, of)
         return plan_of(model, masks)
 
@@ -112,12 +118,3 @@ def _means(units: Units, scores: list[np.ndarray]) -> list[np.ndarray]:
     """Turn sums over weights into means: many weights alone do not make a filter important."""
     weights = units.aggregate({n: units.layers[n].mask.astype(np.float64) for n in units.chosen})
     return [score / weight for score, weight in zip(scores, weights, strict=True)]
-
-
-def _finite(scores: list[np.ndarray], criterion: str) -> list[np.ndarray]:
-    if not all(np.isfinite(score).all() for score in scores):
-        raise ArgumentError(
-            f"`criterion`={criterion!r} finds NaN or infinity in the weights or gradients; repair "
-            "the network first"
-        )
-    return scores

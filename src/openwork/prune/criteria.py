@@ -8,15 +8,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from openwork._call import call_of
 from openwork._mode import evaluation
 from openwork.errors import ArgumentError
 from openwork.patterns.keys import stream
+from openwork.prune.loss_gradients import Loss, loss_gradients, times_weight
 from openwork.prune.units.units import ConnectionUnits, Units
 
 __all__ = ["CRITERIA"]
 
-Loss = Callable[[Any, Any], torch.Tensor]
 # These score whole filters, so they do not apply to kernels and taps.
 FEATURE_MAP_CRITERIA = ("bn_gamma", "fpgm")
 
@@ -58,86 +57,16 @@ def taylor(units: Units, inputs: CriterionInputs) -> list[np.ndarray]:
     Source: "Importance Estimation for Neural Network Pruning" (Molchanov et al. 2019), the joint
     form: gradient times weight is added up over the unit before it is squared.
     """
-    batches, loss = _checked(inputs)
     layers = [units.layers[name] for name in units.chosen]
-    weights = [layer.module.weight for layer in layers]
-    frozen = [layer.name for layer in layers if not layer.module.weight.requires_grad]
-    if frozen:
-        raise ArgumentError(
-            f"`criterion`='taylor' needs gradients, but the weights of {', '.join(frozen)} are "
-            "frozen; call requires_grad_(True) on them, or leave them out with `layers`"
-        )
-    totals = [np.zeros(shape) for shape in units.shapes]
-    count = 0
-    with evaluation(inputs.model), torch.enable_grad():
-        for batch in batches:
-            images, targets = _pair(batch)
-            outputs = call_of(inputs.model, images, "batches").run(inputs.model)
-            value = _scalar(_loss(loss, outputs, targets))
-            # Weights that the loss does not depend on have a gradient of zero.
-            gradients = torch.autograd.grad(
-                value, weights, allow_unused=True, materialize_grads=True
-            )
-            triples = zip(layers, weights, gradients, strict=True)
-            change = units.aggregate({layer.name: layer.dense(w * g) for layer, w, g in triples})
+    totals, count = [np.zeros(shape) for shape in units.shapes], 0
+    with evaluation(inputs.model):
+        for gradients in loss_gradients(
+            inputs.model, layers, inputs.batches, inputs.loss, "taylor"
+        ):
+            change = units.aggregate(times_weight(layers, gradients))
             totals = [total + np.square(c) for total, c in zip(totals, change, strict=True)]
             count += 1
-    if not count:
-        raise ArgumentError("`batches` is empty; `criterion`='taylor' needs at least one batch")
     return [total / count for total in totals]
-
-
-def _checked(inputs: CriterionInputs) -> tuple[Iterable[Sequence[Any]], Loss]:
-    missing = [name for name in ("batches", "loss") if getattr(inputs, name) is None]
-    if inputs.batches is None or inputs.loss is None:
-        raise ArgumentError(
-            f"{' and '.join(f'`{name}`=None' for name in missing)}: `criterion`='taylor' needs "
-            "`batches`, (inputs, targets) tuples, and `loss`, a function (outputs, targets) -> "
-            "scalar"
-        )
-    if isinstance(inputs.batches, torch.Tensor):
-        raise ArgumentError(
-            f"`batches` is a tensor of shape {tuple(inputs.batches.shape)}, but must hold "
-            "(inputs, targets) tuples; for one batch pass [(inputs, targets)]"
-        )
-    if torch.is_inference_mode_enabled():
-        raise ArgumentError(
-            "`criterion`='taylor' needs gradients, which torch.inference_mode() turns off; call "
-            "it outside"
-        )
-    return inputs.batches, inputs.loss
-
-
-def _pair(batch: Any) -> tuple[Any, Any]:
-    if not isinstance(batch, tuple | list) or len(batch) < 2:
-        size = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
-        raise ArgumentError(
-            f"`batches` holds a {type(batch).__name__}{size}, but must hold (inputs, targets) "
-            "tuples"
-        )
-    return batch[0], batch[1]
-
-
-def _loss(loss: Loss, outputs: Any, targets: Any) -> torch.Tensor:
-    try:
-        return loss(outputs, targets)
-    except IndexError as error:
-        # What torch raises for labels beyond the outputs.
-        raise ArgumentError(
-            f"`loss` raises IndexError: {error}; the labels in `batches` must be below the number "
-            "of the network's outputs"
-        ) from error
-
-
-def _scalar(value: Any) -> torch.Tensor:
-    if not isinstance(value, torch.Tensor) or value.numel() != 1:
-        what = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
-        raise ArgumentError(f"`loss` returned {what}, but must return a scalar; take its mean")
-    if not value.requires_grad:
-        raise ArgumentError(
-            "`loss` returned a scalar that has no gradient; compute it from the outputs with torch"
-        )
-    return value
 
 
 def bn_gamma(units: Units, inputs: CriterionInputs) -> list[np.ndarray]:
@@ -205,3 +134,17 @@ def _weights(units: Units) -> dict[str, np.ndarray]:
     """Layer -> its weights as a dense float64 array (out, in / groups, ...)."""
     layers = {name: units.layers[name] for name in units.chosen}
     return {name: layer.dense(layer.module.weight) for name, layer in layers.items()}
+
+
+def check_finite(scores: list[np.ndarray], criterion: str) -> list[np.ndarray]:
+    """Refuse scores that are not numbers.
+
+    Raises:
+        ArgumentError: NaN or infinity among `scores`.
+    """
+    if not all(np.isfinite(score).all() for score in scores):
+        raise ArgumentError(
+            f"`criterion`={criterion!r} finds NaN or infinity in the weights or gradients; repair "
+            "the network first"
+        )
+    return scores
