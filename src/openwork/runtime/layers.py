@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from openwork.errors import CheckpointError
-from openwork.kernels.dispatch import Candidate, candidates, candidates_by_family
+from openwork.kernels.dispatch import Candidate, candidates, worth_measuring
 from openwork.kernels.problem import Problem
 from openwork.runtime.nodes.conv import Conv
 from openwork.runtime.tournament import Tournament
@@ -24,7 +24,7 @@ TORCH = "torch"
 
 # Packing so many dense weights takes minutes for most kernels.
 MANY_WEIGHTS = 1 << 22
-_QUICKLY_PACKED = ("f32-conv-direct", "f32-conv-taps")
+_QUICKLY_PACKED = ("f32-conv-direct", "f32-conv-taps", "f32-conv-dense")
 
 
 def find_candidate(problem: Problem, kernel: str, isa: str) -> Candidate | None:
@@ -50,7 +50,7 @@ def fastest_candidate(conv: Conv, isa: str, batch: int, threads: int) -> Candida
         CheckpointError: no kernel can run it.
     """
     problem = conv.problem()
-    families = candidates_by_family(problem, isa, batch)
+    families = worth_measuring(problem, isa, batch)
     if is_large_and_dense(conv):
         families = {name: families[name] for name in _QUICKLY_PACKED if name in families}
     found = {each.name: each for family in families.values() for each in family}

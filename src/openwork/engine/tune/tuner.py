@@ -13,7 +13,7 @@ import torch
 from openwork.engine.fallback import TorchConv
 from openwork.engine.runners import Choice
 from openwork.errors import ArgumentError
-from openwork.kernels.dispatch import candidates_by_family
+from openwork.kernels.dispatch import candidates_by_family, worth_measuring
 from openwork.kernels.problem import Problem
 from openwork.kernels.remembered import read_remembered, remember, remembered_path
 from openwork.runtime.layers import TORCH, find_candidate, is_large_and_dense
@@ -21,7 +21,7 @@ from openwork.runtime.nodes import Conv
 from openwork.runtime.tournament import Tournament
 from openwork.runtime.values import root
 
-_FORMAT = 3
+_FORMAT = 4
 
 
 def requested(conv: Conv, kernels: Mapping[str, str | Sequence[str]], isa: str) -> Choice | None:
@@ -107,7 +107,7 @@ class Tuner:
         # Packing so many weights for each candidate would take minutes, and none of them would win.
         families = {}
         if not is_large_and_dense(conv):
-            families = candidates_by_family(problem, self.isa, self.batch)
+            families = worth_measuring(problem, self.isa, self.batch)
         if self.optimize == "memory":
             families = {name: each for name, each in families.items() if "winograd" not in name}
         tournament.add_families(families.values())
