@@ -180,6 +180,35 @@ void check(const TapsPlan& plan, int64_t taps) {
   for (int64_t i = 0; i < taps; ++i) require_range("offset", plan.offset[i], 0, layout.image - map);
 }
 
+void check(const DensePlan& plan, int64_t weights) {
+  const Geometry& g = plan.geometry;
+  check_columns(g, plan.channel, plan.tap, plan.inputs);
+  if (plan.in_place) {
+    if (!is_plain(g)) fail("`in_place` needs a plain 1x1 convolution");
+    for (int i = 0; i < plan.inputs; ++i)
+      if (plan.channel[i] != i) fail("`channel` must be all channels in order for `in_place`");
+  }
+  require_range("group", plan.group, 1, filter_block);
+  const int64_t filters =
+      (static_cast<int64_t>(g.out_channels) + plan.group - 1) / plan.group * plan.group;
+  require_range("len(weight)", weights, filters * plan.inputs, filters * plan.inputs);
+}
+
+void check(const DepthwisePlan& plan, int64_t taps) {
+  const Geometry& g = plan.geometry;
+  const int every = g.kernel_y * g.kernel_x;
+  require_range("kernel_y * kernel_x", every, 1, most_taps);
+  check_starts(plan.start, g.out_channels, taps);
+  for (int filter = 0; filter < g.out_channels; ++filter) {
+    require_range("channel", plan.channel[filter], 0, g.in_channels - 1);
+    int least = 0;
+    for (int64_t i = plan.start[filter]; i < plan.start[filter + 1]; ++i) {
+      require_range("tap", plan.tap[i], least, every - 1);
+      least = plan.tap[i] + 1;
+    }
+  }
+}
+
 void check(const Refill& fill, int64_t connections, int64_t taps) {
   require_range("live", fill.live, 0, INT32_MAX);
   const bool winograd = fill.output != 0;

@@ -43,6 +43,10 @@ void check(const WinogradPlan& plan);
 void check(const DirectPlan& plan, int64_t connections);
 // `taps`: length of plan.offset.
 void check(const TapsPlan& plan, int64_t taps);
+// `weights`: length of plan.weight.
+void check(const DensePlan& plan, int64_t weights);
+// `taps`: length of plan.tap.
+void check(const DepthwisePlan& plan, int64_t taps);
 // `taps`: length of fill.tap, `connections`: what fill.order may name if Winograd.
 void check(const Refill& fill, int64_t connections, int64_t taps);
 // `bounds`: length of samples.bound.

@@ -18,7 +18,7 @@ struct Kernel {
   const char* (*refusal)(const Plan&);                        // null if the plan can run
 };
 
-// Register tiles of one kernel, (rows, vectors) each.
+// Register tiles of one kernel, (rows or filters, vectors) each.
 struct TileSizes {
   const int (*sizes)[2];
   int count;
@@ -27,11 +27,13 @@ struct TileSizes {
 struct Kernels {
   int lanes;                       // floats in one vector
   int (*most_vectors)(int group);  // in a tile of a product
-  TileSizes row_tiles, tap_tiles;
+  TileSizes row_tiles, tap_tiles, dense_tiles;
   Kernel<SpmmPlan> spmm;
   Kernel<WinogradPlan> winograd;
   Kernel<DirectPlan> direct;
   Kernel<TapsPlan> taps;
+  Kernel<DepthwisePlan> depthwise;
+  Kernel<DensePlan> dense;
   Kernel<GemvPlan> gemv;
   Kernel<DenseGemvPlan> dense_gemv;
   Kernel<SampledSpmmPlan, SampledRun> sampled_spmm;

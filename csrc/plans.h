@@ -78,4 +78,26 @@ struct TapsPlan {
   const float* weight;    // [taps]
 };
 
+// A convolution without dead taps as matrix times gathered pixels.
+struct DensePlan {
+  Geometry geometry;
+  Epilogue epilogue;
+  int inputs;              // in_channels * taps
+  const int32_t* channel;  // [inputs]
+  const uint16_t* tap;     // [inputs]
+  const float* weight;     // [groups of filters][inputs][group], the last group filled with zeros
+  int group, vectors;      // register tile: filters, most vectors of pixels
+  bool in_place;           // 1x1, stride 1, unpadded: read whole tiles from the input itself
+};
+
+// A convolution whose filters read one input channel each.
+struct DepthwisePlan {
+  Geometry geometry;
+  Epilogue epilogue;
+  const int32_t* channel;  // [out_channels], input channel
+  const int64_t* start;    // [out_channels + 1] into tap
+  const uint16_t* tap;     // [taps], ky * kernel_x + kx, rising within a filter
+  const float* weight;     // [taps]
+};
+
 }  // namespace openwork

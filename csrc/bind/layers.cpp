@@ -152,6 +152,44 @@ std::unique_ptr<Layer> make_dense_gemv(const std::string& isa, const Geometry& g
   return packed(plan, kernels_of(isa).dense_gemv, keep(bias, weight));
 }
 
+std::unique_ptr<Layer> make_dense(const std::string& isa, const Geometry& geometry,
+                                  const Bias& bias, Activation activation,
+                                  const Array<int32_t>& channel, const Array<uint16_t>& tap,
+                                  const Array<float>& weight, int group, int vectors,
+                                  bool in_place) {
+  require_size("tap", tap, static_cast<int64_t>(channel.size()));
+  require_range("len(channel)", static_cast<int64_t>(channel.size()), 1, INT32_MAX);
+  const DensePlan plan{.geometry = geometry,
+                       .epilogue = epilogue_of(geometry, bias, activation),
+                       .inputs = static_cast<int>(channel.size()),
+                       .channel = channel.data(),
+                       .tap = tap.data(),
+                       .weight = weight.data(),
+                       .group = group,
+                       .vectors = vectors,
+                       .in_place = in_place};
+  check(plan, static_cast<int64_t>(weight.size()));
+  return packed(plan, kernels_of(isa).dense, keep(bias, channel, tap, weight));
+}
+
+std::unique_ptr<Layer> make_depthwise(const std::string& isa, const Geometry& geometry,
+                                      const Bias& bias, Activation activation,
+                                      const Array<int32_t>& channel, const Array<int64_t>& start,
+                                      const Array<uint16_t>& tap, const Array<float>& weight) {
+  const int64_t taps = static_cast<int64_t>(tap.size());
+  require_size("channel", channel, geometry.out_channels);
+  require_size("start", start, geometry.out_channels + 1);
+  require_size("weight", weight, taps);
+  const DepthwisePlan plan{.geometry = geometry,
+                           .epilogue = epilogue_of(geometry, bias, activation),
+                           .channel = channel.data(),
+                           .start = start.data(),
+                           .tap = tap.data(),
+                           .weight = weight.data()};
+  check(plan, taps);
+  return packed(plan, kernels_of(isa).depthwise, keep(bias, channel, start, tap, weight));
+}
+
 void run(const Layer& layer, const Input& input, const Output& output,
          const std::optional<Input>& residual, const Workspace& workspace, int threads) {
   const Geometry& g = layer.geometry();
@@ -219,6 +257,14 @@ void bind_layers(nb::module_& m) {
   m.def("dense_gemv", make_dense_gemv, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(),
         "activation"_a.noconvert(), "weight"_a.noconvert(),
         "A linear layer as dense matrix times vectors.");
+  m.def("dense", make_dense, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(),
+        "activation"_a.noconvert(), "channel"_a.noconvert(), "tap"_a.noconvert(),
+        "weight"_a.noconvert(), nb::kw_only(), "group"_a, "vectors"_a, "in_place"_a,
+        "A convolution without dead taps as matrix times pixels.");
+  m.def("depthwise", make_depthwise, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(),
+        "activation"_a.noconvert(), "channel"_a.noconvert(), "start"_a.noconvert(),
+        "tap"_a.noconvert(), "weight"_a.noconvert(),
+        "A convolution whose filters read one input channel each.");
 }
 
 }  // namespace openwork

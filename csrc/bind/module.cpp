@@ -44,6 +44,9 @@ void bind_isa(nb::module_& m) {
   m.def(
       "tap_tiles", [](const std::string& isa) { return pairs(kernels_of(isa).tap_tiles); }, "isa"_a,
       "(rows, vectors) of the taps kernel's tiles.");
+  m.def(
+      "dense_tiles", [](const std::string& isa) { return pairs(kernels_of(isa).dense_tiles); },
+      "isa"_a, "(filters, vectors) of the dense kernel's tiles.");
   m.attr("filter_block") = filter_block;
   m.attr("most_taps") = most_taps;
   m.attr("most_padded_floats") = most_padded_floats;

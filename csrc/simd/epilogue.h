@@ -61,52 +61,123 @@ OPENWORK_INLINE vec activate(Activation activation, vec x) {
   return x;
 }
 
+// Calls `body.template operator()<A>()` for the activation at hand.
+template <class Body>
+OPENWORK_INLINE void with_activation(Activation activation, const Body& body) {
+  switch (activation) {
+    case Activation::none:
+      return body.template operator()<Activation::none>();
+    case Activation::relu:
+      return body.template operator()<Activation::relu>();
+    case Activation::relu6:
+      return body.template operator()<Activation::relu6>();
+    case Activation::silu:
+      return body.template operator()<Activation::silu>();
+    case Activation::hardswish:
+      return body.template operator()<Activation::hardswish>();
+    case Activation::sigmoid:
+      return body.template operator()<Activation::sigmoid>();
+    case Activation::hardsigmoid:
+      return body.template operator()<Activation::hardsigmoid>();
+  }
+}
+
 // Adds the residual to finished sums of one filter, applies the activation, and writes the results
 // to consecutive pixels. `at`: the first pixel's offset in output and residual.
 struct EpilogueWriter {
   const Epilogue& epilogue;
   const float* residual;
   float* output;
+  // Activations that only bound the sum share one path, which branches once for a whole line: at
+  // low densities a filter has so few live inputs that branches per vector would cost as much as
+  // its multiply-adds.
+  bool bounds;
+  float low = -__builtin_inff(), high = __builtin_inff();
 
   EpilogueWriter(const Epilogue& epilogue, const Run& run)
-      : epilogue(epilogue), residual(run.residual), output(run.output) {}
+      : epilogue(epilogue), residual(run.residual), output(run.output) {
+    const Activation activation = epilogue.activation;
+    const bool relu6 = activation == Activation::relu6;
+    const bool relu = relu6 || activation == Activation::relu;
+    if (relu) low = 0.f;
+    if (relu6) high = 6.f;
+    bounds = relu || activation == Activation::none;
+  }
 
   OPENWORK_INLINE_MEMBER vec bias(int row) const {
     return epilogue.bias ? broadcast(epilogue.bias[row]) : vec{};
   }
 
-  OPENWORK_INLINE_MEMBER void write_whole(vec sum, int64_t at) const {
-    if (residual) sum += load(residual + at);
-    store(output + at, activate(epilogue.activation, sum));
-  }
-
-  OPENWORK_INLINE_MEMBER void write_part(vec sum, int64_t at, int count) const {
-    if (residual) sum += load_part(residual + at, 0, count);
-    store_part(output + at, activate(epilogue.activation, sum), count);
+  // NaN passes, as in `activate`.
+  OPENWORK_INLINE_MEMBER vec bounded(vec x) const {
+    x = x < low ? broadcast(low) : x;
+    return x > high ? broadcast(high) : x;
   }
 
   // The first `count` lanes; all of them if `count` is larger, none if it is not positive.
   OPENWORK_INLINE_MEMBER void write_tail(vec sum, int64_t at, int count) const {
-    if (count >= lanes)
-      write_whole(sum, at);
-    else if (count > 0)
-      write_part(sum, at, count);
+    if (count <= 0) return;
+    count = smaller(count, lanes);
+    if (residual) sum += load_lanes(residual + at, 0, count);
+    store_lanes(output + at, activate(epilogue.activation, sum), count);
   }
 
-  // V vectors side by side. The common cases branch once for all of them: at low densities a filter
-  // has so few live inputs that branches per vector would cost as much as its multiply-adds.
+  // V vectors side by side.
   template <int V>
   OPENWORK_INLINE_MEMBER void write_line(const vec (&sum)[V], int64_t at, int count) const {
-    if (count >= V * lanes && !residual && epilogue.activation == Activation::none) {
-#pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) store(output + at + v * lanes, sum[v]);
-    } else if (count >= V * lanes && !residual && epilogue.activation == Activation::relu) {
+    if (!bounds || count < V * lanes) return write_copy<V>(sum, at, lanes, V, count, lanes);
+    if (residual) {
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v)
-        store(output + at + v * lanes, activate(Activation::relu, sum[v]));
+        store(output + at + v * lanes, bounded(sum[v] + load(residual + at + v * lanes)));
     } else {
-      for (int v = 0; v < V; ++v) write_tail(sum[v], at + v * lanes, count - v * lanes);
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) store(output + at + v * lanes, bounded(sum[v]));
     }
+  }
+
+  // The first `rows` of R vectors, each `step` floats after the one before; `count` floats of each.
+  template <int R>
+  OPENWORK_INLINE_MEMBER void write_rows(const vec (&sum)[R], int64_t at, int64_t step, int rows,
+                                         int count) const {
+    if (!bounds || residual) return write_copy<R>(sum, at, step, rows, count, 0);
+    if (count >= lanes) {
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+        if (r < rows) store(output + at + r * step, bounded(sum[r]));
+    } else {
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+        if (r < rows) store_part(output + at + r * step, bounded(sum[r]), count);
+    }
+  }
+
+ private:
+  // The sums themselves would have to lie in memory from the start if they were handed to a
+  // function that is not inlined.
+  template <int V>
+  OPENWORK_INLINE_MEMBER void write_copy(const vec (&sum)[V], int64_t at, int64_t step, int vectors,
+                                         int count, int less) const {
+    vec copy[V];
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) copy[v] = sum[v];
+    write_vectors<V>(copy, at, step, vectors, count, less);
+  }
+
+  // Out of line: its code would be repeated for each tile and filter. Each vector has `less` floats
+  // less to write than the one before it.
+  template <int V>
+  __attribute__((noinline)) void write_vectors(const vec (&sum)[V], int64_t at, int64_t step,
+                                               int vectors, int count, int less) const {
+    with_activation(epilogue.activation, [&]<Activation A>() {
+      for (int v = 0; v < vectors; ++v, at += step, count -= less) {
+        if (count <= 0) break;
+        const int here = smaller(count, lanes);
+        vec value = sum[v];
+        if (residual) value += load_lanes(residual + at, 0, here);
+        store_lanes(output + at, activate(A, value), here);
+      }
+    });
   }
 };
 

@@ -143,9 +143,13 @@ class Gather {
       *into = {};
     }
     into->from = from;
-    for (int lane = first; lane < last; ++lane) {
-      const int at = g.stride_x == 2 ? 2 * lane : lane;
-      (at < lanes ? into->low : into->high) |= 1u << at % lanes;
+    if (g.stride_x == 2) {
+      const uint64_t every_second = 0x55555555;
+      const uint64_t bits = ((uint64_t{1} << 2 * last) - (uint64_t{1} << 2 * first)) & every_second;
+      into->low |= static_cast<uint32_t>(bits & ((uint64_t{1} << lanes) - 1));
+      into->high |= static_cast<uint32_t>(bits >> lanes);
+    } else {
+      into->low |= lane_bits(first, last);
     }
   }
 

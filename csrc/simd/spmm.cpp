@@ -2,32 +2,13 @@
 // live (channel, tap); a tile's rows are gathered before they are multiplied.
 #include <omp.h>
 
-#include "epilogue.h"
-#include "gather.h"
+#include "pixels.h"
 #include "product.h"
 #include "table.h"
 
 namespace openwork::OPENWORK_NAMESPACE {
 
 namespace {
-
-struct Tiling {
-  int64_t pixels;
-  int64_t vectors;
-  int64_t tiles;
-  int parts;  // shares of the filters, where tiles are fewer than threads
-
-  Tiling(const SpmmPlan& plan, int batch, int threads) {
-    pixels = static_cast<int64_t>(batch) * plan.geometry.out_height * plan.geometry.out_width;
-    vectors = (pixels + lanes - 1) / lanes;
-    tiles = (vectors + plan.vectors - 1) / plan.vectors;
-    parts = tiles >= threads ? 1 : static_cast<int>((threads + tiles - 1) / tiles);
-    parts = smaller(parts, Share::most(plan.lists));
-  }
-
-  // Tiles differ by at most one vector, so that none is nearly empty.
-  int64_t begin(int64_t tile) const { return vectors * tile / tiles; }
-};
 
 // One thread's part of the workspace.
 struct Scratch {
@@ -49,7 +30,6 @@ void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, 
   const Lists& lists = plan.lists;
   const Geometry& geometry = plan.geometry;
   const int64_t in_map = static_cast<int64_t>(geometry.height) * geometry.width;
-  const int64_t out_map = static_cast<int64_t>(geometry.out_height) * geometry.out_width;
   const PixelTile tile(geometry, begin, end);
   const PixelRun& start = tile.run[0];
   const int count = static_cast<int>(end - begin);
@@ -63,21 +43,10 @@ void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, 
 
   const auto write = [&](int row, const vec(&sum)[V]) {
     const vec bias = writer.bias(row);
-    if (tile.runs == 1) {
-      vec biased[V];
+    vec biased[V];
 #pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) biased[v] = sum[v] + bias;
-      return writer.write_line<V>(biased, start.image * run.out_image + row * out_map + start.pixel,
-                                  count);
-    }
-    float line[(V + 1) * lanes];
-    for (int v = 0; v < V; ++v) store(line + v * lanes, sum[v] + bias);
-    for (int r = 0; r < tile.runs; ++r) {
-      const PixelRun& piece = tile.run[r];
-      const int64_t to = piece.image * run.out_image + row * out_map + piece.pixel;
-      for (int i = 0; i < piece.count; i += lanes)
-        writer.write_tail(load(line + piece.first + i), to + i, piece.count - i);
-    }
+    for (int v = 0; v < V; ++v) biased[v] = sum[v] + bias;
+    write_pixels<V>(writer, geometry, tile, run.out_image, row, biased);
   };
 
   for (int chunk = 0; chunk < lists.chunks; ++chunk) {
@@ -101,7 +70,8 @@ void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, 
 }
 
 void run(const SpmmPlan& plan, const Run& run) {
-  const Tiling tiling(plan, run.batch, run.threads);
+  const PixelTiling tiling(plan.geometry, plan.vectors, Share::most(plan.lists), run.batch,
+                           run.threads);
   const int64_t scratch = Scratch(plan).all();
   const int64_t items = tiling.tiles * tiling.parts;
 #pragma omp parallel for num_threads(run.threads) schedule(dynamic, 1) if (run.threads > 1)

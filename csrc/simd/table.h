@@ -8,6 +8,8 @@ extern const Kernel<SpmmPlan> spmm;
 extern const Kernel<WinogradPlan> winograd;
 extern const Kernel<DirectPlan> direct;
 extern const Kernel<TapsPlan> taps;
+extern const Kernel<DepthwisePlan> depthwise;
+extern const Kernel<DensePlan> dense;
 extern const Kernel<GemvPlan> gemv;
 extern const Kernel<DenseGemvPlan> dense_gemv;
 extern const Kernel<SampledSpmmPlan, SampledRun> sampled_spmm;

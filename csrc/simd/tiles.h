@@ -1,4 +1,5 @@
-// Register tiles of the direct kernels: rows x vectors of outputs of one filter.
+// Register tiles: of the direct kernels, rows x vectors of outputs of one filter; of dense
+// products, filters x vectors of pixels.
 #pragma once
 #include "../kernels.h"
 #include "vec.h"
@@ -23,6 +24,12 @@ using RowTiles = Tiles<Tile<2, 1>, Tile<4, 1>, Tile<7, 1>, Tile<2, 2>, Tile<4, 2
                        Tile<2, 4>, Tile<3, 3>>;
 using TapTiles =
     Tiles<Tile<1, 1>, Tile<1, 4>, Tile<1, 8>, Tile<4, 1>, Tile<7, 1>, Tile<4, 2>, Tile<2, 4>>;
+#endif
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+using DenseTiles = Tiles<Tile<6, 4>, Tile<8, 3>, Tile<12, 2>>;
+#else
+using DenseTiles = Tiles<Tile<4, 3>, Tile<6, 2>>;
 #endif
 
 template <class... T>

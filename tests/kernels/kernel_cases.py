@@ -151,13 +151,54 @@ def table() -> Iterator[Case]:
     for dilation in ((2, 2), (1, 3), (3, 2)):
         yield Case(3, 4, (15, 16), padding=(2, 3), dilation=dilation)
         yield Case(3, 4, (15, 16), stride=(2, 1), padding=(2, 3), dilation=dilation)
+    yield from _depthwise()
+    yield from _dense()
     for activation in get_args(Activation):
+        yield Case(
+            3, 3, (9, 18), groups=3, pattern="dense",
+            batch=2, activation=activation, bias=True, residual=True,
+        )  # fmt: skip
         for kernel, stride, padding in (*SHAPES[:2], SHAPES[7]):
             for residual in (False, True):
                 yield Case(
                     4, 5, (9, 18), kernel, stride, padding,
                     batch=2, activation=activation, bias=True, residual=residual,
                 )  # fmt: skip
+
+
+def _depthwise() -> Iterator[Case]:
+    """Filters that read one channel: around tiles of rows, vectors, edges and bands."""
+    for kernel in (3, 5, 7):
+        for stride in (1, 2):
+            sizes = (kernel, kernel), (stride, stride), (kernel // 2, kernel // 2)
+            for size in ((7, 7), (8, 16), (9, 17), (17, 33), (4, 66)):
+                yield Case(2, 2, size, *sizes, groups=2, pattern="dense", bias=True)
+            yield Case(2, 6, (9, 9), *sizes, groups=2, pattern="dense", batch=2)
+    for pattern in ("taps", "dead-filters", "all-dead", "one-tap"):
+        yield Case(4, 8, (11, 18), groups=4, pattern=pattern, bias=True)
+    for padding in ((0, 0), (4, 5)):
+        for stride in (1, 2):
+            sizes = (3, 3), (stride, stride), padding
+            yield Case(2, 2, (10, 37), *sizes, groups=2, pattern="dense")
+    for kernel, stride, dilation in (
+        ((3, 3), (1, 1), (2, 2)),
+        ((3, 3), (3, 1), (1, 3)),
+        ((1, 1), (1, 1), (1, 1)),
+        ((2, 9), (1, 2), (1, 1)),
+    ):
+        yield Case(3, 3, (14, 35), kernel, stride, (1, 2), dilation, 3, pattern="dense")
+    yield Case(1, 1, (300, 40), padding=(2, 2), dilation=(2, 2), pattern="dense")
+
+
+def _dense() -> Iterator[Case]:
+    """No dead tap: filters and pixels around tiles, inputs beyond one chunk."""
+    for outputs in (4, 5, 6, 7, 8, 11, 12, 13):
+        yield Case(5, outputs, (7, 7), (1, 1), padding=(0, 0), pattern="dense", bias=True)
+    for size in ((1, 1), (4, 4), (1, 17), (4, 16), (5, 13), (3, 43)):
+        yield Case(3, 7, size, (1, 1), padding=(0, 0), pattern="dense", batch=2)
+    yield Case(3, 9, (20, 22), (3, 3), (2, 2), pattern="dense")
+    yield Case(1030, 7, (4, 5), (1, 1), padding=(0, 0), pattern="dense", residual=True)
+    yield Case(115, 5, (3, 6), pattern="dense", bias=True, activation="relu6")
 
 
 _PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))

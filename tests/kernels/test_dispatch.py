@@ -8,7 +8,13 @@ pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
 
 import kernel_cases as cases
 
-from openwork.kernels.dispatch import FAMILIES, candidates, candidates_by_family, refusals
+from openwork.kernels.dispatch import (
+    FAMILIES,
+    candidates,
+    candidates_by_family,
+    refusals,
+    worth_measuring,
+)
 from openwork.kernels.problem import Geometry
 
 
@@ -47,6 +53,13 @@ def test_a_family_either_runs_or_says_why_not() -> None:
             "f32-conv-direct",
             r"dilation is \(2, 2\)",
         ),
+        (cases.Case(4, 4, (9, 9), groups=2), "f32-conv-dense", "2 groups"),
+        (cases.Case(4, 4, (9, 9)), "f32-conv-dense", "some taps are dead"),
+        (
+            cases.Case(4, 4, (9, 9), pattern="dense"),
+            "f32-conv-depthwise",
+            "filter 0 reads several input channels",
+        ),
     ],
     ids=str,
 )
@@ -61,3 +74,26 @@ def test_an_instruction_set_and_a_batch_can_be_asked_for() -> None:
     assert names
     assert all(name.endswith("-baseline") for name in names)
     assert names < {candidate.name for candidate in candidates(problem, isa="baseline")}
+
+
+@pytest.mark.parametrize(
+    ("case", "families"),
+    [
+        (cases.Case(4, 8, (9, 9), groups=4, pattern="dense"), {"f32-conv-depthwise"}),
+        (
+            cases.Case(4, 8, (9, 9), (1, 1), padding=(0, 0), pattern="dense"),
+            {"f32-conv-dense"},
+        ),
+    ],
+    ids=str,
+)
+def test_families_that_never_win_are_not_measured(case: cases.Case, families: set[str]) -> None:
+    problem = case.problem()
+    assert worth_measuring(problem, "baseline", 1).keys() == families
+    assert families < candidates_by_family(problem, "baseline", 1).keys()
+
+
+def test_where_single_taps_are_dead_every_family_is_measured() -> None:
+    problem = cases.Case(4, 8, (9, 9), groups=4, pattern="taps").problem()
+    every = candidates_by_family(problem, "baseline", 1)
+    assert worth_measuring(problem, "baseline", 1).keys() == every.keys()

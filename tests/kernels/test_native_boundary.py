@@ -18,8 +18,9 @@ import torch
 
 from openwork.kernels.dispatch import Candidate, DirectTile, candidates, refusals
 from openwork.kernels.native import extension as _C
+from openwork.kernels.pack_dense import pack_dense
 from openwork.kernels.pack_lists import pack_lists
-from openwork.kernels.pack_rows import pack_direct, pack_taps
+from openwork.kernels.pack_rows import pack_depthwise, pack_direct, pack_taps
 from openwork.kernels.packed import Packed
 from openwork.kernels.problem import Activation, Geometry, Problem
 from openwork.kernels.to_native import native_geometry
@@ -248,6 +249,53 @@ def test_damaged_rows_and_vectors(value: int) -> None:
             _C.direct(ISA, geometry, None, NONE, *pack_direct(problem), **tile)
         with pytest.raises((ValueError, TypeError)):
             _C.taps(ISA, geometry, None, NONE, *pack_taps(problem), **tile, flat=False)
+
+
+@pytest.mark.parametrize("value", WRONG)
+def test_damaged_dense_tiles(value: int) -> None:
+    problem = cases.Case(6, 9, (5, 5), pattern="dense").problem()
+    geometry = native_geometry(problem.geometry)
+    (group, vectors), *_ = _C.dense_tiles(ISA)
+    for name in ("group", "vectors"):
+        tile = {"group": group, "vectors": vectors, name: value}
+        with pytest.raises((ValueError, TypeError)):
+            _C.dense(ISA, geometry, None, NONE, *pack_dense(problem, group), **tile, in_place=False)
+
+
+def test_damaged_dense_arrays() -> None:
+    problem = cases.Case(6, 9, (5, 5), pattern="dense").problem()
+    geometry = native_geometry(problem.geometry)
+    (group, vectors), *_ = _C.dense_tiles(ISA)
+    channel, tap, weight = pack_dense(problem, group)
+    tile = {"group": group, "vectors": vectors}
+    for wrong, match in (
+        ((channel, tap, weight[1:]), "weight"),
+        ((channel, tap[1:], weight), "tap"),
+        ((channel + 1, tap, weight), "`channel`=6"),
+        ((channel, tap + 1, weight), "`tap`=9"),
+        ((channel[:0], tap[:0], weight), "channel"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            _C.dense(ISA, geometry, None, NONE, *wrong, **tile, in_place=False)
+    with pytest.raises(ValueError, match="`in_place` needs a plain 1x1"):
+        _C.dense(ISA, geometry, None, NONE, channel, tap, weight, **tile, in_place=True)
+
+
+def test_damaged_depthwise_arrays() -> None:
+    problem = cases.Case(4, 8, (5, 5), groups=4, pattern="dense").problem()
+    geometry = native_geometry(problem.geometry)
+    channel, start, tap, weight = pack_depthwise(problem)
+    for wrong, match in (
+        ((channel + 1, start, tap, weight), "`channel`=4"),
+        ((channel[1:], start, tap, weight), "channel"),
+        ((channel, start[1:], tap, weight), "start"),
+        ((channel, start + 1, tap, weight), "`start` must run from 0"),
+        ((channel, start, tap + 1, weight), "`tap`=9"),
+        ((channel, start, tap * 0, weight), "`tap`=0"),
+        ((channel, start, tap, weight[1:]), "weight"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            _C.depthwise(ISA, geometry, None, NONE, *wrong)
 
 
 @pytest.mark.parametrize("value", WRONG)

@@ -6,7 +6,7 @@ pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
 
 import numpy as np
 
-from openwork.kernels.pack_rows import pack_direct, pack_taps
+from openwork.kernels.pack_rows import pack_depthwise, pack_direct, pack_taps
 from openwork.kernels.problem import Geometry, Problem
 
 
@@ -32,3 +32,15 @@ def test_single_taps_are_distances_in_the_padded_planes() -> None:
     # Filter 1 reads the same tap of the same channel as filter 0 did second.
     assert offset[3] == offset[1]
     assert offset[2] > offset[1]  # the next channel lies behind
+
+
+def test_depthwise_filters_name_their_channel_and_taps() -> None:
+    # 2 filters for each of 2 channels, 1x2 kernels; filter 1 is dead, filter 2 lacks its first tap.
+    weight = np.array([1, 2, 3, 4, 5], dtype=np.float32)
+    geometry = Geometry(2, 4, (5, 6), (1, 2))
+    problem = Problem(geometry, 2, np.array([0, 1, 5, 6, 7]), weight)
+    channel, start, tap, packed = pack_depthwise(problem)
+    assert channel.tolist() == [0, 0, 1, 1]
+    assert start.tolist() == [0, 2, 2, 3, 5]
+    assert tap.tolist() == [0, 1, 1, 0, 1]
+    assert packed.tolist() == [1, 2, 3, 4, 5]

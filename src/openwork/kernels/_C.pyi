@@ -26,6 +26,9 @@ def row_tiles(isa: str) -> list[tuple[int, int]]:
 def tap_tiles(isa: str) -> list[tuple[int, int]]:
     """(rows, vectors) of the taps kernel's tiles."""
 
+def dense_tiles(isa: str) -> list[tuple[int, int]]:
+    """(filters, vectors) of the dense kernel's tiles."""
+
 filter_block: int = 64
 
 most_taps: int = 1024
@@ -185,11 +188,11 @@ def direct(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32],
 def taps(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: Activation, start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], offset: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, rows: int, vectors: int, flat: bool) -> Layer:
     """A convolution by single live taps."""
 
-def gemv(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: Activation, row: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, chunk: int, group: int) -> Layer:
-    """A linear layer as sparse matrix times vectors."""
+def dense(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: Activation, channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, group: int, vectors: int, in_place: bool) -> Layer:
+    """A convolution without dead taps as matrix times pixels."""
 
-def dense_gemv(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: Activation, weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> Layer:
-    """A linear layer as dense matrix times vectors."""
+def depthwise(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: Activation, channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> Layer:
+    """A convolution whose filters read one input channel each."""
 
 class Trainable:
     """A packed layer that is given its live weights on each call."""

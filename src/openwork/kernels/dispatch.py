@@ -11,15 +11,16 @@ from itertools import pairwise
 import numpy as np
 
 from openwork.kernels.native import extension as _C
+from openwork.kernels.pack_dense import pack_dense
 from openwork.kernels.pack_gemv import pack_gemv, shares_inputs
 from openwork.kernels.pack_lists import pack_lists
-from openwork.kernels.pack_rows import pack_direct, pack_taps, padded_floats
+from openwork.kernels.pack_rows import pack_depthwise, pack_direct, pack_taps, padded_floats
 from openwork.kernels.pack_spmm import is_plain, spmm_rows
 from openwork.kernels.pack_winograd import transform_filters
 from openwork.kernels.problem import Problem
 from openwork.kernels.to_native import geometry_refusal, native_activation, native_geometry
 
-__all__ = ["Candidate", "candidates", "candidates_by_family"]
+__all__ = ["Candidate", "candidates", "candidates_by_family", "worth_measuring"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,21 @@ def candidates_by_family(
         for family in FAMILIES
         if (only is None or family.name in only) and family.refusal(problem) is None
     }
+
+
+def worth_measuring(
+    problem: Problem, isa: str, batch: int, only: Collection[str] | None = None
+) -> dict[str, list[Candidate]]:
+    """`candidates_by_family` without families that never won where a better one can run."""
+    families = candidates_by_family(problem, isa, batch, only)
+    if "f32-conv-depthwise" in families and problem.whole():
+        return {"f32-conv-depthwise": families["f32-conv-depthwise"]}
+    height, width = problem.geometry.out_size
+    fills_vectors = batch * height * width >= _C.lanes(isa)
+    if "f32-conv-dense" in families and is_plain(problem.geometry) and fills_vectors:
+        best = ("f32-conv-dense", "f32-linear-dense")
+        return {name: families[name] for name in best if name in families}
+    return families
 
 
 # Enough images to fill the largest tile, however small the map.
@@ -306,6 +322,61 @@ class TapsTile:
         )
 
 
+def _dense_refusal(problem: Problem) -> str | None:
+    g = problem.geometry
+    if problem.groups > 1:
+        return f"it has {problem.groups} groups"
+    if len(problem.positions) < g.out_channels * g.in_channels * problem.taps:
+        return "some taps are dead"
+    return _spmm_refusal(problem)
+
+
+def _dense(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
+    height, width = problem.geometry.out_size
+    plain = is_plain(problem.geometry)
+    op = "conv1x1" if plain else "conv"
+    in_place = plain and height * width >= 2 * _C.lanes(isa)
+    for group, vectors in _C.dense_tiles(isa):
+        for place in (False, True) if in_place else (False,):
+            name = f"f32-{op}-dense-g{group}v{vectors}{'i' * place}-{isa}"
+            yield Candidate(name, DenseTile(isa, group, vectors, place))
+
+
+@dataclass(frozen=True)
+class DenseTile:
+    isa: str
+    group: int
+    vectors: int
+    in_place: bool
+
+    def __call__(self, problem: Problem) -> "_C.Layer":
+        packed = pack_dense(problem, self.group)
+        sizes = {"group": self.group, "vectors": self.vectors, "in_place": self.in_place}
+        return _C.dense(*_common(problem, self.isa), *packed, **sizes)
+
+
+def _depthwise_refusal(problem: Problem) -> str | None:
+    if problem.taps > _C.most_taps:
+        return f"the kernel has {problem.taps} taps, more than {_C.most_taps}"
+    if (reason := _taps_refusal(problem)) is not None:
+        return reason
+    out, inside, _ = problem.units()
+    several = np.flatnonzero((np.diff(inside) != 0) & (np.diff(out) == 0))
+    if several.size:
+        return f"filter {out[several[0]]} reads several input channels"
+    return None
+
+
+def _depthwise(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
+    yield Candidate(f"f32-conv-depthwise-{isa}", Depthwise(isa))
+
+
+@dataclass(frozen=True)
+class Depthwise:
+    isa: str
+
+    def __call__(self, problem: Problem) -> "_C.Layer":
+        return _C.depthwise(*_common(problem, self.isa), *pack_depthwise(problem))
 # Linear layers ------------------------------------------------------------------------------------
 
 
@@ -368,6 +439,8 @@ FAMILIES = (
     Family("f32-conv3x3-winograd2", _winograd_refusal, _winograd(2)),
     Family("f32-conv-direct", _direct_refusal, _direct),
     Family("f32-conv-taps", _taps_refusal, _taps),
+    Family("f32-conv-dense", _dense_refusal, _dense),
+    Family("f32-conv-depthwise", _depthwise_refusal, _depthwise),
     Family("f32-linear-gemv", _gemv_refusal, _gemv),
     Family("f32-linear-dense", _dense_gemv_refusal, _dense_gemv),
 )

@@ -1,4 +1,4 @@
-"""Packing for the direct kernels (csrc/simd/direct.cpp and taps.cpp): filters one by one.
+"""Packing for the direct kernels (csrc/simd/direct, taps and depthwise.cpp): filters one by one.
 
 Direct, whole kernels:
 
@@ -12,6 +12,13 @@ Taps, single taps:
 2. offset  int32 [taps]              floats from the start of the padded planes (csrc/simd/planes.h)
                                      to what the tap of output (0, 0) reads; depends on the map size
 3. weight  float32 [taps]
+
+Depthwise, filters that read one input channel each:
+
+1. channel  int32  [out_channels]      input channel, in [0, in_channels); 0 if no tap is live
+2. start    int64  [out_channels + 1]  first tap of each filter in 3; rising, from 0
+3. tap      uint16 [taps]              ky * kernel_x + kx, rising within a filter
+4. weight   float32 [taps]
 
 Nothing is read beyond the arrays' ends. The padded planes are over-read by less than one tile, for
 which the workspace has room.
@@ -38,8 +45,16 @@ def pack_taps(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return starts_of(problem.geometry, out), offset, problem.weight.copy()
 
 
+def pack_depthwise(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Arrays 1 to 4 of the depthwise kernel, flat."""
+    out, inside, tap = problem.units()
+    channel = np.zeros(problem.geometry.out_channels, dtype=np.int32)
+    channel[out] = inside
+    return channel, starts_of(problem.geometry, out), tap.astype(np.uint16), problem.weight.copy()
+
+
 def starts_of(geometry: Geometry, out: np.ndarray) -> np.ndarray:
-    """Array 1 of either kernel."""
+    """First entries of the filters, and the number of all entries."""
     counts = np.bincount(out, minlength=geometry.out_channels)
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 

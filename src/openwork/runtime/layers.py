@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from openwork.errors import CheckpointError
-from openwork.kernels.dispatch import Candidate, candidates, candidates_by_family
+from openwork.kernels.dispatch import Candidate, candidates, worth_measuring
 from openwork.kernels.problem import Problem
 from openwork.runtime.nodes.conv import Conv
 from openwork.runtime.tournament import Tournament
@@ -27,7 +27,7 @@ DENSE = "f32-linear-dense"
 
 # Packing so many dense weights takes minutes for most kernels.
 MANY_WEIGHTS = 1 << 22
-_QUICKLY_PACKED = ("f32-conv-direct", "f32-conv-taps", DENSE)
+_QUICKLY_PACKED = ("f32-conv-direct", "f32-conv-taps", "f32-conv-dense", DENSE)
 
 
 def find_candidate(problem: Problem, kernel: str, isa: str) -> Candidate | None:
@@ -54,7 +54,7 @@ def fastest_candidate(conv: Conv, isa: str, batch: int, threads: int) -> Candida
     """
     problem = conv.problem()
     only = _QUICKLY_PACKED if is_large_and_dense(conv) else None
-    families = candidates_by_family(problem, isa, batch, only)
+    families = worth_measuring(problem, isa, batch, only)
     found = {each.name: each for family in families.values() for each in family}
     if not found:
         raise CheckpointError(

@@ -13,7 +13,7 @@ import torch
 from openwork.engine.fallback import TorchConv
 from openwork.engine.runners import Choice
 from openwork.errors import ArgumentError
-from openwork.kernels.dispatch import candidates_by_family
+from openwork.kernels.dispatch import candidates_by_family, worth_measuring
 from openwork.kernels.problem import Problem
 from openwork.kernels.remembered import read_remembered, remember, remembered_path
 from openwork.runtime.layers import DENSE, TORCH, find_candidate, is_large_and_dense
@@ -106,7 +106,7 @@ class Tuner:
         tournament.add(TORCH, torch_call(conv, tournament))
         # Packing so many weights for each candidate would take minutes, and none of them would win.
         only = (DENSE,) if is_large_and_dense(conv) else None
-        families = candidates_by_family(problem, self.isa, self.batch, only)
+        families = worth_measuring(problem, self.isa, self.batch, only)
         if self.optimize == "memory":
             families = {name: each for name, each in families.items() if "winograd" not in name}
         tournament.add_families(families.values())

@@ -1,0 +1,310 @@
+// f32-conv-depthwise: filters that read one input channel each, with any multiplier.
+//
+// Tiles of rows, one vector wide. Whole square kernels with stride 1 or 2 read the map itself, each
+// input vector once for all rows that need it. All others go tap by tap through a padded copy of a
+// band of rows: reading it waits for the stores that have just written it.
+#include <omp.h>
+
+#include "epilogue.h"
+#include "planes.h"
+#include "table.h"
+
+namespace openwork::OPENWORK_NAMESPACE {
+
+namespace {
+
+template <int K, int S>
+struct Shape {
+  static constexpr int k = K, s = S;
+};
+
+template <class... S>
+struct Shapes {};
+
+using AllShapes =
+    Shapes<Shape<3, 1>, Shape<3, 2>, Shape<5, 1>, Shape<5, 2>, Shape<7, 1>, Shape<7, 2>>;
+
+constexpr int most_rows = 8;  // outputs in a tile: 7 or 8 divide most maps
+constexpr int band_floats = 8192;
+
+// Bands of output rows, and the padded input rows that one of them reads.
+struct Bands {
+  int columns, pitch;  // floats of one column phase, and of a row
+  int reach;           // input rows that one output row spans
+  int rows, count;     // output rows in a band, all bands
+
+  explicit Bands(const Geometry& g)
+      : columns(PlanesLayout(g).columns),
+        pitch(columns * g.stride_x),
+        reach((g.kernel_y - 1) * g.dilation_y + 1) {
+    const int most = (band_floats / pitch - reach) / g.stride_y + 1;
+    rows = smaller(g.out_height, larger(most / most_rows, 1) * most_rows);
+    count = ceil_div(g.out_height, rows);
+  }
+
+  int in_rows(const Geometry& g, int out_rows) const { return (out_rows - 1) * g.stride_y + reach; }
+  // With what vectors at the right edge read beyond their row, and the last tile beyond the band.
+  int64_t floats(const Geometry& g) const {
+    const int64_t all = in_rows(g, rows + 3);
+    return round_up(all * pitch + 2 * lanes, 16);
+  }
+};
+
+// The padded rows of one map that outputs read, from `first` on.
+void copy_band(const Geometry& g, const PlanesLayout& layout, const float* map, int first, int rows,
+               float* to) {
+  for (int r = 0; r < rows; ++r) {
+    const int y = first * g.stride_y - g.pad_y + r;
+    for (int phase = 0; phase < g.stride_x; ++phase, to += layout.columns) {
+      if (y >= 0 && y < g.height)
+        pad_row(g, layout, map + static_cast<int64_t>(y) * g.width, phase, to);
+      else
+        for (int c = 0; c < layout.columns; ++c) to[c] = 0.f;
+    }
+  }
+}
+
+// What lies inside the map of the columns that one vector of outputs reads, for each kx: bits of
+// the floats of one or, at stride 2, two vectors.
+template <class S>
+struct Columns {
+  int x = -1;  // first output
+  uint32_t low[S::k], high[S::k];
+
+  void find(const Geometry& g, int first) {
+    if (x == first) return;
+    x = first;
+    for (int kx = 0; kx < S::k; ++kx) {
+      const int column = x * S::s - g.pad_x + kx;
+      low[kx] = inside(g, column);
+      high[kx] = inside(g, column + lanes);
+    }
+  }
+
+ private:
+  static uint32_t inside(const Geometry& g, int column) {
+    const int first = larger(0, -column), last = smaller(lanes, g.width - column);
+    return first < last ? lane_bits(first, last) : 0;
+  }
+};
+
+// Input rows that one tile reads; a row of zeros stands for those outside the map.
+template <class S, int R>
+struct Rows {
+  static constexpr int count = S::s * (R - 1) + S::k;
+  const float* row[count];
+
+  Rows(const Geometry& g, const float* map, int y, const float* zeros) {
+    const int top = y * S::s - g.pad_y;
+#pragma GCC unroll 24
+    for (int i = 0; i < count; ++i) {
+      const bool inside = top + i >= 0 && top + i < g.height;
+      row[i] = inside ? map + static_cast<int64_t>(top + i) * g.width : zeros;
+    }
+  }
+};
+
+// Adds a whole kernel, column by column: input row i feeds output rows (i - ky) / S. With `Edge`,
+// some columns are padding.
+template <class S, int R, bool Edge>
+OPENWORK_INLINE void add_kernel(vec (&sum)[R], const Rows<S, R>& rows, int64_t left,
+                                const float* weight, const Columns<S>& columns) {
+#pragma GCC unroll 8
+  for (int kx = 0; kx < S::k; ++kx) {
+    vec held_weight[S::k];
+#pragma GCC unroll 8
+    for (int ky = 0; ky < S::k; ++ky) held_weight[ky] = broadcast(weight[ky * S::k + kx]);
+#pragma GCC unroll 24
+    for (int i = 0; i < Rows<S, R>::count; ++i) {
+      const float* from = rows.row[i] + left + kx;
+      vec held = Edge ? load_masked(from, columns.low[kx]) : load(from);
+      if constexpr (S::s == 2) {
+        const vec next = Edge ? load_masked(from + lanes, columns.high[kx]) : load(from + lanes);
+        held = every_second(held, next, Lanes{}, 0);
+      }
+#pragma GCC unroll 8
+      for (int ky = i % S::s; ky < S::k; ky += S::s)
+        if (i - ky >= 0 && (i - ky) / S::s < R) sum[(i - ky) / S::s] += held_weight[ky] * held;
+    }
+  }
+}
+
+template <int R>
+OPENWORK_INLINE void add_taps(vec (&sum)[R], const float* x, int64_t row, const int64_t* offset,
+                              const uint16_t* tap, const float* weight, int64_t taps) {
+  for (int64_t i = 0; i < taps; ++i) {
+    const float* from = x + offset[tap[i]];
+    const vec w = broadcast(weight[i]);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) sum[r] += w * load(from + r * row);
+  }
+}
+
+// Splits `rows` into tiles that differ by at most one row, and calls
+// `body.template operator()<R>(y, count)` for each, with R at least `count`.
+template <class Body>
+OPENWORK_INLINE void over_rows(int rows, const Body& body) {
+  const int tiles = ceil_div(rows, most_rows);
+  // Without divisions, which take longer than a small map.
+  for (int y = 0, left = tiles; left > 0; --left) {
+    const int count = tiles == 1 ? rows : ceil_div(rows - y, left);
+    if (count == 8)
+      body.template operator()<8>(y, count);
+    else if (count > 4)
+      body.template operator()<7>(y, count);
+    else
+      body.template operator()<4>(y, count);
+    y += count;
+  }
+}
+
+// One filter on one map.
+struct Work {
+  const Geometry& g;
+  const EpilogueWriter& writer;
+  int filter;
+  int64_t output;  // its first float
+};
+
+// Filters whose taps are all live, with square kernels.
+template <class S>
+struct WholeKernel {
+  const float* zeros;   // one row of the map
+  Columns<S> edges[2];  // of the left edge, and of the right one
+
+  bool run(const Work& work, const float* map, const float* weight) {
+    over_rows(work.g.out_height,
+              [&]<int R>(int y, int count) { run_rows<R>(work, map, weight, y, count); });
+    return true;
+  }
+
+ private:
+  template <int R>
+  void run_rows(const Work& work, const float* map, const float* weight, int y, int count) {
+    const Geometry& g = work.g;
+    const Rows<S, R> rows(g, map, y, zeros);
+    const vec bias = work.writer.bias(work.filter);
+    int64_t output = work.output + static_cast<int64_t>(y) * g.out_width;
+    for (int x = 0; x < g.out_width; x += lanes, output += lanes) {
+      const int left = x * S::s - g.pad_x;
+      vec sum[R];
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) sum[r] = bias;
+      Columns<S>& columns = edges[x > 0];
+      if (left >= 0 && left + S::k - 1 + S::s * lanes <= g.width) {
+        add_kernel<S, R, false>(sum, rows, left, weight, columns);
+      } else {
+        columns.find(g, x);
+        add_kernel<S, R, true>(sum, rows, left, weight, columns);
+      }
+      work.writer.template write_rows<R>(sum, output, g.out_width, count, g.out_width - x);
+    }
+  }
+};
+
+// Calls `body(S{})` for the shape of whole kernels; false if there is none.
+template <class Body, class... S>
+OPENWORK_INLINE bool with_shape(Shapes<S...>, const Geometry& g, const Body& body) {
+  const bool square = g.kernel_x == g.kernel_y && g.stride_x == g.stride_y && g.dilation_x == 1 &&
+                      g.dilation_y == 1;
+  return square && ((g.kernel_y == S::k && g.stride_y == S::s && (body(S{}), true)) || ...);
+}
+
+// Maps whose filters run tap by tap.
+class Taps {
+ public:
+  Taps(const DepthwisePlan& plan, float* memory)
+      : plan(plan), bands(plan.geometry), layout(plan.geometry), band(memory) {
+    const Geometry& g = plan.geometry;
+    for (int tap = 0; tap < g.kernel_y * g.kernel_x; ++tap) {
+      const int x = tap % g.kernel_x * g.dilation_x;
+      offset[tap] = static_cast<int64_t>(tap / g.kernel_x) * g.dilation_y * bands.pitch +
+                    x % g.stride_x * bands.columns + x / g.stride_x;
+    }
+  }
+
+  void run(const Work& work, const float* map) {
+    const Geometry& g = plan.geometry;
+    const int64_t begin = plan.start[work.filter];
+    const int64_t taps = plan.start[work.filter + 1] - begin;
+    const int64_t row = static_cast<int64_t>(g.stride_y) * bands.pitch;
+    const vec bias = work.writer.bias(work.filter);
+    for (int first = 0; first < g.out_height; first += bands.rows) {
+      const int rows_here = smaller(bands.rows, g.out_height - first);
+      if (taps > 0) copy_band(g, layout, map, first, bands.in_rows(g, rows_here), band);
+      over_rows(rows_here, [&]<int R>(int y, int count) {
+        for (int x = 0; x < g.out_width; x += lanes) {
+          vec sum[R];
+#pragma GCC unroll 8
+          for (int r = 0; r < R; ++r) sum[r] = bias;
+          add_taps<R>(sum, band + y * row + x, row, offset, plan.tap + begin, plan.weight + begin,
+                      taps);
+          work.writer.template write_rows<R>(
+              sum, work.output + static_cast<int64_t>(first + y) * g.out_width + x, g.out_width,
+              count, g.out_width - x);
+        }
+      });
+    }
+  }
+
+ private:
+  const DepthwisePlan& plan;
+  const Bands bands;
+  const PlanesLayout layout;
+  float* band;
+  int64_t offset[most_taps];
+};
+
+// Other kernels and strides.
+struct AnyKernel {
+  const float* zeros;
+  int edges[2];
+  bool run(const Work&, const float*, const float*) const { return false; }
+};
+
+// One thread's part of the workspace: a row of zeros and a band.
+int64_t floats_of(const Geometry& g) { return round_up(g.width, 16) + Bands(g).floats(g); }
+
+template <class Whole>
+void run_maps(const DepthwisePlan& plan, const Run& run) {
+  const Geometry& g = plan.geometry;
+  const EpilogueWriter writer(plan.epilogue, run);
+  const int taps = g.kernel_y * g.kernel_x;
+  const int64_t in_map = static_cast<int64_t>(g.height) * g.width;
+  const int64_t out_map = static_cast<int64_t>(g.out_height) * g.out_width;
+#pragma omp parallel num_threads(run.threads) if (run.threads > 1)
+  {
+    float* memory = run.workspace + omp_get_thread_num() * floats_of(g);
+    for (int i = 0; i < g.width; ++i) memory[i] = 0.f;
+    Whole whole{memory, {}};
+    Taps single(plan, memory + round_up(g.width, 16));
+    for (int64_t image = 0; image < run.batch; ++image) {
+#pragma omp for schedule(static) nowait
+      for (int filter = 0; filter < g.out_channels; ++filter) {
+        const float* map = run.input + image * run.in_image + plan.channel[filter] * in_map;
+        const Work work{g, writer, filter, image * run.out_image + filter * out_map};
+        const int64_t begin = plan.start[filter];
+        if (plan.start[filter + 1] - begin < taps || !whole.run(work, map, plan.weight + begin))
+          single.run(work, map);
+      }
+    }
+  }
+}
+
+void run(const DepthwisePlan& plan, const Run& run) {
+  const bool found = with_shape(AllShapes{}, plan.geometry,
+                                [&]<class S>(S) { run_maps<WholeKernel<S>>(plan, run); });
+  if (!found) run_maps<AnyKernel>(plan, run);
+}
+
+int64_t workspace(const DepthwisePlan& plan, int, int threads) {
+  return floats_of(plan.geometry) * threads;
+}
+
+const char* refusal(const DepthwisePlan&) { return nullptr; }
+
+}  // namespace
+
+const Kernel<DepthwisePlan> depthwise{run, workspace, refusal};
+
+}  // namespace openwork::OPENWORK_NAMESPACE
