@@ -220,7 +220,9 @@ def test_what_only_torch_runs_is_refused_by_name(tmp_path: Path, build: Build) -
         build(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Hardshrink()), torch.randn(2, 3, 6, 6)),
         tmp_path / "file",
     )
-    with pytest.raises(CheckpointError, match=r"aten\.hardshrink\.default to torch; .*`openwork\.load`"):
+    with pytest.raises(
+        CheckpointError, match=r"aten\.hardshrink\.default to torch; .*`openwork\.load`"
+    ):
         runtime.load(tmp_path / "file")
 
 
