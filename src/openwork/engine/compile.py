@@ -14,6 +14,7 @@ from openwork._unwrap import unwrapped
 from openwork.capture import Captured, capture
 from openwork.engine.arguments import check_kernels, check_layers_named
 from openwork.engine.compiled import CompiledModel
+from openwork.engine.lower.copy_later import copy_later
 from openwork.engine.lower.fuse import fuse
 from openwork.engine.lower.lower import lower
 from openwork.engine.lower.remove_unread import remove_unread
@@ -120,6 +121,7 @@ def assemble(
     """
     graph, _ = lower(captured)
     remove_unread(graph)
+    copy_later(graph)
     fuse(graph)
     convs = [node for node in graph.nodes if isinstance(node, Conv)]
     choices = {conv: choose(conv) for conv in convs}

@@ -65,6 +65,8 @@ def test_the_smallest_maps(build: Callable[..., CompiledModel]) -> None:
 BODIES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "global mean": lambda x: F.adaptive_avg_pool2d(x, 1),
     "mean": lambda x: x.mean((-1, -2)),
+    "mean of rows": lambda x: x.mean(3),
+    "mean of features": lambda x: x.flatten(2).mean(-1),
     "mean kept": lambda x: x.mean([2, 3], keepdim=True),
     "adaptive": lambda x: F.adaptive_avg_pool2d(x, (3, 2)),
     "adaptive to unequal windows": lambda x: F.adaptive_avg_pool2d(x, (4, 11)),

@@ -1,5 +1,6 @@
 """Exported operators without weights that move or gather numbers: pools, means and shapes."""
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -70,9 +71,14 @@ def _adaptive(known: Lowering, fx: FxNode) -> Node | Value:
 def _mean(known: Lowering, fx: FxNode) -> Node:
     mean = reduction(fx)
     value, output = known.input(mean.input), known.output(fx)
-    if len(value.shape) != 3 or mean.axes_of(4) != (2, 3):
+    rank = len(value.shape) + 1
+    first, *_ = axes = mean.axes_of(rank)
+    if first < 2 or axes != tuple(range(first, rank)):
         raise NotUnderstood("over other axes than height and width")
-    return Mean([value], output)
+    if (rank, first) == (4, 2):
+        return Mean([value], output)
+    rows = math.prod(value.shape[: first - 1])
+    return Mean([Alias(value, (rows, 1, value.floats // rows))], output)
 
 
 def _reshape(known: Lowering, fx: FxNode) -> Value:
