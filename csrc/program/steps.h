@@ -39,7 +39,7 @@ std::unique_ptr<Step> resample_step(const Resampling& kernels, const Slot& input
                                     int64_t row_taps, std::vector<int32_t> column,
                                     std::vector<float> column_weight, int64_t column_taps);
 int parameters_of(Function function);
-// `numbers`: as many as the function has parameters.
+// `numbers`: one per parameter of the function.
 std::unique_ptr<Step> map_step(const Functions& kernels, Function function,
                                const std::vector<float>& numbers, const Slot& input,
                                const Slot& output);
