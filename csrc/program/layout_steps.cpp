@@ -24,10 +24,13 @@ Move checked_move(const Slot& input, const Slot& output, const std::vector<int64
   int64_t least = first_from, most = first_from, last = 0;
   for (int axis = axes - 1; axis >= 0; --axis) {
     require_range("size", size[axis], 1, output.floats);
+    move.size[axis] = size[axis];
+    // From one place nothing leads to a next one.
+    if (size[axis] == 1) continue;
     require_range("from", from[axis], -input.floats, input.floats);
     require_range("to", to[axis], 1, output.floats);
     // Each float is written once.
-    if (size[axis] > 1 && to[axis] <= last) fail("`to` must rise from the last axis to the first");
+    if (to[axis] <= last) fail("`to` must rise from the last axis to the first");
     // Sizes and distances are below 2^41, but their product may not be.
     const double reach = static_cast<double>(size[axis] - 1) *
                          static_cast<double>(std::max(std::abs(from[axis]), to[axis]));
@@ -35,7 +38,7 @@ Move checked_move(const Slot& input, const Slot& output, const std::vector<int64
     const int64_t step = (size[axis] - 1) * from[axis];
     (step < 0 ? least : most) += step;
     last += (size[axis] - 1) * to[axis];
-    move.size[axis] = size[axis], move.from[axis] = from[axis], move.to[axis] = to[axis];
+    move.from[axis] = from[axis], move.to[axis] = to[axis];
   }
   require_range("from", least, 0, input.floats - 1);
   require_range("from", most, 0, input.floats - 1);

@@ -23,7 +23,7 @@ _MOST_SPREAD = 0.5
 # Seconds below which a clock says little.
 _LEAST_SECONDS = 1e-5
 # Tries, a hundredth of a second apart, while another process writes.
-_TRIES = 100
+_TRIES = 300
 
 
 def spread(seconds: Sequence[float]) -> float:
