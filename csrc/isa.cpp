@@ -3,22 +3,28 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "step_kernels.h"
+
 namespace openwork {
 
 #if defined(__x86_64__)
 namespace baseline {
 const Kernels& kernels();
-}
+const StepKernels& step_kernels();
+}  // namespace baseline
 namespace avx2 {
 const Kernels& kernels();
-}
+const StepKernels& step_kernels();
+}  // namespace avx2
 namespace avx512 {
 const Kernels& kernels();
-}
+const StepKernels& step_kernels();
+}  // namespace avx512
 #else
 namespace neon {
 const Kernels& kernels();
-}
+const StepKernels& step_kernels();
+}  // namespace neon
 #endif
 
 namespace {
@@ -27,6 +33,7 @@ struct Choice {
   const char* name;
   bool usable;
   const Kernels& (*kernels)();
+  const StepKernels& (*step_kernels)();
 };
 
 // CPUID alone is not enough: __builtin_cpu_supports also asks whether the system saves the
@@ -39,12 +46,12 @@ const std::vector<Choice>& choices() {
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512bw");
-    return std::vector<Choice>{{"baseline", true, baseline::kernels},
-                               {"avx2", avx2, avx2::kernels},
-                               {"avx512", avx512, avx512::kernels}};
+    return std::vector<Choice>{{"baseline", true, baseline::kernels, baseline::step_kernels},
+                               {"avx2", avx2, avx2::kernels, avx2::step_kernels},
+                               {"avx512", avx512, avx512::kernels, avx512::step_kernels}};
   }();
 #else
-  static const std::vector<Choice> all{{"neon", true, neon::kernels}};
+  static const std::vector<Choice> all{{"neon", true, neon::kernels, neon::step_kernels}};
 #endif
   return all;
 }
@@ -53,6 +60,12 @@ std::string listed() {
   std::string text;
   for (const std::string& name : usable_isas()) text += (text.empty() ? "" : ", ") + name;
   return text;
+}
+
+const Choice& choice_of(const std::string& isa) {
+  for (const Choice& choice : choices())
+    if (choice.usable && isa == choice.name) return choice;
+  throw std::invalid_argument("`isa`='" + isa + "' cannot run here; use one of: " + listed());
 }
 
 }  // namespace
@@ -73,10 +86,8 @@ std::string chosen_isa() {
                               "' cannot run here; unset it or use one of: " + listed());
 }
 
-const Kernels& kernels_of(const std::string& isa) {
-  for (const Choice& choice : choices())
-    if (choice.usable && isa == choice.name) return choice.kernels();
-  throw std::invalid_argument("`isa`='" + isa + "' cannot run here; use one of: " + listed());
-}
+const Kernels& kernels_of(const std::string& isa) { return choice_of(isa).kernels(); }
+
+const StepKernels& step_kernels_of(const std::string& isa) { return choice_of(isa).step_kernels(); }
 
 }  // namespace openwork

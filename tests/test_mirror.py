@@ -84,6 +84,7 @@ OF_SEVERAL = {
     "kernels/test_native_boundary.py",
     "kernels/test_native_fuzz.py",
     "kernels/test_native_kernels.py",
+    "kernels/test_native_steps.py",
     "models/test_depth_multiplier.py",
     "train/test_distributed.py",
     "train/test_resume.py",

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../checks.h"
+#include "../functions.h"
 #include "../planes_layout.h"
 #include "bind.h"
 
@@ -85,6 +86,16 @@ void bind_problem(nb::module_& m) {
       .value("hardswish", Activation::hardswish)
       .value("sigmoid", Activation::sigmoid)
       .value("hardsigmoid", Activation::hardsigmoid);
+
+#define OPENWORK_VALUE(name, parameters) .value(#name, Function::name)
+  nb::enum_<Function>(m, "Function", "Applied to each number alone.")
+      OPENWORK_FUNCTIONS(OPENWORK_VALUE);
+#undef OPENWORK_VALUE
+
+#define OPENWORK_VALUE(name) .value(#name, Operation::name)
+  nb::enum_<Operation>(m, "Operation", "Applied to two numbers.")
+      OPENWORK_OPERATIONS(OPENWORK_VALUE);
+#undef OPENWORK_VALUE
 
   nb::class_<Geometry>(m, "Geometry", "Sizes of a convolution on one map; y is vertical.")
       .def("__init__", make_geometry, nb::kw_only(), "in_channels"_a, "out_channels"_a, "height"_a,

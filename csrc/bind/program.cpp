@@ -29,7 +29,8 @@ using Seconds = nb::ndarray<double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 // A program and the kernels of the instruction set that its steps run on.
 class BoundProgram {
  public:
-  explicit BoundProgram(const std::string& isa) : kernels_(kernels_of(isa)) {}
+  explicit BoundProgram(const std::string& isa)
+      : kernels_(kernels_of(isa)), step_kernels_(step_kernels_of(isa)) {}
 
   int arena_slot(int64_t at, int64_t floats) {
     return program_.add_slot(Slot::Kind::arena, at, floats);
@@ -68,7 +69,36 @@ class BoundProgram {
     program_.add_step(gate_step(kernels_.elementwise, at(input), at(gates), at(output)));
   }
   void copy(int source, int target) { program_.add_step(copy_step(at(source), at(target))); }
-  void clear(int target) { program_.add_step(clear_step(at(target))); }
+  void fill(int target, float value) {
+    program_.add_step(fill_step(step_kernels_.moving, at(target), value));
+  }
+  void clear(int target) { fill(target, 0); }
+  void move(int input, int output, const std::vector<int64_t>& size,
+            const std::vector<int64_t>& from, const std::vector<int64_t>& to, int64_t first_from,
+            int64_t first_to) {
+    program_.add_step(move_step(step_kernels_.moving, at(input), at(output), size, from, to,
+                                first_from, first_to));
+  }
+  void resample(int input, int output, int64_t height, int64_t width, std::vector<int32_t> row,
+                std::vector<float> row_weight, int64_t row_taps, std::vector<int32_t> column,
+                std::vector<float> column_weight, int64_t column_taps) {
+    program_.add_step(resample_step(step_kernels_.resampling, at(input), at(output), height, width,
+                                    std::move(row), std::move(row_weight), row_taps,
+                                    std::move(column), std::move(column_weight), column_taps));
+  }
+  void map(int input, int output, Function function, const std::vector<float>& numbers) {
+    program_.add_step(map_step(step_kernels_.functions, function, numbers, at(input), at(output)));
+  }
+  void combine(int a, int b, int output, Operation operation) {
+    program_.add_step(combine_step(step_kernels_.functions, operation, at(a), at(b), at(output)));
+  }
+  void prelu(int input, int output, std::vector<float> slope) {
+    program_.add_step(prelu_step(step_kernels_.functions, std::move(slope), at(input), at(output)));
+  }
+  void softmax(int input, int output, int64_t size, int64_t inner, bool log) {
+    program_.add_step(
+        softmax_step(step_kernels_.functions, at(input), at(output), size, inner, log));
+  }
 
   int steps() const { return program_.steps(); }
 
@@ -114,6 +144,7 @@ class BoundProgram {
 
   Program program_;
   const Kernels& kernels_;
+  const StepKernels& step_kernels_;
 };
 
 }  // namespace
@@ -146,6 +177,23 @@ void bind_program(nb::module_& m) {
            "Each map times its gate.")
       .def("copy", &BoundProgram::copy, "source"_a, "target"_a, "Copy a slot to another.")
       .def("clear", &BoundProgram::clear, "target"_a, "Fill a slot with zeros.")
+      .def("fill", &BoundProgram::fill, "target"_a, "value"_a, "Fill a slot with a number.")
+      .def("move", &BoundProgram::move, "input"_a, "output"_a, "size"_a, "from_"_a, "to"_a,
+           "first_from"_a = 0, "first_to"_a = 0,
+           "Copy what lies at the distances `from_` along axes of these sizes to where `to` says.")
+      .def("resample", &BoundProgram::resample, "input"_a, "output"_a, nb::kw_only(), "height"_a,
+           "width"_a, "row"_a, "row_weight"_a, "row_taps"_a, "column"_a, "column_weight"_a,
+           "column_taps"_a,
+           "Each map's rows and columns as weighted sums of those at the given places: all first "
+           "taps, then all second ones. Without weights there is one tap, of weight 1.")
+      .def("map", &BoundProgram::map, "input"_a, "output"_a, "function"_a.noconvert(), "numbers"_a,
+           "A function of each number; `numbers` are its parameters.")
+      .def("combine", &BoundProgram::combine, "a"_a, "b"_a, "output"_a, "operation"_a.noconvert(),
+           "An operation on each number of `a` and that of `b` at the same place.")
+      .def("prelu", &BoundProgram::prelu, "input"_a, "output"_a, "slope"_a,
+           "Negative numbers times the slope of their channel.")
+      .def("softmax", &BoundProgram::softmax, "input"_a, "output"_a, "size"_a, "inner"_a, "log"_a,
+           "Softmax, or its logarithm, of `size` numbers that are `inner` floats apart.")
       .def("steps", &BoundProgram::steps, "Steps added so far.")
       .def("arena", &BoundProgram::arena, "batch"_a, "threads"_a,
            "Floats that `run` needs as its arena.")
@@ -154,6 +202,9 @@ void bind_program(nb::module_& m) {
            "arena"_a.noconvert(), "batch"_a, "threads"_a,
            "seconds"_a.noconvert().none() = nb::none(),
            "Run all steps; `seconds` receives what each of them takes.");
+
+  m.def("parameters_of", parameters_of, "function"_a.noconvert(),
+        "How many parameters a function has.");
 }
 
 }  // namespace openwork

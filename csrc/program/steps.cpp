@@ -2,28 +2,15 @@
 
 #include <algorithm>
 #include <cstring>
-#include <initializer_list>
 #include <utility>
+
+#include "body_step.h"
 
 namespace openwork {
 
 namespace {
 
 constexpr int64_t copy_piece = 16384;  // floats that one thread copies at a time
-
-void require(const char* what, int64_t found, int64_t wanted) {
-  if (found != wanted)
-    fail("`", what, "` has ", found, " floats per image, but the step needs ", wanted);
-}
-
-void require_writable(const Slot& slot) {
-  if (slot.kind == Slot::Kind::input) fail("an input cannot be written to");
-}
-
-// For steps that read an input again after writing part of their output.
-void require_apart(const Slot& output, const Slot& input) {
-  if (Program::overlap(output, input)) fail("the step's output shares memory with what it reads");
-}
 
 class LayerStep final : public Step {
  public:
@@ -32,11 +19,11 @@ class LayerStep final : public Step {
       : layer_(std::move(layer)), input_(input), output_(output) {
     const Geometry& g = layer_->geometry();
     const int64_t out = static_cast<int64_t>(g.out_channels) * g.out_height * g.out_width;
-    require("input", input.floats, static_cast<int64_t>(g.in_channels) * g.height * g.width);
-    require("output", output.floats, out);
+    require_floats("input", input.floats, static_cast<int64_t>(g.in_channels) * g.height * g.width);
+    require_floats("output", output.floats, out);
     require_apart(output, input);
     if (residual) {
-      require("residual", residual->floats, out);
+      require_floats("residual", residual->floats, out);
       residual_ = *residual;
       has_residual_ = true;
     }
@@ -62,31 +49,6 @@ class LayerStep final : public Step {
   bool has_residual_ = false;
 };
 
-// A step that is one function of its frame.
-template <class Body>
-class BodyStep final : public Step {
- public:
-  explicit BodyStep(Body body) : body_(std::move(body)) {}
-  void run(const Frame& frame) const override { body_(frame); }
-
- private:
-  Body body_;
-};
-
-// Calls `body(image, batch)` for the whole batch, or image by image where one of `slots` is a part.
-template <class Body>
-void over_images(const Frame& frame, std::initializer_list<const Slot*> slots, const Body& body) {
-  bool whole = true;
-  for (const Slot* slot : slots) whole = whole && slot->image == slot->floats;
-  if (whole) return body(0, frame.batch);
-  for (int64_t image = 0; image < frame.batch; ++image) body(image, 1);
-}
-
-template <class Body>
-std::unique_ptr<Step> step_of(Body body) {
-  return std::make_unique<BodyStep<Body>>(std::move(body));
-}
-
 }  // namespace
 
 std::unique_ptr<Step> layer_step(std::shared_ptr<const Layer> layer, const Slot& input,
@@ -101,9 +63,10 @@ std::unique_ptr<Step> pool_step(const Pooling& kernels, const Pool& pool, std::v
   check(pool);
   require_writable(output);
   require_apart(output, input);
-  require("input", input.floats, static_cast<int64_t>(pool.channels) * pool.height * pool.width);
-  require("output", output.floats,
-          static_cast<int64_t>(pool.channels) * pool.out_height * pool.out_width);
+  require_floats("input", input.floats,
+                 static_cast<int64_t>(pool.channels) * pool.height * pool.width);
+  require_floats("output", output.floats,
+                 static_cast<int64_t>(pool.channels) * pool.out_height * pool.out_width);
   if (!shift.empty() && shift.size() != static_cast<size_t>(pool.channels))
     fail("`shift` must have one entry for each channel");
   return step_of([&kernels, pool, input, output, shift = std::move(shift)](const Frame& f) {
@@ -132,8 +95,8 @@ std::unique_ptr<Step> mean_step(const Pooling& kernels, const Slot& input, const
 std::unique_ptr<Step> add_step(const Elementwise& kernels, const Slot& a, const Slot* b,
                                const Slot& output, Activation activation) {
   require_writable(output);
-  require("output", output.floats, a.floats);
-  if (b) require("b", b->floats, a.floats);
+  require_floats("output", output.floats, a.floats);
+  if (b) require_floats("b", b->floats, a.floats);
   const bool has_b = b != nullptr;
   const Slot other = b ? *b : a;
   return step_of([=, &kernels](const Frame& f) {
@@ -149,7 +112,7 @@ std::unique_ptr<Step> affine_step(const Elementwise& kernels, std::vector<float>
                                   std::vector<float> shift, Activation activation,
                                   const Slot& input, const Slot& output) {
   require_writable(output);
-  require("output", output.floats, input.floats);
+  require_floats("output", output.floats, input.floats);
   const int channels = static_cast<int>(std::min<size_t>(scale.size(), most_size));
   if (channels == 0 || static_cast<size_t>(channels) != scale.size() ||
       scale.size() != shift.size() || input.floats % channels)
@@ -167,7 +130,7 @@ std::unique_ptr<Step> gate_step(const Elementwise& kernels, const Slot& input, c
                                 const Slot& output) {
   require_writable(output);
   require_apart(output, gates);
-  require("output", output.floats, input.floats);
+  require_floats("output", output.floats, input.floats);
   if (input.floats % gates.floats) fail("`gates` must have one entry for each map of the input");
   return step_of([&kernels, input, gates, output](const Frame& f) {
     over_images(f, {&input, &gates, &output}, [&](int64_t image, int batch) {
@@ -181,7 +144,7 @@ std::unique_ptr<Step> gate_step(const Elementwise& kernels, const Slot& input, c
 std::unique_ptr<Step> copy_step(const Slot& source, const Slot& target) {
   require_writable(target);
   require_apart(target, source);
-  require("target", target.floats, source.floats);
+  require_floats("target", target.floats, source.floats);
   return step_of([=](const Frame& f) {
     const int64_t pieces = (source.floats + copy_piece - 1) / copy_piece;
     const float* from = f.read(source);
@@ -192,15 +155,6 @@ std::unique_ptr<Step> copy_step(const Slot& source, const Slot& target) {
       std::memcpy(to + image * target.image + at, from + image * source.image + at,
                   sizeof(float) * static_cast<size_t>(std::min(copy_piece, source.floats - at)));
     }
-  });
-}
-
-std::unique_ptr<Step> clear_step(const Slot& target) {
-  require_writable(target);
-  return step_of([=](const Frame& f) {
-    for (int64_t image = 0; image < f.batch; ++image)
-      std::memset(f.write(target) + image * target.image, 0,
-                  sizeof(float) * static_cast<size_t>(target.floats));
   });
 }
 

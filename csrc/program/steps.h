@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "../layer.h"
+#include "../step_kernels.h"
 #include "program.h"
 
 namespace openwork {
@@ -24,7 +25,31 @@ std::unique_ptr<Step> affine_step(const Elementwise& kernels, std::vector<float>
 std::unique_ptr<Step> gate_step(const Elementwise& kernels, const Slot& input, const Slot& gates,
                                 const Slot& output);
 std::unique_ptr<Step> copy_step(const Slot& source, const Slot& target);
-// Fills the slot with zeros.
-std::unique_ptr<Step> clear_step(const Slot& target);
+std::unique_ptr<Step> fill_step(const Moving& kernels, const Slot& target, float value);
+// Places along the axes of one image, in floats: as many distances in each vector as sizes.
+std::unique_ptr<Step> move_step(const Moving& kernels, const Slot& input, const Slot& output,
+                                const std::vector<int64_t>& size, const std::vector<int64_t>& from,
+                                const std::vector<int64_t>& to, int64_t first_from,
+                                int64_t first_to);
+// Maps of `height` x `width`; the vectors are those of `ResampleAxis`, for rows and columns. Empty
+// weights stand for one tap of weight 1.
+std::unique_ptr<Step> resample_step(const Resampling& kernels, const Slot& input,
+                                    const Slot& output, int64_t height, int64_t width,
+                                    std::vector<int32_t> row, std::vector<float> row_weight,
+                                    int64_t row_taps, std::vector<int32_t> column,
+                                    std::vector<float> column_weight, int64_t column_taps);
+int parameters_of(Function function);
+// `numbers`: one per parameter of the function.
+std::unique_ptr<Step> map_step(const Functions& kernels, Function function,
+                               const std::vector<float>& numbers, const Slot& input,
+                               const Slot& output);
+std::unique_ptr<Step> combine_step(const Functions& kernels, Operation operation, const Slot& a,
+                                   const Slot& b, const Slot& output);
+// `slope` has one entry for each channel.
+std::unique_ptr<Step> prelu_step(const Functions& kernels, std::vector<float> slope,
+                                 const Slot& input, const Slot& output);
+// Along an axis of `size`, whose numbers are `inner` floats apart.
+std::unique_ptr<Step> softmax_step(const Functions& kernels, const Slot& input, const Slot& output,
+                                   int64_t size, int64_t inner, bool log);
 
 }  // namespace openwork

@@ -13,7 +13,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import openwork as ow
+from openwork._files import locked_folder
 from openwork.cli.app import app
+from openwork.errors import CheckpointError
+from openwork.kernels.remembered import remember, remembered_path
 
 PLAN = 'seed: 1\nlayers:\n  "conv:*": {pattern: random, density: 0.2}\n  features.0: dense\n'
 
@@ -251,3 +254,30 @@ def test_a_growing_network_goes_on_where_it_was(tmp_path: Path, images: str, pla
     assert again.exit_code == 0
     other = CliRunner().invoke(app, [*command, "--grow", "start=0.2,every=3", "--resume"])
     assert "growth is" in str(other.exception)
+
+
+def test_the_cache_is_shown_and_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("OPENWORK_CACHE", str(folder))
+    shown = CliRunner().invoke(app, ["cache", "--clear"])
+    assert shown.exit_code == 0
+    assert f"folder: {folder}\nkernel choices: 0, 0.0 MB\ndata sets: 0" in shown.output
+    remember(remembered_path("kernels"), {"a": 1, "b": 2})
+    remember(remembered_path("training"), {"c": 3})
+    entry = folder / f"digits-{'0' * 16}"
+    entry.mkdir()
+    (entry / "meta.json").write_text("x" * 2_000_000)
+    foreign = [folder / "mine.json", folder / f"kernels-{'0' * 15}.json", folder / "photos"]
+    for path in foreign[:2]:
+        path.write_text("{}")
+    foreign[2].mkdir()
+    shown = CliRunner().invoke(app, ["cache"])
+    assert "kernel choices: 3, 0.0 MB\ndata sets: 1, 2.0 MB" in shown.output
+    assert entry.exists()
+    with locked_folder(folder, "cache"):
+        refused = CliRunner().invoke(app, ["cache", "--clear"])
+    assert isinstance(refused.exception, CheckpointError)
+    assert entry.exists()
+    shown = CliRunner().invoke(app, ["cache", "--clear"])
+    assert shown.output.endswith("cleared\n")
+    assert sorted(folder.iterdir()) == sorted(foreign)

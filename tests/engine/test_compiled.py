@@ -53,7 +53,7 @@ def test_inputs_of_any_layout(build: Build) -> None:
 
 
 def test_whatever_mode_it_is_called_in(build: Build) -> None:
-    model = nn.Sequential(_plain(), nn.GELU())
+    model = nn.Sequential(_plain(), nn.Hardshrink())
     example = torch.randn(2, 3, 8, 6)
     compiled = build(model, example)
     expected = compiled(example)
@@ -120,10 +120,10 @@ BODIES = {
     "None and numbers": lambda conv, x: (conv(x), None, 3),
     "a parameter": lambda conv, x: (conv(x), conv.weight, torch.ones(3)),
     "an unread branch": lambda conv, x: (conv(x), conv(conv(x)[:, :3]))[0],
-    "fallbacks at the ends": lambda conv, x: F.gelu(conv(F.softplus(x))),
-    "a fallback in the middle": lambda conv, x: conv(F.gelu(conv(x))[:, :3]),
-    "a fallback and later": lambda conv, x: F.relu(y := conv(x)) + F.gelu(y) + y,
-    "only fallbacks": lambda conv, x: F.softplus(x).cumsum(2),
+    "fallbacks at the ends": lambda conv, x: F.hardshrink(conv(F.hardshrink(x))),
+    "a fallback in the middle": lambda conv, x: conv(F.hardshrink(conv(x))[:, :3]),
+    "a fallback and later": lambda conv, x: F.relu(y := conv(x)) + F.hardshrink(y) + y,
+    "only fallbacks": lambda conv, x: F.hardshrink(x).cumsum(2),
     "whole numbers": lambda conv, x: conv(x).argmax(1),
     "truths": lambda conv, x: conv(x) > 0,
     "windows": lambda conv, x: conv(x).permute(0, 2, 3, 1).contiguous().view(x.shape[0] * 2, -1),
@@ -229,7 +229,7 @@ def test_more_images_than_the_kernels_take_are_refused(build: Build) -> None:
 
 
 def test_several_threads_call_one_network(build: Build) -> None:
-    model = nn.Sequential(_plain(), nn.GELU(), nn.Linear(8 * 12, 6), nn.ReLU()).eval()
+    model = nn.Sequential(_plain(), nn.Hardshrink(), nn.Linear(8 * 12, 6), nn.ReLU()).eval()
     compiled = build(model, torch.randn(2, 3, 8, 6))
     inputs = [torch.randn(1 + index % 3, 3, 8, 6) for index in range(6)]
     with torch.no_grad():
@@ -310,7 +310,7 @@ def test_torch_compile_leaves_it_alone(build: Build) -> None:
 def test_a_copy_runs_and_is_limited_on_its_own(
     copied: Callable[[CompiledModel], CompiledModel], build: Build
 ) -> None:
-    compiled = build(nn.Sequential(_plain(), nn.GELU()), torch.randn(2, 3, 8, 6))
+    compiled = build(nn.Sequential(_plain(), nn.Hardshrink()), torch.randn(2, 3, 8, 6))
     twin = copied(compiled)
 
     def one_more(module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
@@ -391,7 +391,7 @@ def test_arguments_of_every_kind(build: Build) -> None:
 
 
 def test_its_text_says_what_it_takes_and_what_runs_it(build: Build) -> None:
-    compiled = build(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Softmax(1)), torch.randn(2, 3, 8, 6))
+    compiled = build(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Hardshrink()), torch.randn(2, 3, 8, 6))
     kernel = compiled.layers.column("kernel")[0]
     assert repr(compiled) == (
         f"CompiledModel(input (N, 3, 8, 6); any batch size; 1 layers: 1 x {kernel}; operators "

@@ -50,7 +50,7 @@ class Mixed(nn.Module):
         x = x * torch.sigmoid(self.excite(F.relu(self.squeeze(x.mean((2, 3), keepdim=True)))))
         x = torch.cat([F.max_pool2d(x, 2), F.avg_pool2d(self.right(x), 2)], 1)[:, 2:14]
         x = torch.cat([x, x[:, :4]], 1)
-        y = F.gelu(x).permute(0, 2, 3, 1).reshape(x.shape[0], -1, 8)
+        y = F.hardshrink(x).permute(0, 2, 3, 1).reshape(x.shape[0], -1, 8)
         y = self.layer_norm(y) + 2.0
         scores = self.head(F.adaptive_avg_pool2d(x, 1).flatten(1))
         return {"scores": scores, "rest": [y, (x > 0, None)], "twice": (x, 2.0 * x), "three": 3}

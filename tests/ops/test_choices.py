@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from openwork.errors import ArgumentError
+from openwork.kernels import remembered
 from openwork.ops.choices import REFERENCE, Choices, choices_path, mode
 
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENWORK_CACHE", str(tmp_path))
+    # However busy the machine is that runs the tests.
+    monkeypatch.setattr(remembered, "_MOST_SPREAD", float("inf"))
 
 
 def _busy(seconds: float) -> None:
@@ -36,6 +39,22 @@ def test_the_fastest_is_chosen_and_remembered() -> None:
     assert calls == [REFERENCE, "fast", "slow"]
     assert Choices().get("layer") == "fast"
     assert Choices().get("another") is None
+
+
+def test_unsteady_times_choose_for_this_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "_MOST_SPREAD", -1.0)
+    known = Choices()
+    assert known.measure("layer", [("fast", lambda: lambda: None)]) == "fast"
+    assert known.get("layer") == "fast"
+    assert Choices().get("layer") is None
+    assert not choices_path().exists()
+
+
+def test_the_two_fastest_take_turns() -> None:
+    # Alone, each looks faster once: the first call of "steady" is the slow one.
+    taken = {"steady": iter([0.004, 0.004, *[0.001] * 9]), "other": iter([0.003] * 11)}
+    ways = [(name, lambda name=name: lambda: _busy(next(taken[name]))) for name in taken]
+    assert Choices().measure("layer", ways) == "steady"
 
 
 def test_processes_add_to_the_same_file() -> None:

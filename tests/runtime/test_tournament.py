@@ -5,6 +5,7 @@ import pytest
 
 from openwork.kernels.dispatch import candidates_by_family
 from openwork.kernels.problem import Geometry, Problem
+from openwork.runtime import tournament
 from openwork.runtime.tournament import Tournament
 
 
@@ -17,9 +18,9 @@ def problem() -> Problem:
 
 @pytest.mark.parametrize("has_residual", [False, True])
 def test_few_are_left_and_one_may_stay(problem: Problem, has_residual: bool) -> None:
-    tournament = Tournament(problem, has_residual, 2, 1)
-    assert (tournament.input.shape, tournament.output.shape) == ((2, 2, 5, 6), (2, 3, 5, 6))
-    assert (tournament.residual is not None) == has_residual
+    contest = Tournament(problem, has_residual, 2, 1)
+    assert (contest.input.shape, contest.output.shape) == ((2, 2, 5, 6), (2, 3, 5, 6))
+    assert (contest.residual is not None) == has_residual
     calls = 0
 
     def slow() -> None:
@@ -27,17 +28,37 @@ def test_few_are_left_and_one_may_stay(problem: Problem, has_residual: bool) -> 
         calls += 1
         sum(range(100_000))
 
-    tournament.add("slow", slow)
-    tournament.add_families(candidates_by_family(problem).values())
-    assert len(tournament.times) > 5
-    times = tournament.finish(always=("slow",))
+    contest.add("slow", slow)
+    contest.add_families(candidates_by_family(problem).values())
+    assert len(contest.times) > 5
+    times = contest.finish(always=("slow",))
     assert len(times) == 3
     assert max(times, key=lambda name: times[name]) == "slow"
     assert calls > 10
-    assert np.isfinite(tournament.output).all()
+    assert np.isfinite(contest.output).all()
 
 
 def test_families_without_a_candidate_are_left_out(problem: Problem) -> None:
-    tournament = Tournament(problem, False, 1, 1)
-    tournament.add_families([[]])
-    assert tournament.finish() == {}
+    contest = Tournament(problem, False, 1, 1)
+    contest.add_families([[]])
+    assert contest.finish() == {}
+
+
+def test_the_last_round_is_repeated_while_times_spread(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Every second call takes three seconds instead of one, until all take one.
+    taken = iter([1.0, 3.0] * 20 + [1.0] * 200)
+    monkeypatch.setattr(tournament, "_seconds", lambda call: call() or next(taken))
+    one = Tournament(problem, False, 1, 1)
+    one.add("only", lambda: None)
+    assert one.finish() == {"only": 1.0}
+    assert one.spread == 0
+    monkeypatch.setattr(tournament, "_seconds", lambda call: next(busy))
+    busy = iter([1.0] + [3.0] * 200)
+    other = Tournament(problem, False, 1, 1)
+    other.add("only", lambda: None)
+    assert other.finish() == {"only": 1.0}
+    # It ends on a machine that stays busy too.
+    assert other.spread == 2
+    assert 30 < 200 - len(list(busy)) < 60

@@ -11,7 +11,7 @@ from openwork.cli.bench import bench
 from openwork.cli.compact import compact
 from openwork.cli.compile import compile
 from openwork.cli.demo import demo
-from openwork.cli.env import env
+from openwork.cli.env import cache, env
 from openwork.cli.evaluate import evaluate
 from openwork.cli.info import info
 from openwork.cli.observe import observe
@@ -56,6 +56,7 @@ app.command()(observe)
 app.command()(compact)
 app.command()(bench)
 app.command()(compile)
+app.command()(cache)
 app.command()(env)
 app.command()(demo)
 

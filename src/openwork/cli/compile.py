@@ -23,6 +23,7 @@ def compile(
     batch: Annotated[int, typer.Option(help="Images per measured call.")] = 1,
     threads: Annotated[int | None, typer.Option(help="Threads of torch; default all.")] = None,
     optimize: Annotated[str, typer.Option(help=f"{' or '.join(OPTIMIZE)}.")] = "speed",
+    retune: Annotated[bool, typer.Option(help="Measure remembered kernels again.")] = False,
     model: options.OwnModel = None,
     weights: options.Weights = None,
     classes: options.Classes = 10,
@@ -37,7 +38,8 @@ def compile(
     writable_folder(target.parent, "out")
     sizes = sizes_for(place, Sizes(classes, channels, image_size))
     network = place.load(sizes)
-    compiled = engine.compile(network, images_for(network, sizes, batch), optimize=optimize)
+    example = images_for(network, sizes, batch)
+    compiled = engine.compile(network, example, optimize=optimize, retune=retune)
     io.save(compiled, target, metrics=place.metrics)
     compiled.layers.print()
     say(f"compiled: {target}")

@@ -14,6 +14,7 @@ from openwork._unwrap import unwrapped
 from openwork.capture import Captured, capture
 from openwork.engine.arguments import check_kernels, check_layers_named
 from openwork.engine.compiled import CompiledModel
+from openwork.engine.lower.copy_later import copy_later
 from openwork.engine.lower.fuse import fuse
 from openwork.engine.lower.lower import lower
 from openwork.engine.lower.remove_unread import remove_unread
@@ -39,6 +40,7 @@ def compile(
     optimize: str = "speed",
     tolerance: float = 1e-3,
     kernels: Mapping[str, str | Sequence[str]] | None = None,
+    retune: bool = False,
 ) -> CompiledModel:
     """A copy of `model` for inference on this CPU, its outputs checked against the original's.
 
@@ -61,6 +63,8 @@ def compile(
         kernels: kernels for layers that must not be measured: globs over layer names -> a glob
             over kernel names ("torch" is one), or several, of which the first that can run the
             layer counts. `{"*": "f32-conv-taps-*"}` measures nothing.
+        retune: measure again what is remembered; default False. Times that spread, as on a busy
+            machine, are never remembered.
 
     Returns:
         The compiled network. `.layers` is the table of what was chosen, and `.batches` holds the
@@ -83,7 +87,7 @@ def compile(
     with torch.autocast("cpu", enabled=False):
         captured = capture(model, inputs)
         isa = _C.chosen_isa()
-        tuner = Tuner(inputs.images, torch.get_num_threads(), optimize, isa, choices_path())
+        tuner = Tuner(inputs.images, torch.get_num_threads(), optimize, isa, choices_path(), retune)
 
         def choose(conv: Conv) -> Choice:
             return requested(conv, kernels, isa) or tuner.choose(conv)
@@ -117,6 +121,7 @@ def assemble(
     """
     graph, _ = lower(captured)
     remove_unread(graph)
+    copy_later(graph)
     fuse(graph)
     convs = [node for node in graph.nodes if isinstance(node, Conv)]
     choices = {conv: choose(conv) for conv in convs}

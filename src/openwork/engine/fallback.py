@@ -111,21 +111,11 @@ class TorchConv:
             result = F.conv2d(input, self.weight, self._bias, *geometry)
         if len(conv.inputs) > 1:
             result += tensors[root(conv.inputs[1])].reshape(result.shape)
-        result = _ACTIVATIONS[conv.activation](result)
+        if conv.activation != "none":
+            getattr(torch.ops.aten, f"{conv.activation}_")(result)
         tensors[root(conv.output)] = result.reshape(batch, *root(conv.output).shape)
         if seconds is not None:
             seconds[0] = time.perf_counter() - began
-
-
-_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "none": lambda x: x,
-    "relu": torch.relu_,
-    "relu6": lambda x: F.relu6(x, inplace=True),
-    "silu": lambda x: F.silu(x, inplace=True),
-    "hardswish": lambda x: F.hardswish(x, inplace=True),
-    "sigmoid": torch.sigmoid_,
-    "hardsigmoid": lambda x: F.hardsigmoid(x, inplace=True),
-}
 
 
 def _map_leaves(tree: Any, leaf: Callable[[Any], Any] = lambda leaf: leaf) -> Any:

@@ -20,11 +20,13 @@ class Choice:
         name: of the candidate, or "torch".
         seconds: of one call when it was measured; None if the choice was given.
         torch_seconds: of torch's dense convolution in the same turns; None if it was given.
+        spread: of the times that were measured; see `remembered.spread`.
     """
 
     name: str
     seconds: float | None = None
     torch_seconds: float | None = None
+    spread: float | None = None
 
 
 def make_runner(conv: Conv, kernel: str, isa: str) -> Runner | None:

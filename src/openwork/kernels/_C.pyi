@@ -54,6 +54,44 @@ class Activation(enum.Enum):
 
     hardsigmoid = 6
 
+class Function(enum.Enum):
+    """Applied to each number alone."""
+
+    abs = 0
+
+    clamp = 1
+
+    elu = 2
+
+    exp = 3
+
+    gelu = 4
+
+    gelu_tanh = 5
+
+    log_sigmoid = 6
+
+    mish = 7
+
+    reciprocal = 8
+
+    softplus = 9
+
+    sqrt = 10
+
+    square = 11
+
+    tanh = 12
+
+class Operation(enum.Enum):
+    """Applied to two numbers."""
+
+    difference = 0
+
+    product = 1
+
+    quotient = 2
+
 class Geometry:
     """Sizes of a convolution on one map; y is vertical."""
 
@@ -282,6 +320,33 @@ class Program:
     def clear(self, target: int) -> None:
         """Fill a slot with zeros."""
 
+    def fill(self, target: int, value: float) -> None:
+        """Fill a slot with a number."""
+
+    def move(self, input: int, output: int, size: Sequence[int], from_: Sequence[int], to: Sequence[int], first_from: int = 0, first_to: int = 0) -> None:
+        """
+        Copy what lies at the distances `from_` along axes of these sizes to where `to` says.
+        """
+
+    def resample(self, input: int, output: int, *, height: int, width: int, row: Sequence[int], row_weight: Sequence[float], row_taps: int, column: Sequence[int], column_weight: Sequence[float], column_taps: int) -> None:
+        """
+        Each map's rows and columns as weighted sums of those at the given places: all first taps, then all second ones. Without weights there is one tap, of weight 1.
+        """
+
+    def map(self, input: int, output: int, function: Function, numbers: Sequence[float]) -> None:
+        """A function of each number; `numbers` are its parameters."""
+
+    def combine(self, a: int, b: int, output: int, operation: Operation) -> None:
+        """An operation on each number of `a` and that of `b` at the same place."""
+
+    def prelu(self, input: int, output: int, slope: Sequence[float]) -> None:
+        """Negative numbers times the slope of their channel."""
+
+    def softmax(self, input: int, output: int, size: int, inner: int, log: bool) -> None:
+        """
+        Softmax, or its logarithm, of `size` numbers that are `inner` floats apart.
+        """
+
     def steps(self) -> int:
         """Steps added so far."""
 
@@ -290,6 +355,9 @@ class Program:
 
     def run(self, inputs: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)]], outputs: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')]], arena: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')], batch: int, threads: int, seconds: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')] | None = None) -> None:
         """Run all steps; `seconds` receives what each of them takes."""
+
+def parameters_of(function: Function) -> int:
+    """How many parameters a function has."""
 
 def batch_norm_forward(isa: str, *, input: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], residual: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)] | None, weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, eps: float, relu: bool, output: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu')], statistics: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], threads: int) -> None:
     """

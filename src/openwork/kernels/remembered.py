@@ -1,20 +1,40 @@
-"""What was measured on this machine, in files that processes share."""
+"""What was measured on this machine, in files that processes share, and whether to trust it."""
 
 import functools
 import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+import statistics
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from openwork._files import cache_folder, read_text, write_text
+from openwork._files import cache_folder, locked_folder, read_text, write_text
 from openwork._json import decode_mapping
 from openwork._machine import processor_name
-from openwork.errors import OpenworkError
+from openwork.errors import CheckpointError, OpenworkError
 
-__all__ = ["read_remembered", "remember", "remembered_path"]
+__all__ = ["is_steady", "read_remembered", "remember", "remembered_path", "spread"]
+
+# A choice is remembered if half of the winner's calls took at most this much longer than the best.
+_MOST_SPREAD = 0.5
+# Seconds below which a clock says little.
+_LEAST_SECONDS = 1e-5
+# Tries, a hundredth of a second apart, while another process writes.
+_TRIES = 300
+
+
+def spread(seconds: Sequence[float]) -> float:
+    """How far the median of a call's times lies above the least, as a share of that."""
+    least = min(seconds)
+    return (statistics.median(seconds) - least) / max(least, _LEAST_SECONDS)
+
+
+def is_steady(spread: Any) -> bool:
+    """Whether times that spread so far say which of two calls is faster."""
+    return isinstance(spread, float) and 0 <= spread <= _MOST_SPREAD
 
 
 def remembered_path(what: str) -> Path:
@@ -34,8 +54,14 @@ def remember(path: Path, new: Mapping[str, Any]) -> None:
     """Add `new` to the file; one that cannot be written is not worth an error."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Read again: another process may have added to it.
-        write_text(path, json.dumps({**read_remembered(path), **new}))
+        for _ in range(_TRIES):
+            try:
+                with locked_folder(path.parent, "OPENWORK_CACHE"):
+                    # Read again: another process may have added to it.
+                    write_text(path, json.dumps({**read_remembered(path), **new}))
+                return
+            except CheckpointError:
+                time.sleep(0.01)
     except (OSError, OpenworkError):
         return
 

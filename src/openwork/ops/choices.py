@@ -4,17 +4,25 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from openwork.errors import ArgumentError
-from openwork.kernels.remembered import read_remembered, remember, remembered_path
+from openwork.kernels.remembered import (
+    is_steady,
+    read_remembered,
+    remember,
+    remembered_path,
+    spread,
+)
 
 REFERENCE = "reference"
 MODES = ("measured", "native", REFERENCE)
 _VARIABLE = "OPENWORK_TRAIN_KERNELS"
 # Says so when measuring takes longer than this in all.
 _PATIENCE = 2.0
+# The second takes turns with the fastest if it took at most this many times as long.
+_NEAR, _TURNS = 1.5, 4
 
 Call = Callable[[], object]
 
@@ -45,7 +53,7 @@ class Choices:
             return self._known.get(key)
 
     def measure(self, key: str, ways: Iterable[tuple[str, Callable[[], Call]]]) -> str:
-        """Time all of `ways`, remember the fastest and return its name.
+        """Time all of `ways`, remember the fastest if its times are steady, and return its name.
 
         Args:
             key: what the choice is remembered under.
@@ -54,14 +62,17 @@ class Choices:
         with self._lock:
             self._read()
             began = time.perf_counter()
-            best, seconds = REFERENCE, float("inf")
+            # The fastest two; more would stay in memory.
+            timed: list[tuple[float, str, Call]] = []
             for name, prepare in ways:
-                taken = _time(prepare(), seconds)
-                if taken < seconds:
-                    best, seconds = name, taken
+                call = prepare()
+                taken = _time(call, timed[0][0] if timed else float("inf"))
+                timed = sorted([*timed, (taken, name, call)], key=lambda way: way[0])[:2]
+            best, steady = _settled(timed)
             self._known[key] = best
             self._say(time.perf_counter() - began)
-            remember(choices_path(), {key: best})
+            if steady:
+                remember(choices_path(), {key: best})
             return best
 
     def _say(self, seconds: float) -> None:
@@ -83,12 +94,29 @@ def _time(call: Call, best: float) -> float:
     """Seconds of `call`, the better of two; one if it is far from `best`."""
     taken = float("inf")
     for _ in range(2):
-        began = time.perf_counter()
-        call()
-        taken = min(taken, time.perf_counter() - began)
+        taken = min(taken, _seconds(call))
         if taken > 2 * best:
             break
     return taken
+
+
+def _settled(timed: Sequence[tuple[float, str, Call]]) -> tuple[str, bool]:
+    """The faster of at most two ways, fastest first, and whether its times are steady."""
+    if not timed:
+        return REFERENCE, True
+    near = [way for way in timed if way[0] <= _NEAR * timed[0][0]]
+    taken = {name: [seconds] for seconds, name, _ in near}
+    for _ in range(_TURNS):
+        for _, name, call in near:
+            taken[name].append(_seconds(call))
+    best = min(taken, key=lambda name: min(taken[name]))
+    return best, is_steady(spread(taken[best]))
+
+
+def _seconds(call: Call) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
 
 
 def choices_path() -> Path:

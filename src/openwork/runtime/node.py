@@ -159,3 +159,17 @@ def check_shapes(node: Node, *inputs: int) -> None:
         require(
             len(node.inputs) in inputs, f"it must have {allowed} inputs, not {len(node.inputs)}"
         )
+
+
+def check_same_size(node: Node, *values: Value) -> None:
+    """Require that each of `values`, or else of the inputs, is as large as the output.
+
+    Raises:
+        MalformedFile: one is not.
+    """
+    for value in values or node.inputs:
+        require(
+            value.floats == node.output.floats,
+            f"its input {value.name!r} of shape {value.shape} must be as large as its output, "
+            f"of shape {node.output.shape}",
+        )

@@ -7,6 +7,7 @@ import numpy as np
 
 from openwork.kernels.dispatch import Candidate
 from openwork.kernels.problem import Problem
+from openwork.kernels.remembered import is_steady, spread
 from openwork.runtime.memory import empty_floats
 
 __all__ = ["Tournament"]
@@ -27,6 +28,7 @@ class Tournament:
         output: of the output's shape, what the kernels write.
         residual: of the output's shape, or None.
         times: least seconds of a call so far, by name, of those not dropped yet.
+        spread: of the winner's times in the last round; see `remembered.spread`.
     """
 
     def __init__(self, problem: Problem, has_residual: bool, batch: int, threads: int) -> None:
@@ -39,6 +41,7 @@ class Tournament:
         self.output = _numbers(shape, rng)
         self.residual = _numbers(shape, rng) if has_residual else None
         self.times: dict[str, float] = {}
+        self.spread = float("inf")
         self._calls: dict[str, Callable[[], None]] = {}
 
     def add(self, name: str, call: Callable[[], None]) -> None:
@@ -62,6 +65,8 @@ class Tournament:
     def finish(self, always: Collection[str] = ()) -> dict[str, float]:
         """Time the best repeatedly; returns the least seconds of the few that remain.
 
+        The last round is repeated while the winner's times spread, as on a busy machine.
+
         Args:
             always: names that are not dropped, however slow.
         """
@@ -69,10 +74,22 @@ class Tournament:
             names = sorted(self.times, key=lambda name: self.times[name])[:keep]
             names += [name for name in always if name not in names]
             self.times = {name: self.times[name] for name in names}
-            for _ in range(turns):
-                for name in names:
-                    self.times[name] = min(self.times[name], _seconds(self._calls[name]))
+            self._take_turns(turns)
+        for _ in range(_REPEATS):
+            if is_steady(self.spread):
+                break
+            self._take_turns(_ROUNDS[-1][1])
         return dict(self.times)
+
+    def _take_turns(self, turns: int) -> None:
+        taken: dict[str, list[float]] = {name: [] for name in self.times}
+        for _ in range(turns):
+            for name, seconds in taken.items():
+                seconds.append(_seconds(self._calls[name]))
+                self.times[name] = min(self.times[name], seconds[-1])
+        if taken:
+            winner = min(self.times, key=lambda name: self.times[name])
+            self.spread = spread([self.times[winner], *taken[winner]])
 
     def _add_candidate(self, candidate: Candidate) -> None:
         if candidate.name in self._calls:
@@ -89,6 +106,8 @@ class Tournament:
 _FAMILY_MARGIN = 1.6
 # (contenders kept, turns) of the last rounds.
 _ROUNDS = ((8, 2), (3, 5), (2, 8))
+# How often the last round is repeated at most.
+_REPEATS = 4
 
 
 def _numbers(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -1,10 +1,12 @@
 """Values: the tensors between nodes, and where they lie in memory."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Alias", "Value", "root"]
+__all__ = ["Alias", "Value", "contiguous", "root"]
 
 
 @dataclass(eq=False)
@@ -36,6 +38,11 @@ class Alias(Value):
 def root(value: Value) -> Value:
     """The value that owns the numbers of `value`: itself, unless it is an alias."""
     return value.of if isinstance(value, Alias) else value
+
+
+def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
+    """Floats from one place to the next along each axis of an array without gaps."""
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 @dataclass(frozen=True)

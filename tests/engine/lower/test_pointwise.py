@@ -9,7 +9,7 @@ from lowering import Body, Do, nodes_of
 
 from openwork.engine import CompiledModel
 from openwork.engine.fallback import Fallback
-from openwork.runtime.nodes import Add, Affine, Gate
+from openwork.runtime.nodes import Add, Affine, Combine, Gate
 
 ACTIVATIONS = [F.relu, F.relu6, F.silu, F.hardswish, torch.sigmoid, F.hardsigmoid]
 
@@ -35,6 +35,10 @@ BODIES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "difference from a constant": lambda x: torch.arange(4.0).view(4, 1, 1) - x,
     "numbers that numpy lacks": lambda x: x * torch.arange(4.0).bfloat16().view(4, 1, 1),
     "doubled": lambda x: x + x,
+    "product of maps": lambda x: x * x.sigmoid(),
+    "difference of maps": lambda x: x - x.relu(),
+    "reversed difference of maps": lambda x: torch.rsub(x, x.relu()),
+    "quotient of maps": lambda x: x / (x.sigmoid() + 1),
 }
 
 
@@ -48,8 +52,6 @@ def test_operators(name: str, build: Callable[..., CompiledModel]) -> None:
 # Each a fallback between two native layers, some of a view.
 FALLBACKS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "sum of other shapes": lambda x: x + x.mean((2, 3), keepdim=True),
-    "product of maps": lambda x: x * x.sigmoid(),
-    "difference of maps": lambda x: x - x.relu(),
     "scaled difference": lambda x: torch.sub(x, 1.0, alpha=2),
     "division by zero": lambda x: torch.nan_to_num(x / 0.0),
     "division by maps": lambda x: torch.ones(4, 1, 1) / (x.abs() + 1),
@@ -61,7 +63,7 @@ FALLBACKS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     ),
     "complex": lambda x: (x * 1j).imag,
     "scaled sum": lambda x: torch.add(x, x.relu(), alpha=2),
-    "clamped": lambda x: F.hardtanh(x, -0.5, 0.5),
+    "product of broadcast maps": lambda x: x * x.mean(1, keepdim=True),
 }
 
 
@@ -122,15 +124,31 @@ def test_an_activation_is_a_sum_of_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "operation", "turned"),
+    [
+        (lambda x: x * x.relu(), "product", False),
+        (lambda x: x - x.relu(), "difference", False),
+        (lambda x: torch.rsub(x, x.relu()), "difference", True),
+        (lambda x: x / x.relu(), "quotient", False),
+    ],
+)
+def test_two_values_are_combined(body: Body, operation: str, turned: bool) -> None:
+    relu, combined = nodes_of(body)
+    assert isinstance(combined, Combine)
+    assert combined.operation == operation
+    values = [relu.inputs[0], relu.output]
+    assert combined.inputs == (values[::-1] if turned else values)
+
+
+@pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (lambda x: F.hardtanh(x, 0.0, 5.0), "from 0.0 to 5.0"),
         (lambda x: torch.add(x, x, alpha=2), "with a factor"),
         (lambda x: torch.sub(x, 1.0, alpha=2), "with a factor"),
         (lambda x: x + x.mean((2, 3), keepdim=True), "of different shapes"),
-        (lambda x: x * x, "no gate for each map"),
-        (lambda x: x - x.relu(), "of two activations"),
-        (lambda x: RAMP / x, "by an activation"),
+        (lambda x: x * x.mean(1, keepdim=True), "of different shapes"),
+        (lambda x: x - x.mean((2, 3), keepdim=True), "of different shapes"),
+        (lambda x: RAMP / x, "of a constant"),
         (lambda x: x / 1e-39, "by zero, or nearly"),
         (lambda x: x + torch.ones(6, 8), "than one number for each channel"),
     ],

@@ -15,6 +15,7 @@ from openwork.engine.runners import Choice
 from openwork.engine.tune import tuner
 from openwork.engine.tune.tuner import Tuner, choices_path, requested
 from openwork.errors import ArgumentError
+from openwork.kernels import remembered
 from openwork.kernels.dispatch import candidates
 from openwork.kernels.native import extension as _C
 from openwork.runtime import layers
@@ -46,6 +47,12 @@ def _conv(size: int = 6, live: int = 36, kernel: int = 3, residual: bool = False
 
 def _tuner(path: Path | None, **changed: Any) -> Tuner:
     return Tuner(**{**_CALL, "isa": _C.chosen_isa(), "path": path, **changed})
+
+
+@pytest.fixture(autouse=True)
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times count as steady, however busy the machine is that runs the tests."""
+    monkeypatch.setattr(remembered, "_MOST_SPREAD", float("inf"))
 
 
 _CALL = {"batch": 1, "threads": 1, "optimize": "speed"}
@@ -90,6 +97,37 @@ def test_what_was_measured_is_remembered(tmp_path: Path, measured: list[Conv]) -
     assert len(measured) == 1
 
 
+def test_unsteady_times_are_not_remembered(
+    tmp_path: Path, measured: list[Conv], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "kernels.json"
+    first = _tuner(path)
+    choice = first.choose(_conv())
+    assert known(choice.spread) >= 0
+    first.keep()
+    monkeypatch.setattr(remembered, "_MOST_SPREAD", -1.0)
+    busy = _tuner(path)
+    # Measured again, once, and the file keeps what it had.
+    assert busy.choose(_conv()) == busy.choose(_conv())
+    assert len(measured) == 2
+    busy.choose(_conv(size=7))
+    busy.keep()
+    (entry,) = json.loads(path.read_text()).values()
+    assert entry == list(dataclasses.astuple(choice))
+
+
+def test_retuning_measures_what_is_remembered(tmp_path: Path, measured: list[Conv]) -> None:
+    path = tmp_path / "kernels.json"
+    conv = _conv()
+    for each in (_tuner(path), _tuner(path), _tuner(path, retune=True)):
+        each.choose(conv)
+        choice = each.choose(conv)
+        each.keep()
+    assert len(measured) == 2
+    key = _tuner(None).key(conv, conv.problem())
+    assert json.loads(path.read_text()) == {key: list(dataclasses.astuple(choice))}
+
+
 def test_several_processes_add_to_one_file(tmp_path: Path, measured: list[Conv]) -> None:
     path = tmp_path / "kernels.json"
     one, two = _tuner(path), _tuner(path)
@@ -107,7 +145,9 @@ def test_several_processes_add_to_one_file(tmp_path: Path, measured: list[Conv])
     "text",
     ["", "{", "[]", "null", "7", "\x00", '{"KEY": null}', '{"KEY": []}', '{"KEY": ["torch"]}',
      '{"KEY": ["torch", null, null]}', '{"KEY": ["torch", -1.0, 1.0]}',
-     '{"KEY": ["f32-conv-removed-avx512", 1e-3, 1e-3]}', '{"KEY": [[], 1e-3, 1e-3]}'],
+     '{"KEY": ["torch", 1e-3, 1e-3]}', '{"KEY": ["torch", 1e-3, 1e-3, null]}',
+     '{"KEY": ["torch", 1e-3, 1e-3, -1.0]}', '{"KEY": ["torch", 1e-3, 1e-3, NaN]}',
+     '{"KEY": ["f32-conv-removed-avx512", 1e-3, 1e-3, 0.1]}', '{"KEY": [[], 1e-3, 1e-3, 0.1]}'],
 )  # fmt: skip
 def test_a_damaged_cache_is_ignored(text: str, tmp_path: Path, measured: list[Conv]) -> None:
     path = tmp_path / "kernels.json"
@@ -205,7 +245,7 @@ def test_no_text_in_the_file_ends_a_compile(tmp_path: Path, text: str) -> None:
 def test_a_fifo_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "kernels.json")
     tuner = _tuner(tmp_path / "kernels.json")
-    tuner._new["a"] = ["torch", 1.0, 1.0]
+    tuner._new["a"] = ["torch", 1.0, 1.0, 0.1]
     tuner.keep()
     assert os.listdir(tmp_path) == ["kernels.json"]
     assert (tmp_path / "kernels.json").is_fifo()

@@ -8,6 +8,7 @@ from torch.fx import Node as FxNode
 
 from openwork.capture import Captured
 from openwork.capture.operators import NotUnderstood
+from openwork.engine.lower.places import Places
 from openwork.runtime.values import Value
 
 
@@ -19,6 +20,7 @@ class Lowering:
         constants: name of an exported node -> what it always gives.
         native: exported nodes that became nodes of the engine.
         copies: exported nodes that stand for the same numbers as others, but are copies in torch.
+        places: values that hold numbers of others in another order -> where these lie there.
     """
 
     def __init__(self, captured: Captured) -> None:
@@ -26,6 +28,7 @@ class Lowering:
         self.constants: dict[str, Any] = dict(captured.constants)
         self.native: set[FxNode] = set()
         self.copies: set[FxNode] = set()
+        self.places: dict[Value, Places] = {}
         self._parameters = captured.parameters
         # As text: comparing symbolic sizes themselves would have torch decide that they are equal.
         self._batches: set[str] = set()

@@ -16,14 +16,26 @@ from openwork.capture.out_of_place import writes
 from openwork.engine.fallback import Fallback
 from openwork.engine.lower.context import Lowering
 from openwork.engine.lower.functional import functional
+from openwork.engine.lower.functions import FUNCTIONS
 from openwork.engine.lower.pointwise import POINTWISE
+from openwork.engine.lower.rearrange import REARRANGED
+from openwork.engine.lower.resample import RESAMPLED
 from openwork.engine.lower.spatial import MAPS
+from openwork.engine.lower.transposed import TRANSPOSED
 from openwork.engine.lower.weights import LAYERS
 from openwork.runtime.graph import Graph
 from openwork.runtime.node import Node
 from openwork.runtime.values import Value, root
 
-_HANDLERS = {**LAYERS, **MAPS, **POINTWISE}
+_HANDLERS = {
+    **LAYERS,
+    **TRANSPOSED,
+    **MAPS,
+    **POINTWISE,
+    **FUNCTIONS,
+    **REARRANGED,
+    **RESAMPLED,
+}
 
 
 @torch.no_grad()
@@ -64,8 +76,9 @@ def _call(known: Lowering, fx: FxNode) -> list[Node]:
             known.copies.add(fx)
         known.values[fx] = made
         return []
-    known.values[fx] = made.output
-    return [made]
+    nodes = [made] if isinstance(made, Node) else made
+    known.values[fx] = nodes[-1].output
+    return nodes
 
 
 # Operators that copy in torch, although the engine may use what they read as their result.

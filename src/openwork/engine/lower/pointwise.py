@@ -1,35 +1,20 @@
-"""Exported operators on each number alone: activations, sums, products with constants."""
+"""Exported sums, differences, products and quotients, of activations and of constants."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch.fx import Node as FxNode
 
-from openwork.capture.operators import Binary, NotUnderstood, arguments, binary, operand
+from openwork.capture.operators import Binary, NotUnderstood, binary, operand
 from openwork.engine.lower.context import Lowering, array
-from openwork.kernels.problem import Activation
 from openwork.runtime.node import Node
-from openwork.runtime.nodes import Add, Affine, Gate
+from openwork.runtime.nodes import Add, Affine, Combine, Gate
 from openwork.runtime.values import Value
 
 aten = torch.ops.aten
-
-
-def _activation(name: Activation) -> Callable[[Lowering, FxNode], Node]:
-    def handler(known: Lowering, fx: FxNode) -> Node:
-        return Add([known.input(operand(fx))], known.output(fx), name)
-
-    return handler
-
-
-def _hardtanh(known: Lowering, fx: FxNode) -> Node:
-    given = arguments(fx)
-    low, high = given["min_val"], given["max_val"]
-    if (low, high) != (0.0, 6.0):
-        raise NotUnderstood(f"from {low} to {high}")
-    return Add([known.input(given["self"])], known.output(fx), "relu6")
 
 
 def _add(known: Lowering, fx: FxNode) -> Node:
@@ -57,7 +42,7 @@ def _mul(known: Lowering, fx: FxNode) -> Node:
         # Not the product of two gates that both broadcast: neither is as large as the product.
         if maps.shape == output.shape and gates.shape == (*maps.shape[:1], 1, 1):
             return Gate([maps, gates], output)
-    raise NotUnderstood("no gate for each map")
+    return _combined(known, fx, record, "product")
 
 
 def _subtraction(sign: int) -> Callable[[Lowering, FxNode], Node]:
@@ -69,7 +54,8 @@ def _subtraction(sign: int) -> Callable[[Lowering, FxNode], Node]:
             raise NotUnderstood("with a factor")
         x, channels = _and_constant(known, record)
         if channels is None:
-            raise NotUnderstood("of two activations")
+            sides = (record.first, record.second)[::sign]
+            return _combined(known, fx, replace(record, first=sides[0], second=sides[1]))
         factor = -sign if _is_constant(known, record.first) else sign
         return _affine(known, fx, x, np.full_like(channels, factor), -factor * channels)
 
@@ -79,11 +65,20 @@ def _subtraction(sign: int) -> Callable[[Lowering, FxNode], Node]:
 def _div(known: Lowering, fx: FxNode) -> Node:
     record = binary(fx)
     x, channels = _and_constant(known, record)
-    if channels is None or _is_constant(known, record.first):
-        raise NotUnderstood("by an activation")
+    if channels is None:
+        return _combined(known, fx, record, "quotient")
+    if _is_constant(known, record.first):
+        raise NotUnderstood("of a constant")
     if (np.abs(channels) < np.finfo(np.float32).tiny).any():
         raise NotUnderstood("by zero, or nearly")
     return _affine(known, fx, x, 1 / channels, np.zeros_like(channels))
+
+
+def _combined(known: Lowering, fx: FxNode, record: Binary, operation: str = "difference") -> Node:
+    a, b = known.input(record.first), known.input(record.second)
+    if a.shape != b.shape:
+        raise NotUnderstood("of different shapes")
+    return Combine([a, b], known.output(fx), operation)
 
 
 def _affine(known: Lowering, fx: FxNode, x: Value, scale: np.ndarray, shift: np.ndarray) -> Node:
@@ -127,8 +122,6 @@ def _is_constant(known: Lowering, argument: Any) -> bool:
 
 
 POINTWISE: dict[Any, Callable[[Lowering, FxNode], Node]] = {
-    aten.hardtanh.default: _hardtanh,
-    aten.hardtanh_.default: _hardtanh,
     aten.add.Tensor: _add,
     aten.add_.Tensor: _add,
     aten.mul.Tensor: _mul,
@@ -140,9 +133,3 @@ POINTWISE: dict[Any, Callable[[Lowering, FxNode], Node]] = {
     aten.div.Tensor: _div,
     aten.div_.Tensor: _div,
 }
-_ACTIVATIONS: tuple[Activation, ...] = (
-    *("relu", "relu6", "silu", "hardswish", "sigmoid", "hardsigmoid"),
-)
-for _name in _ACTIVATIONS:
-    for _form in (_name, f"{_name}_"):
-        POINTWISE[getattr(aten, _form).default] = _activation(_name)

@@ -1,11 +1,10 @@
-"""Exported operators without weights that move or gather numbers: pools, shapes and channels."""
+"""Exported operators without weights that move or gather numbers: pools, means and shapes."""
 
+import math
 import operator
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch.fx import Node as FxNode
 
@@ -14,14 +13,14 @@ from openwork.capture.operators import (
     arguments,
     joined,
     operand,
-    padding,
     pool,
     reduction,
-    slice_,
 )
 from openwork.engine.lower.context import Lowering, map_size, pair
+from openwork.engine.lower.rearrange import item_of_parts
+from openwork.engine.lower.resample import unequal_means
 from openwork.runtime.node import Node
-from openwork.runtime.nodes import Concat, Mean, Pool, Slice
+from openwork.runtime.nodes import Concat, Mean, Pool
 from openwork.runtime.values import Alias, Value
 
 aten = torch.ops.aten
@@ -64,7 +63,7 @@ def _adaptive(known: Lowering, fx: FxNode) -> Node | Value:
     if wanted == (height, width):
         return value
     if height % wanted[0] or width % wanted[1]:
-        raise NotUnderstood("into unequal windows")
+        return unequal_means(value, output)
     window = (height // wanted[0], width // wanted[1])
     return _within_bounds(Pool([value], output, window, window, (0, 0), True, True))
 
@@ -72,9 +71,14 @@ def _adaptive(known: Lowering, fx: FxNode) -> Node | Value:
 def _mean(known: Lowering, fx: FxNode) -> Node:
     mean = reduction(fx)
     value, output = known.input(mean.input), known.output(fx)
-    if len(value.shape) != 3 or mean.axes_of(4) != (2, 3):
+    rank = len(value.shape) + 1
+    first, *_ = axes = mean.axes_of(rank)
+    if first < 2 or axes != tuple(range(first, rank)):
         raise NotUnderstood("over other axes than height and width")
-    return Mean([value], output)
+    if (rank, first) == (4, 2):
+        return Mean([value], output)
+    rows = math.prod(value.shape[: first - 1])
+    return Mean([Alias(value, (rows, 1, value.floats // rows))], output)
 
 
 def _reshape(known: Lowering, fx: FxNode) -> Value:
@@ -101,38 +105,6 @@ def _cat(known: Lowering, fx: FxNode) -> Node:
     return Concat(values, known.output(fx), list(values), [value.shape[0] for value in values])
 
 
-def _pad(known: Lowering, fx: FxNode) -> Node:
-    record = padding(fx)
-    value, widths = known.input(record.input), record.widths
-    map_size(value)
-    if (
-        record.mode != "constant"
-        or record.value
-        or len(widths) != 6
-        or any(widths[:4])
-        or min(widths) < 0
-    ):
-        raise NotUnderstood("other than zero channels around the channels")
-    parts: list[Value | None] = [value]
-    channels = [value.shape[0]]
-    if widths[4]:
-        parts, channels = [None, *parts], [widths[4], *channels]
-    if widths[5]:
-        parts, channels = [*parts, None], [*channels, widths[5]]
-    return Concat([value], known.output(fx), parts, channels)
-
-
-def _slice(known: Lowering, fx: FxNode) -> Node | Value:
-    record = slice_(fx)
-    value, output = known.input(record.input), known.output(fx)
-    if value.shape == output.shape:
-        return value
-    if record.axis % (len(value.shape) + 1) != 1 or record.step != 1:
-        raise NotUnderstood("other than neighbouring channels")
-    first = record.start
-    return Slice([value], output, first if first >= 0 else max(0, first + value.shape[0]))
-
-
 def _item(known: Lowering, fx: FxNode) -> Node | Value:
     source, index = fx.args
     if not isinstance(source, FxNode) or not isinstance(index, int):
@@ -141,18 +113,14 @@ def _item(known: Lowering, fx: FxNode) -> Node | Value:
         return known.values[source]
     if source.target not in _SPLITS:
         raise NotUnderstood("an item of results that torch computes")
-    split = arguments(source)
-    value = known.input(split["self"])
-    if split["dim"] % (len(value.shape) + 1) != 1:
-        raise NotUnderstood("split along another axis than the channels")
-    ends = np.cumsum([0, *(part.shape[1] for part in source.meta["val"])]).tolist()
-    first, last = list(pairwise(ends))[index]
-    output = known.output(fx)
-    return value if last - first == value.shape[0] else Slice([value], output, first)
+    return item_of_parts(known, fx, source, index)
 
 
 _GIVES_TUPLE = {aten._native_batch_norm_legit_no_training.default}
-_SPLITS = {aten.chunk.default, aten.split.Tensor, aten.split_with_sizes.default}
+_SPLITS = {
+    *(aten.chunk.default, aten.split.Tensor, aten.split_with_sizes.default),
+    *(aten.tensor_split.sections, aten.tensor_split.indices, aten.unbind.int),
+}
 MAPS: dict[Any, Callable[[Lowering, FxNode], Node | Value]] = {
     operator.getitem: _item,
     aten.max_pool2d.default: _pool,
@@ -162,6 +130,10 @@ MAPS: dict[Any, Callable[[Lowering, FxNode], Node | Value]] = {
     aten.flatten.using_ints: _reshape,
     aten.view.default: _reshape,
     aten.reshape.default: _reshape,
+    aten._unsafe_view.default: _reshape,
+    aten.view_as.default: _reshape,
+    aten.reshape_as.default: _reshape,
+    aten.unflatten.int: _reshape,
     aten.unsqueeze.default: _reshape,
     aten.squeeze.dim: _reshape,
     aten.squeeze.dims: _reshape,
@@ -171,6 +143,4 @@ MAPS: dict[Any, Callable[[Lowering, FxNode], Node | Value]] = {
     aten.contiguous.default: _same,
     aten.clone.default: _same,
     aten.cat.default: _cat,
-    aten.pad.default: _pad,
-    aten.slice.Tensor: _slice,
 }

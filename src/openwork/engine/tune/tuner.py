@@ -3,7 +3,7 @@
 import fnmatch
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from openwork.engine.runners import Choice
 from openwork.errors import ArgumentError
 from openwork.kernels.dispatch import candidates_by_family, worth_measuring
 from openwork.kernels.problem import Problem
-from openwork.kernels.remembered import read_remembered, remember, remembered_path
+from openwork.kernels.remembered import is_steady, read_remembered, remember, remembered_path
 from openwork.runtime.layers import DENSE, TORCH, find_candidate, is_large_and_dense
 from openwork.runtime.nodes import Conv
 from openwork.runtime.tournament import Tournament
@@ -55,7 +55,7 @@ def requested(conv: Conv, kernels: Mapping[str, str | Sequence[str]], isa: str) 
 
 @dataclass
 class Tuner:
-    """Chooses kernels, remembering what it measured.
+    """Chooses kernels, remembering what it measured while the machine was quiet enough.
 
     Args:
         batch: images in the calls that are measured.
@@ -63,6 +63,7 @@ class Tuner:
         optimize: "speed", or "memory", which leaves out kernels that store transformed weights.
         isa: instruction set.
         path: file that choices are kept in, or None.
+        retune: measure what is remembered too, and remember the new times.
     """
 
     batch: int
@@ -70,21 +71,26 @@ class Tuner:
     optimize: str
     isa: str
     path: Path | None
+    retune: bool = False
     _choices: dict[str, Any] = field(default_factory=dict)
     _new: dict[str, Any] = field(default_factory=dict)
+    _measured: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._choices = {} if self.path is None else read_remembered(self.path)
+        if self.path is not None and not self.retune:
+            self._choices = read_remembered(self.path)
 
     def choose(self, conv: Conv) -> Choice:
         """The fastest way to run `conv`, measured now or remembered."""
         problem = conv.problem()
         key = self.key(conv, problem)
-        if _is_choice(self._choices.get(key), problem, self.isa):
+        if key in self._measured or _is_choice(self._choices.get(key), problem, self.isa):
             return Choice(*self._choices[key])
         choice = self._measure(conv, problem)
-        entry = [choice.name, choice.seconds, choice.torch_seconds]
-        self._choices[key] = self._new[key] = entry
+        self._measured.add(key)
+        self._choices[key] = entry = list(astuple(choice))
+        if is_steady(choice.spread):
+            self._new[key] = entry
         return choice
 
     def keep(self) -> None:
@@ -110,7 +116,8 @@ class Tuner:
         if self.optimize == "memory":
             families = {name: each for name, each in families.items() if "winograd" not in name}
         tournament.add_families(families.values())
-        return best_choice(tournament.finish(always=(TORCH,)))
+        choice = best_choice(tournament.finish(always=(TORCH,)))
+        return replace(choice, spread=tournament.spread)
 
 
 def torch_call(conv: Conv, tournament: Tournament) -> Callable[[], None]:
@@ -140,10 +147,12 @@ _CALL_SECONDS = 1e-5
 
 
 def _is_choice(entry: Any, problem: Problem, isa: str) -> bool:
-    """Whether a remembered entry is a choice, of a kernel that still exists."""
-    if not isinstance(entry, list) or len(entry) != 3 or not isinstance(entry[0], str):
+    """Whether a remembered entry is a choice by steady times, of a kernel that still exists."""
+    if not isinstance(entry, list) or len(entry) != 4 or not isinstance(entry[0], str):
         return False
-    if not all(isinstance(seconds, float) and seconds > 0 for seconds in entry[1:]):
+    if not all(isinstance(seconds, float) and seconds > 0 for seconds in entry[1:3]):
+        return False
+    if not is_steady(entry[3]):
         return False
     return entry[0] == TORCH or find_candidate(problem, entry[0], isa) is not None
 

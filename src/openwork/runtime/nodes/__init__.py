@@ -4,9 +4,32 @@ from openwork.runtime.nodes.conv import Conv as Conv
 from openwork.runtime.nodes.elementwise import Add as Add
 from openwork.runtime.nodes.elementwise import Affine as Affine
 from openwork.runtime.nodes.elementwise import Gate as Gate
+from openwork.runtime.nodes.function import Combine as Combine
+from openwork.runtime.nodes.function import PointFunction as PointFunction
+from openwork.runtime.nodes.function import PRelu as PRelu
+from openwork.runtime.nodes.function import Softmax as Softmax
 from openwork.runtime.nodes.layout import Concat as Concat
 from openwork.runtime.nodes.layout import Slice as Slice
 from openwork.runtime.nodes.pool import Mean as Mean
 from openwork.runtime.nodes.pool import Pool as Pool
+from openwork.runtime.nodes.rearrange import Pad as Pad
+from openwork.runtime.nodes.rearrange import Rearrange as Rearrange
+from openwork.runtime.nodes.rearrange import Resample as Resample
 
-__all__ = ["Add", "Affine", "Concat", "Conv", "Gate", "Mean", "Pool", "Slice"]
+__all__ = [
+    "Add",
+    "Affine",
+    "Combine",
+    "Concat",
+    "Conv",
+    "Gate",
+    "Mean",
+    "PRelu",
+    "Pad",
+    "PointFunction",
+    "Pool",
+    "Rearrange",
+    "Resample",
+    "Slice",
+    "Softmax",
+]

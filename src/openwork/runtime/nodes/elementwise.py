@@ -8,7 +8,7 @@ import numpy as np
 from openwork.kernels.problem import Activation
 from openwork.runtime.emission import Emission
 from openwork.runtime.file_errors import require
-from openwork.runtime.node import Node, TakesActivation, check_shapes
+from openwork.runtime.node import Node, TakesActivation, check_same_size, check_shapes
 from openwork.runtime.values import Value, root
 
 
@@ -20,8 +20,7 @@ class Add(Node, TakesActivation):
 
     def check(self) -> None:
         check_shapes(self, 1, 2)
-        for value in self.inputs:
-            _check_same_size(value, self.output)
+        check_same_size(self)
 
     def emit(self, to: Emission) -> None:
         first, *second = map(to.slot, self.inputs)
@@ -51,7 +50,7 @@ class Affine(Node, TakesActivation):
 
     def check(self) -> None:
         check_shapes(self, 1)
-        _check_same_size(self.inputs[0], self.output)
+        check_same_size(self)
         channels = self.inputs[0].shape[0]
         floats = (np.dtype(np.float32), np.dtype(np.float64))
         for numbers in (self.scale, self.shift):
@@ -78,7 +77,7 @@ class Gate(Node):
     def check(self) -> None:
         check_shapes(self, 2)
         maps, gates = self.inputs
-        _check_same_size(maps, self.output)
+        check_same_size(self, maps)
         channels = maps.shape[0]
         require(gates.floats == channels, f"it must have {channels} gates, one for each map")
 
@@ -89,11 +88,3 @@ class Gate(Node):
     def overwritable(self) -> Sequence[Value]:
         maps, gates = self.inputs
         return [] if root(maps) is root(gates) else [maps]
-
-
-def _check_same_size(value: Value, output: Value) -> None:
-    require(
-        value.floats == output.floats,
-        f"its input {value.name!r} of shape {value.shape} must be as large as its output, "
-        f"of shape {output.shape}",
-    )

@@ -1,0 +1,150 @@
+"""Exported functions of each number alone as rows of one table, and softmax."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch.fx import Node as FxNode
+
+from openwork.capture.operators import NotUnderstood, arguments, operand
+from openwork.engine.lower.context import Lowering
+from openwork.kernels.problem import Activation
+from openwork.runtime.node import Node
+from openwork.runtime.nodes import Add, Affine, PointFunction, PRelu, Softmax
+from openwork.runtime.values import Value
+
+aten = torch.ops.aten
+
+_Given = Mapping[str, Any]
+_Handler = Callable[[Lowering, FxNode], Node | Value]
+
+
+def activation(name: Activation) -> _Handler:
+    """The handler of a function that convolutions can end in."""
+
+    def handler(known: Lowering, fx: FxNode) -> Node:
+        return Add([known.input(operand(fx))], known.output(fx), name)
+
+    return handler
+
+
+def _function(name: str, numbers: Callable[[_Given], tuple[float, ...]] | None = None) -> _Handler:
+    """The handler of a `PointFunction`, whose parameters `numbers` takes from the arguments."""
+
+    def handler(known: Lowering, fx: FxNode) -> Node:
+        given = tuple(map(float, numbers(arguments(fx)))) if numbers else ()
+        return PointFunction([known.input(operand(fx))], known.output(fx), name, given)
+
+    return handler
+
+
+def _clamp(least: str, most: str) -> _Handler:
+    """Numbers between two bounds; 0 and 6 or 0 and none are activations."""
+
+    def handler(known: Lowering, fx: FxNode) -> Node:
+        given = arguments(fx)
+        bounds = given.get(least), given.get(most)
+        if not all(bound is None or isinstance(bound, int | float) for bound in bounds):
+            raise NotUnderstood("with bounds that are tensors")
+        value, output = known.input(given["self"]), known.output(fx)
+        if bounds in ((0, 6), (0, None)):
+            return Add([value], output, "relu6" if bounds[1] else "relu")
+        low, high = (
+            float(end if bound is None else bound)
+            for bound, end in zip(bounds, (-np.inf, np.inf), strict=True)
+        )
+        return PointFunction([value], output, "clamp", (low, high))
+
+    return handler
+
+
+def _gelu(known: Lowering, fx: FxNode) -> Node:
+    given = arguments(fx)
+    name = {"none": "gelu", "tanh": "gelu_tanh"}[given["approximate"]]
+    return PointFunction([known.input(given["self"])], known.output(fx), name)
+
+
+def _power(known: Lowering, fx: FxNode) -> Node:
+    given = arguments(fx)
+    name = _POWERS.get(given["exponent"])
+    if name is None:
+        raise NotUnderstood(f"with the exponent {given['exponent']}")
+    return PointFunction([known.input(given["self"])], known.output(fx), name)
+
+
+_POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal"}
+
+
+def _negative(known: Lowering, fx: FxNode) -> Node:
+    value = known.input(operand(fx))
+    channels = value.shape[0]
+    return Affine([value], known.output(fx), np.full(channels, -1.0), np.zeros(channels))
+
+
+def _leaky_relu(known: Lowering, fx: FxNode) -> Node:
+    given = arguments(fx)
+    value = known.input(given["self"])
+    slope = np.full(value.shape[0], given["negative_slope"], np.float32)
+    return PRelu([value], known.output(fx), slope)
+
+
+def _prelu(known: Lowering, fx: FxNode) -> Node:
+    given = arguments(fx)
+    value, slope = known.input(given["self"]), known.constant(given["weight"])
+    if slope is None or slope.dtype != np.float32:
+        raise NotUnderstood("slopes not float32")
+    channels = np.broadcast_to(slope.reshape(-1), value.shape[:1]).copy()
+    return PRelu([value], known.output(fx), channels)
+
+
+def _softmax(log: bool) -> _Handler:
+    def handler(known: Lowering, fx: FxNode) -> Node:
+        given = arguments(fx)
+        value, output = known.input(given["self"]), known.output(fx)
+        axis = given["dim"] % (len(value.shape) + 1) - 1
+        if axis < 0:
+            raise NotUnderstood("along the batch")
+        return Softmax([value], output, axis, log)
+
+    return handler
+
+
+_SELU = (1.6732632423543772 * 1.0507009873554805, 1.0507009873554805, 1.0)
+
+# An in-place form, if torch has one, has the same row.
+_ROWS: dict[str, _Handler] = {
+    "leaky_relu": _leaky_relu,
+    "gelu": _gelu,
+    "elu": _function(
+        "elu", lambda given: (given["alpha"] * given["scale"], given["scale"], given["input_scale"])
+    ),
+    "selu": _function("elu", lambda given: _SELU),
+    "celu": _function("elu", lambda given: (given["alpha"], 1.0, 1.0 / given["alpha"])),
+    "mish": _function("mish"),
+    "softplus": _function("softplus", lambda given: (given["beta"], given["threshold"])),
+    "log_sigmoid": _function("log_sigmoid"),
+    "tanh": _function("tanh"),
+    "exp": _function("exp"),
+    "sqrt": _function("sqrt"),
+    "abs": _function("abs"),
+    "square": _function("square"),
+    "reciprocal": _function("reciprocal"),
+    "neg": _negative,
+    "hardtanh": _clamp("min_val", "max_val"),
+    "clamp": _clamp("min", "max"),
+    "clamp_min": _clamp("min", ""),
+    "clamp_max": _clamp("", "max"),
+} | {name: activation(name) for name in get_args(Activation) if name != "none"}
+
+FUNCTIONS: dict[Any, _Handler] = {
+    getattr(aten, form).default: handler
+    for name, handler in _ROWS.items()
+    for form in (name, f"{name}_")
+    if hasattr(aten, form)
+} | {
+    aten.prelu.default: _prelu,
+    aten.pow.Tensor_Scalar: _power,
+    aten.softmax.int: _softmax(log=False),
+    aten.log_softmax.int: _softmax(log=True),
+}
