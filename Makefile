@@ -58,7 +58,7 @@ sanitize: $(VENV)/installed-dev
 	cp build/sanitize/_C.*.so build/sanitize/python/openwork/kernels/
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitize/python \
-	  $(BIN)/python -m pytest -q tests/kernels tests/engine
+	  $(BIN)/python -m pytest -q tests/kernels tests/ops tests/engine
 
 # Compiles every kernel for AArch64; needs g++-aarch64-linux-gnu. Nothing is linked or run.
 aarch64:

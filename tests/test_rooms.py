@@ -62,7 +62,7 @@ ROOMS = [
 SUBROOMS = {
     "engine": ["lower", "tune"],
     "flow": ["handle"],
-    "nn": ["kinds", "ssc", "change", "norms"],
+    "nn": ["kinds", "ssc", "change", "norms", "timing"],
     "prune": ["units", "search", "stages"],
     "runtime": ["nodes"],
 }

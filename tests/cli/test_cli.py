@@ -224,6 +224,18 @@ def test_bench_prints_tables_a_reason_and_a_picture(tmp_path: Path) -> None:
     assert (tmp_path / "bench.png").stat().st_size > 1000
 
 
+def test_bench_times_a_training_step(tmp_path: Path) -> None:
+    model = ow.models.build("mnist_3conv", in_channels=1, image_size=8, depth_multiplier=0.25)
+    ow.sparsify_(model, ow.Plan({"features.3": {"pattern": "random", "density": 0.5}}))
+    ow.save(model, tmp_path / "model.safetensors")
+    command = ["bench", str(tmp_path), "--threads", "1", "--training", "--batch", "2"]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "input's gradient" in result.stdout
+    assert "'features.3 (forward)'" in result.stdout
+    assert not (tmp_path / "bench.png").exists()
+
+
 def test_compile_writes_a_network_that_loads(tmp_path: Path) -> None:
     pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
     model = ow.models.build("mnist_3conv", in_channels=1, image_size=8, depth_multiplier=0.25)

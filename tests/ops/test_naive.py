@@ -23,3 +23,12 @@ def test_conv2d_with_stride_padding_and_groups() -> None:
     expected = F.conv2d(x, dense, None, (2, 1), (0, 1), (1, 2), 2)
     found = naive.conv2d(x, WEIGHT, GAPS, None, (2, 1, 1, 2), (2, 1), (0, 1), (1, 2), 2)
     assert torch.equal(found, expected)
+
+
+def test_weights_that_are_all_live_are_not_copied() -> None:
+    weight, gaps = torch.randn(6), torch.tensor([0, 1, 1, 1, 1, 1], dtype=torch.uint8)
+    x, gradient = torch.randn(4, 3), torch.randn(4, 2)
+    assert torch.equal(naive.linear(x, weight, gaps, None, (2, 3)), F.linear(x, weight.view(2, 3)))
+    found = naive.linear_gradients(gradient, x, weight, gaps, (2, 3), (True, True, True))
+    assert torch.equal(found[0], gradient @ weight.view(2, 3))
+    assert torch.equal(found[1], (gradient.t() @ x).flatten())

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 import openwork as ow
 from openwork.nn import SparseConv2d, SparseLinear
 from openwork.ops import native
-from openwork.patterns import Pattern, random
+from openwork.patterns import Pattern, dense, random
 
 VARIABLE = "OPENWORK_TRAIN_KERNELS"
 TAPS = np.random.default_rng(0).random((16, 8, 3, 3)) < 0.3
@@ -246,3 +247,48 @@ def test_evaluation_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.equal(layer(x), layer.to_dense()(x))
     with pytest.raises(AssertionError, match="measured"):
         layer(x)
+
+
+@pytest.mark.parametrize("kind", ["conv", "linear"])
+def test_layers_that_are_all_live_are_torchs(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, x = SparseLinear(dense(12, 8)), torch.randn(5, 8)
+    if kind == "conv":
+        layer, x = SparseConv2d(dense(12, 8, 3), padding=1), torch.randn(2, 8, 6, 6)
+
+    def refuse(*args: object) -> torch.Tensor:
+        raise AssertionError("computed")
+
+    monkeypatch.setattr(native, "forward", refuse)
+    output, by_input, by_weight, by_bias = gradients(layer, x)
+    wanted = gradients(layer.to_dense(), x)
+    assert torch.equal(by_weight.view_as(wanted[2]), wanted[2])
+    for one, other in zip(
+        (output, by_input, by_bias), (wanted[0], wanted[1], wanted[3]), strict=True
+    ):
+        assert torch.equal(one, other)
+    exported = torch.export.export(nn.Sequential(layer), (x,))
+    assert "openwork" in exported.graph_module.code
+
+
+class _Watch(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen.add(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_eager_calls_need_no_dispatcher() -> None:
+    layer, x = conv(padding=1), torch.randn(2, 8, 6, 6)
+    eager = gradients(layer, x)
+    with _Watch() as watch:
+        dispatched = gradients(layer, x)
+    assert {
+        "openwork.sparse_conv2d.default",
+        "openwork.sparse_conv2d_gradients.default",
+    } < watch.seen
+    for one, other in zip(eager, dispatched, strict=True):
+        assert torch.equal(one, other)
+    assert type(layer(x).grad_fn).__name__ == "_EagerBackward"

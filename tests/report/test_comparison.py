@@ -22,6 +22,7 @@ def test_every_row_is_measured(tmp_path: Path) -> None:
         networks[1],
         torch.randn(4, 1, 28, 28),
         accuracies=(0.99, 0.98),
+        epochs=(12.0, 6.0),
         passes=3,
     )
     dense, sparse = comparison.dense, comparison.sparse
@@ -40,6 +41,7 @@ def test_every_row_is_measured(tmp_path: Path) -> None:
     assert table.rows[0] == ("test accuracy", "99.00%", "98.00%", "-1.00")
     assert table.rows[1][0] == "live parameters"
     compiled = [] if reason_missing else ["latency compiled, ms"]
-    assert [row[0] for row in table.rows][5:] == ["latency in torch, ms", *compiled]
+    assert table.rows[4] == ("seconds per epoch of training", "12.0", "6.0", "0.500")
+    assert [row[0] for row in table.rows][6:] == ["latency in torch, ms", *compiled]
     comparison.to_json(tmp_path / "c.json")
     assert json.loads((tmp_path / "c.json").read_text())["dense"]["macs"] == 29_138_688

@@ -9,20 +9,27 @@ from openwork import io
 from openwork._files import writable_folder
 from openwork.cli import options
 from openwork.cli.build import Sizes
-from openwork.cli.run import images_for, locate, sizes_for, use_threads
+from openwork.cli.run import Located, images_for, locate, sizes_for, use_threads
 from openwork.cli.say import say
+from openwork.nn import training_table
 from openwork.report import benchmark
 
 
 def bench(
     run: options.Run = None,
-    batch: Annotated[int, typer.Option(help="Images per call.")] = 1,
+    batch: Annotated[
+        int | None, typer.Option(help="Images per call; default 1, with --training 64.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of torch; default all.")] = None,
     passes: Annotated[int, typer.Option(help="Timed forward passes.")] = 50,
     picture: Annotated[
         Path | None, typer.Option(help="File for the picture; default bench.png in the run.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File for the compiled network.")] = None,
+    training: Annotated[
+        bool,
+        typer.Option("--training", help="Time the sparse layers of a training step instead."),
+    ] = False,
     model: options.OwnModel = None,
     weights: options.Weights = None,
     classes: options.Classes = 10,
@@ -31,17 +38,24 @@ def bench(
 ) -> None:
     """Time a compiled network, per layer and as a whole, against its dense counterpart.
 
-    A file that holds a compiled network is timed as it is. Without --weights they are random.
+    A file that holds a compiled network is timed as it is. Without --weights they are random. With
+    --training, each sparse layer's output and gradients: kernels, times, and why not faster.
     """
     place = locate(run, model, weights, bare=True)
     use_threads(threads)
+    if training:
+        place.refuse_compiled("trained")
+        _bench_training(place, Sizes(classes, channels, image_size), 64 if batch is None else batch)
+        return
     target = picture or (place.path or Path("bench.png")).with_name("bench.png")
     writable_folder(target.parent, "picture")
     if out is not None:
         writable_folder(out.parent, "out")
     sizes = sizes_for(place, Sizes(classes, channels, image_size))
     network = place.load(sizes)
-    result = benchmark(network, images_for(network, sizes, batch), passes=passes)
+    result = benchmark(
+        network, images_for(network, sizes, 1 if batch is None else batch), passes=passes
+    )
     result.layers.print()
     result.table().print()
     result.picture(target)
@@ -50,3 +64,9 @@ def bench(
     if out is not None:
         io.save(result.model, out, metrics=place.metrics)
         say(f"compiled: {out}")
+
+
+def _bench_training(place: Located, asked: Sizes, batch: int) -> None:
+    sizes = sizes_for(place, asked)
+    network = place.load(sizes)
+    training_table(network, images_for(network, sizes, batch)).table().print()

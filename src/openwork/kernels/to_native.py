@@ -3,7 +3,7 @@
 from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Activation, Geometry
 
-__all__ = ["native_activation"]
+__all__ = ["geometry_refusal", "native_activation"]
 
 
 def native_geometry(geometry: Geometry) -> "_C.Geometry":

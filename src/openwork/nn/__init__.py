@@ -18,10 +18,16 @@ from openwork.nn.sparsify import sparsify_ as sparsify_
 from openwork.nn.ssc.ssc_block import SSCBlock as SSCBlock
 from openwork.nn.ssc.ssc_plan import ssc_plan as ssc_plan
 from openwork.nn.table import Table as Table
+from openwork.nn.timing.training_table import training_table as training_table
+from openwork.nn.timing.training_times import LayerDirection as LayerDirection
+from openwork.nn.timing.training_times import LayerTimes as LayerTimes
+from openwork.nn.timing.training_times import TrainingTimes as TrainingTimes
 
 __all__ = [
     "BatchNormAct2d",
     "FusedNorms",
+    "LayerDirection",
+    "LayerTimes",
     "MemoryUse",
     "Plan",
     "SSCBlock",
@@ -30,6 +36,7 @@ __all__ = [
     "SparseLayer",
     "SparseLinear",
     "Table",
+    "TrainingTimes",
     "count_macs",
     "densify_",
     "fuse_norms_",
@@ -37,5 +44,6 @@ __all__ = [
     "memory_use",
     "sparsify_",
     "ssc_plan",
+    "training_table",
     "unfuse_norms_",
 ]

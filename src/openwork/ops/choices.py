@@ -18,7 +18,7 @@ from openwork.kernels.remembered import (
 
 REFERENCE = "reference"
 MODES = ("measured", "native", REFERENCE)
-_VARIABLE = "OPENWORK_TRAIN_KERNELS"
+VARIABLE = "OPENWORK_TRAIN_KERNELS"
 # Says so when measuring takes longer than this in all.
 _PATIENCE = 2.0
 # The second takes turns with the fastest if it took at most this many times as long.
@@ -31,9 +31,9 @@ _log = logging.getLogger("openwork")
 
 def mode() -> str:
     """What `OPENWORK_TRAIN_KERNELS` asks for: "measured" (default), "native" or "reference"."""
-    wanted = os.environ.get(_VARIABLE) or MODES[0]
+    wanted = os.environ.get(VARIABLE) or MODES[0]
     if wanted not in MODES:
-        raise ArgumentError(f"`{_VARIABLE}`={wanted!r} must be one of {MODES}; unset it or choose")
+        raise ArgumentError(f"`{VARIABLE}`={wanted!r} must be one of {MODES}; unset it or choose")
     return wanted
 
 

@@ -4,6 +4,7 @@ Plain on purpose. It works on every device and dtype that torch does, the fast k
 against it, and it keeps one layer's dense weight only while that layer runs.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ def conv2d(
     dilation: Sequence[int],
     groups: int,
 ) -> torch.Tensor:
-    dense = expand(weight, gaps, shape)
+    dense = _dense(weight, gaps, shape)
     return F.conv2d(input, dense, bias, stride, padding, dilation, groups)
 
 
@@ -45,7 +46,7 @@ def conv2d_gradients(
     grad_input, grad_dense, grad_bias = torch.ops.aten.convolution_backward(
         gradient,
         input,
-        expand(weight, gaps, shape),
+        _dense(weight, gaps, shape),
         [shape[0]] if wanted[2] else None,
         stride,
         padding,
@@ -55,7 +56,7 @@ def conv2d_gradients(
         groups,
         list(wanted),
     )
-    grad_weight = collect(grad_dense, gaps, weight.shape[0]) if wanted[1] else None
+    grad_weight = _live(grad_dense, gaps, weight.shape[0]) if wanted[1] else None
     return grad_input, grad_weight, grad_bias
 
 
@@ -66,7 +67,7 @@ def linear(
     bias: torch.Tensor | None,
     shape: Sequence[int],
 ) -> torch.Tensor:
-    return F.linear(input, expand(weight, gaps, shape), bias)
+    return F.linear(input, _dense(weight, gaps, shape), bias)
 
 
 def linear_gradients(
@@ -79,9 +80,20 @@ def linear_gradients(
 ) -> tuple[torch.Tensor | None, ...]:
     """The gradients of input, live weights and bias, each if `wanted`, else None."""
     rows = gradient.reshape(-1, gradient.shape[-1])
-    grad_input = gradient @ expand(weight, gaps, shape) if wanted[0] else None
+    grad_input = gradient @ _dense(weight, gaps, shape) if wanted[0] else None
     grad_weight = None
     if wanted[1]:
         grad_dense = rows.t() @ input.reshape(-1, input.shape[-1])
-        grad_weight = collect(grad_dense, gaps, weight.shape[0])
+        grad_weight = _live(grad_dense, gaps, weight.shape[0])
     return grad_input, grad_weight, rows.sum(0) if wanted[2] else None
+
+
+def _dense(weight: torch.Tensor, gaps: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """The dense weight; where all of it is live, without a copy."""
+    if weight.shape[0] == math.prod(shape):
+        return weight.view(tuple(shape))
+    return expand(weight, gaps, shape)
+
+
+def _live(dense: torch.Tensor, gaps: torch.Tensor, live: int) -> torch.Tensor:
+    return dense.reshape(-1) if live == dense.numel() else collect(dense, gaps, live)

@@ -8,7 +8,7 @@ import hashlib
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from openwork.kernels.live_taps import LiveTaps, live_taps
 from openwork.kernels.native import extension as _C
 from openwork.kernels.native import reason_missing
 from openwork.kernels.problem import Geometry
+from openwork.kernels.to_native import geometry_refusal
 from openwork.kernels.training import Direction, TrainingKernel, kernels
 from openwork.ops import choices as remembered
 from openwork.ops.choices import REFERENCE, Call, choices
@@ -27,6 +28,8 @@ from openwork.ops.workspace import workspace
 from openwork.patterns import Pattern
 
 _FORMAT = 2
+# Types that autocast turns into float32 for the kernels.
+CASTABLE = (torch.float32, torch.bfloat16, torch.float16)
 # Below so many multiply-adds of the dense layer, calling a kernel costs more than it saves.
 LEAST_WORK = 4_000_000
 # Images that kernels are measured on, and outputs of one filter: larger batches take longer and
@@ -71,6 +74,10 @@ class NativeLayer:
         self.live = live
         self._built: dict[str, Any] = {}
         self._chosen: dict[tuple[Direction, int, int], Any] = {}
+        # As reported; by kernel, because one for another batch may run.
+        self._names: dict[Any, str] = {None: REFERENCE}
+        # Under autocast: by type, images and threads.
+        self._wide: dict[tuple[str, int, int], bool] = {}
 
     @property
     def measured_images(self) -> int:
@@ -97,6 +104,46 @@ class NativeLayer:
                 return self._chosen[others[-1]] if others else None
             self._chosen[key] = self._named(direction, name)
         return self._chosen[key]
+
+    def name(self, direction: Direction, batch: int, threads: int) -> str:
+        """The name of what runs `direction`."""
+        return self._names[self.chosen(direction, batch, threads)]
+
+    def why_reference(self, direction: Direction, batch: int, threads: int) -> str:
+        """Why the reference runs `direction`; empty where a native kernel does."""
+        if self.chosen(direction, batch, threads) is not None:
+            return ""
+        if not kernels(self._taps(), direction, _C.chosen_isa()):
+            return geometry_refusal(self.geometry) or "no kernel takes this shape"
+        if (direction, _bucket(batch), threads) not in self._chosen:
+            return "not measured: it runs without gradients"
+        return "measured: no kernel is faster"
+
+    def is_wide(
+        self,
+        dtype: torch.dtype,
+        batch: int,
+        threads: int,
+        ways: Iterable[tuple[str, Callable[[], Call]]] | None,
+    ) -> bool:
+        """Whether a call under autocast to `dtype` runs in float32 on these kernels.
+
+        Args:
+            dtype, batch, threads: of the call.
+            ways: "float32" and the reference, to be measured; None outside training, where the
+                choice for another batch counts.
+        """
+        if remembered.mode() == "native":
+            return True
+        key = (str(dtype), _bucket(batch), threads)
+        if key not in self._wide:
+            name = choices.get(self._key(*key))
+            if name is None and ways is None:
+                return any(wide for known, wide in self._wide.items() if known[0] == key[0])
+            if name is None and ways is not None:
+                name = choices.measure(self._key(*key), ways)
+            self._wide[key] = name == "float32"
+        return self._wide[key]
 
     def decide(
         self,
@@ -143,14 +190,16 @@ class NativeLayer:
             yield candidate.name, prepare
 
     def _named(self, direction: Direction, name: str) -> Any:
-        if name in self._built:
-            return self._built[name]
-        for candidate in kernels(self._taps(), direction, _C.chosen_isa()):
-            if candidate.name == name:
-                return candidate.build()
-        return None
+        built = self._built.get(name)
+        if built is None and name != REFERENCE:
+            for candidate in kernels(self._taps(), direction, _C.chosen_isa()):
+                if candidate.name == name:
+                    built = candidate.build()
+        if built is not None:
+            self._names[built] = name
+        return built
 
-    def _key(self, direction: Direction, bucket: int, threads: int) -> str:
+    def _key(self, direction: str, bucket: int, threads: int) -> str:
         density = round(self.live / max(1, math.prod(self.sizes.shape)), 2)
         whole = self.live != len(self.gaps)
         parts = (_FORMAT, self.sizes, density, whole, direction, bucket, threads, _C.chosen_isa())
@@ -216,26 +265,77 @@ def may_measure(input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor) -
     traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
     if traced or not torch.is_grad_enabled():
         return False
-    plain = all(type(t) in (torch.Tensor, torch.nn.Parameter) for t in (input, weight, gaps))
-    return plain and weight.requires_grad
+    if not are_plain(input, weight, gaps):
+        return False
+    return weight.requires_grad or input.requires_grad
+
+
+def are_plain(*tensors: torch.Tensor) -> bool:
+    """Whether all hold numbers that kernels can read: those of traces and wrappers do not."""
+    return all(type(tensor) in (torch.Tensor, torch.nn.Parameter) for tensor in tensors)
+
+
+def is_eager(*tensors: torch.Tensor) -> bool:
+    """Whether a call needs nothing of torch's dispatcher, which takes 0.2 ms of each step."""
+    return (
+        not torch.compiler.is_compiling()
+        and torch._C._get_tracing_state() is None
+        and torch._C._len_torch_dispatch_stack() == 0
+        and are_plain(*tensors)
+        and not torch.is_autocast_enabled(tensors[0].device.type)
+    )
 
 
 def find_layer(
-    input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor, sizes: ConvSizes, batch: int
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    gaps: torch.Tensor,
+    sizes: ConvSizes,
+    batch: int,
+    dtypes: Sequence[torch.dtype] = (torch.float32,),
 ) -> NativeLayer | None:
     """The layer if native kernels can run this call, else None."""
-    if reason_missing is not None or remembered.mode() == REFERENCE:
-        return None
-    plain = all(
-        tensor.device.type == "cpu" and tensor.dtype == torch.float32 and tensor.is_contiguous()
-        for tensor in (input, weight)
-    )
-    if not plain or gaps.device.type != "cpu" or not weight.numel() or not input.numel():
-        return None
-    height, width = sizes.geometry().out_size
-    if min(height, width) < 1 or batch * height * width * math.prod(sizes.shape) < LEAST_WORK:
+    if why_not(input, weight, gaps, sizes, batch, dtypes) is not None:
         return None
     return _layers.find(sizes, gaps, weight.shape[0])
+
+
+def why_not(
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    gaps: torch.Tensor,
+    sizes: ConvSizes,
+    batch: int,
+    dtypes: Sequence[torch.dtype] = (torch.float32,),
+) -> str | None:
+    """Why native kernels cannot run this call; None if they can.
+
+    `dtypes` are those that the caller makes float32 before it runs them.
+    """
+    if reason_missing is not None:
+        return reason_missing
+    if remembered.mode() == REFERENCE:
+        return f"{remembered.VARIABLE}={REFERENCE}"
+    for tensor in (input, weight):
+        if tensor.device.type != "cpu":
+            return f"{tensor.device.type}: kernels run on the CPU"
+        if tensor.dtype not in dtypes:
+            return f"{str(tensor.dtype).removeprefix('torch.')}: kernels compute float32"
+        if not tensor.is_contiguous():
+            return "not contiguous, as in channels_last"
+    if gaps.device.type != "cpu":
+        return f"{gaps.device.type}: kernels run on the CPU"
+    if not weight.numel() or not input.numel():
+        return "nothing to compute"
+    if sizes.groups == 1 and weight.shape[0] == math.prod(sizes.shape):
+        # torch's operator takes the weights as they are. Depthwise layers are such from the start.
+        return "all connections are live"
+    height, width = sizes.geometry().out_size
+    if min(height, width) < 1:
+        return "the output is empty"
+    if batch * height * width * math.prod(sizes.shape) < LEAST_WORK:
+        return f"under {LEAST_WORK / 1e6:g} million multiply-adds if dense: too small"
+    return None
 
 
 def forward(

@@ -3,6 +3,7 @@
 On the CPU, in float32, its three directions run on native kernels where those are faster.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,10 +60,15 @@ def sparse_conv2d(
     geometry = (shape, stride, padding, dilation, groups)
     if native.in_functional_transform():
         return naive.conv2d(input, weight, gaps, bias, *geometry)
-    if native.may_measure(input, weight, gaps):
+    eager = native.is_eager(input, weight, gaps)
+    if eager and groups == 1 and weight.shape[0] == math.prod(shape):
+        return naive.conv2d(input, weight, gaps, bias, *geometry)
+    # Autocast calls this again, after its casts.
+    if native.may_measure(input, weight, gaps) and not torch.is_autocast_enabled("cpu"):
         # The kernel is chosen before the first step, so that all steps run on the same one.
         _decide_forward(input, weight, gaps, geometry)
-    return torch.ops.openwork.sparse_conv2d.default(input, weight, gaps, bias, *geometry)
+    run = _Eager.apply if eager else torch.ops.openwork.sparse_conv2d.default
+    return run(input, weight, gaps, bias, *geometry)
 
 
 def _decide_forward(
@@ -85,12 +91,18 @@ def _decide_forward(
 def _layer(
     input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor, geometry: tuple[Any, ...]
 ) -> NativeLayer | None:
+    sizes, batch = conv2d_sizes(input, geometry)
+    return native.find_layer(input, weight, gaps, sizes, batch)
+
+
+def conv2d_sizes(input: torch.Tensor, geometry: Sequence[Any]) -> tuple[ConvSizes, int]:
+    """The sizes and the images of a call, as the native kernels see them."""
     shape, stride, padding, dilation, groups = geometry
     height, width = input.shape[2:]
     sizes = ConvSizes(
         tuple(shape), tuple(stride), tuple(padding), tuple(dilation), groups, (height, width)
     )
-    return native.find_layer(input, weight, gaps, sizes, input.shape[0])
+    return sizes, input.shape[0]
 
 
 def _forward(
@@ -140,7 +152,8 @@ def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ..
     if torch.is_grad_enabled():
         found = naive.conv2d_gradients(gradient, input, weight, gaps, ctx.geometry, wanted)
     else:
-        compute = torch.ops.openwork.sparse_conv2d_gradients.default
+        eager = native.is_eager(gradient, input, weight, gaps)
+        compute = _gradients if eager else torch.ops.openwork.sparse_conv2d_gradients.default
         found = compute(gradient, input, weight, gaps, *ctx.geometry, wanted)
     grads = [each if want else None for each, want in zip(found, wanted, strict=True)]
     return grads[0], grads[1], None, grads[2], None, None, None, None, None
@@ -196,5 +209,33 @@ def _fake_gradients(
     )
 
 
+class _Eager(torch.autograd.Function):
+    """The operator without the dispatcher, as long as nothing but autograd watches."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> torch.Tensor:
+        output = _forward(*inputs)
+        _setup(ctx, inputs, output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor | None, ...]:
+        return _backward(ctx, *gradients)
+
+
 torch.library.register_autograd(NAME, _backward, setup_context=_setup)
-register_autocast(torch.ops.openwork.sparse_conv2d.default)
+
+
+def _for_autocast(
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    gaps: torch.Tensor,
+    bias: torch.Tensor | None,
+    *geometry: Any,
+) -> tuple[NativeLayer | None, int]:
+    sizes, batch = conv2d_sizes(input, geometry)
+    found = native.find_layer(input, weight, gaps, sizes, batch, native.CASTABLE)
+    return found, batch
+
+
+register_autocast(torch.ops.openwork.sparse_conv2d.default, sparse_conv2d, _for_autocast)

@@ -4,6 +4,7 @@ The native kernels see a 1x1 convolution of one image whose pixels are the rows 
 rows are transposed for it.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,10 +52,15 @@ def sparse_linear(
     """
     if native.in_functional_transform():
         return naive.linear(input, weight, gaps, bias, shape)
-    if native.may_measure(input, weight, gaps):
+    eager = native.is_eager(input, weight, gaps)
+    if eager and weight.shape[0] == math.prod(shape):
+        return naive.linear(input, weight, gaps, bias, shape)
+    # Autocast calls this again, after its casts.
+    if native.may_measure(input, weight, gaps) and not torch.is_autocast_enabled("cpu"):
         # The kernel is chosen before the first step, so that all steps run on the same one.
         _decide_forward(input, weight, gaps, shape)
-    return torch.ops.openwork.sparse_linear.default(input, weight, gaps, bias, shape)
+    run = _Eager.apply if eager else torch.ops.openwork.sparse_linear.default
+    return run(input, weight, gaps, bias, shape)
 
 
 def _decide_forward(
@@ -76,9 +82,14 @@ def _decide_forward(
 def _layer(
     input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor, shape: Sequence[int]
 ) -> NativeLayer | None:
+    sizes, batch = linear_sizes(input, shape)
+    return native.find_layer(input, weight, gaps, sizes, batch)
+
+
+def linear_sizes(input: torch.Tensor, shape: Sequence[int]) -> tuple[ConvSizes, int]:
+    """The sizes and the images of a call, as the native kernels see them."""
     rows = input.numel() // max(1, input.shape[-1])
-    sizes = ConvSizes((*shape, 1, 1), (1, 1), (0, 0), (1, 1), 1, (1, rows))
-    return native.find_layer(input, weight, gaps, sizes, 1) if rows else None
+    return ConvSizes((*shape, 1, 1), (1, 1), (0, 0), (1, 1), 1, (1, rows)), 1
 
 
 def _pixels(rows: torch.Tensor) -> torch.Tensor:
@@ -140,11 +151,11 @@ def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ..
     input, weight, gaps = ctx.saved_tensors
     wanted = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[3]]
     # Gradients of gradients need operators that have a derivative themselves.
-    compute = (
-        naive.linear_gradients
-        if torch.is_grad_enabled()
-        else torch.ops.openwork.sparse_linear_gradients.default
-    )
+    if torch.is_grad_enabled():
+        compute: Any = naive.linear_gradients
+    else:
+        eager = native.is_eager(gradient, input, weight, gaps)
+        compute = _gradients if eager else torch.ops.openwork.sparse_linear_gradients.default
     found = compute(gradient, input, weight, gaps, ctx.shape, wanted)
     grads = [each if want else None for each, want in zip(found, wanted, strict=True)]
     return grads[0], grads[1], None, grads[2], None
@@ -194,5 +205,33 @@ def _fake_gradients(
     return present(found, gradient)
 
 
+class _Eager(torch.autograd.Function):
+    """The operator without the dispatcher, as long as nothing but autograd watches."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> torch.Tensor:
+        output = _forward(*inputs)
+        _setup(ctx, inputs, output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor | None, ...]:
+        return _backward(ctx, *gradients)
+
+
 torch.library.register_autograd(NAME, _backward, setup_context=_setup)
-register_autocast(torch.ops.openwork.sparse_linear.default)
+
+
+def _for_autocast(
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    gaps: torch.Tensor,
+    bias: torch.Tensor | None,
+    shape: Sequence[int],
+) -> tuple[NativeLayer | None, int]:
+    sizes, batch = linear_sizes(input, shape)
+    found = native.find_layer(input, weight, gaps, sizes, batch, native.CASTABLE)
+    return found, batch
+
+
+register_autocast(torch.ops.openwork.sparse_linear.default, sparse_linear, _for_autocast)

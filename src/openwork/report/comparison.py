@@ -33,6 +33,7 @@ class NetworkCost:
         checkpoint: size of the saved file in bytes.
         latency: time of one image in torch.
         compiled: time of one image after `openwork.compile`; None without compiled kernels.
+        epoch: seconds of one epoch of training, or None.
     """
 
     accuracy: float
@@ -42,6 +43,7 @@ class NetworkCost:
     checkpoint: int
     latency: Latency
     compiled: Latency | None
+    epoch: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Comparison:
             _row("live parameters", dense.parameters, sparse.parameters, "{:,}"),
             _row("parameters + gradients + Adam, KB", *_kilobytes(self), "{:,.0f}"),
             _row("MACs per image", dense.macs, sparse.macs, "{:,}"),
+            *_epoch_rows(dense.epoch, sparse.epoch),
             _row("checkpoint, KB", dense.checkpoint / 1e3, sparse.checkpoint / 1e3, "{:,.0f}"),
             _latency_row("latency in torch, ms", dense.latency, sparse.latency),
         ]
@@ -94,6 +97,7 @@ def compare(
     example: torch.Tensor,
     *,
     accuracies: tuple[float, float],
+    epochs: tuple[float, float] | None = None,
     passes: int = 50,
 ) -> Comparison:
     """Measure both networks in one run.
@@ -102,6 +106,7 @@ def compare(
         dense, sparse: classifiers `(N, C, H, W) -> (N, classes)`; they are not changed.
         example: images `(N, C, H, W)` with N >= 2, on the networks' device.
         accuracies: accuracies of the two on the test split, in [0, 1].
+        epochs: seconds of an epoch of training of the two, or None (default).
         passes: timed forward passes of each network, default 50.
     """
     one = example[:1]
@@ -119,9 +124,15 @@ def compare(
             checkpoint=_checkpoint_size(model),
             latency=latency,
             compiled=compiled,
+            epoch=epoch,
         )
-        for model, accuracy, latency, compiled in zip(
-            (dense, sparse), accuracies, latencies[:2], latencies[2:], strict=True
+        for model, accuracy, latency, compiled, epoch in zip(
+            (dense, sparse),
+            accuracies,
+            latencies[:2],
+            latencies[2:],
+            epochs or (None, None),
+            strict=True,
         )
         if latency is not None
     ]
@@ -146,6 +157,12 @@ def _checkpoint_size(model: nn.Module) -> int:
 
 def _kilobytes(comparison: Comparison) -> tuple[float, float]:
     return comparison.dense.memory.training / 1e3, comparison.sparse.memory.training / 1e3
+
+
+def _epoch_rows(dense: float | None, sparse: float | None) -> list[tuple[str, str, str, str]]:
+    if dense is None or sparse is None:
+        return []
+    return [_row("seconds per epoch of training", dense, sparse, "{:.1f}")]
 
 
 def _latency_row(name: str, dense: Latency, sparse: Latency) -> tuple[str, str, str, str]:
