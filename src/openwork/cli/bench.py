@@ -31,9 +31,10 @@ def bench(
 ) -> None:
     """Time a compiled network, per layer and as a whole, against its dense counterpart.
 
-    A file that holds a compiled network is timed as it is. Without --weights they are random.
+    A compiled network is timed as it is; an ONNX file is compiled. Without --weights, weights are
+    random.
     """
-    place = locate(run, model, weights, bare=True)
+    place = locate(run, model, weights, bare=True, onnx=True)
     use_threads(threads)
     target = picture or (place.path or Path("bench.png")).with_name("bench.png")
     writable_folder(target.parent, "picture")

@@ -57,7 +57,7 @@ def sparse_conv2d(
         `(batch, out_channels, height', width')`, as `torch.nn.functional.conv2d` gives it.
     """
     geometry = (shape, stride, padding, dilation, groups)
-    if native.in_functional_transform():
+    if native.needs_torchs_operators():
         return naive.conv2d(input, weight, gaps, bias, *geometry)
     if native.may_measure(input, weight, gaps):
         # The kernel is chosen before the first step, so that all steps run on the same one.

@@ -49,7 +49,7 @@ def sparse_linear(
     Returns:
         `(..., out_features)`.
     """
-    if native.in_functional_transform():
+    if native.needs_torchs_operators():
         return naive.linear(input, weight, gaps, bias, shape)
     if native.may_measure(input, weight, gaps):
         # The kernel is chosen before the first step, so that all steps run on the same one.
