@@ -135,3 +135,15 @@ def test_compile_refuses_other_files(tmp_path: Path) -> None:
         ow.compile(tmp_path / "a.onnx")
     with pytest.raises(ow.ArgumentError, match=r"`model`='no.onnx' cannot be read"):
         ow.compile("no.onnx")
+
+
+@pytest.mark.parametrize("operator", ["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"])
+def test_numbers_on_either_side(operator: str) -> None:
+    weights = {"c": np.array([1.5], np.float32)}
+    nodes = [
+        helper.make_node("Abs", ["x"], ["a"]),
+        helper.make_node(operator, ["c", "a"], ["b"]),
+        helper.make_node(operator, ["b", "c"], ["y"]),
+    ]
+    network = _equal(onnx_model(nodes, weights))
+    assert list(network.parameters()) == []

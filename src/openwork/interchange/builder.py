@@ -70,7 +70,7 @@ class Builder:
             return with_rank(node, 0 if value.scalar else 1)
         held = value if isinstance(value, Constant) else Constant(constant)  # type: ignore[arg-type]
         # By its contents' place: nodes that share an initialiser share the parameter.
-        key = held.tensor.data_ptr(), tuple(held.tensor.shape), held.name
+        key = held.tensor.data_ptr(), tuple(held.tensor.shape), held.tensor.dtype
         if key not in self._tensors:
             self._kept.append(held)
             name = self._free(self.root, identifier(held.name or "constant"))

@@ -115,4 +115,9 @@ def _built(net: Builder, model: OnnxModel, node: Any, values: dict[str, Any]) ->
             f"{model.what}: openwork cannot read the node {node.name or node.output[:1]!r}, "
             f"{node.op_type} of opset {model.opset}: {reason}"
         ) from error
-    return {name: value for name, value in zip(outputs, results, strict=False) if name}
+    # What a node holds goes by the name of what it gives, as weights do.
+    return {
+        name: Constant(value.tensor, name) if isinstance(value, Constant) else value
+        for name, value in zip(outputs, results, strict=False)
+        if name
+    }

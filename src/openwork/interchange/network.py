@@ -68,7 +68,10 @@ class OnnxNetwork(nn.Module):
             self.register_buffer(name, buffer)
         self.inputs = tuple(inputs)
         nodes = _read(graph)
-        self._names = tuple(node.name for node in nodes if node.op == "placeholder")
+        given = [node for node in nodes if node.op == "placeholder"]
+        # A node may be called otherwise than the input that it stands for.
+        self._names = tuple(str(node.target) for node in given)
+        self._nodes = tuple(node.name for node in given)
         self._results = _with_results(nodes[-1].args[0])
         self._steps = _steps([node for node in nodes if node.op not in ("placeholder", "output")])
 
@@ -78,8 +81,9 @@ class OnnxNetwork(nn.Module):
         return inspect.Signature([inspect.Parameter(name, kind) for name in self._names])
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        given = self.__signature__.bind(*args, **kwargs).args
-        known: dict[str, Any] = dict(zip(self._names, given, strict=True))
+        usual = not kwargs and len(args) == len(self._names)
+        given = args if usual else self.__signature__.bind(*args, **kwargs).args
+        known: dict[str, Any] = dict(zip(self._nodes, given, strict=True))
         for step in self._steps:
             run = step.function
             if run is None:

@@ -31,13 +31,16 @@ def _of_pairs(
     function: Callable[..., Any],
     on_numbers: Callable[..., Any] | None = None,
     gives: torch.dtype | None = None,
+    *,
+    numbers: bool = False,
 ) -> Handler:
     """A handler for a function of two tensors, or of more, one after the other.
 
     Args:
-        function: of tensors; a constant without axes is a number.
+        function: of tensors.
         on_numbers: the same for sizes.
         gives: the dtype of the results, if not that of the operands.
+        numbers: whether `function` takes a constant that is one number as such.
     """
 
     def handler(net: Builder, node: OnnxNode) -> Any:
@@ -55,7 +58,8 @@ def _of_pairs(
             if found is not None:
                 return found if gives is None else Sizes(found.items, found.scalar, gives)
         rank = max(rank_of(one), rank_of(two))
-        return with_rank(net.call(function, _plain(one, two), _plain(two, one)), rank)
+        pair = (_plain(one, two), _plain(two, one)) if numbers else (one, two)
+        return with_rank(net.call(function, *pair), rank)
 
     return handler
 
@@ -88,7 +92,9 @@ def divide(one: Any, two: Any) -> Any:
         each.is_floating_point() if isinstance(each, torch.Tensor) else isinstance(each, float)
         for each in (one, two)
     )
-    return torch.div(one, two, rounding_mode="trunc") if whole else torch.true_divide(one, two)
+    if not whole:
+        return one / two
+    return torch.div(torch.as_tensor(one), two, rounding_mode="trunc")
 
 
 def divide_numbers(one: Any, two: Any) -> Any:
@@ -102,9 +108,8 @@ def divide_numbers(one: Any, two: Any) -> Any:
 
 def power(one: Any, two: Any) -> Any:
     """The power, in the dtype of the base."""
-    if isinstance(one, torch.Tensor):
-        return torch.pow(one, two).to(one.dtype)
-    return torch.pow(one, two)
+    found = one**two
+    return found.to(one.dtype) if isinstance(one, torch.Tensor) else found
 
 
 def modulo(net: Builder, node: OnnxNode) -> Any:
@@ -187,11 +192,11 @@ def contracted(equation: str, tensors: list[torch.Tensor]) -> torch.Tensor:
 
 
 ARITHMETIC: dict[str, Handler] = {
-    "Add": _of_pairs(torch.add, operator.add),
-    "Sub": _of_pairs(torch.sub, operator.sub),
-    "Mul": _of_pairs(torch.mul, operator.mul),
-    "Div": _of_pairs(divide, divide_numbers),
-    "Pow": _of_pairs(power, operator.pow),
+    "Add": _of_pairs(operator.add, operator.add, numbers=True),
+    "Sub": _of_pairs(operator.sub, operator.sub, numbers=True),
+    "Mul": _of_pairs(operator.mul, operator.mul, numbers=True),
+    "Div": _of_pairs(divide, divide_numbers, numbers=True),
+    "Pow": _of_pairs(power, operator.pow, numbers=True),
     "Mod": modulo,
     "Sum": _of_pairs(torch.add, operator.add),
     "Mean": mean_of,
