@@ -9,7 +9,7 @@ from torch import nn
 from openwork.interchange.builder import Builder, rank_of, with_rank
 from openwork.interchange.network import OnnxNetwork
 from openwork.interchange.onnx_node import OnnxNode
-from openwork.interchange.values import Constant, NotReadable, Sizes
+from openwork.interchange.values import Constant, NotReadable, ShapeNumbers
 
 
 def _node(name: str = "n") -> OnnxNode:
@@ -23,7 +23,7 @@ def _run(net: Builder, result: Any, *inputs: torch.Tensor) -> Any:
 
 def test_constants_are_computed_at_once() -> None:
     net = Builder()
-    found = net.call(torch.add, Constant(torch.tensor([1.0])), Sizes((2,)))
+    found = net.call(torch.add, Constant(torch.tensor([1.0])), ShapeNumbers((2,)))
     assert found.tensor.tolist() == [3.0]
     assert len(net.graph.nodes) == 0
     with pytest.raises(NotReadable, match="numbers from constants"):
@@ -33,7 +33,7 @@ def test_constants_are_computed_at_once() -> None:
 def test_sizes_become_tensors_where_one_is_needed() -> None:
     net = Builder()
     x = net.graph.placeholder("x")
-    sizes = Sizes((net.size(x, 0), 7))
+    sizes = ShapeNumbers((net.size(x, 0), 7))
     found = _run(net, net.call(torch.add, sizes, Constant(torch.tensor(1))), torch.zeros(5, 2))
     assert found.tolist() == [6, 8]
 
@@ -47,7 +47,7 @@ def test_constants_become_parameters_or_buffers_once() -> None:
     assert _run(net, total, torch.zeros(1, 2)).tolist() == [[5.0, 7.0]]
     assert [name for name, _ in net.root.named_parameters()] == ["a_b"]
     assert [name for name, _ in net.root.named_buffers()] == ["constant"]
-    assert (rank_of(x), rank_of(weight), rank_of(Sizes((1,), True))) == (2, 1, 0)
+    assert (rank_of(x), rank_of(weight), rank_of(ShapeNumbers((1,), True))) == (2, 1, 0)
 
 
 def test_modules_lie_where_their_names_say_and_replace_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Inputs as the file states them."""
+"""Inputs as the file states them, in each input_form."""
 
 import pytest
 import torch

@@ -7,7 +7,7 @@ import torch
 from torch import fx
 
 from openwork.interchange.onnx_node import OnnxNode, dtype_named
-from openwork.interchange.values import Constant, NotReadable, Sizes
+from openwork.interchange.values import Constant, NotReadable, ShapeNumbers
 
 NODE = fx.Graph().placeholder("x")
 
@@ -17,7 +17,7 @@ def _node(*inputs: Any, outputs: int = 1, **attributes: Any) -> OnnxNode:
 
 
 def test_inputs() -> None:
-    node = _node(NODE, None, Constant(torch.tensor([1, 2])), Sizes((3, NODE)))
+    node = _node(NODE, None, Constant(torch.tensor([1, 2])), ShapeNumbers((3, NODE)))
     assert node.input(0) is NODE
     assert (node.optional(1), node.optional(9), node.ints(1), node.number(1, 7)) == (
         None,
@@ -49,9 +49,9 @@ def test_attributes() -> None:
 
 def test_whether_all_are_sizes() -> None:
     constant = Constant(torch.tensor([1]))
-    assert _node(Sizes((NODE,)), constant, None).are_sizes()
+    assert _node(ShapeNumbers((NODE,)), constant, None).are_sizes()
     assert not _node(constant, constant).are_sizes()
-    assert not _node(Sizes((NODE,)), NODE).are_sizes()
+    assert not _node(ShapeNumbers((NODE,)), NODE).are_sizes()
 
 
 def test_dtypes() -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import fx
 
-from openwork.interchange.values import Constant, Sizes, as_constant, as_sizes
+from openwork.interchange.values import Constant, ShapeNumbers, as_constant, as_sizes
 
 
 def test_constants_as_sizes() -> None:
@@ -18,9 +18,9 @@ def test_constants_as_sizes() -> None:
 
 
 def test_sizes_as_constants() -> None:
-    known = as_constant(Sizes((2,), True))
+    known = as_constant(ShapeNumbers((2,), True))
     assert known is not None
     assert (known.item(), known.shape) == (2, ())
     node = fx.Graph().placeholder("x")
-    assert as_constant(Sizes((2, node))) is None
+    assert as_constant(ShapeNumbers((2, node))) is None
     assert as_constant(node) is None

@@ -11,7 +11,7 @@ from torch.fx.node import map_arg
 from openwork.interchange.limited import Limited
 from openwork.interchange.names import identifier, module_name
 from openwork.interchange.onnx_node import OnnxNode
-from openwork.interchange.values import Constant, Sizes, Value, as_constant
+from openwork.interchange.values import Constant, ShapeNumbers, Value, as_constant
 
 _ATTRIBUTES = frozenset(dir(nn.Module())) | {"inputs"}
 
@@ -65,7 +65,7 @@ class Builder:
         if isinstance(value, fx.Node):
             return value
         constant = as_constant(value)
-        if constant is None and isinstance(value, Sizes):
+        if constant is None and isinstance(value, ShapeNumbers):
             node = self.call(tensor_of_sizes, list(value.items), value.scalar, value.dtype)
             return with_rank(node, 0 if value.scalar else 1)
         held = value if isinstance(value, Constant) else Constant(constant)  # type: ignore[arg-type]
@@ -151,7 +151,7 @@ class Builder:
 
     def _resolved(self, argument: Any) -> Any:
         """Sizes that are tensors for ONNX, as tensors."""
-        if isinstance(argument, Sizes):
+        if isinstance(argument, ShapeNumbers):
             constant = as_constant(argument)
             return self.tensor(argument) if constant is None else Constant(constant)
         if isinstance(argument, list | tuple):
@@ -181,7 +181,7 @@ def rank_of(value: Any) -> int:
     """How many axes the tensor has at least."""
     if isinstance(value, Constant):
         return value.tensor.dim()
-    if isinstance(value, Sizes):
+    if isinstance(value, ShapeNumbers):
         return 0 if value.scalar else 1
     return value.meta.get("rank", 0)
 

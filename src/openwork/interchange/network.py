@@ -56,7 +56,7 @@ class OnnxNetwork(nn.Module):
     """
 
     # Not fx.GraphModule: that prints a traceback wherever a call fails, also where that is
-    # expected, and torch.export does not call a forward that takes the place of its own.
+    # expected, and torch.export ignores the forward that `capture` gives a twin.
 
     def __init__(self, root: nn.Module, graph: fx.Graph, inputs: Sequence[InputForm]) -> None:
         super().__init__()

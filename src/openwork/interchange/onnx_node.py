@@ -6,7 +6,15 @@ from typing import Any
 
 import torch
 
-from openwork.interchange.values import Constant, NotReadable, Sizes, Value, as_constant, as_sizes
+from openwork.interchange.tensors import DTYPES
+from openwork.interchange.values import (
+    Constant,
+    NotReadable,
+    ShapeNumbers,
+    Value,
+    as_constant,
+    as_sizes,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +98,13 @@ class OnnxNode:
             raise NotReadable("its second result is read")
 
     def are_sizes(self) -> bool:
-        """Whether all inputs can be read as sizes, and one of them is no constant."""
+        """Whether all inputs can be read as sizes, and one of them is not a constant."""
         given = [value for value in self.inputs if value is not None]
-        return any(isinstance(v, Sizes) for v in given) and all(as_sizes(v) for v in given)
+        return any(isinstance(v, ShapeNumbers) for v in given) and all(as_sizes(v) for v in given)
 
 
 def dtype_named(number: int) -> torch.dtype:
     """The dtype that ONNX gives this number."""
-    from openwork.interchange.tensors import DTYPES
-
     if number not in DTYPES:
         raise NotReadable(f"the type {number} is not one that openwork reads")
     return DTYPES[number]

@@ -88,7 +88,7 @@ def read_model(source: str | os.PathLike[str] | bytes) -> OnnxModel:
     except CheckpointError as error:
         raise CheckpointError(f"{what} is malformed or unknown: {error}") from error
     except Exception as error:
-        # protobuf has errors of its own, which differ between its versions.
+        # protobuf's errors differ between its versions.
         if not type(error).__module__.startswith("google."):
             raise
         raise CheckpointError(f"{what} is not an ONNX model ({error})") from error

@@ -28,7 +28,7 @@ class Constant:
 
 
 @dataclass(frozen=True, eq=False)
-class Sizes:
+class ShapeNumbers:
     """Numbers about shapes, each known now or when the network runs; never a tensor there.
 
     Attributes:
@@ -43,26 +43,28 @@ class Sizes:
 
 
 # An optional input that is not given is None.
-Value = fx.Node | Constant | Sizes
+Value = fx.Node | Constant | ShapeNumbers
 
 
-def as_sizes(value: Any) -> Sizes | None:
+def as_sizes(value: Any) -> ShapeNumbers | None:
     """`value` as sizes if it is one, or a small constant of at most one axis."""
-    if isinstance(value, Sizes):
+    if isinstance(value, ShapeNumbers):
         return value
     if not isinstance(value, Constant) or value.tensor.dim() > 1:
         return None
     if value.tensor.numel() > _MOST_SIZES:
         return None
     items = value.tensor.reshape(-1).tolist()
-    return Sizes(tuple(items), value.tensor.dim() == 0, value.tensor.dtype)
+    return ShapeNumbers(tuple(items), value.tensor.dim() == 0, value.tensor.dtype)
 
 
 def as_constant(value: Any) -> torch.Tensor | None:
     """The tensor that `value` is in every call; None if it depends on the inputs."""
     if isinstance(value, Constant):
         return value.tensor
-    if isinstance(value, Sizes) and not any(isinstance(item, fx.Node) for item in value.items):
+    if isinstance(value, ShapeNumbers) and not any(
+        isinstance(item, fx.Node) for item in value.items
+    ):
         tensor = torch.tensor(value.items, dtype=value.dtype)
         return tensor.reshape(()) if value.scalar else tensor
     return None

@@ -9,7 +9,7 @@ import torch
 
 from openwork.interchange.builder import Builder, rank_of, with_rank
 from openwork.interchange.onnx_node import OnnxNode, dtype_named
-from openwork.interchange.values import Constant, NotReadable, Sizes, Value, as_sizes
+from openwork.interchange.values import Constant, NotReadable, ShapeNumbers, Value, as_sizes
 
 Handler = Callable[[Builder, OnnxNode], Any]
 
@@ -19,9 +19,9 @@ def _of_each(function: Callable[..., Any], on_numbers: Callable[..., Any] | None
 
     def handler(net: Builder, node: OnnxNode) -> Value:
         x = node.input(0)
-        if isinstance(x, Sizes) and on_numbers is not None:
+        if isinstance(x, ShapeNumbers) and on_numbers is not None:
             items = tuple(net.number(on_numbers, item) for item in x.items)
-            return Sizes(items, x.scalar, x.dtype)
+            return ShapeNumbers(items, x.scalar, x.dtype)
         return with_rank(net.call(function, x), rank_of(x))
 
     return handler
@@ -53,10 +53,14 @@ def _of_pairs(
 
     def _pair(net: Builder, node: OnnxNode, one: Any, two: Any) -> Any:
         sizes = as_sizes(one), as_sizes(two)
-        if on_numbers and isinstance(one, Sizes) | isinstance(two, Sizes) and all(sizes):
+        if (
+            on_numbers
+            and isinstance(one, ShapeNumbers) | isinstance(two, ShapeNumbers)
+            and all(sizes)
+        ):
             found = _paired(net, on_numbers, sizes[0], sizes[1])  # type: ignore[arg-type]
             if found is not None:
-                return found if gives is None else Sizes(found.items, found.scalar, gives)
+                return found if gives is None else ShapeNumbers(found.items, found.scalar, gives)
         rank = max(rank_of(one), rank_of(two))
         pair = (_plain(one, two), _plain(two, one)) if numbers else (one, two)
         return with_rank(net.call(function, *pair), rank)
@@ -64,19 +68,21 @@ def _of_pairs(
     return handler
 
 
-def _paired(net: Builder, function: Callable[..., Any], one: Sizes, two: Sizes) -> Sizes | None:
+def _paired(
+    net: Builder, function: Callable[..., Any], one: ShapeNumbers, two: ShapeNumbers
+) -> ShapeNumbers | None:
     """`function` of each pair; a single number goes with all."""
     count = max(len(one.items), len(two.items))
     if {len(one.items), len(two.items)} - {1, count}:
         return None
     rows = [each.items * (count if len(each.items) == 1 else 1) for each in (one, two)]
     items = tuple(net.number(function, a, b) for a, b in zip(*rows, strict=True))
-    return Sizes(items, one.scalar and two.scalar, one.dtype)
+    return ShapeNumbers(items, one.scalar and two.scalar, one.dtype)
 
 
 def _plain(value: Any, other: Any) -> Any:
     """A constant that is one number as such, where the result has the other's shape and dtype."""
-    if isinstance(value, Constant) and not isinstance(other, Constant | Sizes):
+    if isinstance(value, Constant) and not isinstance(other, Constant | ShapeNumbers):
         tensor = value.tensor
         if tensor.numel() == 1 and tensor.dim() <= rank_of(other) and tensor.dtype in _NUMBERS:
             return tensor.item()
@@ -130,13 +136,13 @@ def cast(net: Builder, node: OnnxNode) -> Any:
     if node.operator == "CastLike":
         return net.call(as_other, x, node.input(1))
     dtype = dtype_named(node.attribute("to"))
-    if isinstance(x, Sizes):
+    if isinstance(x, ShapeNumbers):
         function = torch.sym_float if dtype.is_floating_point else torch.sym_int
         if dtype == torch.bool:
             function = bool
         if x.dtype == torch.bool:
             return net.call(torch.Tensor.to, x, dtype)
-        return Sizes(tuple(net.number(function, item) for item in x.items), x.scalar, dtype)
+        return ShapeNumbers(tuple(net.number(function, item) for item in x.items), x.scalar, dtype)
     return with_rank(net.call(torch.Tensor.to, x, dtype), rank_of(x))
 
 
@@ -155,7 +161,7 @@ def where(net: Builder, node: OnnxNode) -> Any:
         if all(len(row) == count for row in rows):
             items = tuple(net.number(choose, *each) for each in zip(*rows, strict=True))
             scalar = all(part.scalar for part in parts if part)
-            return Sizes(items, scalar, parts[1].dtype)  # type: ignore[union-attr]
+            return ShapeNumbers(items, scalar, parts[1].dtype)  # type: ignore[union-attr]
     rank = max(map(rank_of, (chosen, one, two)))
     return with_rank(net.call(torch.where, chosen, one, two), rank)
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from openwork.interchange.builder import Builder, item, rank_of, with_rank
 from openwork.interchange.onnx_node import OnnxNode
-from openwork.interchange.values import NotReadable, Sizes, Value, as_sizes
+from openwork.interchange.values import NotReadable, ShapeNumbers, Value, as_sizes
 
 Handler = Callable[[Builder, OnnxNode], Any]
 
@@ -19,7 +19,7 @@ def concat(net: Builder, node: OnnxNode) -> Value:
     if node.are_sizes():
         sizes = [as_sizes(part) for part in parts]
         items = tuple(each for part in sizes if part for each in part.items)
-        return Sizes(items, False, sizes[0].dtype)  # type: ignore[union-attr]
+        return ShapeNumbers(items, False, sizes[0].dtype)  # type: ignore[union-attr]
     if len(parts) == 1:
         return parts[0]
     found = net.call(torch.cat, parts, node.attribute("axis"))
@@ -29,11 +29,11 @@ def concat(net: Builder, node: OnnxNode) -> Value:
 def split(net: Builder, node: OnnxNode) -> Any:
     """`Split`."""
     x, axis, sizes = node.input(0), node.attribute("axis", 0), node.ints(1, "split")
-    if isinstance(x, Sizes):
+    if isinstance(x, ShapeNumbers):
         given = sizes or [-(-len(x.items) // node.outputs)] * node.outputs
         ends = [sum(given[: index + 1]) for index in range(len(given))]
         return tuple(
-            Sizes(x.items[end - count : end], False, x.dtype)
+            ShapeNumbers(x.items[end - count : end], False, x.dtype)
             for end, count in zip(ends, given, strict=True)
         )
     count = node.attribute("num_outputs", node.outputs)
@@ -57,8 +57,8 @@ def slice_(net: Builder, node: OnnxNode) -> Value:
     steps = node.ints(4) or [1] * len(starts)
     if len({len(starts), len(ends), len(axes), len(steps)}) > 1 or 0 in steps:
         raise NotReadable("its starts, ends, axes and steps do not go together")
-    if isinstance(x, Sizes) and axes in ([0], [-1]):
-        return Sizes(x.items[starts[0] : ends[0] : steps[0]], False, x.dtype)
+    if isinstance(x, ShapeNumbers) and axes in ([0], [-1]):
+        return ShapeNumbers(x.items[starts[0] : ends[0] : steps[0]], False, x.dtype)
     return with_rank(net.call(cut, x, starts, ends, axes, steps), rank_of(x))
 
 
@@ -69,7 +69,7 @@ def cut(
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         index: list[Any] = [slice(None)] * (axis % x.dim())
         if step > 0:
-            # Far behind the end is the end, which torch's tracing knows as a number of its own.
+            # Far behind the end is the end; as a number it would bind what is traced to sizes.
             stop = None if isinstance(end, int) and end >= 2**31 - 1 else end
             x = x[(*index, slice(start, stop, step))]
             continue
@@ -143,8 +143,8 @@ def gather(net: Builder, node: OnnxNode) -> Value:
     """`Gather`."""
     x, places, axis = node.input(0), node.input(1), node.attribute("axis", 0)
     chosen = as_sizes(places)
-    if isinstance(x, Sizes) and chosen is not None and axis in (0, -1):
-        return Sizes(tuple(x.items[each] for each in chosen.items), chosen.scalar, x.dtype)
+    if isinstance(x, ShapeNumbers) and chosen is not None and axis in (0, -1):
+        return ShapeNumbers(tuple(x.items[each] for each in chosen.items), chosen.scalar, x.dtype)
     if chosen is not None and chosen.scalar:
         # One place: the axis goes.
         return with_rank(net.call(torch.select, x, axis, chosen.items[0]), max(rank_of(x) - 1, 0))

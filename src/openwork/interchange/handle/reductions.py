@@ -7,7 +7,7 @@ import torch
 
 from openwork.interchange.builder import Builder, item, rank_of, with_rank
 from openwork.interchange.onnx_node import OnnxNode
-from openwork.interchange.values import NotReadable, Sizes, Value
+from openwork.interchange.values import NotReadable, ShapeNumbers, Value
 
 Handler = Callable[[Builder, OnnxNode], Any]
 
@@ -18,8 +18,8 @@ def reduction(net: Builder, node: OnnxNode) -> Value:
     axes = node.ints(1, "axes")
     if not axes and node.attribute("noop_with_empty_axes", 0):
         return net.call(alone, node.operator, x) if node.operator in _OF_EACH else x
-    if node.operator == "ReduceProd" and isinstance(x, Sizes) and x.items:
-        return Sizes((_product(net, x.items),), not keep, x.dtype)
+    if node.operator == "ReduceProd" and isinstance(x, ShapeNumbers) and x.items:
+        return ShapeNumbers((_product(net, x.items),), not keep, x.dtype)
     found = net.call(along, node.operator, x, axes or [], keep)
     return with_rank(found, rank_of(x)) if keep else found
 

@@ -111,7 +111,7 @@ def _by_torch(
     if mode == "nearest" and rule == "asymmetric" and rounding == "floor" and whole:
         return F.interpolate(x, sizes, mode="nearest")
     aligned = rule == "align_corners"
-    # For a size of 1 torch has no rule of its own.
+    # torch has no separate rule for a size of 1.
     halves = rule == "half_pixel" or (rule == "pytorch_half_pixel" and not _has_one(sizes))
     if not whole or not (aligned or halves):
         return None

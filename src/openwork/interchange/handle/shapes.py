@@ -8,7 +8,14 @@ from torch import fx
 
 from openwork.interchange.builder import Builder, rank_of, with_rank
 from openwork.interchange.onnx_node import OnnxNode
-from openwork.interchange.values import Constant, NotReadable, Sizes, Value, as_constant, as_sizes
+from openwork.interchange.values import (
+    Constant,
+    NotReadable,
+    ShapeNumbers,
+    Value,
+    as_constant,
+    as_sizes,
+)
 
 Handler = Callable[[Builder, OnnxNode], Any]
 
@@ -20,11 +27,11 @@ def shape(net: Builder, node: OnnxNode) -> Value:
     known = as_constant(x)
     if known is not None:
         sizes: tuple[Any, ...] = tuple(known.shape)
-    elif isinstance(x, Sizes):
+    elif isinstance(x, ShapeNumbers):
         sizes = () if x.scalar else (len(x.items),)
     else:
         sizes = tuple(net.size(x, axis) for axis in range(_exact_rank(x)))
-    return Sizes(sizes[start:end])
+    return ShapeNumbers(sizes[start:end])
 
 
 def _exact_rank(x: Any) -> int:
@@ -43,18 +50,18 @@ def size(net: Builder, node: OnnxNode) -> Value:
     """`Size`: how many numbers a tensor has."""
     x = node.input(0)
     if isinstance(x, fx.Node):
-        return Sizes((net.number(torch.Tensor.numel, x),), True)
+        return ShapeNumbers((net.number(torch.Tensor.numel, x),), True)
     known = as_constant(x)
-    count = len(x.items) if isinstance(x, Sizes) else known.numel()  # type: ignore[union-attr]
-    return Sizes((count,), True)
+    count = len(x.items) if isinstance(x, ShapeNumbers) else known.numel()  # type: ignore[union-attr]
+    return ShapeNumbers((count,), True)
 
 
 def reshape(net: Builder, node: OnnxNode) -> Value:
     """`Reshape`."""
     x, sizes = node.input(0), node.sizes(1)
     keeps = not node.attribute("allowzero", 0)
-    if isinstance(x, Sizes) and len(sizes) <= 1:
-        return Sizes(x.items, not sizes, x.dtype)
+    if isinstance(x, ShapeNumbers) and len(sizes) <= 1:
+        return ShapeNumbers(x.items, not sizes, x.dtype)
     return with_rank(net.call(reshaped, x, sizes, keeps), len(sizes))
 
 
@@ -87,10 +94,10 @@ def as_matrix(x: torch.Tensor, axis: int) -> torch.Tensor:
 def squeeze(net: Builder, node: OnnxNode) -> Value:
     """`Squeeze`."""
     x, axes = node.input(0), node.ints(1, "axes")
-    if isinstance(x, Sizes):
+    if isinstance(x, ShapeNumbers):
         if len(x.items) != 1:
             raise NotReadable(f"it has {len(x.items)} sizes, but must have one")
-        return Sizes(x.items, not x.scalar or axes == [], x.dtype)
+        return ShapeNumbers(x.items, not x.scalar or axes == [], x.dtype)
     if axes is None:
         return net.call(torch.squeeze, x)
     return with_rank(net.call(torch.squeeze, x, axes), max(rank_of(x) - len(axes), 0))
@@ -101,8 +108,8 @@ def unsqueeze(net: Builder, node: OnnxNode) -> Value:
     x, axes = node.input(0), node.ints(1, "axes")
     if not axes or len(set(axes)) != len(axes):
         raise NotReadable(f"`axes` are {axes}")
-    if isinstance(x, Sizes) and x.scalar and axes in ([0], [-1]):
-        return Sizes(x.items, False, x.dtype)
+    if isinstance(x, ShapeNumbers) and x.scalar and axes in ([0], [-1]):
+        return ShapeNumbers(x.items, False, x.dtype)
     return with_rank(net.call(with_axes, x, axes), rank_of(x) + len(axes))
 
 
@@ -139,7 +146,7 @@ def filled(net: Builder, node: OnnxNode) -> Value:
     sizes = node.sizes(0)
     few = len(sizes) == 1 and isinstance(sizes[0], int) and 0 <= sizes[0] <= 64
     if few and not value.is_floating_point():
-        return Sizes((value.item(),) * sizes[0], False, value.dtype)
+        return ShapeNumbers((value.item(),) * sizes[0], False, value.dtype)
     return with_rank(net.call(full, sizes, value.item(), value.dtype), len(sizes))
 
 
