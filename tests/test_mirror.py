@@ -11,6 +11,8 @@ SOURCE = Path(openwork.__file__).parent
 # They hold no code that a test could ask about.
 EXEMPT = {"__init__.py", "__main__.py", "_version.py"}
 _COMMAND = "a command of a few lines, run there as a person runs it"
+_NODES = "interchange/test_node_cases.py"
+_HANDLED = "the tests that ONNX has for each operator run there: activations, arithmetic and all"
 # Files without a test of the same name: the test that holds them, and why it is that one.
 ELSEWHERE = {
     "cli/app.py": ("cli/test_cli.py", "every command is called through it"),
@@ -24,6 +26,21 @@ ELSEWHERE = {
     "cli/options.py": ("cli/test_cli.py", "only names, types and help of the commands' options"),
     "cli/preview.py": ("cli/test_cli.py", _COMMAND),
     "cli/train.py": ("cli/test_cli.py", _COMMAND),
+    "interchange/handle/activations.py": (_NODES, _HANDLED),
+    "interchange/handle/arithmetic.py": (_NODES, _HANDLED),
+    "interchange/handle/layers.py": (_NODES, _HANDLED),
+    "interchange/handle/movement.py": (_NODES, _HANDLED),
+    "interchange/handle/norms.py": (_NODES, _HANDLED),
+    "interchange/handle/pools.py": (_NODES, _HANDLED),
+    "interchange/handle/reductions.py": (_NODES, _HANDLED),
+    "interchange/handle/resize.py": (_NODES, _HANDLED),
+    "interchange/handle/shapes.py": (_NODES, _HANDLED),
+    "interchange/handle/table.py": (_NODES, _HANDLED),
+    "interchange/handle/windows.py": (_NODES, _HANDLED),
+    "interchange/input_form.py": (
+        "interchange/test_example.py",
+        "three attributes (name, shape, dtype) of the input_form that example_of reads",
+    ),
     "kernels/pack_training.py": (
         "kernels/test_training.py",
         "what it packs is run there, in every tile",
@@ -80,6 +97,7 @@ OF_SEVERAL = {
     "cli/test_patterns.py",
     "compact/test_compact_families.py",
     "compact/test_compact_pretrained.py",
+    "interchange/test_node_cases.py",
     "kernels/test_native_batch_norm.py",
     "kernels/test_native_boundary.py",
     "kernels/test_native_fuzz.py",

@@ -37,6 +37,8 @@ EXPORTS = {
         "compile",
         "data",
         "densify_",
+        "export_onnx",
+        "from_onnx",
         "grow_",
         "info",
         "load",
@@ -146,6 +148,7 @@ EXPORTS = {
         "source_of",
     ],
     "openwork.io": ["CheckpointInfo", "adopt_", "info", "load", "load_weights_", "save"],
+    "openwork.interchange": ["export_onnx", "from_onnx"],
     "openwork.prune": [
         "LargestRatio",
         "Score",

@@ -44,6 +44,7 @@ ROOMS = [
     "data",
     "models",
     "io",
+    "interchange",
     "flow",
     "compact",
     "observe",
@@ -62,6 +63,7 @@ ROOMS = [
 SUBROOMS = {
     "engine": ["lower", "tune"],
     "flow": ["handle"],
+    "interchange": ["handle"],
     "nn": ["kinds", "ssc", "change", "norms", "timing"],
     "prune": ["units", "search", "stages"],
     "runtime": ["nodes"],

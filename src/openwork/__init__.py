@@ -35,6 +35,8 @@ if typing.TYPE_CHECKING:
     from openwork.engine import CompiledModel as CompiledModel
     from openwork.engine import compile as compile
     from openwork.engine import profile as profile
+    from openwork.interchange import export_onnx as export_onnx
+    from openwork.interchange import from_onnx as from_onnx
     from openwork.io import adopt_ as adopt_
     from openwork.io import info as info
     from openwork.io import load as load
@@ -76,6 +78,8 @@ __all__ = [
     "compile",
     "data",
     "densify_",
+    "export_onnx",
+    "from_onnx",
     "grow_",
     "info",
     "load",
@@ -98,6 +102,7 @@ _ROOMS = ("data", "models", "nn", "patterns", "prune", "report", "train")
 _NAMES = {
     "openwork.compact": ("CompactReport", "compact"),
     "openwork.engine": ("CompiledModel", "compile", "profile"),
+    "openwork.interchange": ("export_onnx", "from_onnx"),
     "openwork.io": ("adopt_", "info", "load", "load_weights_", "save"),
     "openwork.nn": (
         "Plan",

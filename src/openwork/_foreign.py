@@ -10,7 +10,7 @@ _TORCH = "a file of torch.save"
 _SCRIPT = "a TorchScript archive"
 _EXPORTED = "a program of torch.export"
 _PICKLE = "a Python pickle"
-_ONNX = "an ONNX model"
+ONNX = "an ONNX model"
 # Read by torch.load.
 PICKLES = (_TORCH, _PICKLE)
 
@@ -27,7 +27,9 @@ _WAYS_OUT = {
     _PICKLE: _WEIGHTS,
     _SCRIPT: _REBUILD,
     _EXPORTED: "load it with torch.export.load and pass its .module() to openwork.compile",
-    _ONNX: _REBUILD,
+    ONNX: (
+        "openwork.compile takes it as it is, and openwork.from_onnx makes it a network in PyTorch"
+    ),
     "a Git LFS pointer": "the file itself is still on the server; fetch it with `git lfs pull`",
     "empty": "write it again, or use a complete copy",
 }
@@ -72,7 +74,7 @@ def kind_of_file(path: str | os.PathLike[str]) -> str | None:
     # A pickle begins with its protocol, and one that torch or Python wrote since 2003 has it >= 2.
     if front[0] == 0x80 and 2 <= front[1] <= 5:
         return _TORCH if b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." in front else _PICKLE
-    return _ONNX if _is_onnx(front, Path(path)) else None
+    return ONNX if _is_onnx(front, Path(path)) else None
 
 
 def not_ours(path: str | os.PathLike[str], kind: str) -> str:

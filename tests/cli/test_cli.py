@@ -256,6 +256,20 @@ def test_compile_writes_a_network_that_loads(tmp_path: Path) -> None:
         CliRunner().invoke(app, command, catch_exceptions=False)
 
 
+def test_an_onnx_file_is_compiled_and_timed(tmp_path: Path) -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU())
+    ow.export_onnx(network, torch.zeros(1, 3, 9, 9), tmp_path / "a.onnx")
+    done = CliRunner().invoke(
+        app, ["compile", str(tmp_path / "a.onnx"), "--out", str(tmp_path / "fast.ow")]
+    )
+    assert done.exit_code == 0, done.output
+    fast = ow.load(tmp_path / "fast.ow")
+    assert fast(torch.zeros(2, 3, 9, 9)).shape == (2, 8, 7, 7)
+    done = CliRunner().invoke(app, ["bench", str(tmp_path / "a.onnx"), "--passes", "3"])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "bench.png").is_file()
+
+
 def test_a_growing_network_goes_on_where_it_was(tmp_path: Path, images: str, plan: str) -> None:
     command = _train(tmp_path / "run", images, "--plan", plan, "--epochs", "2", "--seed", "1")
     result = CliRunner().invoke(app, [*command, "--grow", "start=0.2,every=2"])

@@ -10,6 +10,8 @@ from typing import Any
 
 from openwork.errors import first_line
 
+__all__ = ["quiet", "reason_of"]
+
 _LONGEST = 400
 _SPEAKERS = ("torch.export._trace", "torch.fx.experimental.symbolic_shapes")
 _PLACES = (

@@ -38,10 +38,11 @@ def bench(
 ) -> None:
     """Time a compiled network, per layer and as a whole, against its dense counterpart.
 
-    A file that holds a compiled network is timed as it is. Without --weights they are random. With
-    --training, each sparse layer's output and gradients: kernels, times, and why not faster.
+    A file that holds a compiled network is timed as it is; an ONNX file is compiled. Without
+    --weights, weights are random. With --training, each sparse layer's output and gradients:
+    kernels, times, and why not faster.
     """
-    place = locate(run, model, weights, bare=True)
+    place = locate(run, model, weights, bare=True, onnx=True)
     use_threads(threads)
     if training:
         place.refuse_compiled("trained")

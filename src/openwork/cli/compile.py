@@ -30,8 +30,8 @@ def compile(
     channels: options.Channels = 3,
     image_size: options.Side = 32,
 ) -> None:
-    """Compile a trained network with the best kernels on this machine, for openwork.load."""
-    place = locate(run, model, weights)
+    """Compile a trained network, or an ONNX file, with the best kernels here, for openwork.load."""
+    place = locate(run, model, weights, onnx=True)
     place.refuse_compiled("compiled again")
     use_threads(threads)
     target = out or (place.path or Path()).with_name("compiled.safetensors")

@@ -11,9 +11,12 @@ from torch import nn
 
 from openwork import io
 from openwork._arguments import check_count
+from openwork._foreign import ONNX, kind_of_file
 from openwork.cli.build import Sizes, build_named
 from openwork.engine import CompiledModel
 from openwork.errors import ArgumentError, CheckpointError, OpenworkError
+from openwork.interchange import from_onnx
+from openwork.interchange.example import example_of
 from openwork.models import ModelSource
 from openwork.models.own import is_own
 from openwork.train.run_folder import MODEL, STATE
@@ -46,6 +49,12 @@ class Located:
         return self.info.metrics if self.info else {}
 
     @property
+    def is_onnx(self) -> bool:
+        """Whether the file is an ONNX model."""
+        given = self.path is not None and self.info is None and self.name is None
+        return given and kind_of_file(str(self.path)) == ONNX
+
+    @property
     def is_compiled(self) -> bool:
         """Whether the file holds a compiled network."""
         return self.info is not None and self.info.kind == "compiled"
@@ -62,6 +71,9 @@ class Located:
             CheckpointError: the file does not fit.
         """
         source, sizes = self.source, sizes_for(self, sizes)
+        if self.is_onnx:
+            with naming("run"):
+                return from_onnx(str(self.path)).to(device)
         if self.info is None:
             return self._filled(sizes).to(device)
         name = self.name
@@ -90,13 +102,19 @@ class Located:
 
 
 def locate(
-    run: Path | None, model: str | None = None, weights: Path | None = None, *, bare: bool = False
+    run: Path | None,
+    model: str | None = None,
+    weights: Path | None = None,
+    *,
+    bare: bool = False,
+    onnx: bool = False,
 ) -> Located:
     """The network that the options of a command name.
 
     Args:
         run, model, weights: the options.
         bare: whether a network may have random weights.
+        onnx: whether the file may be an ONNX model.
 
     Raises:
         ArgumentError: the options do not go together.
@@ -109,6 +127,8 @@ def locate(
                 "them"
             )
         path = _existing(run)
+        if onnx and model is None and kind_of_file(path) == ONNX:
+            return Located(path, None, None)
         with naming("run"):
             return Located(path, io.info(path), model)
     if model is None:
@@ -171,6 +191,10 @@ def images_for(model: nn.Module, sizes: Sizes, batch: int) -> torch.Tensor:
     Raises:
         ArgumentError: a compiled network takes several inputs, or as for `random_images`.
     """
+    if (inputs := example_of(model, batch, sizes.side)) is not None:
+        if len(inputs) != 1:
+            raise ArgumentError(f"`run` is a network of {len(inputs)} inputs; use it from Python")
+        return inputs[0]
     if not isinstance(model, CompiledModel):
         return random_images(batch, sizes.channels, sizes.side)
     if len(model.shapes) != 1:

@@ -1,5 +1,6 @@
 """`compile`: capture, lower, fuse, choose kernels by measuring, check the result."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from torch import nn
 from openwork._arguments import check_choice, check_model, check_tolerance
 from openwork._call import call_of
 from openwork._copy import copied
+from openwork._files import why
+from openwork._foreign import ONNX, kind_of_file
 from openwork._unchanged import unchanged
 from openwork._unwrap import unwrapped
 from openwork.capture import Captured, capture
@@ -25,6 +28,8 @@ from openwork.engine.table import fallback_notes, layer_row, layer_table
 from openwork.engine.tune.tuner import Tuner, choices_path, requested
 from openwork.engine.verify import OtherBatches, verify
 from openwork.errors import ArgumentError
+from openwork.interchange import from_onnx
+from openwork.interchange.example import example_of
 from openwork.kernels.native import extension as _C
 from openwork.runtime.nodes import Conv
 
@@ -34,8 +39,8 @@ OPTIMIZE = ("speed", "memory")
 
 
 def compile(
-    model: nn.Module,
-    example: Any,
+    model: nn.Module | str | os.PathLike[str],
+    example: Any = None,
     *,
     optimize: str = "speed",
     tolerance: float = 1e-3,
@@ -50,12 +55,14 @@ def compile(
 
     Args:
         model: any module that torch.export captures; it is not changed, and one thread at a time
-            captures. Of DistributedDataParallel and its kin the network within is compiled.
+            captures. Of DistributedDataParallel and its kin the network within is compiled. Or
+            the path of an ONNX file, which `openwork.from_onnx` reads.
         example: an input batch `(batch, ...)` on the CPU, float32, or whole numbers where the
             network takes indices; a tuple of positional arguments; a list; or a dict of keyword
             arguments, or one dict if `forward` takes that. All tensors have one batch size; the
             other arguments become part of the network. Kernels are chosen for these sizes and for
-            the number of threads that torch uses now.
+            the number of threads that torch uses now. None (default) for inputs of the shapes that
+            an ONNX file states.
         optimize: "speed" (default), or "memory", which excludes kernels that store transformed
             weights, four times as large.
         tolerance: largest difference allowed, relative to the largest output, default 1e-3.
@@ -76,7 +83,11 @@ def compile(
         ArgumentError: unknown `optimize`, a `tolerance` below 0, `kernels` that cannot run a layer
             or match none, an example that is not a batch on the CPU, or a `model` of another type.
     """
+    if isinstance(model, str | os.PathLike):
+        model = _from_file(model)
     check_model(model)
+    if example is None:
+        example = example_of(model)
     check_choice("optimize", optimize, OPTIMIZE)
     check_tolerance(tolerance)
     kernels = {} if kernels is None else kernels
@@ -106,6 +117,21 @@ def compile(
                 worst = verify(model, compiled, inputs, False, tolerance)
     compiled.difference = worst
     return compiled.eval()
+
+
+def _from_file(path: str | os.PathLike[str]) -> nn.Module:
+    """The network in an ONNX file; other files are refused with the way out."""
+    try:
+        kind = kind_of_file(path)
+    except OSError as error:
+        raise ArgumentError(f"`model`={str(path)!r} cannot be read ({why(error)})") from error
+    if kind != ONNX:
+        raise ArgumentError(
+            f"`model`={str(path)!r} is {kind or 'not an ONNX model'}, but must be a "
+            "torch.nn.Module or an ONNX model; openwork.load reads a network that openwork.save "
+            "wrote"
+        )
+    return from_onnx(path)
 
 
 def assemble(

@@ -255,9 +255,12 @@ class _Layers:
 _layers = _Layers()
 
 
-def in_functional_transform() -> bool:
-    """Whether torch.func is at work, which takes operators of torch's own only."""
-    return torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
+def needs_torchs_operators() -> bool:
+    """Whether torch.func or torch.onnx is at work, which take operators of torch's own only."""
+    if torch._C._are_functorch_transforms_active():  # type: ignore[attr-defined]
+        return True
+    traced = torch.compiler.is_exporting() or torch._C._get_tracing_state() is not None
+    return traced and torch.onnx.is_in_onnx_export()
 
 
 def may_measure(input: torch.Tensor, weight: torch.Tensor, gaps: torch.Tensor) -> bool:

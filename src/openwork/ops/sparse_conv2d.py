@@ -58,7 +58,7 @@ def sparse_conv2d(
         `(batch, out_channels, height', width')`, as `torch.nn.functional.conv2d` gives it.
     """
     geometry = (shape, stride, padding, dilation, groups)
-    if native.in_functional_transform():
+    if native.needs_torchs_operators():
         return naive.conv2d(input, weight, gaps, bias, *geometry)
     eager = native.is_eager(input, weight, gaps)
     if eager and groups == 1 and weight.shape[0] == math.prod(shape):

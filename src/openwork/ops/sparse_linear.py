@@ -50,7 +50,7 @@ def sparse_linear(
     Returns:
         `(..., out_features)`.
     """
-    if native.in_functional_transform():
+    if native.needs_torchs_operators():
         return naive.linear(input, weight, gaps, bias, shape)
     eager = native.is_eager(input, weight, gaps)
     if eager and weight.shape[0] == math.prod(shape):

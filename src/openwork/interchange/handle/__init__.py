@@ -1,0 +1,1 @@
+"""Handlers: what each operator of ONNX becomes in torch."""

@@ -1,0 +1,31 @@
+"""`OnnxRuntime`: an ONNX model as a module, so that `verify` compares it like any network."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from openwork.interchange.packages import package
+
+
+class OnnxRuntime(nn.Module):
+    """Runs a serialised ONNX model on the CPU; takes and gives tensors in the model's order.
+
+    Args:
+        model: the bytes of the model.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        super().__init__()
+        runtime: Any = package("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        # Warnings about constants that it folds; errors are raised.
+        options.log_severity_level = 3
+        self._session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._names = [each.name for each in self._session.get_inputs()]
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        arrays = [tensor.detach().contiguous().numpy() for tensor in inputs]
+        found = self._session.run(None, dict(zip(self._names, arrays, strict=True)))
+        return tuple(torch.from_numpy(array) for array in found)
