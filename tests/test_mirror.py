@@ -78,6 +78,8 @@ OF_SEVERAL = {
     "cli/test_channels.py",
     "cli/test_cli.py",
     "cli/test_patterns.py",
+    "docs/test_facts.py",
+    "docs/test_pages.py",
     "compact/test_compact_families.py",
     "compact/test_compact_pretrained.py",
     "kernels/test_native_batch_norm.py",
