@@ -354,9 +354,9 @@ def networks() -> dict[str, Grid]:
 
 
 def _column(name: str) -> str:
-    named = name.replace("openvino f32", "OpenVINO float32")
-    named = "OpenVINO bfloat16" if name == "openvino" else named
-    return named.replace("openwork 1", "openwork dense") if name == "openwork 1" else named
+    named = {"openvino": "OpenVINO bfloat16", "openvino f32": "OpenVINO float32"}
+    dense = dict.fromkeys(("openwork 1", "openwork 1.0"), "openwork dense")
+    return (named | dense).get(name, name)
 
 
 def tried() -> dict[str, str]:
