@@ -42,9 +42,10 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 80
-napoleon_use_ivar = True
+# `a, b: of both` describes two parameters, which Sphinx's own fields would take for a type.
+napoleon_use_param = False
+napoleon_custom_sections = [("Attributes", "params_style")]
 napoleon_use_rtype = False
-add_module_names = True
 
 html_theme = "furo"
 html_title = "openwork"

@@ -207,6 +207,15 @@ def rewrite_docstring(
     lines[:] = as_rst(lines)
 
 
+def write_reference(app: Sphinx) -> None:
+    """Write a page for each public module; git ignores them."""
+    for module in facts.module_names():
+        page = Path(app.srcdir) / "api" / f"{module}.rst"
+        text = facts.module_page(module)
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            page.write_text(text, encoding="utf-8")
+
+
 _LOADED = re.compile(
     r"<(?:script|img|iframe|source)\b[^>]*\ssrc=\"(?:https?:)?//"
     r"|<link\b[^>]*rel=\"(?:stylesheet|preload|preconnect)\"[^>]*href=\"(?:https?:)?//"
@@ -230,6 +239,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("facts", Facts)
     app.add_directive("command-line", CommandLine)
     app.add_directive("public-names", PublicNames)
+    app.connect("builder-inited", write_reference)
     app.connect("autodoc-process-docstring", rewrite_docstring, priority=100)
     app.connect("build-finished", check_offline)
     return {"parallel_read_safe": False, "parallel_write_safe": True}

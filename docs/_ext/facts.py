@@ -7,6 +7,7 @@ import ast
 import importlib
 import inspect
 import json
+import pkgutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import torch
 import typer.main
 import yaml
 
+import openwork
 from openwork import errors, patterns
 from openwork.capture.operators import NotUnderstood
 from openwork.cli.app import app
@@ -219,16 +221,19 @@ def _raised() -> dict[str, set[str]]:
 
 # Public names ------------------------------------------------------------------------------------
 
-MODULES = (
-    "openwork",
-    *("patterns", "nn", "prune", "compact", "observe", "engine", "runtime", "train"),
-    *("data", "models", "io", "report", "ops", "capture", "verify"),
-)
-
 
 def module_names() -> list[str]:
-    """Every public module, as it is imported."""
-    return [name if name == "openwork" else f"openwork.{name}" for name in MODULES]
+    """Every public module, as it is imported: the package, and its rooms that export something."""
+    rooms = [room.name for room in pkgutil.iter_modules(openwork.__path__) if room.ispkg]
+    found = [f"openwork.{room}" for room in sorted(rooms) if room != "cli"]
+    return ["openwork", *(n for n in found if importlib.import_module(n).__all__)]
+
+
+def module_page(module: str) -> str:
+    """The page of a module in the reference, in reStructuredText."""
+    about = (inspect.getdoc(importlib.import_module(module)) or "").partition("\n\n")[0]
+    about = "``import openwork as ow``" if module == "openwork" else about
+    return f"{module}\n{'=' * len(module)}\n\n{about}\n\n.. public-names:: {module}\n"
 
 
 def public_names() -> list[tuple[str, str]]:

@@ -85,7 +85,10 @@ def test_what_is_compared_and_what_is_not() -> None:
     assert code.line == 7
 
 
-@pytest.mark.parametrize("page", [page for page in pages() if page.suffix == ".md"], ids=_name)
+LINKED = [DOCS.parent / "README.md", *(page for page in pages() if page.suffix == ".md")]
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
