@@ -23,6 +23,8 @@ exclude_patterns = ["_build", "_ext", "_data"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
 # Docstrings have code in single backticks.
 default_role = "code"
+# `--option` in a help text must keep its two dashes.
+smartquotes = False
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

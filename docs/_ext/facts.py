@@ -7,6 +7,7 @@ import ast
 import importlib
 import inspect
 import json
+import operator
 import pkgutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -84,7 +85,8 @@ def operators() -> dict[str, Grid]:
         if kind is None:
             kind = "Shapes, channels and places" if target in MAPS else "Arithmetic and activations"
         seen = rows[kind].setdefault(plain_name(target), [False, False])
-        seen[0] |= target in COMPACT or is_pointwise(target)
+        # Items of tuples are followed without a handler.
+        seen[0] |= target in COMPACT or is_pointwise(target) or target is operator.getitem
         seen[1] |= target in COMPILE
     head = ("operator", "compact and pruning follow channels", "compile runs it natively")
     return {
@@ -94,14 +96,17 @@ def operators() -> dict[str, Grid]:
 
 
 def pointwise_operators() -> list[str]:
-    """Every operator of torch that `compact` follows number by number, by torch's own tag."""
+    """The operators of torch that `compact` follows number by number, by torch's own tag.
+
+    Without those that no network calls by name: gradients, and the functions of torch.special.
+    """
     found: set[str] = set()
     for name in dir(torch.ops.aten):
         packet = getattr(torch.ops.aten, name)
         overloads = packet.overloads() if hasattr(packet, "overloads") else []
         if any(is_pointwise(getattr(packet, overload)) for overload in overloads):
             found.add(plain_name(getattr(packet, overloads[0])))
-    return sorted(found)
+    return sorted(n for n in found if not n.startswith(("_", "special_")) and "backward" not in n)
 
 
 def declined() -> dict[str, list[str]]:
