@@ -10,8 +10,8 @@ empty folder:
 
 A comment on the line before a block says what is special about it:
 
-- `% not run: why`: shown only.
-- `% varies`: numbers and kernels of this output are the machine's, and only its words are compared.
+- `<!-- not run: why -->`: shown only.
+- `<!-- varies -->`: its numbers and kernels are the machine's, and only its words are compared.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from openwork.cli.app import app
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _FENCE = re.compile(
-    r"^(?P<comment>% (?P<flag>not run|varies)[^\n]*\n)?```(?P<kind>python|sh|text|yaml)\n"
+    r"^(?P<comment><!-- (?P<flag>not run|varies)[^\n]*-->\n)?```(?P<kind>python|sh|text|yaml)\n"
     r"(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -139,7 +139,7 @@ def _command(line: str) -> str:
         return ""
     name, *arguments = shlex.split(line, comments=True)
     if name != "openwork":
-        raise ValueError(f"{line!r} calls something else than openwork; mark its block `% not run`")
+        raise ValueError(f"{line!r} calls something else than openwork; mark its block `not run`")
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     if result.exit_code:
         raise RuntimeError(f"{line!r} ends with status {result.exit_code}: {result.output}")

@@ -79,7 +79,8 @@ def test_the_code_of_a_long_page_runs_on_real_images(
 
 
 def test_what_is_compared_and_what_is_not() -> None:
-    text = "% varies\n```text\nlayer  1.5 ms\n```\n\n```python\nprint(1)\n```\n```text\n1\n```\n"
+    text = "<!-- varies -->\n```text\nlayer  1.5 ms\n```\n\n"
+    text += "```python\nprint(1)\n```\n```text\n1\n```\n"
     varies, code, exact = blocks(text)
     assert (varies.flag, code.kind, exact.flag) == ("varies", "python", "")
     assert code.line == 7
