@@ -17,8 +17,8 @@ import openwork as ow
 from openwork.data import DataSet, Split
 from openwork.kernels.native import reason_missing
 
-# Pages whose code takes minutes on real images; the quick tests run it on a few random ones.
-LONG = ("prune-a-trained-network.md", "ten-minutes.ipynb")
+# Pages that train on many images; the quick tests run them on a few, which may be random.
+LONG = ("prune-a-trained-network.md", "sparse-from-the-first-step.md", "ten-minutes.ipynb")
 WITH_CODE = [page for page in pages() if page.suffix == ".ipynb" or "```python" in page.read_text()]
 needs_kernels = pytest.mark.skipif(
     reason_missing is not None, reason="pages compile, which needs the compiled kernels"
