@@ -88,7 +88,7 @@ def operators() -> dict[str, Grid]:
         # Items of tuples are followed without a handler.
         seen[0] |= target in COMPACT or is_pointwise(target) or target is operator.getitem
         seen[1] |= target in COMPILE
-    head = ("operator", "compact and pruning follow channels", "compile runs it natively")
+    head = ("operator", "compact, pruning", "compile")
     return {
         kind: Grid(head, [(f"`{n}`", _yes(a), _yes(b)) for n, (a, b) in sorted(of_kind.items())])
         for kind, of_kind in rows.items()
@@ -430,7 +430,7 @@ def _where(record: dict[str, Any], path: Path) -> str:
 
 def _ratio(ratio: float) -> str:
     text = f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:.0f}"
-    return f"**{text}**" if ratio < 1 else text
+    return f"**{text}**" if float(text) < 1 else text
 
 
 def _sentence(value: Any) -> str:
