@@ -203,10 +203,16 @@ def error_table() -> Grid:
                 f"`{name}`",
                 _sentence(error),
                 ", ".join(f"`{base}`" for base in bases) or "–",
-                ", ".join(f"`{who}`" for who in sorted(raised[name])) or "–",
+                _names(raised[name]),
             )
         )
     return Grid(("error", "what it says", "is also", "raised by"), rows)
+
+
+def _names(raising: set[str]) -> str:
+    if len(raising) > 20:
+        return f"{len(raising)} public names: whatever takes arguments"
+    return ", ".join(f"`{who}`" for who in sorted(raising)) or "–"
 
 
 def _raised() -> dict[str, set[str]]:
