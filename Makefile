@@ -13,7 +13,7 @@ CXX_SOURCES := $(filter csrc/%,$(SOURCES))
 WERROR ?= OFF
 BUILD := --no-build-isolation --config-settings=cmake.define.OPENWORK_WERROR=$(WERROR)
 
-.PHONY: demo test lint install matrix sanitize aarch64 clean
+.PHONY: demo test lint docs install matrix sanitize aarch64 clean
 
 demo: $(VENV)/installed
 	$(BIN)/openwork demo --out demo $(DEMO)
@@ -26,6 +26,11 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES)
 	$(BIN)/pyright
+
+# Opens without a network: docs/_build/html/index.html. Warnings are errors.
+docs: $(VENV)/installed-docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 install: $(VENV)/installed
 
@@ -45,6 +50,10 @@ $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(SOURCES)
 
 $(VENV)/installed-dev: $(VENV)/installed
 	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable '.[dev,hub,zoo,bench]'
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable '.[docs]'
 	touch $@
 
 # The kernels' tests under AddressSanitizer and UBSan. Python itself is not instrumented, so the
@@ -69,4 +78,4 @@ aarch64:
 	  aarch64-linux-gnu-g++ -std=c++20 -O3 -fopenmp -Wall -Wextra -c $$source -o /dev/null || exit 1; done
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) demo build dist docs/_build

@@ -95,6 +95,8 @@ OF_SEVERAL = {
     "cli/test_channels.py",
     "cli/test_cli.py",
     "cli/test_patterns.py",
+    "docs/test_facts.py",
+    "docs/test_pages.py",
     "compact/test_compact_families.py",
     "compact/test_compact_pretrained.py",
     "interchange/test_node_cases.py",

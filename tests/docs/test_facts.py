@@ -1,0 +1,125 @@
+"""Tables that pages generate are whole: every operator, error, name and command is on a page."""
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs" / "_ext"))
+
+import facts
+from test_public_api import EXPORTS
+
+from openwork import errors
+
+DOCS = facts.DOCS
+
+
+def test_every_operator_with_a_handler_is_in_a_table() -> None:
+    shown = {row[0].strip("`") for grid in facts.operators().values() for row in grid.rows}
+    handled = {*facts.COMPACT, *facts.COMPILE}
+    assert {facts.plain_name(target) for target in handled} == shown
+    assert len(shown) > 60
+
+
+def test_an_operator_is_said_to_be_understood_by_who_has_a_handler() -> None:
+    rows = {row[0]: row[1:] for grid in facts.operators().values() for row in grid.rows}
+    assert rows["`conv2d`"] == ("yes", "yes")
+    assert rows["`conv3d`"] == ("yes", "–")
+    # Followed because torch tags it as pointwise.
+    assert rows["`silu`"] == ("yes", "yes")
+    assert "`softplus`" not in rows
+    assert "softplus" in facts.pointwise_operators()
+
+
+def test_reasons_of_both_parts_are_found() -> None:
+    reasons = facts.declined()
+    assert "in training mode" in reasons["compile"]
+    assert "no scale and bias" in reasons["compact"]
+
+
+def test_every_error_has_a_section_that_says_when_it_appears() -> None:
+    family = {
+        name
+        for name, value in vars(errors).items()
+        if inspect.isclass(value) and issubclass(value, Exception)
+    }
+    assert set(facts.error_family()) == family
+    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^## `(\w+Error)`", text, flags=re.MULTILINE)) == family
+
+
+def test_errors_are_listed_with_those_who_raise_them() -> None:
+    rows = {row[0]: row for row in facts.error_table().rows}
+    assert "`compile`" in rows["`CaptureError`"][3]
+    assert "`ValueError`" in rows["`ArgumentError`"][2]
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    public = {
+        (module, name)
+        for module, names in EXPORTS.items()
+        for name in names
+        if module == "openwork" or name not in EXPORTS["openwork"]
+    }
+    assert set(facts.public_names()) == public
+    with_names = sorted(module for module, names in EXPORTS.items() if names)
+    assert facts.module_names() == with_names
+    assert facts.module_page("openwork.nn").startswith("openwork.nn\n===========\n")
+
+
+def test_every_command_and_option_is_listed() -> None:
+    commands = {command.name: command for command in facts.commands()}
+    assert {"train", "prune", "compile", "env"} <= set(commands)
+    options = {row[0]: row for row in commands["prune"].parameters.rows}
+    assert options["`--ratio`"][2] == "required"
+    assert options["`--granularity`"][2] == "`kernel`"
+    assert all(command.help for command in commands.values())
+
+
+def test_the_atlas_shows_its_losses() -> None:
+    grids = facts.atlases()
+    assert grids
+    cells = [cell for grid in grids.values() for row in grid.rows for cell in row[1:-1]]
+    lost = [cell for cell in cells if cell.startswith("**")]
+    assert lost
+    assert all(float(cell.strip("*")) <= 1 for cell in lost)
+
+
+def test_the_atlas_says_from_which_density_a_layer_is_twice_as_fast() -> None:
+    _where, grid = next(iter(facts.atlases().items()))
+    for _layer, *ratios, pays in grid.rows:
+        if pays != "never":
+            at = grid.head.index(pays) - 1
+            assert all(float(ratio.strip("*")) >= 1.95 for ratio in ratios[at:])
+
+
+def test_networks_are_compared_with_onnx_runtime() -> None:
+    for grid in facts.networks().values():
+        assert "ONNX Runtime" in grid.head[1]
+        assert all(len(row) == len(grid.head) for row in grid.rows)
+
+
+@pytest.mark.parametrize("part", ["compile", "compact"])
+def test_what_was_tried_is_counted(part: str) -> None:
+    assert re.search(r"\d+ networks of timm and torchvision", facts.tried()[part])
+
+
+def test_the_data_of_the_training_page_has_a_place_for_the_final_table() -> None:
+    data = facts.training_step()
+    assert set(data) == {"tables", "final"}
+    for table in data["tables"]:
+        assert all(len(cells) == len(table["densities"]) for cells in table["rows"].values())
+
+
+def test_pointwise_operators_are_those_that_torch_tags() -> None:
+    assert torch.Tag.pointwise in torch.ops.aten.exp.default.tags
+    assert "exp" in facts.pointwise_operators()
+    assert "conv2d" not in facts.pointwise_operators()
+
+
+def test_a_constant_is_described_by_the_text_behind_it() -> None:
+    assert facts.constant_text("openwork.patterns", "KINDS").startswith("Every pattern that a plan")
