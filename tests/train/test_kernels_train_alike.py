@@ -15,7 +15,7 @@ from openwork.data import DataSet, Split
 
 VARIABLE = "OPENWORK_TRAIN_KERNELS"
 PLAN = ow.Plan({"conv:*": {"pattern": "random", "density": 0.25}, "features.0": "dense"})
-STEPS, BATCH = 100, 64
+STEPS = 100
 
 
 def network(seed: int) -> torch.nn.Sequential:
@@ -34,29 +34,24 @@ def few_images() -> DataSet:
 
 
 def accuracy(data: DataSet, seed: int) -> float:
-    recipe = ow.train.Recipe(epochs=5, batch_size=BATCH, optimizer="adam", lr=1e-3, seed=seed)
+    recipe = ow.train.Recipe(epochs=5, batch_size=64, optimizer="adam", lr=1e-3, seed=seed)
     history = ow.train.fit(network(seed), data, recipe, device="cpu", progress=False)
     return history[-1].test_accuracy
 
 
-def losses(data: DataSet, threads: int) -> torch.Tensor:
+def losses(data: DataSet, dtype: torch.dtype) -> torch.Tensor:
     """Of the first steps: (STEPS,)."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    model = network(0).train()
+    model = network(0).train().to(dtype)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    batches = ow.data.Batches(data.train, BATCH, data.mean, data.std, shuffle=True, seed=0)
+    batches = ow.data.Batches(data.train, 32, data.mean, data.std, shuffle=True, seed=0)
     found: list[float] = []
-    try:
-        while len(found) < STEPS:
-            for images, labels, _ in batches.epoch(len(found) // len(batches)):
-                loss = F.cross_entropy(model(images), labels)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                found.append(loss.item())
-    finally:
-        torch.set_num_threads(before)
+    while len(found) < STEPS:
+        for images, labels, _ in batches.epoch(len(found) // len(batches)):
+            loss = F.cross_entropy(model(images.to(dtype)), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            found.append(loss.item())
     return torch.tensor(found[:STEPS], dtype=torch.float64)
 
 
@@ -74,11 +69,14 @@ def test_accuracies_are_within_the_spread_of_seeds(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_losses_part_no_faster_than_with_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_losses_are_as_near_to_float64_as_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not against torch with other threads: its convolutions add in the same order then, and the two
+    # curves stay equal in all but the last bit. Against torch without oneDNN they part by 0.7 %,
+    # as much as ours do: Adam makes whole steps of roundings where gradients vanish.
     data = few_images()
     monkeypatch.setenv(VARIABLE, "reference")
-    reference = losses(data, 1)
-    other = (losses(data, 2) - reference).abs().max().item()
+    exact = losses(data, torch.float64)
+    reference = (losses(data, torch.float32) - exact).abs().max().item()
     monkeypatch.setenv(VARIABLE, "native")
-    native = (losses(data, 1) - reference).abs().max().item()
-    assert 0 < native <= 10 * other
+    native = (losses(data, torch.float32) - exact).abs().max().item()
+    assert 0 < native <= 3 * reference
