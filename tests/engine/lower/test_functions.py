@@ -16,6 +16,7 @@ from openwork.runtime.nodes import Add, PointFunction, PRelu
 
 Build = Callable[..., CompiledModel]
 
+
 class Alone(nn.Module):
     """A function as a module."""
 
