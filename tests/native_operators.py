@@ -37,4 +37,9 @@ def check_native(
     assert (found - exact).abs().max() <= tolerance * exact.abs().max()
     ow.save(compiled, tmp_path / "file.safetensors")
     loaded = runtime.load(tmp_path / "file.safetensors")
-    assert np.array_equal(loaded(example.numpy()), found.numpy())
+    again = loaded(example.numpy())
+    if "torch" in compiled.layers.column("kernel"):
+        # Without torch another kernel runs it.
+        np.testing.assert_allclose(again, found.numpy(), rtol=1e-4, atol=1e-4)
+    else:
+        assert np.array_equal(again, found.numpy())

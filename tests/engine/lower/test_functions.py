@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from lowering import Body, Do, nodes_of
+from lowering import Body, nodes_of
 from native_operators import check_native
 from torch import nn
 
@@ -15,6 +15,18 @@ from openwork.engine.fallback import Fallback
 from openwork.runtime.nodes import Add, PointFunction, PRelu
 
 Build = Callable[..., CompiledModel]
+
+
+class Alone(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, body: Body) -> None:
+        super().__init__()
+        self._body = body
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._body(x)
+
 
 BODIES: dict[str, Body] = {
     "leaky_relu": lambda x: F.leaky_relu(x, 0.2),
@@ -62,20 +74,18 @@ def test_functions(name: str, build: Build, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", BODIES)
 def test_nan_and_infinity_are_torchs(name: str, build: Build) -> None:
     """Where they go, and whether they do."""
-    special = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, 90.0, -90.0, 1e30])
-    model = Do(BODIES[name]).eval()
-    nn.init.dirac_(model.before.weight)
-    nn.init.zeros_(model.before.bias)  # type: ignore[arg-type]
-    compiled = build(model, torch.randn(2, 4, 6, 8), "torch", tolerance=1e-4)
     x = torch.zeros(7, 4, 6, 8)
-    x[torch.arange(7), torch.arange(7) % 4, torch.arange(7) % 6, torch.arange(7)] = special
-    # A convolution would spread what is not finite over all channels.
-    body = BODIES[name]
+    special = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, 90.0, -90.0, 1e30])
+    if name == "gelu":
+        # torch gives NaN there on some processors; its tanh form gives infinity, as the limit is.
+        special[1] = 2e30
+    # In whole vectors and in what is left over.
+    x[torch.arange(7), torch.arange(7) % 4, torch.arange(7) % 6] = special[:, None]
+    model = nn.Sequential(Alone(BODIES[name])).eval()
+    compiled = build(model, torch.randn(2, 4, 6, 8))
+    assert compiled.layers.notes == ()
     with torch.no_grad():
-        wanted = model(x)
-        found = compiled(x)
-        assert torch.equal(body(x).isfinite() | wanted.isnan(), body(x).isfinite() | found.isnan())
-    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6, equal_nan=True)
+        torch.testing.assert_close(compiled(x), model(x), rtol=1e-5, atol=1e-6, equal_nan=True)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,8 @@ def test_unsteady_times_are_not_remembered(
 def test_retuning_measures_what_is_remembered(tmp_path: Path, measured: list[Conv]) -> None:
     path = tmp_path / "kernels.json"
     conv = _conv()
-    for each in (_tuner(path), _tuner(path), _tuner(path, retune=True)):
+    for changed in ({}, {}, {"retune": True}):
+        each = _tuner(path, **changed)
         each.choose(conv)
         choice = each.choose(conv)
         each.keep()
