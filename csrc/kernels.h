@@ -4,6 +4,7 @@
 
 #include "batch_norm.h"
 #include "elementwise.h"
+#include "linear.h"
 #include "plans.h"
 #include "pool.h"
 #include "training.h"
@@ -31,6 +32,8 @@ struct Kernels {
   Kernel<WinogradPlan> winograd;
   Kernel<DirectPlan> direct;
   Kernel<TapsPlan> taps;
+  Kernel<GemvPlan> gemv;
+  Kernel<DenseGemvPlan> dense_gemv;
   Kernel<SampledSpmmPlan, SampledRun> sampled_spmm;
   Kernel<SampledWinogradPlan, SampledRun> sampled_winograd;
   Training training;

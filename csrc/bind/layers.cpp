@@ -15,6 +15,7 @@
 #include "../checks.h"
 #include "../isa.h"
 #include "../layer.h"
+#include "../linear.h"
 #include "arrays.h"
 #include "bind.h"
 
@@ -118,6 +119,39 @@ std::unique_ptr<Layer> make_taps(const std::string& isa, const Geometry& geometr
   return packed(plan, kernels_of(isa).taps, keep(bias, start, offset, weight));
 }
 
+std::unique_ptr<Layer> make_gemv(const std::string& isa, const Geometry& geometry, const Bias& bias,
+                                 Activation activation, const Array<int32_t>& row,
+                                 const Array<int64_t>& start, const Array<uint16_t>& index,
+                                 const Array<float>& weight, int chunk, int group) {
+  require_range("chunk", chunk, 1, UINT16_MAX);
+  const Kernels& kernels = kernels_of(isa);
+  const int64_t rows = static_cast<int64_t>(row.size());
+  const GemvPlan plan{.geometry = geometry,
+                      .epilogue = epilogue_of(geometry, bias, activation),
+                      .lanes = kernels.lanes,
+                      .group = group,
+                      .chunk = chunk,
+                      .chunks = (geometry.in_channels + chunk - 1) / chunk,
+                      .slices = static_cast<int>(rows / kernels.lanes),
+                      .row = row.data(),
+                      .start = start.data(),
+                      .index = index.data(),
+                      .weight = weight.data()};
+  check(plan, rows, static_cast<int64_t>(start.size()), static_cast<int64_t>(index.size()),
+        static_cast<int64_t>(weight.size()));
+  return packed(plan, kernels.gemv, keep(bias, row, start, index, weight));
+}
+
+std::unique_ptr<Layer> make_dense_gemv(const std::string& isa, const Geometry& geometry,
+                                       const Bias& bias, Activation activation,
+                                       const Array<float>& weight) {
+  const DenseGemvPlan plan{.geometry = geometry,
+                           .epilogue = epilogue_of(geometry, bias, activation),
+                           .weight = weight.data()};
+  check(plan, static_cast<int64_t>(weight.size()));
+  return packed(plan, kernels_of(isa).dense_gemv, keep(bias, weight));
+}
+
 void run(const Layer& layer, const Input& input, const Output& output,
          const std::optional<Input>& residual, const Workspace& workspace, int threads) {
   const Geometry& g = layer.geometry();
@@ -178,6 +212,13 @@ void bind_layers(nb::module_& m) {
         "activation"_a.noconvert(), "start"_a.noconvert(), "offset"_a.noconvert(),
         "weight"_a.noconvert(), nb::kw_only(), "rows"_a, "vectors"_a, "flat"_a,
         "A convolution by single live taps.");
+  m.def("gemv", make_gemv, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(),
+        "activation"_a.noconvert(), "row"_a.noconvert(), "start"_a.noconvert(),
+        "index"_a.noconvert(), "weight"_a.noconvert(), nb::kw_only(), "chunk"_a, "group"_a,
+        "A linear layer as sparse matrix times vectors.");
+  m.def("dense_gemv", make_dense_gemv, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(),
+        "activation"_a.noconvert(), "weight"_a.noconvert(),
+        "A linear layer as dense matrix times vectors.");
 }
 
 }  // namespace openwork

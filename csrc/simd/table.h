@@ -8,6 +8,8 @@ extern const Kernel<SpmmPlan> spmm;
 extern const Kernel<WinogradPlan> winograd;
 extern const Kernel<DirectPlan> direct;
 extern const Kernel<TapsPlan> taps;
+extern const Kernel<GemvPlan> gemv;
+extern const Kernel<DenseGemvPlan> dense_gemv;
 extern const Kernel<SampledSpmmPlan, SampledRun> sampled_spmm;
 extern const Kernel<SampledWinogradPlan, SampledRun> sampled_winograd;
 extern const Training training;

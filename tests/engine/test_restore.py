@@ -79,6 +79,21 @@ def mixed(build: Build) -> CompiledModel:
     return build(_randomised(Mixed()), torch.randn(2, 3, 8, 8), KERNELS, 1e-4)
 
 
+@pytest.mark.parametrize("kernel", ["f32-linear-gemv-*", "f32-linear-dense-*"])
+def test_linear_layers_come_back(kernel: str, build: Build, tmp_path: Path) -> None:
+    dense = "dense" in kernel
+    layer = nn.Linear(40, 30) if dense else SparseLinear(random_pattern(30, 40, density=0.2))
+    compiled = build(nn.Sequential(layer, nn.ReLU()), torch.randn(4, 40), kernel)
+    # A dense layer has no positions to keep.
+    (node,) = compiled.snapshot.network["nodes"]
+    assert (node["positions"] is None) == dense
+    ow.save(compiled, tmp_path / "file")
+    loaded = _load(tmp_path / "file")
+    assert loaded.layers.rows == compiled.layers.rows
+    for batch in (1, 3):
+        _same(compiled, loaded, torch.randn(batch, 40))
+
+
 def test_pickling_is_saving_in_memory(mixed: CompiledModel, tmp_path: Path) -> None:
     input = torch.randn(3, 3, 8, 8)
     torch.save(mixed, tmp_path / "file")

@@ -131,6 +131,9 @@ def table() -> Iterator[Case]:
         for kernel, stride, padding in SHAPES[:4]:
             yield Case(5, 6, size, kernel, stride, padding, batch=3)
         yield Case(5, 6, size, (1, 1), padding=(0, 0))
+    # Linear layers.
+    for pattern in PATTERNS:
+        yield Case(18, 37, (1, 1), (1, 1), padding=(0, 0), batch=3, pattern=pattern, bias=True)
     for padding in ((0, 0), (2, 2), (0, 2), (2, 1)):
         yield Case(3, 4, (9, 10), padding=padding)
     for dilation in ((2, 2), (1, 3), (3, 2)):

@@ -167,8 +167,23 @@ def test_layers_that_torch_ran_get_a_kernel(model: nn.Module, tmp_path: Path, bu
     ow.save(compiled, tmp_path / "file")
     network = runtime.load(tmp_path / "file", threads=1)
     ((layer, kernel),) = network.kernels
-    assert (layer, kernel[:8]) == ("0", "f32-conv")
+    family = "f32-conv" if isinstance(model, nn.Conv2d) else "f32-linear"
+    assert (layer, kernel[: len(family)]) == ("0", family)
     _same(network(example.numpy()), compiled(example), 1e-5)
+
+
+@pytest.mark.parametrize("kernel", ["f32-linear-gemv-*", "f32-linear-dense-*"])
+def test_kernels_of_linear_layers_are_those_of_the_file(
+    kernel: str, tmp_path: Path, build: Build
+) -> None:
+    layer = nn.Linear(40, 30) if "dense" in kernel else SparseLinear(random(30, 40, density=0.2))
+    compiled = build(layer, torch.randn(4, 40), kernel)
+    ow.save(compiled, tmp_path / "file")
+    network = runtime.load(tmp_path / "file", threads=2)
+    assert [name for _, name in network.kernels] == compiled.layers.column("kernel")
+    for batch in (1, 3):
+        input = torch.randn(batch, 40)
+        _same(network(input.numpy()), compiled(input))
 
 
 def test_a_kernel_of_another_processor_is_replaced(

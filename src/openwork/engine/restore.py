@@ -26,7 +26,7 @@ from openwork.io import kinds
 from openwork.kernels.native import extension as _C
 from openwork.runtime.file_errors import MalformedFile, require
 from openwork.runtime.fits import fits
-from openwork.runtime.layers import TORCH
+from openwork.runtime.layers import DENSE, TORCH
 from openwork.runtime.nodes import Conv
 from openwork.runtime.read_network import read_batches, read_graph, read_nesting
 
@@ -137,7 +137,9 @@ class _Loader:
 
     def _runner(self, conv: Conv, kernel: str) -> Runner:
         if conv.is_dense and kernel != TORCH:
-            raise MalformedFile(f"the weight of {conv.layer!r} must not be dense for {kernel}")
+            if not kernel.startswith(DENSE):
+                raise MalformedFile(f"the weight of {conv.layer!r} must not be dense for {kernel}")
+            conv = conv.with_live_weights()
         runner = make_runner(conv, kernel, self._isa)
         if runner is None:
             kernel = self._choose_again(conv, kernel)

@@ -18,6 +18,7 @@ from openwork.engine.runners import Choice, Runners
 from openwork.engine.torch_data import TorchEncoder
 from openwork.runtime.file_errors import NotSerializable
 from openwork.runtime.graph import Graph
+from openwork.runtime.layers import DENSE
 from openwork.runtime.node import Node, encode_node
 from openwork.runtime.nodes import Conv
 
@@ -84,7 +85,9 @@ def take_snapshot(
     try:
         network = {
             "inputs": encoder.encode(graph.inputs),
-            "nodes": [encode_node(_as_it_runs(node, runners), encoder) for node in graph.nodes],
+            "nodes": [
+                encode_node(_as_it_runs(node, choices, runners), encoder) for node in graph.nodes
+            ],
             "kernels": [choices[node].name for node in graph.nodes if isinstance(node, Conv)],
             "results": encoder.encode(graph.results),
             "nesting": encoder.encode(nesting),
@@ -95,9 +98,15 @@ def take_snapshot(
     return Snapshot(tuned_on, network | {"values": encoder.values}, encoder.tensors)
 
 
-def _as_it_runs(node: Node, runners: Runners) -> Node:
-    """`node`; a convolution that torch runs with the dense weight that torch has anyway."""
-    runner = runners[node] if isinstance(node, Conv) else None
-    if not isinstance(node, Conv) or not isinstance(runner, TorchConv):
+def _as_it_runs(node: Node, choices: Mapping[Conv, Choice], runners: Runners) -> Node:
+    """`node`; with its dense weight where that is what runs."""
+    if not isinstance(node, Conv):
         return node
-    return dataclasses.replace(node, positions=node.positions[:0], weight=runner.weight.numpy())
+    runner = runners[node]
+    if isinstance(runner, TorchConv):
+        weight = runner.weight.numpy()
+    elif choices[node].name.startswith(DENSE):
+        weight = node.dense_weight()
+    else:
+        return node
+    return dataclasses.replace(node, positions=node.positions[:0], weight=weight)

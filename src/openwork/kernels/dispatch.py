@@ -4,13 +4,14 @@ A candidate's name says all of its choices: `dtype-op-algorithm-tile-isa`, for i
 `f32-conv3x3-winograd4-v4k128g2-avx512` (csrc/README.md, "Names").
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from openwork.kernels.native import extension as _C
+from openwork.kernels.pack_gemv import pack_gemv, shares_inputs
 from openwork.kernels.pack_lists import pack_lists
 from openwork.kernels.pack_rows import pack_direct, pack_taps, padded_floats
 from openwork.kernels.pack_spmm import is_plain, spmm_rows
@@ -60,9 +61,12 @@ def candidates(
 
 
 def candidates_by_family(
-    problem: Problem, isa: str | None = None, batch: int | None = None
+    problem: Problem,
+    isa: str | None = None,
+    batch: int | None = None,
+    only: Collection[str] | None = None,
 ) -> dict[str, list[Candidate]]:
-    """`candidates`, by the name of their family."""
+    """`candidates`, by the name of their family; `only` families of these names, if given."""
     if geometry_refusal(problem.geometry) is not None:
         return {}
     chosen = isa or _C.chosen_isa()
@@ -70,7 +74,7 @@ def candidates_by_family(
     return {
         family.name: list(family.candidates(problem, chosen, images))
         for family in FAMILIES
-        if family.refusal(problem) is None
+        if (only is None or family.name in only) and family.refusal(problem) is None
     }
 
 
@@ -129,16 +133,18 @@ def _spmm_refusal(problem: Problem) -> str | None:
 
 
 def _spmm(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
+    if _is_few_vectors(problem, batch):
+        return
     height, width = problem.geometry.out_size
     vectors = -(-batch * height * width // _C.lanes(isa))
     plain = is_plain(problem.geometry)
     op = "conv1x1" if plain else "conv"
     in_place = plain and height * width >= 2 * _C.lanes(isa)
-    rows, _, _ = spmm_rows(problem)
+    columns = problem.geometry.in_channels if plain else len(spmm_rows(problem)[0])
     tiles = _TILES if plain else _GATHERED_TILES
-    for tile, chunk, group in _product_tiles(problem, isa, vectors, len(rows), tiles):
+    for tile, chunk, group in _product_tiles(problem, isa, vectors, columns, tiles):
         # So many gathered rows do not stay in cache, and packing them takes seconds.
-        if not plain and chunk == len(rows) > 2048:
+        if not plain and chunk == columns > 2048:
             continue
         for place in (False, True) if in_place else (False,):
             name = f"f32-{op}-spmm-v{tile}k{chunk}g{group}{'i' * place}-{isa}"
@@ -272,6 +278,8 @@ def _taps_refusal(problem: Problem) -> str | None:
 
 
 def _taps(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
+    if _is_few_vectors(problem, batch):
+        return
     for rows, vectors in _C.tap_tiles(isa):
         for flat in (False, True):
             if rows > 1 if flat else not _fits(problem, isa, rows, vectors):
@@ -298,10 +306,68 @@ class TapsTile:
         )
 
 
+# Linear layers ------------------------------------------------------------------------------------
+
+
+def _gemv_refusal(problem: Problem) -> str | None:
+    g = problem.geometry
+    if not is_plain(g) or g.size != (1, 1):
+        return f"{g.kernel} kernels of {g.size} maps are not a linear layer"
+    return None
+
+
+def _is_few_vectors(problem: Problem, batch: int) -> bool:
+    """Whether the kernels of linear layers win: others are packed slowly and leave lanes idle."""
+    return batch <= _FEW_VECTORS and _gemv_refusal(problem) is None
+
+
+_FEW_VECTORS = 8
+
+
+def _gemv(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
+    lanes = _C.lanes(isa)
+    for group in sorted({lanes, 4, 1}, reverse=True):
+        if group == 1 or shares_inputs(problem, group):
+            yield Candidate(f"f32-linear-gemv-g{group}-{isa}", GemvTile(isa, group))
+
+
+@dataclass(frozen=True)
+class GemvTile:
+    isa: str
+    group: int
+
+    def __call__(self, problem: Problem) -> "_C.Layer":
+        packed = pack_gemv(problem, _C.lanes(self.isa), self.group)
+        return _C.gemv(
+            *_common(problem, self.isa), *packed.arrays(), chunk=packed.chunk, group=self.group
+        )
+
+
+def _dense_gemv_refusal(problem: Problem) -> str | None:
+    g = problem.geometry
+    if problem.positions.size < g.in_channels * g.out_channels:
+        return "some weights are dead"
+    return _gemv_refusal(problem)
+
+
+def _dense_gemv(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
+    yield Candidate(f"f32-linear-dense-b4-{isa}", DenseGemv(isa))
+
+
+@dataclass(frozen=True)
+class DenseGemv:
+    isa: str
+
+    def __call__(self, problem: Problem) -> "_C.Layer":
+        return _C.dense_gemv(*_common(problem, self.isa), problem.weight)
+
+
 FAMILIES = (
     Family("f32-conv-spmm", _spmm_refusal, _spmm),
     Family("f32-conv3x3-winograd4", _winograd_refusal, _winograd(4)),
     Family("f32-conv3x3-winograd2", _winograd_refusal, _winograd(2)),
     Family("f32-conv-direct", _direct_refusal, _direct),
     Family("f32-conv-taps", _taps_refusal, _taps),
+    Family("f32-linear-gemv", _gemv_refusal, _gemv),
+    Family("f32-linear-dense", _dense_gemv_refusal, _dense_gemv),
 )

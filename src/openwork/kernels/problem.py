@@ -96,7 +96,7 @@ class Problem:
 
     def whole(self) -> bool:
         """Whether every live connection has all its taps."""
-        return len(self.connections()[0]) * self.taps == len(self.positions)
+        return self.taps == 1 or len(self.connections()[0]) * self.taps == len(self.positions)
 
     def macs(self) -> int:
         """Multiply-adds of one image that the live taps need (borders counted as if inside)."""

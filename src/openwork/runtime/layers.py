@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:
     Layer = object
 
-__all__ = ["TORCH", "Layer", "find_candidate", "is_large_and_dense"]
+__all__ = ["DENSE", "TORCH", "Layer", "find_candidate", "is_large_and_dense"]
 
 Layers = Mapping[Conv, Layer]
 """The packed layer of each convolution."""
@@ -22,9 +22,12 @@ Layers = Mapping[Conv, Layer]
 TORCH = "torch"
 """What files and tables say in place of a kernel's name where torch runs a layer."""
 
+DENSE = "f32-linear-dense"
+"""The family that runs a dense linear layer on its weight as it is."""
+
 # Packing so many dense weights takes minutes for most kernels.
 MANY_WEIGHTS = 1 << 22
-_QUICKLY_PACKED = ("f32-conv-direct", "f32-conv-taps")
+_QUICKLY_PACKED = ("f32-conv-direct", "f32-conv-taps", DENSE)
 
 
 def find_candidate(problem: Problem, kernel: str, isa: str) -> Candidate | None:
@@ -50,9 +53,8 @@ def fastest_candidate(conv: Conv, isa: str, batch: int, threads: int) -> Candida
         CheckpointError: no kernel can run it.
     """
     problem = conv.problem()
-    families = candidates_by_family(problem, isa, batch)
-    if is_large_and_dense(conv):
-        families = {name: families[name] for name in _QUICKLY_PACKED if name in families}
+    only = _QUICKLY_PACKED if is_large_and_dense(conv) else None
+    families = candidates_by_family(problem, isa, batch, only)
     found = {each.name: each for family in families.values() for each in family}
     if not found:
         raise CheckpointError(

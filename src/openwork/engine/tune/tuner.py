@@ -16,12 +16,12 @@ from openwork.errors import ArgumentError
 from openwork.kernels.dispatch import candidates_by_family
 from openwork.kernels.problem import Problem
 from openwork.kernels.remembered import read_remembered, remember, remembered_path
-from openwork.runtime.layers import TORCH, find_candidate, is_large_and_dense
+from openwork.runtime.layers import DENSE, TORCH, find_candidate, is_large_and_dense
 from openwork.runtime.nodes import Conv
 from openwork.runtime.tournament import Tournament
 from openwork.runtime.values import root
 
-_FORMAT = 3
+_FORMAT = 4
 
 
 def requested(conv: Conv, kernels: Mapping[str, str | Sequence[str]], isa: str) -> Choice | None:
@@ -105,9 +105,8 @@ class Tuner:
         tournament = Tournament(problem, len(conv.inputs) > 1, self.batch, self.threads)
         tournament.add(TORCH, torch_call(conv, tournament))
         # Packing so many weights for each candidate would take minutes, and none of them would win.
-        families = {}
-        if not is_large_and_dense(conv):
-            families = candidates_by_family(problem, self.isa, self.batch)
+        only = (DENSE,) if is_large_and_dense(conv) else None
+        families = candidates_by_family(problem, self.isa, self.batch, only)
         if self.optimize == "memory":
             families = {name: each for name, each in families.items() if "winograd" not in name}
         tournament.add_families(families.values())
