@@ -12,7 +12,9 @@ namespace {
 constexpr int most_images = 4;
 
 // Rows in a tile: the sums must leave room for the inputs and a weight.
-constexpr int rows_of(int images) { return images > 2 ? registers / 8 : registers / 4; }
+constexpr int rows_of(int images) {
+  return images > 2 ? (registers - most_images - 2) / most_images : registers / 4;
+}
 
 // Floats ahead of the sums at which each row's weights are fetched.
 constexpr int ahead = 256;

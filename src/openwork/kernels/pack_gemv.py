@@ -1,10 +1,10 @@
 """Packing for the kernel of sparse linear layers (csrc/simd/gemv.cpp): rows side by side in lanes.
 
-Rows are sorted by their live weights and cut into slices of as many as a vector has lanes. `group`
-neighbouring lanes share their inputs: groups of 4 rows, or of a whole slice, of a pattern whose
-blocks are that high. Inputs are cut into chunks of at most 65535. In each chunk, all rows of a
-slice have as many steps as the longest of them; shorter ones end with steps of weight 0 that read
-a zero.
+Rows are sorted by their live weights and cut into slices, one row for each lane of a vector.
+`group` neighbouring lanes share their inputs: groups of 4 rows, or of a whole slice, of a pattern
+whose blocks are that high. Inputs are cut into chunks of at most 65535. In each chunk, all rows of
+a slice have as many steps as the longest of them; shorter ones end with steps of weight 0 that
+read a zero.
 
 1. row     int32   [slices][lanes]         row of each lane, -1 where there is none
 2. start   int64   [slices * chunks + 1]   first step of each chunk of each slice in 3 and 4
