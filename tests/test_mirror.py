@@ -24,10 +24,6 @@ ELSEWHERE = {
     "cli/options.py": ("cli/test_cli.py", "only names, types and help of the commands' options"),
     "cli/preview.py": ("cli/test_cli.py", _COMMAND),
     "cli/train.py": ("cli/test_cli.py", _COMMAND),
-    "kernels/pack_training.py": (
-        "kernels/test_training.py",
-        "what it packs is run there, in every tile",
-    ),
     "ops/gradients.py": ("ops/test_native.py", "both gradient operators are run there"),
     "engine/segment.py": ("engine/test_segments.py", "a protocol; what follows it is run there"),
 }

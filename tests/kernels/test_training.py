@@ -238,3 +238,39 @@ def test_the_next_call_may_bring_other_weights() -> None:
 def test_a_dead_layer_has_no_kernel() -> None:
     dead = cases.Case(4, 5, (9, 9), pattern="all-dead").problem()
     assert [kernels(taps_of(dead), way, ISAS[-1]) for way in DIRECTIONS] == [[], [], []]
+
+
+def _algorithms(case: cases.Case, direction: Direction) -> set[str]:
+    found = kernels(taps_of(case.problem()), direction, ISAS[-1])
+    return {part for each in found for part in each.name.split("-") if part in ALGORITHMS}
+
+
+ALGORITHMS = {"winograd4", "spmm"}
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(
+    ("case", "wanted"),
+    [
+        # 36 multiply-adds for each kernel and tile against 144, and against 36 where a map has
+        # only 2x2 pixels; a kernel with one or two live taps needs 16 for each.
+        (cases.Case(64, 64, (16, 16)), {"winograd4"}),
+        (cases.Case(64, 64, (2, 2)), {"winograd4", "spmm"}),
+        (cases.Case(64, 64, (1, 1), pattern="dense"), {"spmm"}),
+        (cases.Case(64, 64, (16, 16), kernel=(5, 5), padding=(2, 2)), {"spmm"}),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_the_fastest_is_not_measured(
+    case: cases.Case, wanted: set[str], direction: Direction
+) -> None:
+    assert _algorithms(case, direction) == wanted
+
+
+def test_a_pattern_of_few_taps_is_measured_both_ways() -> None:
+    problem = cases.Case(64, 64, (16, 16), pattern="dense").problem()
+    some = problem.positions[::9] + np.arange(len(problem.positions[::9])) % 9
+    taps = live_taps(problem.geometry, 1, some)
+    names = [each.name for each in kernels(taps, "forward", ISAS[-1])]
+    assert any("winograd4" in name for name in names)
+    assert any("spmm" in name for name in names)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
-from openwork.kernels.live_taps import LiveTaps, live_taps
+from openwork.kernels.live_taps import LiveTaps, live_kernels, live_taps
 from openwork.kernels.native import extension as _C
 from openwork.kernels.native import reason_missing
 from openwork.kernels.problem import Geometry
@@ -26,7 +26,7 @@ from openwork.ops.choices import REFERENCE, Call, choices
 from openwork.ops.workspace import workspace
 from openwork.patterns import Pattern
 
-_FORMAT = 1
+_FORMAT = 2
 # Below so many multiply-adds of the dense layer, calling a kernel costs more than it saves.
 LEAST_WORK = 4_000_000
 # Images that kernels are measured on: larger batches take longer and give the same order.
@@ -75,6 +75,9 @@ class NativeLayer:
         sizes = self.sizes
         whole = self.live != len(self.gaps)
         pattern = Pattern.from_gaps(sizes.shape, self.gaps, whole=whole, groups=sizes.groups)
+        if whole:
+            connections = np.cumsum(pattern.gaps, dtype=np.int64)
+            return live_kernels(self.geometry, sizes.groups, connections)
         return live_taps(self.geometry, sizes.groups, pattern.positions)
 
     def chosen(self, direction: Direction, batch: int, threads: int) -> Any:
@@ -110,14 +113,17 @@ class NativeLayer:
         key = (direction, _bucket(batch), threads)
         if key in self._chosen:
             return
+        digest = self._key(*key)
+        known = None if remembered.mode() == "native" else choices.get(digest)
+        if known is not None:
+            self._chosen[key] = self._named(direction, known)
+            return
         candidates = kernels(self._taps(), direction, _C.chosen_isa())
         if remembered.mode() == "native":
-            name = candidates[0].name if candidates else REFERENCE
-        else:
-            name = choices.get(self._key(*key))
-            if name is None:
-                name = choices.measure(self._key(*key), self._ways(candidates, reference, call))
-        self._chosen[key] = self._named(direction, name)
+            self._chosen[key] = candidates[0].build() if candidates else None
+            return
+        name = choices.measure(digest, self._ways(candidates, reference, call))
+        self._chosen[key] = self._built.pop(name, None)
         self._built.clear()
 
     def _ways(
@@ -126,7 +132,6 @@ class NativeLayer:
         reference: Call,
         call: Callable[[Any], object],
     ) -> Iterator[tuple[str, Callable[[], Call]]]:
-        yield REFERENCE, lambda: reference
         for candidate in candidates:
 
             def prepare(candidate: TrainingKernel = candidate) -> Call:
@@ -134,17 +139,19 @@ class NativeLayer:
                 return lambda: call(built)
 
             yield candidate.name, prepare
+        # Last: against the best kernel, one call mostly shows that it is slower.
+        yield REFERENCE, lambda: reference
 
     def _named(self, direction: Direction, name: str) -> Any:
-        if name in self._built:
-            return self._built[name]
         for candidate in kernels(self._taps(), direction, _C.chosen_isa()):
             if candidate.name == name:
                 return candidate.build()
         return None
 
     def _key(self, direction: Direction, bucket: int, threads: int) -> str:
-        density = round(self.live / max(1, math.prod(self.sizes.shape)), 2)
+        # In steps of a fifth: the order of the kernels hardly changes within one, and a pattern
+        # that grows is measured a few times only.
+        density = round(4 * math.log2(self.live / math.prod(self.sizes.shape)))
         whole = self.live != len(self.gaps)
         parts = (_FORMAT, self.sizes, density, whole, direction, bucket, threads, _C.chosen_isa())
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]

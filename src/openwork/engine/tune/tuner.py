@@ -2,6 +2,7 @@
 
 import fnmatch
 import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from openwork._terminal import Notice
 from openwork.engine.fallback import TorchConv
 from openwork.engine.runners import Choice
 from openwork.errors import ArgumentError
@@ -72,6 +74,11 @@ class Tuner:
     path: Path | None
     _choices: dict[str, Any] = field(default_factory=dict)
     _new: dict[str, Any] = field(default_factory=dict)
+    _notice: Notice = field(
+        default_factory=lambda: Notice(
+            "openwork: measuring kernels for the layers, once; the choices are kept"
+        )
+    )
 
     def __post_init__(self) -> None:
         self._choices = {} if self.path is None else read_remembered(self.path)
@@ -82,7 +89,9 @@ class Tuner:
         key = self.key(conv, problem)
         if _is_choice(self._choices.get(key), problem, self.isa):
             return Choice(*self._choices[key])
+        began = time.perf_counter()
         choice = self._measure(conv, problem)
+        self._notice.spent(time.perf_counter() - began)
         entry = [choice.name, choice.seconds, choice.torch_seconds]
         self._choices[key] = self._new[key] = entry
         return choice
