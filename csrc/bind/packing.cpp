@@ -22,6 +22,7 @@ using NewArray = nb::ndarray<nb::numpy, T, nb::ndim<1>>;
 // The array that Python sees keeps the vector alive.
 template <class T>
 NewArray<T> given(std::vector<T>&& values) {
+  values.shrink_to_fit();
   auto* kept = new std::vector<T>(std::move(values));
   nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
   return NewArray<T>(kept->data(), {kept->size()}, owner);

@@ -163,18 +163,21 @@ class WeightGradient:
         self._layer.run(input, gradient, output, workspace, threads)
 
 
-def kernels(taps: LiveTaps, direction: Direction, isa: str) -> list[TrainingKernel]:
+def kernels(
+    taps: LiveTaps, direction: Direction, isa: str, every: bool = False
+) -> list[TrainingKernel]:
     """The kernels worth measuring for one direction of a layer, the likeliest to win first.
 
     Args:
         taps: the layer.
         direction: "forward", "input" or "weight".
         isa: instruction set.
+        every: those too that must do too much work to win, so that any choice can be found.
     """
     if geometry_refusal(taps.geometry) is not None or not taps.live:
         return []
     if direction == "weight":
-        return _weight_kernels(taps, isa)
+        return _weight_kernels(taps, isa, every)
     if direction == "forward":
         phases, stride, size = [Phase(taps)], (1, 1), taps.geometry.out_size
     else:
@@ -183,7 +186,7 @@ def kernels(taps: LiveTaps, direction: Direction, isa: str) -> list[TrainingKern
     live = [phase.taps for phase in phases if phase.taps is not None]
     if not live or any(geometry_refusal(each.geometry) is not None for each in live):
         return []
-    ways = _convolution_kernels(live, isa)
+    ways = _convolution_kernels(live, isa, every)
     return [
         TrainingKernel(name, partial(_pack, way, phases, stride, size, isa))
         for name, way in ways.items()
@@ -211,12 +214,12 @@ def _pack(
 _ALL = 65535
 
 
-def _convolution_kernels(live: list[LiveTaps], isa: str) -> dict[str, Way]:
+def _convolution_kernels(live: list[LiveTaps], isa: str, every: bool) -> dict[str, Way]:
     """The ways to run the phases of a convolution, all of them on the same kernel."""
     first = live[0]
     ways: dict[str, Way] = {}
     fan_in = first.live / first.geometry.out_channels
-    winograd, product = _worth_measuring(live)
+    winograd, product = _worth_measuring(live, every)
     if winograd:
         # Measured: filters share little below a density of 0.1, and larger blocks leave L2.
         for vectors, group in ((2, 2), (2, 4), (1, 4)):
@@ -259,10 +262,10 @@ def _tap_ways(taps: LiveTaps, isa: str) -> dict[str, Way]:
     return ways
 
 
-def _weight_kernels(taps: LiveTaps, isa: str) -> list[TrainingKernel]:
+def _weight_kernels(taps: LiveTaps, isa: str, every: bool) -> list[TrainingKernel]:
     found: list[TrainingKernel] = []
     most = 8 if _C.most_vectors(isa, 1) >= 8 else 4
-    winograd, product = _worth_measuring([taps])
+    winograd, product = _worth_measuring([taps], every)
     if winograd:
         for vectors, chunk in ((2, _ALL), (4, 256)):
             name = f"f32-grad3x3-winograd4-v{vectors}k{chunk}-{isa}"
@@ -295,10 +298,10 @@ _GATHER = 10
 _TOO_MUCH = 2.0
 
 
-def _worth_measuring(live: list[LiveTaps]) -> tuple[bool, bool]:
-    """Whether Winograd and the product of gathered pixels may be the fastest."""
+def _worth_measuring(live: list[LiveTaps], every: bool) -> tuple[bool, bool]:
+    """Whether Winograd and the product of gathered pixels may be the fastest; or can run."""
     winograd, product = all(map(_is_winograd, live)), all(t.taps <= _C.most_taps for t in live)
-    if winograd and product:
+    if winograd and product and not every:
         tiles, pixels = (sum(map(work, live)) for work in (_winograd_work, _product_work))
         winograd, product = tiles <= _TOO_MUCH * pixels, pixels <= _TOO_MUCH * tiles
     return winograd, product

@@ -143,7 +143,7 @@ class NativeLayer:
         yield REFERENCE, lambda: reference
 
     def _named(self, direction: Direction, name: str) -> Any:
-        for candidate in kernels(self._taps(), direction, _C.chosen_isa()):
+        for candidate in kernels(self._taps(), direction, _C.chosen_isa(), every=True):
             if candidate.name == name:
                 return candidate.build()
         return None
