@@ -213,13 +213,28 @@ void check(const Refill& fill, int64_t connections, int64_t taps) {
   require_range("live", fill.live, 0, INT32_MAX);
   const bool winograd = fill.output != 0;
   if (winograd) check_taps(fill.tap, taps, connections, fill.live);
-  const int64_t most = winograd ? connections : fill.live;
-  for (int64_t i = 0; i < fill.packed; ++i) require_range("order", fill.order[i], 0, most - 1);
+  const WholeKernels& whole = fill.whole;
+  require_range("len(step)", whole.taps, 1, most_taps);
+  if (fill.packed % whole.taps) fail("`step` has ", whole.taps, " taps, which divide no kernels");
+  int64_t furthest = 0;
+  for (int t = 0; t < whole.taps && whole.taps > 1; ++t) {
+    require_range("step", whole.step[t], 0, INT32_MAX);
+    if (whole.step[t] > furthest) furthest = whole.step[t];
+  }
+  const int64_t most = winograd ? connections : fill.live - furthest;
+  for (int64_t i = 0; i < fill.packed / whole.taps; ++i)
+    require_range("order", fill.order[i], 0, most - 1);
+  const int64_t counts = whole.count ? whole.slots * whole.masks : 0;
+  for (int64_t i = 0; i < counts; ++i)
+    if (whole.count[i] % whole.taps) fail("`count` splits a kernel of ", whole.taps, " taps");
 }
 
 void check(const Samples& samples, int64_t bounds) {
   require_range("live", samples.live, 0, INT32_MAX);
-  const int64_t wanted = (static_cast<int64_t>(samples.chunks) + 1) * samples.rows;
+  require_range("chunk", samples.chunk, 1, 65535);
+  const int64_t chunks = (static_cast<int64_t>(samples.inputs) + samples.chunk - 1) / samples.chunk;
+  require_range("chunks", samples.chunks, chunks, chunks);
+  const int64_t wanted = (chunks + 1) * samples.rows;
   require_range("len(bound)", bounds, wanted, wanted);
   int64_t at = 0;
   for (int row = 0; row < samples.rows; ++row)
@@ -227,11 +242,12 @@ void check(const Samples& samples, int64_t bounds) {
       const int64_t bound = samples.bound[static_cast<int64_t>(chunk) * samples.rows + row];
       if (bound < at || bound > samples.live || (chunk == 0 && bound != at))
         fail("`bound` is wrong at filter ", row, ", chunk ", chunk);
-      at = bound;
+      // The entries before this bound are those of the chunk before.
+      const int64_t left = samples.inputs - (chunk - 1) * static_cast<int64_t>(samples.chunk);
+      const int64_t columns = left < samples.chunk ? left : samples.chunk;
+      for (; at < bound; ++at) require_range("index", samples.index[at], 0, columns - 1);
     }
   if (at != samples.live) fail("`bound` ends at ", at, ", not at ", samples.live);
-  for (int64_t i = 0; i < samples.live; ++i)
-    require_range("index", samples.index[i], 0, samples.inputs - 1);
 }
 
 void check(const SampledSpmmPlan& plan, int64_t columns) {

@@ -15,6 +15,9 @@ constexpr int filter_block = 64;
 // Taps of a kernel that runs as a sparse product.
 constexpr int most_taps = 1024;
 
+// Columns of a sparse product: one for each pair of channel and tap.
+constexpr int most_columns = most_size * most_taps;
+
 // Floats of a padded input that the taps kernel reads: less than 2^31 by more than any tile,
 // because it counts places in 32 bits.
 constexpr int most_padded_floats = INT32_MAX - 4096;

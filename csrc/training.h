@@ -8,11 +8,24 @@
 
 namespace openwork {
 
+// Where whole kernels lie among a call's weights, and among a product's packed ones: there each
+// entry has the taps of as many kernels as its mask has bits, tap by tap.
+struct WholeKernels {
+  int taps;                     // of a kernel; 1 for single weights, which need nothing else
+  const int32_t* step;          // [taps]: from a kernel's place to that of its tap
+  const uint16_t* count;        // as in Lists; null if kernels follow each other undivided
+  const int64_t* weight_start;  // as in Lists
+  int64_t slots;                // groups of all chunks
+  int masks;
+};
+
 // How the live weights of a call, in canonical order, become a kernel's packed ones.
 struct Refill {
-  const int32_t* order;  // [packed]: live weight of each packed one; connection if Winograd
+  const int32_t* order;  // [packed / whole.taps]: place among the live weights of each packed one,
+                         // or of each kernel; connection if Winograd
   int64_t packed;
-  int64_t live;        // weights of a call
+  int64_t live;  // weights of a call
+  WholeKernels whole;
   const int32_t* tap;  // Winograd: [connections][9], live weight of each tap or -1; null if each
                        // connection has its nine taps, one after another
   bool flipped;        // Winograd: taps in reverse, for the gradient of the input
@@ -23,10 +36,11 @@ struct Refill {
 // into chunks, so that what one chunk reads stays in the L1 cache.
 struct Samples {
   int inputs, rows;  // columns of the matrix; filters
+  int chunk;         // columns per chunk
   int chunks;
   int64_t live;
-  const int32_t* bound;  // [chunks + 1][rows]: first entry of each filter in each chunk
-  const int32_t* index;  // [live], column
+  const int32_t* bound;   // [chunks + 1][rows]: first entry of each filter in each chunk
+  const uint16_t* index;  // [live], column within its chunk
 };
 
 // Sums over pixels of gradient times gathered input: one column for each live (channel, tap).

@@ -41,10 +41,6 @@ ELSEWHERE = {
         "interchange/test_example.py",
         "three attributes (name, shape, dtype) of the input_form that example_of reads",
     ),
-    "kernels/pack_training.py": (
-        "kernels/test_training.py",
-        "what it packs is run there, in every tile",
-    ),
     "ops/gradients.py": ("ops/test_native.py", "both gradient operators are run there"),
     "engine/segment.py": ("engine/test_segments.py", "a protocol; what follows it is run there"),
 }

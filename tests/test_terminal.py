@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from openwork._terminal import counted, literal, visible
+from openwork._terminal import Notice, counted, literal, visible
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,31 @@ def test_one_is_singular() -> None:
     assert counted(0, "thread") == "0 threads"
     assert counted(1200, "class", "classes") == "1,200 classes"
     assert counted(1, "class", "classes") == "1 class"
+
+
+class _Screen(io.StringIO):
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_long_work_is_announced_once_and_on_a_terminal_only(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = _Screen(terminal)
+    monkeypatch.setattr("sys.stderr", screen)
+    notice = Notice("measuring")
+    for third in (False, False, True):
+        notice.spent(0.9)
+        assert screen.getvalue() == ("measuring\n" if terminal and third else "")
+    notice.spent(5)
+    assert screen.getvalue() == "measuring\n" * terminal
+
+
+def test_no_standard_error_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    Notice("measuring").spent(3)

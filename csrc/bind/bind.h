@@ -8,6 +8,7 @@ namespace nb = nanobind;
 
 void bind_isa(nb::module_& m);
 void bind_problem(nb::module_& m);
+void bind_packing(nb::module_& m);
 void bind_layers(nb::module_& m);
 void bind_training(nb::module_& m);
 void bind_program(nb::module_& m);

@@ -59,6 +59,7 @@ NB_MODULE(_C, m) {
   m.doc() = "The compiled kernels.";
   openwork::bind_isa(m);
   openwork::bind_problem(m);
+  openwork::bind_packing(m);
   openwork::bind_layers(m);
   openwork::bind_training(m);
   openwork::bind_program(m);

@@ -26,6 +26,7 @@ namespace openwork {
 namespace {
 
 using Order = Array<int32_t>;
+using Steps = Array<int32_t>;
 using Taps = std::optional<Array<int32_t>>;
 using Values = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
@@ -70,10 +71,19 @@ std::unique_ptr<Trainable> trainable(const Plan& plan, const Refill& fill, const
                                                 std::move(arrays));
 }
 
-Refill plain_refill(const Order& order, int64_t live) {
+// Weights that are packed one by one, or kernel by kernel if there are `step`s from tap to tap.
+Refill plain_refill(const Order& order, const Steps& step, int64_t live) {
+  require_range("len(step)", static_cast<int64_t>(step.size()), 1, most_taps);
+  const int taps = static_cast<int>(step.size());
   const Refill fill{.order = order.data(),
-                    .packed = static_cast<int64_t>(order.size()),
+                    .packed = static_cast<int64_t>(order.size()) * taps,
                     .live = live,
+                    .whole = {.taps = taps,
+                              .step = step.data(),
+                              .count = nullptr,
+                              .weight_start = nullptr,
+                              .slots = 0,
+                              .masks = 0},
                     .tap = nullptr,
                     .flipped = false,
                     .output = 0};
@@ -83,9 +93,9 @@ Refill plain_refill(const Order& order, int64_t live) {
 
 std::unique_ptr<Trainable> make_spmm(const std::string& isa, const Geometry& g,
                                      const ListIndices& indices, const Order& order,
-                                     const Array<int32_t>& channel, const Array<uint16_t>& tap,
-                                     int64_t live, int chunk, int group, int vectors,
-                                     bool in_place) {
+                                     const Steps& step, const Array<int32_t>& channel,
+                                     const Array<uint16_t>& tap, int64_t live, int chunk, int group,
+                                     int vectors, bool in_place) {
   const int64_t columns = static_cast<int64_t>(channel.size());
   require_size("tap", tap, columns);
   SpmmPlan plan{.geometry = g,
@@ -97,9 +107,14 @@ std::unique_ptr<Trainable> make_spmm(const std::string& isa, const Geometry& g,
                 .vectors = vectors,
                 .in_place = in_place};
   check(plan, columns);
-  const Refill fill = plain_refill(order, live);
+  Refill fill = plain_refill(order, step, live);
   plan.lists = indices.view(static_cast<int>(columns), g.out_channels, chunk, group, fill.packed);
-  return trainable(plan, fill, isa, kernels_of(isa).spmm, keep(indices, order, channel, tap));
+  fill.whole.count = plan.lists.count;
+  fill.whole.weight_start = plan.lists.weight_start;
+  fill.whole.slots = static_cast<int64_t>(plan.lists.chunks) * plan.lists.groups;
+  fill.whole.masks = (1 << group) - 1;
+  check(fill, 0, 0);
+  return trainable(plan, fill, isa, kernels_of(isa).spmm, keep(indices, order, step, channel, tap));
 }
 
 std::unique_ptr<Trainable> make_winograd(const std::string& isa, const Geometry& g,
@@ -113,6 +128,12 @@ std::unique_ptr<Trainable> make_winograd(const std::string& isa, const Geometry&
   const Refill fill{.order = order.data(),
                     .packed = static_cast<int64_t>(order.size()),
                     .live = live,
+                    .whole = {.taps = 1,
+                              .step = nullptr,
+                              .count = nullptr,
+                              .weight_start = nullptr,
+                              .slots = 0,
+                              .masks = 0},
                     .tap = tap ? tap->data() : nullptr,
                     .flipped = flipped,
                     .output = output};
@@ -124,11 +145,10 @@ std::unique_ptr<Trainable> make_winograd(const std::string& isa, const Geometry&
 
 std::unique_ptr<Trainable> make_taps(const std::string& isa, const Geometry& g,
                                      const Array<int64_t>& start, const Array<int32_t>& offset,
-                                     const Order& order, int64_t live, int rows, int vectors,
-                                     bool flat) {
+                                     const Order& order, const Steps& step, int64_t live, int rows,
+                                     int vectors, bool flat) {
   const int64_t taps = static_cast<int64_t>(offset.size());
   require_size("start", start, g.out_channels + 1);
-  require_size("order", order, taps);
   const TapsPlan plan{.geometry = g,
                       .epilogue = {},
                       .rows = rows,
@@ -138,16 +158,19 @@ std::unique_ptr<Trainable> make_taps(const std::string& isa, const Geometry& g,
                       .offset = offset.data(),
                       .weight = nullptr};
   check(plan, taps);
-  const Refill fill = plain_refill(order, live);
-  return trainable(plan, fill, isa, kernels_of(isa).taps, keep(start, offset, order));
+  const Refill fill = plain_refill(order, step, live);
+  if (fill.packed != taps)
+    fail("`order` and `step` stand for ", fill.packed, " of ", taps, " taps");
+  return trainable(plan, fill, isa, kernels_of(isa).taps, keep(start, offset, order, step));
 }
 
-Samples samples_of(const Array<int32_t>& bound, const Array<int32_t>& index, int64_t inputs,
-                   int rows, int64_t chunks) {
-  require_range("chunks", chunks, 1, 65535);
+Samples samples_of(const Array<int32_t>& bound, const Array<uint16_t>& index, int64_t inputs,
+                   int rows, int64_t chunk) {
+  require_range("chunk", chunk, 1, 65535);
   const Samples samples{.inputs = static_cast<int>(inputs),
                         .rows = rows,
-                        .chunks = static_cast<int>(chunks),
+                        .chunk = static_cast<int>(chunk),
+                        .chunks = static_cast<int>((inputs + chunk - 1) / chunk),
                         .live = static_cast<int64_t>(index.size()),
                         .bound = bound.data(),
                         .index = index.data()};
@@ -156,9 +179,10 @@ Samples samples_of(const Array<int32_t>& bound, const Array<int32_t>& index, int
 }
 
 std::unique_ptr<Sampled> make_sampled_spmm(const std::string& isa, const Geometry& g,
-                                           const Array<int32_t>& bound, const Array<int32_t>& index,
+                                           const Array<int32_t>& bound,
+                                           const Array<uint16_t>& index,
                                            const Array<int32_t>& channel,
-                                           const Array<uint16_t>& tap, int64_t chunks, int vectors,
+                                           const Array<uint16_t>& tap, int64_t chunk, int vectors,
                                            bool in_place) {
   const int64_t columns = static_cast<int64_t>(channel.size());
   require_size("tap", tap, columns);
@@ -169,18 +193,18 @@ std::unique_ptr<Sampled> make_sampled_spmm(const std::string& isa, const Geometr
                        .vectors = vectors,
                        .in_place = in_place};
   check(plan, columns);
-  plan.samples = samples_of(bound, index, columns, g.out_channels, chunks);
+  plan.samples = samples_of(bound, index, columns, g.out_channels, chunk);
   return std::make_unique<SampledLayer<SampledSpmmPlan>>(
       plan, plan.samples.live, kernels_of(isa).sampled_spmm, keep(bound, index, channel, tap));
 }
 
 std::unique_ptr<Sampled> make_sampled_winograd(const std::string& isa, const Geometry& g,
                                                const Array<int32_t>& bound,
-                                               const Array<int32_t>& index, const Taps& tap,
-                                               int64_t live, int64_t chunks, int vectors) {
+                                               const Array<uint16_t>& index, const Taps& tap,
+                                               int64_t live, int64_t chunk, int vectors) {
   const SampledWinogradPlan plan{
       .geometry = g,
-      .samples = samples_of(bound, index, g.in_channels, g.out_channels, chunks),
+      .samples = samples_of(bound, index, g.in_channels, g.out_channels, chunk),
       .tap = tap ? tap->data() : nullptr,
       .live = live,
       .vectors = vectors};
@@ -302,20 +326,20 @@ void bind_training(nb::module_& m) {
           "Holds the arrays; they are checked when a layer is made of them.");
 
   m.def("trainable_spmm", make_spmm, "isa"_a, "geometry"_a, "lists"_a, "order"_a.noconvert(),
-        "channel"_a.noconvert(), "tap"_a.noconvert(), nb::kw_only(), "live"_a, "chunk"_a, "group"_a,
-        "vectors"_a, "in_place"_a, "`spmm` with the weights of each call.");
+        "step"_a.noconvert(), "channel"_a.noconvert(), "tap"_a.noconvert(), nb::kw_only(), "live"_a,
+        "chunk"_a, "group"_a, "vectors"_a, "in_place"_a, "`spmm` with the weights of each call.");
   m.def("trainable_winograd", make_winograd, "isa"_a, "geometry"_a, "lists"_a,
         "order"_a.noconvert(), "tap"_a.noconvert().none(), nb::kw_only(), "live"_a, "connections"_a,
         "flipped"_a, "chunk"_a, "group"_a, "vectors"_a, "output"_a,
         "`winograd` with the weights of each call.");
   m.def("trainable_taps", make_taps, "isa"_a, "geometry"_a, "start"_a.noconvert(),
-        "offset"_a.noconvert(), "order"_a.noconvert(), nb::kw_only(), "live"_a, "rows"_a,
-        "vectors"_a, "flat"_a, "`taps` with the weights of each call.");
+        "offset"_a.noconvert(), "order"_a.noconvert(), "step"_a.noconvert(), nb::kw_only(),
+        "live"_a, "rows"_a, "vectors"_a, "flat"_a, "`taps` with the weights of each call.");
   m.def("sampled_spmm", make_sampled_spmm, "isa"_a, "geometry"_a, "bound"_a.noconvert(),
         "index"_a.noconvert(), "channel"_a.noconvert(), "tap"_a.noconvert(), nb::kw_only(),
-        "chunks"_a, "vectors"_a, "in_place"_a, "The weight's gradient of any convolution.");
+        "chunk"_a, "vectors"_a, "in_place"_a, "The weight's gradient of any convolution.");
   m.def("sampled_winograd", make_sampled_winograd, "isa"_a, "geometry"_a, "bound"_a.noconvert(),
-        "index"_a.noconvert(), "tap"_a.noconvert().none(), nb::kw_only(), "live"_a, "chunks"_a,
+        "index"_a.noconvert(), "tap"_a.noconvert().none(), nb::kw_only(), "live"_a, "chunk"_a,
         "vectors"_a, "The weight's gradient of a 3x3 convolution with stride 1.");
   m.def("interleave", interleave, "isa"_a, "phases"_a, "output"_a.noconvert(), nb::kw_only(),
         "stride_y"_a, "stride_x"_a, "threads"_a,

@@ -63,8 +63,8 @@ OPENWORK_INLINE vec dot(const vec (&y)[V], const float* x) {
 
 // The entries [first, last) of one filter: gradient `y` times the columns at x + index * stride.
 template <int V>
-OPENWORK_INLINE void sample(const vec (&y)[V], const float* x, int64_t stride, const int32_t* index,
-                            int first, int last, Waiting& waiting) {
+OPENWORK_INLINE void sample(const vec (&y)[V], const float* x, int64_t stride,
+                            const uint16_t* index, int first, int last, Waiting& waiting) {
   int at = first;
   for (; at + lanes <= last; at += lanes) {
     vec sum[lanes];
@@ -85,13 +85,14 @@ void sample_rows(const Samples& samples, const float* x, int64_t x_stride, const
   Waiting waiting(output, add);
   for (int chunk = 0; chunk < samples.chunks; ++chunk) {
     const int32_t* bound = samples.bound + static_cast<int64_t>(chunk) * samples.rows;
+    const float* from = x + static_cast<int64_t>(chunk) * samples.chunk * x_stride;
     for (int row = begin; row < end; ++row) {
       const int first = bound[row], last = bound[samples.rows + row];
       if (first == last) continue;
       vec held[V];
 #pragma GCC unroll 8
       for (int v = 0; v < V; ++v) held[v] = load(y + row * y_stride + v * lanes);
-      sample<V>(held, x, x_stride, samples.index, first, last, waiting);
+      sample<V>(held, from, x_stride, samples.index, first, last, waiting);
     }
   }
   waiting.finish();

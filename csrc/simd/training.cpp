@@ -60,7 +60,40 @@ OPENWORK_INLINE void transform_connections(const Refill& fill, const float* valu
   }
 }
 
+// `kernels` kernels whose taps alternate: tap 0 of each, then tap 1 of each.
+OPENWORK_INLINE void zip_kernels(const Refill& fill, const float* values, const int32_t* order,
+                                 int kernels, float* to) {
+  for (int t = 0; t < fill.whole.taps; ++t)
+    for (int k = 0; k < kernels; ++k) *to++ = values[order[k] + fill.whole.step[t]];
+}
+
+void refill_kernels(const Refill& fill, const float* values, float* to, int threads) {
+  const WholeKernels& whole = fill.whole;
+  if (!whole.count) {
+    const int64_t kernels = fill.packed / whole.taps;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < kernels; ++i)
+      zip_kernels(fill, values, fill.order + i, 1, to + i * whole.taps);
+    return;
+  }
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+  for (int64_t slot = 0; slot < whole.slots; ++slot) {
+    const uint16_t* count = whole.count + slot * whole.masks;
+    const int32_t* order = fill.order + whole.weight_start[slot] / whole.taps;
+    float* at = to + whole.weight_start[slot];
+    for (int mask = 1; mask <= whole.masks; ++mask) {
+      const int kernels = __builtin_popcount(mask);
+      for (int i = 0; i < count[mask - 1]; i += whole.taps) {
+        zip_kernels(fill, values, order, kernels, at);
+        order += kernels;
+        at += kernels * whole.taps;
+      }
+    }
+  }
+}
+
 void refill(const Refill& fill, const float* values, float* to, int threads) {
+  if (fill.output == 0 && fill.whole.taps > 1) return refill_kernels(fill, values, to, threads);
   if (fill.output == 0) {
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t i = 0; i < fill.packed; ++i) to[i] = values[fill.order[i]];

@@ -1,5 +1,6 @@
 """Text that people read: names and paths, never obeyed by a terminal or rich; counted things."""
 
+import sys
 import unicodedata
 
 from rich.text import Text
@@ -40,3 +41,25 @@ def counted(count: int, thing: str, several: str = "") -> str:
     ('1 thread', '2,000 threads', '0 classes')
     """
     return f"{count:,} {thing if count == 1 else several or f'{thing}s'}"
+
+
+class Notice:
+    """A line that is printed once, on standard error, if work takes longer than 2 s in all.
+
+    Args:
+        text: the line.
+    """
+
+    PATIENCE = 2.0
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._spent = 0.0
+
+    def spent(self, seconds: float) -> None:
+        """Count `seconds` of work; nothing is printed where no terminal shows it."""
+        before, self._spent = self._spent, self._spent + seconds
+        crossed = before <= self.PATIENCE < self._spent
+        if crossed and sys.stderr is not None and sys.stderr.isatty():
+            sys.stderr.write(visible(self._text) + "\n")
+            sys.stderr.flush()

@@ -8,7 +8,7 @@ import kernel_cases as cases
 import kernel_gradients as gradients
 import numpy as np
 
-from openwork.kernels.live_taps import LiveTaps, input_gradient, live_taps
+from openwork.kernels.live_taps import LiveTaps, Phase, input_gradient, live_taps
 
 
 def _taps(case: cases.Case) -> LiveTaps:
@@ -21,7 +21,9 @@ def _convolve(taps: LiveTaps, weight: np.ndarray, x: np.ndarray) -> np.ndarray:
     (py, px), (dy, dx), (height, width) = g.padding, g.dilation, g.out_size
     padded = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px)))
     total = np.zeros((len(x), g.out_channels, height, width))
-    for out, inside, tap, place in zip(taps.out, taps.inside, taps.tap, taps.place, strict=True):
+    each = taps.single()
+    assert each.tap is not None
+    for out, inside, tap, place in zip(each.out, each.inside, each.tap, each.place, strict=True):
         y, x0 = tap // g.kernel[1] * dy, tap % g.kernel[1] * dx
         total[:, out] += weight[place] * padded[:, inside, y : y + height, x0 : x0 + width]
     return total
@@ -64,8 +66,26 @@ def test_all_live_weights_are_used_once() -> None:
     assert sorted(np.concatenate(places)) == list(range(taps.weights))
 
 
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 1)])
+def test_whole_kernels_are_kept_as_one_unit_and_read_tap_by_tap(stride: tuple[int, int]) -> None:
+    case = cases.Case(4, 6, (9, 8), kernel=(3, 5), stride=stride, padding=(1, 2), groups=2)
+    taps = _taps(case)
+    assert taps.tap is None
+    assert len(taps.out) * 15 == taps.live == taps.weights
+    for phase in [Phase(taps), *input_gradient(taps)]:
+        assert phase.taps is not None
+        assert phase.taps.tap is None
+        single = phase.taps.single()
+        assert single.tap is not None
+        order = np.lexsort((single.tap, single.inside, single.out))
+        assert order.tolist() == list(range(phase.taps.live))
+    places = [phase.taps.single().place for phase in input_gradient(taps) if phase.taps is not None]
+    assert sorted(np.concatenate(places)) == list(range(taps.weights))
+
+
 def test_connections_name_the_place_of_each_tap() -> None:
     taps = _taps(cases.Case(3, 4, (5, 5), pattern="taps"))
+    assert taps.tap is not None
     out, inside, places = taps.connections()
     assert len(out) == len(inside) == len(places)
     assert sorted(places[places >= 0]) == list(range(taps.weights))

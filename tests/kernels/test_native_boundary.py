@@ -49,12 +49,13 @@ GEOMETRY = {
 }
 
 
-def _lists(problem: Problem) -> tuple[np.ndarray, ...]:
+def _lists(problem: Problem, chunk: int = 4, group: int = 2) -> list[np.ndarray]:
+    """Arrays 1 to 6 of a 1x1 convolution."""
     out, inside, kernels = problem.connections()
     geometry = problem.geometry
-    return pack_lists(
-        geometry.out_channels, geometry.in_channels, out, inside, kernels.T, 4, 2
-    ).arrays()
+    sizes = geometry.out_channels, geometry.in_channels
+    packed = pack_lists(*sizes, out, inside, chunk, group)
+    return [*packed.indices(), kernels[packed.order, 0]]
 
 
 def _spmm(problem: Problem, lists: Any, columns: tuple = COLUMNS, in_place: bool = False) -> None:
@@ -114,9 +115,7 @@ def test_empty_batch() -> None:
 @pytest.mark.parametrize("group", [1, 2, 4])
 def test_damaged_lists(group: int, array: int, at: int, value: int) -> None:
     problem = cases.Case(6, 9, (5, 5), (1, 1), padding=(0, 0)).problem()
-    out, inside, kernels = problem.connections()
-    packed = pack_lists(9, 6, out, inside, kernels.T, 4, group)
-    arrays = [a.copy() for a in packed.arrays()]
+    arrays = _lists(problem, group=group)
     arrays[array][at] = value
     with pytest.raises(ValueError, match="`"):
         _C.spmm(
@@ -136,8 +135,7 @@ def test_damaged_lists(group: int, array: int, at: int, value: int) -> None:
 @pytest.mark.parametrize("array", range(6))
 def test_short_lists(array: int) -> None:
     problem = cases.Case(6, 9, (5, 5), (1, 1), padding=(0, 0)).problem()
-    out, inside, kernels = problem.connections()
-    arrays = list(pack_lists(9, 6, out, inside, kernels.T, 4, 2).arrays())
+    arrays = _lists(problem)
     arrays[array] = arrays[array][:-1].copy()
     with pytest.raises(ValueError, match="`"):
         _spmm(problem, _C.Lists(*arrays))
@@ -156,8 +154,7 @@ def test_short_lists(array: int) -> None:
 )
 def test_damaged_columns(channel: list[int], tap: list[int]) -> None:
     problem = cases.Case(6, 9, (5, 5), (1, 1), padding=(0, 0)).problem()
-    out, inside, kernels = problem.connections()
-    lists = _C.Lists(*pack_lists(9, 6, out, inside, kernels.T, 4, 2).arrays())
+    lists = _C.Lists(*_lists(problem))
     columns = np.array(channel, np.int32), np.array(tap, np.uint16)
     with pytest.raises(ValueError, match="`"):
         _spmm(problem, lists, columns)
@@ -165,8 +162,7 @@ def test_damaged_columns(channel: list[int], tap: list[int]) -> None:
 
 def test_only_a_plain_convolution_is_read_in_place() -> None:
     problem = cases.Case(6, 9, (5, 5), (1, 1), (2, 2), padding=(0, 0)).problem()
-    out, inside, kernels = problem.connections()
-    lists = _C.Lists(*pack_lists(9, 6, out, inside, kernels.T, 4, 2).arrays())
+    lists = _C.Lists(*_lists(problem))
     with pytest.raises(ValueError, match="plain"):
         _spmm(problem, lists, in_place=True)
 

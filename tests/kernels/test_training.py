@@ -104,7 +104,7 @@ def check(case: cases.Case, isa: str, threads: int = 1) -> int:
     x, gradient = numbers_of(case)
     count = 0
     for direction in DIRECTIONS:
-        for kernel in kernels(taps, direction, isa):
+        for kernel in kernels(taps, direction, isa, every=True):
             found = compute(direction, kernel, problem, x, gradient, threads)
             result, allowed = wanted(direction, kernel.name, problem, x, gradient)
             worst = float((np.abs(found - result) - allowed).max(initial=-1.0))
@@ -208,7 +208,7 @@ def test_nan_and_infinity_reach_what_reads_them(
     with np.errstate(invalid="ignore"):
         result, _ = wanted(direction, "", problem, x, gradient)
     assert not np.isfinite(result).all()
-    for kernel in kernels(taps_of(problem), direction, isa):
+    for kernel in kernels(taps_of(problem), direction, isa, every=True):
         # Winograd mixes the pixels of a tile: there one bad pixel spoils its tile.
         if "winograd" not in kernel.name:
             found = compute(direction, kernel, problem, x, gradient)
@@ -221,7 +221,7 @@ def test_a_bias_is_added_to_each_filter() -> None:
     x, gradient = numbers_of(MANY)
     bias = MANY.random().standard_normal(9).astype(np.float32)
     total, _ = reference.convolve(problem, x)
-    for kernel in kernels(taps_of(problem), "forward", ISAS[-1]):
+    for kernel in kernels(taps_of(problem), "forward", ISAS[-1], every=True):
         built, found = kernel.build(), np.empty_like(gradient)
         memory = np.empty(built.workspace(3, 1), np.float32)
         built.run(problem.weight, x, found, bias, memory, 1)
@@ -231,7 +231,7 @@ def test_a_bias_is_added_to_each_filter() -> None:
 def test_the_next_call_may_bring_other_weights() -> None:
     problem = MANY.problem()
     x, gradient = numbers_of(MANY)
-    for kernel in kernels(taps_of(problem), "forward", ISAS[-1]):
+    for kernel in kernels(taps_of(problem), "forward", ISAS[-1], every=True):
         built = kernel.build()
         once = run_convolution(built, problem, x, gradient.shape, 1)
         negated = Problem(problem.geometry, 1, problem.positions, -problem.weight)
@@ -241,3 +241,49 @@ def test_the_next_call_may_bring_other_weights() -> None:
 def test_a_dead_layer_has_no_kernel() -> None:
     dead = cases.Case(4, 5, (9, 9), pattern="all-dead").problem()
     assert [kernels(taps_of(dead), way, ISAS[-1]) for way in DIRECTIONS] == [[], [], []]
+
+
+def _algorithms(case: cases.Case, direction: Direction) -> set[str]:
+    found = kernels(taps_of(case.problem()), direction, ISAS[-1])
+    return {part for each in found for part in each.name.split("-") if part in ALGORITHMS}
+
+
+ALGORITHMS = {"winograd4", "spmm"}
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(
+    ("case", "wanted"),
+    [
+        # 36 multiply-adds for each kernel and tile against 144, and against 36 where a map has
+        # only 2x2 pixels; a kernel with one or two live taps needs 16 for each.
+        (cases.Case(64, 64, (16, 16)), {"winograd4"}),
+        (cases.Case(64, 64, (2, 2)), {"winograd4", "spmm"}),
+        (cases.Case(64, 64, (1, 1), pattern="dense"), {"spmm"}),
+        (cases.Case(64, 64, (16, 16), kernel=(5, 5), padding=(2, 2)), {"spmm"}),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_the_fastest_is_not_measured(
+    case: cases.Case, wanted: set[str], direction: Direction
+) -> None:
+    assert _algorithms(case, direction) == wanted
+
+
+def test_a_pattern_of_few_taps_is_measured_both_ways() -> None:
+    problem = cases.Case(64, 64, (16, 16), pattern="dense").problem()
+    some = problem.positions[::9] + np.arange(len(problem.positions[::9])) % 9
+    taps = live_taps(problem.geometry, 1, some)
+    names = [each.name for each in kernels(taps, "forward", ISAS[-1])]
+    assert any("winograd4" in name for name in names)
+    assert any("spmm" in name for name in names)
+
+
+def test_every_kernel_that_can_run_is_found_by_its_name() -> None:
+    taps = taps_of(cases.Case(64, 64, (16, 16)).problem())
+    for direction in DIRECTIONS:
+        some, every = (
+            {each.name for each in kernels(taps, direction, ISAS[-1], every=every)}
+            for every in (False, True)
+        )
+        assert some < every

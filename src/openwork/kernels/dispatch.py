@@ -178,12 +178,11 @@ class SpmmTile:
     def __call__(self, problem: Problem) -> "_C.Layer":
         rows, out, inside = spmm_rows(problem)
         filters = problem.geometry.out_channels
-        values = problem.weight[None]
-        packed = pack_lists(filters, len(rows), out, inside, values, self.chunk, self.group)
+        packed = pack_lists(filters, len(rows), out, inside, self.chunk, self.group)
         channel, tap = np.divmod(rows, problem.taps)
         return _C.spmm(
             *_common(problem, self.isa),
-            _C.Lists(*packed.arrays()),
+            _C.Lists(*packed.indices(), problem.weight[packed.order]),
             channel.astype(np.int32),
             tap.astype(np.uint16),
             chunk=self.chunk,
@@ -226,13 +225,11 @@ class WinogradTile:
     def __call__(self, problem: Problem) -> "_C.Layer":
         g = problem.geometry
         out, inside, kernels = problem.connections()
-        values = transform_filters(kernels, self.output)
-        packed = pack_lists(
-            g.out_channels, g.in_channels, out, inside, values, self.chunk, self.group
-        )
+        packed = pack_lists(g.out_channels, g.in_channels, out, inside, self.chunk, self.group)
+        weight = transform_filters(kernels[packed.order], self.output)
         return _C.winograd(
             *_common(problem, self.isa),
-            _C.Lists(*packed.arrays()),
+            _C.Lists(*packed.indices(), weight.reshape(-1)),
             chunk=self.chunk,
             group=self.group,
             vectors=self.vectors,
@@ -377,6 +374,8 @@ class Depthwise:
 
     def __call__(self, problem: Problem) -> "_C.Layer":
         return _C.depthwise(*_common(problem, self.isa), *pack_depthwise(problem))
+
+
 # Linear layers ------------------------------------------------------------------------------------
 
 

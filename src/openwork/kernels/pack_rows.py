@@ -35,7 +35,7 @@ def pack_direct(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Arrays 1 to 3 of the direct kernel, flat."""
     out, inside, kernels = problem.connections()
     by_column = kernels.reshape(-1, *problem.geometry.kernel).transpose(0, 2, 1)
-    return starts_of(problem.geometry, out), inside.astype(np.int32), by_column.reshape(-1).copy()
+    return starts_of(problem.geometry, out), inside, by_column.reshape(-1).copy()
 
 
 def pack_taps(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -62,7 +62,7 @@ def starts_of(geometry: Geometry, out: np.ndarray) -> np.ndarray:
 def offsets_of(geometry: Geometry, inside: np.ndarray, tap: np.ndarray) -> np.ndarray:
     """Array 2 of the taps kernel."""
     *offsets, channel = _C.tap_offsets(native_geometry(geometry))
-    offset = inside * channel + np.array(offsets, dtype=np.int64)[tap]
+    offset = inside * np.int64(channel) + np.array(offsets, dtype=np.int64)[tap]
     if offset.size and offset.max() >= 2**31:
         raise ValueError(f"the padded input has over 2^31 floats: {int(offset.max())}")
     return offset.astype(np.int32)

@@ -19,19 +19,20 @@ def is_plain(geometry: Geometry) -> bool:
 
 
 def spmm_rows(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Arrays 7 and 8 as `channel * taps + tap`, and (filter, column) of each live tap, int64."""
+    """Arrays 7 and 8 as `channel * taps + tap`, and (filter, column) of each live tap, int32."""
     out, inside, tap = problem.units()
-    rows, column = columns_of(problem.geometry, inside, tap)
+    g = problem.geometry
+    taps = g.kernel[0] * g.kernel[1]
+    if is_plain(g):
+        return np.arange(g.in_channels), out, inside
+    rows, column = live_columns(inside * np.int32(taps) + tap, g.in_channels * taps)
     return rows, out, column
 
 
-def columns_of(
-    geometry: Geometry, inside: np.ndarray, tap: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Arrays 7 and 8 as `channel * taps + tap`, and the column of each live tap, int64."""
-    pair = inside * (geometry.kernel[0] * geometry.kernel[1]) + tap
-    if is_plain(geometry):
-        return np.arange(geometry.in_channels), pair
+def live_columns(pair: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers below `most` that occur in `pair`, rising, and each pair's place among them."""
     # A matrix has at least one column, even if no tap is live.
-    live = np.flatnonzero(np.bincount(pair)) if pair.size else np.zeros(1, np.int64)
-    return live, np.searchsorted(live, pair)
+    live = np.flatnonzero(np.bincount(pair, minlength=1)) if pair.size else np.zeros(1, np.int64)
+    place = np.zeros(most, np.int32)
+    place[live] = np.arange(len(live))
+    return live, place[pair]

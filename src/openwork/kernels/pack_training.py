@@ -2,16 +2,17 @@
 
 Beside the arrays of pack_lists.py, pack_spmm.py and pack_rows.py:
 
-9.  order  int32 [packed]          place among a call's live weights of each packed one; of its
-                                   connection if Winograd
-10. tap    int32 [connections][9]  Winograd: place of each tap, -1 for dead ones; left out if every
+9.  order  int32 [units]           place among a call's live weights of each packed one, or of each
+                                   packed whole kernel; of its connection if Winograd
+10. step   int32 [taps]            from a kernel's place to those of its taps; [0] for single taps
+11. tap    int32 [connections][9]  Winograd: place of each tap, -1 for dead ones; left out if every
                                    connection has nine, one after another
 
 For gradients of live weights (csrc/simd/sampled.h), entries in canonical order:
 
-11. bound  int32 [chunks + 1][filters]  first entry of each filter in each chunk; the last row ends
+12. bound  int32 [chunks + 1][filters]  first entry of each filter in each chunk; the last row ends
                                         them
-12. index  int32 [entries]              column of each entry
+13. index  uint16 [entries]             column of each entry within its chunk
 """
 
 import numpy as np
@@ -20,28 +21,32 @@ from openwork.kernels.live_taps import LiveTaps
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_lists import pack_lists
 from openwork.kernels.pack_rows import offsets_of, starts_of
-from openwork.kernels.pack_spmm import columns_of
+from openwork.kernels.pack_spmm import is_plain, live_columns
 from openwork.kernels.to_native import native_geometry
+
+_MOST_CHUNK = 65535
 
 
 def trainable_spmm(
     taps: LiveTaps, isa: str, vectors: int, chunk: int, group: int, in_place: bool
 ) -> "_C.Trainable":
     """A convolution as sparse matrix times gathered pixels."""
-    rows, column = columns_of(taps.geometry, taps.inside, taps.tap)
-    chunk = min(chunk, len(rows), 65535)
-    place = taps.place.astype(np.int32)[None]
-    filters = taps.geometry.out_channels
-    packed = pack_lists(filters, len(rows), taps.out, column, place, chunk, group, False)
-    *lists, order = packed.arrays()
+    rows, column = _columns(taps)
+    unit = len(taps.step)
+    inputs = len(rows) // unit
+    chunk = _unit_chunk(chunk, inputs, unit)
+    packed = pack_lists(
+        taps.geometry.out_channels, inputs, taps.out, column, chunk, group, False, unit
+    )
     return _C.trainable_spmm(
         isa,
         native_geometry(taps.geometry),
-        _C.ListIndices(*lists),
-        order,
+        _C.ListIndices(*packed.indices()),
+        taps.place[packed.order],
+        taps.step,
         *_channels(taps, rows),
         live=taps.weights,
-        chunk=chunk,
+        chunk=chunk * unit,
         group=group,
         vectors=vectors,
         in_place=in_place,
@@ -52,26 +57,20 @@ def trainable_winograd(
     taps: LiveTaps, isa: str, output: int, vectors: int, chunk: int, group: int
 ) -> "_C.Trainable":
     """A 3x3 convolution with stride 1, in tiles of `output` x `output` pixels."""
-    out, inside, places = taps.connections()
     g = taps.geometry
-    chunk = min(chunk, g.in_channels, 65535)
-    flipped = places.size > 0 and places[0, 0] > places[0, -1]
-    straight = places[:, ::-1] if flipped else places
-    connection, table = np.arange(len(out)), places.reshape(-1)
-    if _is_whole(straight):
-        connection, table = straight[:, 0] // 9, None
-    value = connection.astype(np.int32)[None]
-    packed = pack_lists(g.out_channels, g.in_channels, out, inside, value, chunk, group, False)
-    *lists, order = packed.arrays()
+    out, inside, places = _connections(taps)
+    chunk = min(chunk, g.in_channels, _MOST_CHUNK)
+    packed = pack_lists(g.out_channels, g.in_channels, out, inside, chunk, group, False)
+    whole = places is None
     return _C.trainable_winograd(
         isa,
         native_geometry(g),
-        _C.ListIndices(*lists),
-        order,
-        table,
+        _C.ListIndices(*packed.indices()),
+        taps.place[packed.order] // np.int32(9) if whole else packed.order,
+        places,
         live=taps.weights,
-        connections=len(out),
-        flipped=bool(flipped and table is None),
+        connections=taps.weights // 9 if whole else len(out),
+        flipped=bool(whole and taps.step[0] > taps.step[-1]),
         chunk=chunk,
         group=group,
         vectors=vectors,
@@ -81,12 +80,14 @@ def trainable_winograd(
 
 def trainable_taps(taps: LiveTaps, isa: str, rows: int, vectors: int, flat: bool) -> "_C.Trainable":
     """A convolution by single live taps."""
+    each = taps.single()
     return _C.trainable_taps(
         isa,
         native_geometry(taps.geometry),
-        starts_of(taps.geometry, taps.out),
-        offsets_of(taps.geometry, taps.inside, taps.tap),
-        taps.place.astype(np.int32),
+        starts_of(taps.geometry, each.out),
+        offsets_of(taps.geometry, each.inside, each.tap),
+        taps.place,
+        taps.step,
         live=taps.weights,
         rows=rows,
         vectors=vectors,
@@ -98,15 +99,20 @@ def sampled_spmm(
     taps: LiveTaps, isa: str, vectors: int, chunk: int, in_place: bool
 ) -> "_C.Sampled":
     """The weight's gradient of any convolution."""
-    rows, column = columns_of(taps.geometry, taps.inside, taps.tap)
-    bound = _bounds(taps.geometry.out_channels, len(rows), taps.out, column, chunk)
+    rows, column = _columns(taps)
+    unit = len(taps.step)
+    inputs = len(rows) // unit
+    chunk = _unit_chunk(chunk, inputs, unit)
+    bound = _bounds(taps.geometry.out_channels, inputs, taps.out, column, chunk)
+    first = (column % np.int32(chunk) * np.int32(unit)).astype(np.uint16)
+    index = first[:, None] + np.arange(unit, dtype=np.uint16)
     return _C.sampled_spmm(
         isa,
         native_geometry(taps.geometry),
-        bound.reshape(-1),
-        column.astype(np.int32),
+        (bound * np.int32(unit)).reshape(-1),
+        index.reshape(-1),
         *_channels(taps, rows),
-        chunks=len(bound) - 1,
+        chunk=chunk * unit,
         vectors=vectors,
         in_place=in_place,
     )
@@ -114,19 +120,46 @@ def sampled_spmm(
 
 def sampled_winograd(taps: LiveTaps, isa: str, vectors: int, chunk: int) -> "_C.Sampled":
     """The weight's gradient of a 3x3 convolution with stride 1."""
-    out, inside, places = taps.connections()
     g = taps.geometry
+    out, inside, places = _connections(taps)
+    chunk = min(chunk, g.in_channels, _MOST_CHUNK)
     bound = _bounds(g.out_channels, g.in_channels, out, inside, chunk)
     return _C.sampled_winograd(
         isa,
         native_geometry(g),
         bound.reshape(-1),
-        inside.astype(np.int32),
-        None if _is_whole(places) else places.reshape(-1),
+        (inside % np.int32(chunk)).astype(np.uint16),
+        places,
         live=taps.weights,
-        chunks=len(bound) - 1,
+        chunk=chunk,
         vectors=vectors,
     )
+
+
+def _connections(taps: LiveTaps) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """(output, input, array 11) of each live connection."""
+    # Places of a kernel's nine taps rise or fall all along.
+    if taps.tap is None and abs(taps.step[-1] - taps.step[0]) == 8:
+        return taps.out, taps.inside, None
+    out, inside, places = taps.connections()
+    return out, inside, places.reshape(-1)
+
+
+def _columns(taps: LiveTaps) -> tuple[np.ndarray, np.ndarray]:
+    """Arrays 7 and 8 as `channel * taps + tap`, and the column of each unit, in units."""
+    g = taps.geometry
+    if is_plain(g):
+        return np.arange(g.in_channels), taps.inside
+    if taps.tap is not None:
+        pair = taps.inside * np.int32(taps.taps) + taps.tap
+        return live_columns(pair, g.in_channels * taps.taps)
+    channels, column = live_columns(taps.inside, g.in_channels)
+    return (channels[:, None] * taps.taps + np.arange(taps.taps)).reshape(-1), column
+
+
+def _unit_chunk(chunk: int, inputs: int, unit: int) -> int:
+    """Inputs in chunks of about `chunk` columns, `unit` for each input: kernels stay whole."""
+    return min(inputs, max(1, min(chunk, _MOST_CHUNK) // unit))
 
 
 def _channels(taps: LiveTaps, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -135,17 +168,10 @@ def _channels(taps: LiveTaps, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return channel.astype(np.int32), tap.astype(np.uint16)
 
 
-def _is_whole(places: np.ndarray) -> bool:
-    """Whether every connection has its nine taps one after another, from a multiple of nine."""
-    rising = (places - places[:, :1] == np.arange(9)).all()
-    return bool(rising and (places[:, 0] % 9 == 0).all())
-
-
 def _bounds(
     filters: int, inputs: int, out: np.ndarray, index: np.ndarray, chunk: int
 ) -> np.ndarray:
-    """Array 11."""
-    chunk = min(chunk, inputs)
+    """Array 12."""
     chunks = -(-inputs // chunk)
     counts = np.bincount(out * chunks + index // chunk, minlength=filters * chunks)
     ends = np.cumsum(counts).reshape(filters, chunks)

@@ -1,6 +1,7 @@
 """One layer to run: its live weights, its geometry, and what follows the convolution."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -83,11 +84,20 @@ class Problem:
         return self.geometry.in_channels // self.groups
 
     def units(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(output, input among all channels, tap) of each live tap, int64."""
+        """(output, input among all channels, tap) of each live tap, int32."""
+        return self._units
+
+    @cached_property
+    def _units(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        # Asked for by every candidate.
         return live_units(self.geometry, self.groups, self.positions)
 
     def connections(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(output, input, kernels) of each live connection; kernels (n, taps), dead taps zero."""
+        return self._connections
+
+    @cached_property
+    def _connections(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         out, inside, tap = self.units()
         first = first_taps(out, inside)
         kernels = np.zeros((int(first.sum()), self.taps), dtype=np.float32)
@@ -107,12 +117,18 @@ class Problem:
 def live_units(
     geometry: Geometry, groups: int, positions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(output, input among all channels, tap) of the live taps at `positions`, int64."""
-    unit, tap = np.divmod(positions, geometry.kernel[0] * geometry.kernel[1])
+    """(output, input among all channels, tap) of the live taps at `positions`, int32."""
+    # Quotients alone are computed with vector instructions, which divmod is not.
+    taps = geometry.kernel[0] * geometry.kernel[1]
     group_inputs = geometry.in_channels // groups
-    out, inside = np.divmod(unit, group_inputs)
-    group = out // (geometry.out_channels // groups)
-    return out, group * group_inputs + inside, tap
+    unit = positions // taps
+    tap = (positions - unit * taps).astype(np.int32)
+    out = unit // group_inputs
+    inside = (unit - out * group_inputs).astype(np.int32)
+    out = out.astype(np.int32)
+    if groups > 1:
+        inside += out // np.int32(geometry.out_channels // groups) * np.int32(group_inputs)
+    return out, inside, tap
 
 
 def first_taps(out: np.ndarray, inside: np.ndarray) -> np.ndarray:

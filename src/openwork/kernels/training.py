@@ -163,18 +163,21 @@ class WeightGradient:
         self._layer.run(input, gradient, output, workspace, threads)
 
 
-def kernels(taps: LiveTaps, direction: Direction, isa: str) -> list[TrainingKernel]:
+def kernels(
+    taps: LiveTaps, direction: Direction, isa: str, every: bool = False
+) -> list[TrainingKernel]:
     """The kernels worth measuring for one direction of a layer, the likeliest to win first.
 
     Args:
         taps: the layer.
         direction: "forward", "input" or "weight".
         isa: instruction set.
+        every: those too that must do too much work to win, so that any choice can be found.
     """
-    if geometry_refusal(taps.geometry) is not None or not taps.place.size:
+    if geometry_refusal(taps.geometry) is not None or not taps.live:
         return []
     if direction == "weight":
-        return _weight_kernels(taps, isa)
+        return _weight_kernels(taps, isa, every)
     if direction == "forward":
         phases, stride, size = [Phase(taps)], (1, 1), taps.geometry.out_size
     else:
@@ -183,7 +186,7 @@ def kernels(taps: LiveTaps, direction: Direction, isa: str) -> list[TrainingKern
     live = [phase.taps for phase in phases if phase.taps is not None]
     if not live or any(geometry_refusal(each.geometry) is not None for each in live):
         return []
-    ways = _convolution_kernels(live, isa)
+    ways = _convolution_kernels(live, isa, every)
     return [
         TrainingKernel(name, partial(_pack, way, phases, stride, size, isa))
         for name, way in ways.items()
@@ -211,12 +214,13 @@ def _pack(
 _ALL = 65535
 
 
-def _convolution_kernels(live: list[LiveTaps], isa: str) -> dict[str, Way]:
+def _convolution_kernels(live: list[LiveTaps], isa: str, every: bool) -> dict[str, Way]:
     """The ways to run the phases of a convolution, all of them on the same kernel."""
     first = live[0]
     ways: dict[str, Way] = {}
-    fan_in = first.place.size / first.geometry.out_channels
-    if all(map(_is_winograd, live)):
+    fan_in = first.live / first.geometry.out_channels
+    winograd, product = _worth_measuring(live, every)
+    if winograd:
         # Measured: filters share little below a density of 0.1. Larger blocks leave L2, but read
         # the weights less often, which counts where maps are small.
         for vectors, chunk, group in (
@@ -233,7 +237,7 @@ def _convolution_kernels(live: list[LiveTaps], isa: str) -> dict[str, Way]:
     if fan_in <= 2 * first.taps:
         # Depthwise and its like: a product would gather each row for a single filter.
         ways |= _tap_ways(first, isa)
-    if all(each.taps <= _C.most_taps for each in live):
+    if product:
         op = "conv1x1" if is_plain(first.geometry) else "conv"
         for vectors, chunk, group in ((4, 128, 2), (8, 64, 2), (5, 128, 4)):
             if vectors > _C.most_vectors(isa, group) or group > first.geometry.out_channels:
@@ -265,15 +269,16 @@ def _tap_ways(taps: LiveTaps, isa: str) -> dict[str, Way]:
     return ways
 
 
-def _weight_kernels(taps: LiveTaps, isa: str) -> list[TrainingKernel]:
+def _weight_kernels(taps: LiveTaps, isa: str, every: bool) -> list[TrainingKernel]:
     found: list[TrainingKernel] = []
     most = 8 if _C.most_vectors(isa, 1) >= 8 else 4
-    if _is_winograd(taps):
+    winograd, product = _worth_measuring([taps], every)
+    if winograd:
         for vectors, chunk in ((2, _ALL), (4, 256)):
             name = f"f32-grad3x3-winograd4-v{vectors}k{chunk}-{isa}"
             build = partial(_sampled, sampled_winograd, taps, isa, vectors, chunk)
             found.append(TrainingKernel(name, build))
-    if taps.taps <= _C.most_taps:
+    if product:
         for vectors, chunk in ((most, 64), (most, 256), (2, _ALL)):
             for place in _places(taps):
                 name = f"f32-grad-spmm-v{vectors}k{chunk}{'i' * place}-{isa}"
@@ -290,6 +295,35 @@ def _places(taps: LiveTaps) -> tuple[bool, ...]:
     """Whether tiles may be read where they lie: only 1x1, and only maps that hold a tile."""
     height, width = taps.geometry.out_size
     return (False, True) if is_plain(taps.geometry) and height * width > 128 else (False,)
+
+
+# What else the two cost for each channel, in multiply-adds: transforming a tile of it, and
+# gathering a pixel of it for one tap.
+_TRANSFORM = 150
+_GATHER = 10
+# One of the two is not measured if it must do this many times the work of the other.
+_TOO_MUCH = 2.0
+
+
+def _worth_measuring(live: list[LiveTaps], every: bool) -> tuple[bool, bool]:
+    """Whether Winograd and the product of gathered pixels may be the fastest; or can run."""
+    winograd, product = all(map(_is_winograd, live)), all(t.taps <= _C.most_taps for t in live)
+    if winograd and product and not every:
+        tiles, pixels = (sum(map(work, live)) for work in (_winograd_work, _product_work))
+        winograd, product = tiles <= _TOO_MUCH * pixels, pixels <= _TOO_MUCH * tiles
+    return winograd, product
+
+
+def _winograd_work(taps: LiveTaps) -> int:
+    g = taps.geometry
+    height, width = g.out_size
+    tiles = -(-height // 4) * -(-width // 4)
+    return tiles * (36 * taps.kernels() + _TRANSFORM * (g.in_channels + g.out_channels))
+
+
+def _product_work(taps: LiveTaps) -> int:
+    height, width = taps.geometry.out_size
+    return height * width * (taps.live + _GATHER * taps.taps * taps.geometry.in_channels)
 
 
 def _is_winograd(taps: LiveTaps) -> bool:

@@ -1,12 +1,12 @@
 """Which implementation runs a layer in training: measured once, remembered in a file."""
 
-import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from openwork._terminal import Notice
 from openwork.errors import ArgumentError
 from openwork.kernels.remembered import (
     is_steady,
@@ -19,14 +19,10 @@ from openwork.kernels.remembered import (
 REFERENCE = "reference"
 MODES = ("measured", "native", REFERENCE)
 VARIABLE = "OPENWORK_TRAIN_KERNELS"
-# Says so when measuring takes longer than this in all.
-_PATIENCE = 2.0
 # The second takes turns with the fastest if it took at most this many times as long.
 _NEAR, _TURNS = 1.5, 4
 
 Call = Callable[[], object]
-
-_log = logging.getLogger("openwork")
 
 
 def mode() -> str:
@@ -44,7 +40,9 @@ class Choices:
         self._known: dict[str, str] = {}
         self._path: Path | None = None
         self._lock = threading.RLock()
-        self._spent = 0.0
+        self._notice = Notice(
+            "openwork: measuring kernels for the sparse layers, once; the choices are kept"
+        )
 
     def get(self, key: str) -> str | None:
         """The choice for `key`, or None if there is none yet."""
@@ -70,15 +68,10 @@ class Choices:
                 timed = sorted([*timed, (taken, name, call)], key=lambda way: way[0])[:2]
             best, steady = _settled(timed)
             self._known[key] = best
-            self._say(time.perf_counter() - began)
+            self._notice.spent(time.perf_counter() - began)
             if steady:
                 remember(choices_path(), {key: best})
             return best
-
-    def _say(self, seconds: float) -> None:
-        before, self._spent = self._spent, self._spent + seconds
-        if before // _PATIENCE < self._spent // _PATIENCE:
-            _log.info("measured training kernels for %.0f s; choices are remembered", self._spent)
 
     def _read(self) -> None:
         path = choices_path()

@@ -2,6 +2,7 @@
 
 import fnmatch
 import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from openwork._terminal import Notice
 from openwork.engine.fallback import TorchConv
 from openwork.engine.runners import Choice
 from openwork.errors import ArgumentError
@@ -75,6 +77,11 @@ class Tuner:
     _choices: dict[str, Any] = field(default_factory=dict)
     _new: dict[str, Any] = field(default_factory=dict)
     _measured: set[str] = field(default_factory=set)
+    _notice: Notice = field(
+        default_factory=lambda: Notice(
+            "openwork: measuring kernels for the layers, once; the choices are kept"
+        )
+    )
 
     def __post_init__(self) -> None:
         if self.path is not None and not self.retune:
@@ -86,7 +93,9 @@ class Tuner:
         key = self.key(conv, problem)
         if key in self._measured or _is_choice(self._choices.get(key), problem, self.isa):
             return Choice(*self._choices[key])
+        began = time.perf_counter()
         choice = self._measure(conv, problem)
+        self._notice.spent(time.perf_counter() - began)
         self._measured.add(key)
         self._choices[key] = entry = list(astuple(choice))
         if is_steady(choice.spread):
