@@ -32,13 +32,14 @@ OPENWORK_INLINE vec lane_sums(vec* x) {
 // Sums that wait until there is one for each lane, so that all are added up together.
 struct Waiting {
   float* output;
+  bool add;  // to what `output` holds; else it is overwritten
   int count = 0;
   int32_t place[lanes];
   vec sum[lanes];
 
-  explicit Waiting(float* output) : output(output) {}
+  Waiting(float* output, bool add) : output(output), add(add) {}
 
-  OPENWORK_INLINE_MEMBER void add(vec value, int at) {
+  OPENWORK_INLINE_MEMBER void take(vec value, int at) {
     sum[count] = value;
     place[count] = at;
     if (++count == lanes) finish();
@@ -47,7 +48,7 @@ struct Waiting {
   void finish() {
     for (int i = count; i < lanes; ++i) sum[i] = vec{};
     const vec all = lane_sums(sum);
-    for (int i = 0; i < count; ++i) output[place[i]] += all[i];
+    for (int i = 0; i < count; ++i) output[place[i]] = add ? output[place[i]] + all[i] : all[i];
     count = 0;
   }
 };
@@ -60,8 +61,7 @@ OPENWORK_INLINE vec dot(const vec (&y)[V], const float* x) {
   return sum;
 }
 
-// Adds to `output` the entries [first, last) of one filter: gradient `y` times the columns at
-// x + index * stride.
+// The entries [first, last) of one filter: gradient `y` times the columns at x + index * stride.
 template <int V>
 OPENWORK_INLINE void sample(const vec (&y)[V], const float* x, int64_t stride, const int32_t* index,
                             int first, int last, Waiting& waiting) {
@@ -71,16 +71,18 @@ OPENWORK_INLINE void sample(const vec (&y)[V], const float* x, int64_t stride, c
 #pragma GCC unroll 16
     for (int i = 0; i < lanes; ++i) sum[i] = dot<V>(y, x + index[at + i] * stride);
     float* to = waiting.output + at;
-    store(to, load(to) + lane_sums(sum));
+    const vec all = lane_sums(sum);
+    store(to, waiting.add ? load(to) + all : all);
   }
-  for (; at < last; ++at) waiting.add(dot<V>(y, x + index[at] * stride), at);
+  for (; at < last; ++at) waiting.take(dot<V>(y, x + index[at] * stride), at);
 }
 
-// A tile of columns and gradients, V vectors each, for filters [begin, end).
+// A tile of columns and gradients, V vectors each, for filters [begin, end). The first tile's sums
+// overwrite `output`, others are added.
 template <int V>
 void sample_rows(const Samples& samples, const float* x, int64_t x_stride, const float* y,
-                 int64_t y_stride, int begin, int end, float* output) {
-  Waiting waiting(output);
+                 int64_t y_stride, int begin, int end, bool add, float* output) {
+  Waiting waiting(output, add);
   for (int chunk = 0; chunk < samples.chunks; ++chunk) {
     const int32_t* bound = samples.bound + static_cast<int64_t>(chunk) * samples.rows;
     for (int row = begin; row < end; ++row) {
@@ -113,10 +115,6 @@ OPENWORK_INLINE int sampled_parts(int rows, int threads) {
 
 OPENWORK_INLINE int sampled_begin(int rows, int part, int parts) {
   return static_cast<int>(static_cast<int64_t>(rows) * part / parts);
-}
-
-OPENWORK_INLINE void clear(float* output, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) output[i] = 0.f;
 }
 
 }  // namespace openwork::OPENWORK_NAMESPACE

@@ -49,7 +49,6 @@ void run_tiles(const SampledSpmmPlan& plan, const SampledRun& run) {
   const int slices = run.threads == 1 ? 1 : smaller(samples.inputs, run.threads * 4);
   float* columns = run.workspace;
   float* gradients = columns + scratch.columns;
-  clear(run.output, samples.live);
 #pragma omp parallel num_threads(run.threads) if (run.threads > 1)
   {
     Gather gather(g, run.in_image, V,
@@ -84,7 +83,7 @@ void run_tiles(const SampledSpmmPlan& plan, const SampledRun& run) {
 #pragma omp for schedule(dynamic, 1)
       for (int part = 0; part < parts; ++part)
         sample_rows<V>(samples, x, x_stride, y, y_stride, sampled_begin(samples.rows, part, parts),
-                       sampled_begin(samples.rows, part + 1, parts), run.output);
+                       sampled_begin(samples.rows, part + 1, parts), begin > 0, run.output);
     }
   }
 }

@@ -2,7 +2,7 @@
 // 36 multiply-adds for each live connection and tile instead of 144.
 #include "sampled.h"
 #include "table.h"
-#include "winograd_blocks.h"
+#include "winograd_images.h"
 
 namespace openwork::OPENWORK_NAMESPACE {
 
@@ -21,36 +21,6 @@ struct Scratch {
         sums(round_up(plan.samples.live, 16)) {}
   int64_t all() const { return slabs.all + positions * sums; }
 };
-
-// One filter of one vector of tiles: the gradient of its outputs in the transformed domain.
-OPENWORK_INLINE void transform_outputs(const Geometry& g, const Piece (&piece)[outputs],
-                                       const float* map, int64_t slab, float* to, int64_t ahead) {
-  vec half[side][outputs];
-#pragma GCC unroll 4
-  for (int k = 0; k < outputs; ++k) {
-    const Piece& p = piece[k];
-    const float* from = map + p.output;
-    const int count = smaller(p.count, lanes);
-    prefetch_rows<outputs>(from + ahead, g.out_width, p.rows, count);
-    vec y[outputs], u[side];
-#pragma GCC unroll 4
-    for (int r = 0; r < outputs; ++r)
-      y[r] = r < p.rows && count > 0
-                 ? load_lanes(from + static_cast<int64_t>(r) * g.out_width, 0, count)
-                 : vec{};
-    transform_gradient(y, u);
-#pragma GCC unroll 6
-    for (int i = 0; i < side; ++i) half[i][k] = u[i];
-  }
-#pragma GCC unroll 6
-  for (int i = 0; i < side; ++i) {
-    split<outputs>(half[i]);
-    vec u[side];
-    transform_gradient(half[i], u);
-#pragma GCC unroll 6
-    for (int j = 0; j < side; ++j) store(to + (i * side + j) * slab, u[j]);
-  }
-}
 
 // The sums of `lanes` connections back to their taps.
 OPENWORK_INLINE void write_taps(const SampledWinogradPlan& plan, const float* sums, int64_t slab,
@@ -84,56 +54,37 @@ OPENWORK_INLINE void write_taps(const SampledWinogradPlan& plan, const float* su
     }
 }
 
-template <int V>
-void run_blocks(const SampledWinogradPlan& plan, const SampledRun& run) {
+template <int V, class Tiles>
+void run_blocks(const SampledWinogradPlan& plan, const SampledRun& run, const Tiles& tiles) {
   const Geometry& g = plan.geometry;
   const Samples& samples = plan.samples;
   const Scratch scratch(plan);
   const Slabs& slabs = scratch.slabs;
   const int64_t in_map = static_cast<int64_t>(g.height) * g.width;
   const int64_t out_map = static_cast<int64_t>(g.out_height) * g.out_width;
-  const Run places{.input = run.input,
-                   .residual = nullptr,
-                   .output = nullptr,
-                   .in_image = run.in_image,
-                   .out_image = run.out_image,
-                   .workspace = nullptr,
-                   .batch = run.batch,
-                   .threads = run.threads};
-  const Tiling<outputs> tiling(g, places);
   const int parts = run.threads == 1 ? 1 : smaller(samples.rows, ceil_div(run.threads * 4, side));
   float* inputs = run.workspace;
   float* gradients = inputs + positions * slabs.in_slab;
   float* sums = gradients + positions * slabs.out_slab;
 #pragma omp parallel num_threads(run.threads) if (run.threads > 1)
   {
-#pragma omp for schedule(static)
-    for (int position = 0; position < positions; ++position)
-      clear(sums + position * scratch.sums, scratch.sums);
-    for (int64_t begin = 0; begin < tiling.vectors; begin += V) {
-      // Pieces beyond the last hold no pixels: their numbers are zeros.
-      Piece piece[V][outputs];
-      for (int v = 0; v < V; ++v)
-        for (int k = 0; k < outputs; ++k) piece[v][k] = tiling.piece(begin + v, k);
+    for (int64_t begin = 0; begin < tiles.vectors(); begin += V) {
+      typename Tiles::template Block<V> block(tiles, begin, V);
 #pragma omp for schedule(static) nowait
       for (int channel = 0; channel < samples.inputs; ++channel)
-        for (int v = 0; v < V; ++v)
-          transform_channel<outputs>(
-              g, piece[v], tiling.has_next, run.input + channel * in_map, slabs.in_slab,
-              inputs + (static_cast<int64_t>(channel) * V + v) * lanes, channels_ahead * in_map);
+        block.transform_input(run.input + channel * in_map, channels_ahead * in_map, slabs.in_slab,
+                              inputs + static_cast<int64_t>(channel) * V * lanes);
 #pragma omp for schedule(static)
       for (int row = 0; row < samples.rows; ++row)
-        for (int v = 0; v < V; ++v)
-          transform_outputs(g, piece[v], run.gradient + row * out_map, slabs.out_slab,
-                            gradients + (static_cast<int64_t>(row) * V + v) * lanes,
-                            channels_ahead * out_map);
+        block.transform_gradient(run.gradient + row * out_map, channels_ahead * out_map,
+                                 slabs.out_slab, gradients + static_cast<int64_t>(row) * V * lanes);
 #pragma omp for schedule(dynamic, 1)
       for (int item = 0; item < positions * parts; ++item) {
         const int position = item / parts, part = item % parts;
         sample_rows<V>(samples, inputs + position * slabs.in_slab, V * lanes,
                        gradients + position * slabs.out_slab, V * lanes,
                        sampled_begin(samples.rows, part, parts),
-                       sampled_begin(samples.rows, part + 1, parts),
+                       sampled_begin(samples.rows, part + 1, parts), begin > 0,
                        sums + position * scratch.sums);
       }
     }
@@ -144,7 +95,10 @@ void run_blocks(const SampledWinogradPlan& plan, const SampledRun& run) {
 }
 
 void run(const SampledWinogradPlan& plan, const SampledRun& run) {
-  with_vectors(plan.vectors, [&]<int V>() { run_blocks<V>(plan, run); });
+  const Images images{run.in_image, run.out_image, run.batch};
+  with_tiles<outputs>(plan.geometry, images, [&](const auto& tiles) {
+    with_vectors(plan.vectors, [&]<int V>() { run_blocks<V>(plan, run, tiles); });
+  });
 }
 
 int64_t workspace(const SampledWinogradPlan& plan, int, int) { return Scratch(plan).all(); }

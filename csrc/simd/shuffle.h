@@ -67,4 +67,29 @@ OPENWORK_INLINE void join(vec (&x)[P]) {
   }
 }
 
+// Lanes whose number lacks bit D from a, the others from b's lanes D below.
+template <int D, int... I>
+OPENWORK_INLINE vec mix_low(vec a, vec b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, ((I & D) ? lanes + (I ^ D) : I)...);
+}
+
+// Lanes whose number has bit D from b, the others from a's lanes D above.
+template <int D, int... I>
+OPENWORK_INLINE vec mix_high(vec a, vec b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, ((I & D) ? lanes + I : (I ^ D))...);
+}
+
+// Lane i of vector j to lane j of vector i.
+template <int D = lanes / 2>
+OPENWORK_INLINE void transpose(vec (&x)[lanes]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < lanes; ++i) {
+    if (i & D) continue;
+    const vec low = mix_low<D>(x[i], x[i + D], Lanes{});
+    x[i + D] = mix_high<D>(x[i], x[i + D], Lanes{});
+    x[i] = low;
+  }
+  if constexpr (D > 1) transpose<D / 2>(x);
+}
+
 }  // namespace openwork::OPENWORK_NAMESPACE

@@ -10,21 +10,38 @@ namespace openwork::OPENWORK_NAMESPACE {
 
 namespace {
 
+// The nine taps of `lanes` connections, a vector for each tap; zeros after the last connection.
+OPENWORK_INLINE void gather_taps(const Refill& fill, const float* values, const int32_t* order,
+                                 int count, float (&taps)[9][lanes]) {
+  if (fill.tap) {
+    for (int lane = 0; lane < lanes; ++lane) {
+      const int32_t* places = fill.tap + static_cast<int64_t>(order[lane < count ? lane : 0]) * 9;
+      for (int t = 0; t < 9; ++t)
+        taps[fill.flipped ? 8 - t : t][lane] =
+            lane < count && places[t] >= 0 ? values[places[t]] : 0.f;
+    }
+    return;
+  }
+#pragma GCC unroll 3
+  for (int first = 0; first < 9; first += lanes) {
+    const int some = smaller(lanes, 9 - first);
+    vec x[lanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < lanes; ++i)
+      x[i] = i < count ? load_lanes(values + order[i] * int64_t{9} + first, 0, some) : vec{};
+    transpose(x);
+#pragma GCC unroll 16
+    for (int i = 0; i < some; ++i) store(taps[fill.flipped ? 8 - first - i : first + i], x[i]);
+  }
+}
+
 template <int N>
 OPENWORK_INLINE void transform_connections(const Refill& fill, const float* values, int64_t first,
                                            float* to) {
   const int64_t left = fill.packed - first;
   const int count = left < lanes ? static_cast<int>(left) : lanes;
   float taps[9][lanes];
-  for (int t = 0; t < 9; ++t)
-    for (int lane = count; lane < lanes; ++lane) taps[t][lane] = 0.f;
-  for (int lane = 0; lane < count; ++lane) {
-    const int64_t connection = static_cast<int64_t>(fill.order[first + lane]) * 9;
-    for (int t = 0; t < 9; ++t) {
-      const int64_t place = fill.tap ? fill.tap[connection + t] : connection + t;
-      taps[fill.flipped ? 8 - t : t][lane] = place < 0 ? 0.f : values[place];
-    }
-  }
+  gather_taps(fill, values, fill.order + first, count, taps);
   vec half[N][3];
 #pragma GCC unroll 3
   for (int j = 0; j < 3; ++j) {

@@ -103,4 +103,8 @@ OPENWORK_INLINE void store_lanes(float* to, vec value, int last) {
     store_part(to, value, last);
 }
 
+OPENWORK_INLINE void clear(float* output, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) output[i] = 0.f;
+}
+
 }  // namespace openwork::OPENWORK_NAMESPACE

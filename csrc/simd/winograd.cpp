@@ -2,10 +2,9 @@
 //
 // Vectors of tiles are taken in blocks. Per block: transform all input channels, multiply,
 // transform all filters' results back.
-#include "epilogue.h"
 #include "product.h"
 #include "table.h"
-#include "winograd_blocks.h"
+#include "winograd_images.h"
 
 namespace openwork::OPENWORK_NAMESPACE {
 
@@ -14,44 +13,6 @@ namespace {
 Slabs slabs(const WinogradPlan& plan, int vectors) {
   const int side = plan.output + 2;
   return Slabs(side * side, plan.lists.inputs, plan.lists.rows, vectors);
-}
-
-// One filter of one vector of tiles, back to pixels.
-template <int M>
-OPENWORK_INLINE void transform_filter(const Geometry& g, const Piece (&piece)[M],
-                                      const float* products, int64_t slab, int row,
-                                      const EpilogueWriter& writer) {
-  constexpr int N = M + 2;
-  vec half[N][M];
-#pragma GCC unroll 6
-  for (int i = 0; i < N; ++i) {
-    vec m[N];
-#pragma GCC unroll 6
-    for (int j = 0; j < N; ++j) m[j] = load(products + (i * N + j) * slab);
-    transform_output(m, half[i]);
-  }
-  const vec bias = writer.bias(row);
-  vec y[M][M];
-#pragma GCC unroll 4
-  for (int j = 0; j < M; ++j) {
-    vec m[N], column[M];
-#pragma GCC unroll 6
-    for (int i = 0; i < N; ++i) m[i] = half[i][j];
-    transform_output(m, column);
-#pragma GCC unroll 4
-    for (int r = 0; r < M; ++r) y[r][j] = column[r] + bias;
-  }
-  const int64_t map = static_cast<int64_t>(g.out_height) * g.out_width;
-#pragma GCC unroll 4
-  for (int r = 0; r < M; ++r) {
-    join<M>(y[r]);
-#pragma GCC unroll 4
-    for (int k = 0; k < M; ++k)
-      if (r < piece[k].rows)
-        writer.write_tail(y[r][k],
-                          piece[k].output + row * map + static_cast<int64_t>(r) * g.out_width,
-                          piece[k].count);
-  }
 }
 
 // One share of the filters at one position.
@@ -67,28 +28,23 @@ void multiply(const Lists& lists, int position, const float* x, float* y, const 
                         share, write);
 }
 
-template <int M>
-void run_block(const WinogradPlan& plan, const Run& run, const Tiling<M>& tiling, int64_t begin,
+template <class Tiles>
+void run_block(const WinogradPlan& plan, const Run& run, const Tiles& tiles, int64_t begin,
                int vectors) {
-  constexpr int positions = (M + 2) * (M + 2);
+  constexpr int positions = Tiles::N * Tiles::N;
   const Lists& lists = plan.lists;
-  const Geometry& g = plan.geometry;
+  const int64_t map = static_cast<int64_t>(plan.geometry.height) * plan.geometry.width;
   const Slabs layout = slabs(plan, vectors);
   float* in_slabs = run.workspace;
   float* out_slabs = run.workspace + positions * layout.in_slab;
   const EpilogueWriter writer(plan.epilogue, run);
-  Piece piece[most_vectors(1)][M];
-  for (int v = 0; v < vectors; ++v)
-    for (int k = 0; k < M; ++k) piece[v][k] = tiling.piece(begin + v, k);
+  typename Tiles::template Block<most_vectors(1)> block(tiles, begin, vectors);
 
 #pragma omp for schedule(static)
   for (int channel = 0; channel < lists.inputs; ++channel)
-    for (int v = 0; v < vectors; ++v)
-      transform_channel<M>(
-          g, piece[v], tiling.has_next,
-          run.input + static_cast<int64_t>(channel) * g.height * g.width, layout.in_slab,
-          in_slabs + (static_cast<int64_t>(channel) * vectors + v) * lanes,
-          run.batch > 1 ? channels_ahead * static_cast<int64_t>(g.height) * g.width : 0);
+    block.transform_input(run.input + channel * map, run.batch > 1 ? channels_ahead * map : 0,
+                          layout.in_slab,
+                          in_slabs + static_cast<int64_t>(channel) * vectors * lanes);
 
   const int together = vectors == 1 ? positions_together(lists.group) : 1;
   const int walks = positions / together;
@@ -110,28 +66,27 @@ void run_block(const WinogradPlan& plan, const Run& run, const Tiling<M>& tiling
 
 #pragma omp for schedule(static)
   for (int row = 0; row < lists.rows; ++row)
-    for (int v = 0; v < vectors; ++v)
-      transform_filter<M>(g, piece[v],
-                          out_slabs + (static_cast<int64_t>(row) * vectors + v) * lanes,
-                          layout.out_slab, row, writer);
+    block.write_output(out_slabs + static_cast<int64_t>(row) * vectors * lanes, layout.out_slab,
+                       row, writer);
 }
 
-template <int M>
-void run_all(const WinogradPlan& plan, const Run& run) {
-  const Tiling<M> tiling(plan.geometry, run);
-  const Blocks blocks(tiling.vectors, plan.vectors);
+template <class Tiles>
+void run_tiles(const WinogradPlan& plan, const Run& run, const Tiles& tiles) {
+  const Blocks blocks(tiles.vectors(), plan.vectors);
 #pragma omp parallel num_threads(run.threads) if (run.threads > 1)
   for (int64_t block = 0; block < blocks.count; ++block) {
     const int64_t begin = blocks.begin(block);
-    run_block<M>(plan, run, tiling, begin, static_cast<int>(blocks.begin(block + 1) - begin));
+    run_block(plan, run, tiles, begin, static_cast<int>(blocks.begin(block + 1) - begin));
   }
 }
 
 void run(const WinogradPlan& plan, const Run& run) {
+  const Images images{run.in_image, run.out_image, run.batch};
+  const auto body = [&](const auto& tiles) { run_tiles(plan, run, tiles); };
   if (plan.output == 2)
-    run_all<2>(plan, run);
+    with_tiles<2>(plan.geometry, images, body);
   else
-    run_all<4>(plan, run);
+    with_tiles<4>(plan.geometry, images, body);
 }
 
 int64_t workspace(const WinogradPlan& plan, int, int) { return slabs(plan, plan.vectors).all; }

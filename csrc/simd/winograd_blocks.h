@@ -1,11 +1,20 @@
-// Blocks of Winograd tiles: where their transformed numbers lie, and the transform of an input
-// channel.
+// Blocks of Winograd tiles, and where their transformed numbers lie.
+//
+// Two layouts put tiles into the lanes: rows of tiles (winograd_rows.h), and tiles of different
+// images (winograd_images.h). Both offer the same: how many vectors of tiles there are, and for a
+// block of them the transforms of one channel and back.
 #pragma once
-#include "shuffle.h"
-#include "winograd_tiling.h"
+#include "../plans.h"
+#include "vec.h"
 #include "winograd_transform.h"
 
 namespace openwork::OPENWORK_NAMESPACE {
+
+// Images of one call: floats from one to the next, of input and output.
+struct Images {
+  int64_t in_image, out_image;
+  int count;
+};
 
 // Blocks differ by at most one vector, so that none is nearly empty.
 struct Blocks {
@@ -39,57 +48,40 @@ struct Slabs {
   }
 };
 
+// What the next channels are read from lies too far apart for the processor to foresee.
 constexpr int channels_ahead = 2;
 
-// What the next channels are read from lies too far apart for the processor to foresee.
-template <int R>
-OPENWORK_INLINE void prefetch_rows(const float* from, int width, int rows, int count) {
-  if (count <= 0) return;
-#pragma GCC unroll 4
-  for (int r = 0; r < R; ++r)
-    if (r < rows) __builtin_prefetch(from + static_cast<int64_t>(r) * width, 0, 3);
+// One row of positions. A store would wait for its line where slabs do not stay in the L2 cache, so
+// those of the next channel, `next` floats on, are fetched now.
+template <int N>
+OPENWORK_INLINE void store_row(const vec (&u)[N], int row, int64_t slab, int64_t next, float* to) {
+#pragma GCC unroll 6
+  for (int j = 0; j < N; ++j) {
+    float* place = to + (row * N + j) * slab;
+    store(place, u[j]);
+    __builtin_prefetch(place + next, 1, 3);
+  }
 }
 
-// One channel of one vector of tiles. Vertically on vectors of pixels first, then split into phases
-// (vectors of every M-th pixel), then horizontally on vectors of tiles.
-template <int M>
-OPENWORK_INLINE void transform_channel(const Geometry& g, const Piece (&piece)[M], ivec has_next,
-                                       const float* channel, int64_t slab, float* to,
-                                       int64_t ahead) {
+// Products of one vector of tiles to M x M outputs, column by column; `emit(column, j)`.
+template <int M, class Emit>
+OPENWORK_INLINE void transform_products(const float* products, int64_t slab, const Emit& emit) {
   constexpr int N = M + 2;
   vec half[N][M];
-#pragma GCC unroll 4
-  for (int k = 0; k < M; ++k) {
-    const Piece& p = piece[k];
-    const float* from = channel + p.input;
-    if (ahead > 0) prefetch_rows<M>(from + ahead, g.width, p.rows, p.count);
-    vec d[N], u[N];
-    if (p.y >= 0 && p.y + N <= g.height) {
-#pragma GCC unroll 6
-      for (int i = 0; i < N; ++i)
-        d[i] = load_lanes(from + static_cast<int64_t>(i) * g.width, p.first, p.last);
-    } else {
-#pragma GCC unroll 6
-      for (int i = 0; i < N; ++i)
-        d[i] = p.y + i >= 0 && p.y + i < g.height
-                   ? load_lanes(from + static_cast<int64_t>(i) * g.width, p.first, p.last)
-                   : vec{};
-    }
-    transform_input(d, u);
-#pragma GCC unroll 6
-    for (int i = 0; i < N; ++i) half[i][k] = u[i];
-  }
 #pragma GCC unroll 6
   for (int i = 0; i < N; ++i) {
-    split<M>(half[i]);
-    vec d[N], u[N];
-#pragma GCC unroll 4
-    for (int j = 0; j < M; ++j) d[j] = half[i][j];
-    d[M] = (vec)((ivec)next_lane(d[0], Lanes{}) & has_next);
-    d[M + 1] = (vec)((ivec)next_lane(d[1], Lanes{}) & has_next);
-    transform_input(d, u);
+    vec m[N];
 #pragma GCC unroll 6
-    for (int j = 0; j < N; ++j) store(to + (i * N + j) * slab, u[j]);
+    for (int j = 0; j < N; ++j) m[j] = load(products + (i * N + j) * slab);
+    transform_output(m, half[i]);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < M; ++j) {
+    vec m[N], column[M];
+#pragma GCC unroll 6
+    for (int i = 0; i < N; ++i) m[i] = half[i][j];
+    transform_output(m, column);
+    emit(column, j);
   }
 }
 

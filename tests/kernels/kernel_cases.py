@@ -119,6 +119,18 @@ def table() -> Iterator[Case]:
     # Tiles of a row around the vector sizes, where Winograd changes its layout.
     for size in (12, 14, 28, 30, 56, 60, 62, 124):
         yield Case(3, 4, (7, size), batch=2)
+    # Small maps of many images, whose tiles Winograd takes from different images at once: numbers
+    # of images around those of one vector.
+    for side in range(1, 10):
+        yield Case(3, 5, (side, side), batch=15 + side % 3)
+    for size in ((2, 3), (4, 4), (7, 7), (8, 8)):
+        yield Case(4, 3, size, padding=(1, 2), batch=17)
+        yield Case(4, 3, size, padding=(2, 0), batch=16)
+    for size in ((6, 8), (9, 11), (3, 33)):
+        yield Case(4, 6, size, groups=2, batch=16)
+        yield Case(3, 5, size, pattern="taps", batch=33)
+    yield Case(3, 4, (5, 8), batch=17, activation="silu", bias=True, residual=True)
+    yield Case(3, 4, (4, 4), batch=16, activation="relu", bias=True)
     # Filters and inputs around groups and chunks.
     for channels in (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33):
         yield Case(channels, channels + 1, (4, 4))
@@ -152,16 +164,17 @@ _PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
 def any_case(draw: st.DrawFn) -> Case:
     """Random geometries and patterns, without an epilogue."""
     groups = draw(st.sampled_from([1, 1, 2, 3]))
+    size = draw(st.tuples(st.integers(1, 20), st.integers(1, 40)))
     case = Case(
         groups * draw(st.integers(1, 6)),
         groups * draw(st.integers(1, 6)),
-        draw(st.tuples(st.integers(1, 20), st.integers(1, 40))),
+        size,
         draw(st.sampled_from([(3, 3), (1, 1), (5, 5), (1, 7), (7, 1), (2, 3), (4, 4)])),
         draw(_PAIRS),
         draw(st.tuples(st.integers(0, 3), st.integers(0, 3))),
         draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 3)])),
         groups,
-        draw(st.integers(1, 3)),
+        draw(st.integers(1, 3 if size[0] * size[1] > 100 else 20)),
         draw(st.sampled_from(PATTERNS)),
         seed=draw(st.integers(0, 1000)),
     )

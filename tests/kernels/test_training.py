@@ -175,6 +175,9 @@ MANY = cases.Case(17, 9, (9, 21), batch=3)
     [
         MANY,
         cases.Case(20, 7, (5, 7), batch=5, pattern="taps"),
+        cases.Case(18, 9, (9, 11), batch=32),
+        cases.Case(5, 7, (2, 50), batch=16),
+        cases.Case(19, 6, (4, 4), batch=50),
         cases.Case(40, 33, (1, 37), (1, 1), padding=(0, 0), pattern="dense"),
         cases.Case(6, 8, (9, 10), (3, 2), (2, 1), (1, 1), groups=2, batch=2),
     ],

@@ -47,6 +47,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "groups": (lambda: SparseConv2d(random(12, 8, 3, density=0.5, groups=4)), (3, 8, 9, 11)),
     "depthwise": (lambda: SparseConv2d(random(8, 8, 3, density=0.8, groups=8)), (3, 8, 9, 11)),
     "taps": (lambda: SparseConv2d(Pattern(TAPS)), (2, 8, 9, 11)),
+    "small maps": (lambda: conv(padding=1), (17, 8, 4, 4)),
     "one image": (lambda: conv(padding=1), (8, 9, 11)),
     "linear": (lambda: SparseLinear(random(24, 40, density=0.2)), (17, 40)),
     "linear, nested": (lambda: SparseLinear(random(24, 40, density=0.2)), (2, 5, 40)),
@@ -98,6 +99,12 @@ def test_all_directions(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = gradients(layer, x)
     assert sorted(calls) == ["forward", "input_gradient", "weight_gradient"]
     close(found, exact(layer, x))
+
+
+@pytest.mark.parametrize(("side", "images"), [(32, 16), (8, 16), (4, 32), (3, 57), (1, 512)])
+def test_kernels_are_measured_on_enough_outputs_to_fill_their_tiles(side: int, images: int) -> None:
+    sizes = native.ConvSizes((4, 4, 3, 3), (1, 1), (1, 1), (1, 1), 1, (side, side))
+    assert native.NativeLayer(sizes, np.zeros(1, np.int64), 9).measured_images == images
 
 
 def test_gradients_that_are_not_needed_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:

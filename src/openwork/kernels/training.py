@@ -217,11 +217,18 @@ def _convolution_kernels(live: list[LiveTaps], isa: str) -> dict[str, Way]:
     ways: dict[str, Way] = {}
     fan_in = first.place.size / first.geometry.out_channels
     if all(map(_is_winograd, live)):
-        # Measured: filters share little below a density of 0.1, and larger blocks leave L2.
-        for vectors, group in ((2, 2), (2, 4), (1, 4)):
-            name = f"f32-conv3x3-winograd4-v{vectors}g{group}-{isa}"
-            ways[name] = partial(
-                trainable_winograd, isa=isa, output=4, vectors=vectors, chunk=_ALL, group=group
+        # Measured: filters share little below a density of 0.1. Larger blocks leave L2, but read
+        # the weights less often, which counts where maps are small.
+        for vectors, chunk, group in (
+            (2, _ALL, 2),
+            (2, _ALL, 4),
+            (1, _ALL, 4),
+            (4, _ALL, 2),
+            (4, 64, 2),
+        ):
+            tile = f"v{vectors}g{group}" if chunk == _ALL else f"v{vectors}k{chunk}g{group}"
+            ways[f"f32-conv3x3-winograd4-{tile}-{isa}"] = partial(
+                trainable_winograd, isa=isa, output=4, vectors=vectors, chunk=chunk, group=group
             )
     if fan_in <= 2 * first.taps:
         # Depthwise and its like: a product would gather each row for a single filter.

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from openwork.kernels.training import Direction
-from openwork.ops import native
 from openwork.ops.native import NativeLayer
 
 
@@ -32,7 +31,7 @@ def compute_gradients(
     """
     threads = torch.get_num_threads()
     kernels: list[Any] = [None, None]
-    few = slice(native.MEASURED_IMAGES)
+    few = slice(layer.measured_images)
     ways: tuple[tuple[Direction, Callable[[Any, slice], torch.Tensor]], ...] = (
         ("input", input_gradient),
         ("weight", weight_gradient),

@@ -26,11 +26,13 @@ from openwork.ops.choices import REFERENCE, Call, choices
 from openwork.ops.workspace import workspace
 from openwork.patterns import Pattern
 
-_FORMAT = 1
+_FORMAT = 2
 # Below so many multiply-adds of the dense layer, calling a kernel costs more than it saves.
 LEAST_WORK = 4_000_000
-# Images that kernels are measured on: larger batches take longer and give the same order.
-MEASURED_IMAGES = 16
+# Images that kernels are measured on, and outputs of one filter: larger batches take longer and
+# give the same order, smaller ones do not fill the tiles.
+_MEASURED_IMAGES = 16
+_MEASURED_PIXELS = 512
 # Packed layers that are kept; the least recently used goes first.
 _MOST_LAYERS = 256
 
@@ -69,6 +71,11 @@ class NativeLayer:
         self.live = live
         self._built: dict[str, Any] = {}
         self._chosen: dict[tuple[Direction, int, int], Any] = {}
+
+    @property
+    def measured_images(self) -> int:
+        """Images of a call that its kernels are measured on."""
+        return max(_MEASURED_IMAGES, -(-_MEASURED_PIXELS // math.prod(self.geometry.out_size)))
 
     def _taps(self) -> LiveTaps:
         """The live taps. They are not kept: they take twice the memory of weights and Adam."""

@@ -71,7 +71,7 @@ def _decide_forward(
     layer = _layer(input, weight, gaps, geometry)
     if layer is None:
         return
-    some = input[: native.MEASURED_IMAGES]
+    some = input[: layer.measured_images]
     with torch.no_grad():
         layer.decide(
             "forward",
