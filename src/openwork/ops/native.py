@@ -35,7 +35,7 @@ LEAST_WORK = 4_000_000
 # Images that kernels are measured on, and outputs of one filter: larger batches take longer and
 # give the same order, smaller ones do not fill the tiles.
 _MEASURED_IMAGES = 16
-_MEASURED_PIXELS = 1024
+_MEASURED_PIXELS = 512
 # Packed layers that are kept; the least recently used goes first.
 _MOST_LAYERS = 256
 
@@ -78,6 +78,11 @@ class NativeLayer:
         self._names: dict[Any, str] = {None: REFERENCE}
         # Under autocast: by type, images and threads.
         self._wide: dict[tuple[str, int, int], bool] = {}
+
+    @property
+    def measured_images(self) -> int:
+        """Images of a call that its kernels are measured on."""
+        return max(_MEASURED_IMAGES, -(-_MEASURED_PIXELS // math.prod(self.geometry.out_size)))
 
     @property
     def measured_images(self) -> int:
