@@ -71,4 +71,6 @@ def test_long_work_is_announced_once_and_on_a_terminal_only(
 
 def test_no_standard_error_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", None)
-    Notice("measuring").spent(3)
+    notice = Notice("measuring")
+    notice.spent(3)
+    assert notice._spent == 3
