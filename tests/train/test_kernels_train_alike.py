@@ -63,7 +63,7 @@ def test_accuracies_are_within_the_spread_of_seeds(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(VARIABLE, kernels)
         found[kernels] = [accuracy(data, seed) for seed in range(3)]
     reference, native = found.values()
-    assert min(reference) > 0.9
+    assert min(reference) > 0.85
     spread = max(max(each) - min(each) for each in found.values())
     assert abs(statistics.mean(native) - statistics.mean(reference)) <= spread
 
