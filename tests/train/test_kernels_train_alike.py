@@ -28,7 +28,7 @@ def first(split: Split, count: int) -> Split:
 
 
 def few_images() -> DataSet:
-    """Of MNIST itself."""
+    """A part of MNIST itself."""
     full = ow.data.load("mnist-subset")
     return dataclasses.replace(full, train=first(full.train, 1600), test=first(full.test, 1000))
 
@@ -40,7 +40,7 @@ def accuracy(data: DataSet, seed: int) -> float:
 
 
 def losses(data: DataSet, dtype: torch.dtype) -> torch.Tensor:
-    """Of the first steps: (STEPS,)."""
+    """The losses of the first steps: (STEPS,)."""
     model = network(0).train().to(dtype)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     batches = ow.data.Batches(data.train, 32, data.mean, data.std, shuffle=True, seed=0)
