@@ -86,5 +86,6 @@ OF_SEVERAL = {
     "kernels/test_native_kernels.py",
     "models/test_depth_multiplier.py",
     "train/test_distributed.py",
+    "train/test_kernels_train_alike.py",
     "train/test_resume.py",
 }
