@@ -95,7 +95,7 @@ class Step:
         self.optimizer.step()
 
     def bytes(self) -> int:
-        """Of weights, gradients and Adam."""
+        """Bytes of weights, gradients and Adam."""
         return ow.nn.memory_use(self.model, self.optimizer).training
 
 
@@ -119,7 +119,7 @@ class LayerStep:
         self.model(self.input).backward(self.gradient)
 
     def bytes(self) -> int:
-        """Of weights and gradients."""
+        """Bytes of weights and gradients."""
         return ow.nn.memory_use(self.model).training
 
 

@@ -103,5 +103,6 @@ OF_SEVERAL = {
     "kernels/test_native_steps.py",
     "models/test_depth_multiplier.py",
     "train/test_distributed.py",
+    "train/test_kernels_train_alike.py",
     "train/test_resume.py",
 }
