@@ -63,6 +63,12 @@ def test_what_joins_the_convolution(name: str, build: Build, tmp_path: Path) -> 
         assert conv.activation != "none"
 
 
+def test_phases_of_one_pixel_keep_their_channels_apart(build: Build, tmp_path: Path) -> None:
+    """They need no copy, but the batch norm has a scale per channel, not per phase."""
+    body = nn.Sequential(nn.ConvTranspose2d(4, 6, 2, 2), _norm(6), nn.ReLU()).eval()
+    check_native(body, build, tmp_path, (2, 4, 1, 1))
+
+
 def test_a_copy_that_is_returned_stays(build: Build) -> None:
     layer = nn.ConvTranspose2d(4, 6, 2, 2)
 

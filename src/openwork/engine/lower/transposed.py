@@ -16,9 +16,8 @@ from torch.fx import Node as FxNode
 from openwork.capture.operators import NotUnderstood, convolution
 from openwork.engine.lower.context import Lowering, map_size, pair
 from openwork.engine.lower.places import Places
-from openwork.engine.lower.rearrange import rearranged
 from openwork.runtime.node import Node
-from openwork.runtime.nodes import Conv
+from openwork.runtime.nodes import Conv, Rearrange
 from openwork.runtime.nodes.conv import live_positions
 from openwork.runtime.values import Value
 
@@ -91,19 +90,19 @@ def _transposed(known: Lowering, fx: FxNode) -> Node | Value | list[Node]:
     )
     places = Places.of(wide).part(1, y.crop, y.wanted).part(2, x.crop, x.wanted)
     places = places.split(0, output.shape[0], *stride).ordered([0, 3, 1, 4, 2])
-    if places.are_all:
+    if wide.shape == output.shape and places.are_all:
         return replace(conv, output=output)
     whole = output.shape[0], y.wanted * stride[0], x.wanted * stride[1]
     if whole == output.shape:
-        return [conv, *_nodes(rearranged(known, output, places))]
+        return [conv, _copy(places, output)]
+    # Of the last phases fewer outputs are wanted than of the first.
     joined = Value(whole, f"{output.name}_whole")
     inside = Places.of(joined).part(1, 0, output.shape[1]).part(2, 0, output.shape[2])
-    made = rearranged(known, joined, places), rearranged(known, output, inside)
-    return [conv, *_nodes(*made)]
+    return [conv, _copy(places, joined), _copy(inside, output)]
 
 
-def _nodes(*made: Node | Value) -> list[Node]:
-    return [each for each in made if isinstance(each, Node)]
+def _copy(places: Places, output: Value) -> Node:
+    return Rearrange([places.source], output, places.first, places.sizes, places.steps)
 
 
 def _weights(
