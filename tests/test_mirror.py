@@ -83,6 +83,7 @@ OF_SEVERAL = {
     "kernels/test_native_batch_norm.py",
     "kernels/test_native_boundary.py",
     "kernels/test_native_fuzz.py",
+    "kernels/test_native_gemv.py",
     "kernels/test_native_kernels.py",
     "models/test_depth_multiplier.py",
     "train/test_distributed.py",
