@@ -99,6 +99,7 @@ OF_SEVERAL = {
     "kernels/test_native_batch_norm.py",
     "kernels/test_native_boundary.py",
     "kernels/test_native_fuzz.py",
+    "kernels/test_native_gemv.py",
     "kernels/test_native_kernels.py",
     "kernels/test_native_steps.py",
     "models/test_depth_multiplier.py",
