@@ -10,16 +10,23 @@ import openwork as ow
 from openwork.interchange.example import example_of
 
 
+def _only(network: nn.Module, batch: int | None = None, side: int | None = None) -> torch.Tensor:
+    inputs = example_of(network, batch, side)
+    assert inputs is not None
+    assert len(inputs) == 1
+    return inputs[0]
+
+
 def _network(*shape: int | str) -> nn.Module:
     return ow.from_onnx(serialised(onnx_model([helper.make_node("Relu", ["x"], ["y"])], {}, shape)))
 
 
 def test_shapes_of_the_file() -> None:
-    (images,) = example_of(_network("n", 3, 8, 9)) or ()
+    images = _only(_network("n", 3, 8, 9))
     assert images.shape == (1, 3, 8, 9)
-    (images,) = example_of(_network(4, 3, 8, 9)) or ()
+    images = _only(_network(4, 3, 8, 9))
     assert (images.shape, images.dtype) == ((4, 3, 8, 9), torch.float32)
-    (images,) = example_of(_network("n", 3, "h", 9), batch=2, side=7) or ()
+    images = _only(_network("n", 3, "h", 9), batch=2, side=7)
     assert images.shape == (2, 3, 7, 9)
 
 

@@ -83,20 +83,19 @@ def compile(
         ArgumentError: unknown `optimize`, a `tolerance` below 0, `kernels` that cannot run a layer
             or match none, an example that is not a batch on the CPU, or a `model` of another type.
     """
-    if isinstance(model, str | os.PathLike):
-        model = _from_file(model)
-    check_model(model)
+    given: Any = _from_file(model) if isinstance(model, str | os.PathLike) else model
+    check_model(given)
     if example is None:
-        example = example_of(model)
+        example = example_of(given)
     check_choice("optimize", optimize, OPTIMIZE)
     check_tolerance(tolerance)
     kernels = {} if kernels is None else kernels
     check_kernels(kernels)
     # Runs of the network change the copy, not what other threads may use.
-    model = copied(unwrapped(model))
-    inputs = call_of(model, example)
+    network: nn.Module = copied(unwrapped(given))
+    inputs = call_of(network, example)
     with torch.autocast("cpu", enabled=False):
-        captured = capture(model, inputs)
+        captured = capture(network, inputs)
         isa = _C.chosen_isa()
         tuner = Tuner(inputs.images, torch.get_num_threads(), optimize, isa, choices_path(), retune)
 
@@ -108,13 +107,13 @@ def compile(
         check_layers_named(kernels, compiled.layers.column("layer"))
         dynamic = captured.batch is None
         try:
-            with unchanged(model):
-                worst = verify(model, compiled, inputs, dynamic, tolerance)
+            with unchanged(network):
+                worst = verify(network, compiled, inputs, dynamic, tolerance)
         except OtherBatches as reason:
-            captured = capture(model, inputs, fixed_because=str(reason))
+            captured = capture(network, inputs, fixed_because=str(reason))
             compiled = assemble(captured, choose, isa, optimize)
-            with unchanged(model):
-                worst = verify(model, compiled, inputs, False, tolerance)
+            with unchanged(network):
+                worst = verify(network, compiled, inputs, False, tolerance)
     compiled.difference = worst
     return compiled.eval()
 

@@ -65,7 +65,7 @@ def resized(
         axis: (sizes[n] if sizes else _scaled(x.shape[axis], scales[n]))
         for n, axis in enumerate(axes)
     }
-    factors = {axis: scales[n] if scales else None for n, axis in enumerate(axes)}
+    factors: dict[int, Any] = {axis: scales[n] if scales else None for n, axis in enumerate(axes)}
     changed = [
         axis
         for axis in axes
