@@ -27,6 +27,15 @@ def test_weights_arrive(tmp_path: Path, prefix: str, kind: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*map(_values, (model, twin)), strict=True))
 
 
+def test_counters_of_batch_norms_may_be_missing(tmp_path: Path) -> None:
+    """As in files from before torch counted batches, which torch itself loads."""
+    model, twin = _net(), _net()
+    state = {n: v for n, v in model.state_dict().items() if "num_batches" not in n}
+    save_file(state, tmp_path / "w")
+    ow.load_weights_(twin, tmp_path / "w")
+    assert all(torch.equal(a, b) for a, b in zip(*map(_values, (model, twin)), strict=True))
+
+
 def _values(model: nn.Module) -> list[torch.Tensor]:
     return list(model.state_dict().values())
 

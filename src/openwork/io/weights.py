@@ -142,7 +142,8 @@ def _check_fit(
 ) -> None:
     """Raise what load_state_dict would, in one line: the first names or shapes that differ."""
     expected = model.state_dict()
-    missing = [name for name in expected if name not in state]
+    # Files from before torch 0.4.1 lack this counter, and load_state_dict takes them.
+    missing = [n for n in expected if n not in state and not n.endswith("num_batches_tracked")]
     extra = [name for name in state if name not in expected]
     reasons = [
         f"{counted(len(names), 'name')} {what}, such as {names[0]!r}"
