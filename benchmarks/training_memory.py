@@ -44,7 +44,7 @@ def measure(name: str, density: float, threads: int) -> Row:
 
     torch.set_num_threads(threads)
     imported = resident("VmRSS")
-    step = training_step.Step(name, density, fused=False)
+    step = training_step.Step(name, 64, density, fused=False)
     peaks: list[float] = []
     for count in (2, 3):
         Path("/proc/self/clear_refs").write_text("5")

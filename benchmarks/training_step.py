@@ -134,9 +134,9 @@ def sparsify(model: nn.Module, is_mlp: bool, density: float, first: int | None =
             pattern = {"pattern": "structured", "density": density, "nearest": True}
         ow.sparsify_(model, ow.Plan(dict.fromkeys(names, pattern)))
         return
-    layers = {name: model.get_submodule(name) for name in names}
+    layers = dense_layers(model)
     # `sparsify_` leaves such layers dense, but `grow_` ends with them.
-    replace(model, {each: to_sparse(each, _whole(each), init="keep") for each in layers.values()})
+    replace(model, {layers[n]: to_sparse(layers[n], _whole(layers[n]), init="keep") for n in names})
 
 
 def _whole(layer: Any) -> ow.Pattern:

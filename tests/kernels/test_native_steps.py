@@ -241,7 +241,8 @@ def test_slopes_and_operations_fit_their_slots() -> None:
             program.prelu(slots[0], slots[1], slope)
     with pytest.raises(ValueError, match="floats per image"):
         program.combine(slots[0], slots[2], slots[1], _C.Operation.product)
-    for wrong in (0, "product", None):
+    wrongs: list[Any] = [0, "product", None]
+    for wrong in wrongs:
         with pytest.raises(TypeError):
             program.combine(slots[0], slots[0], slots[1], wrong)
         with pytest.raises(TypeError):

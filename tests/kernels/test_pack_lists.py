@@ -96,7 +96,7 @@ def test_entries_of_several_taps_are_packed_as_if_each_were_given(
 
 
 def _kernels_by_weight(packed: PackedLists, taps: int, group: int) -> np.ndarray:
-    found: list[np.ndarray] = []
+    found: list[list[int]] = []
     order = iter(packed.order.tolist())
     for counts in packed.count.reshape(-1, 2**group - 1):
         for mask, count in enumerate(counts.tolist(), start=1):

@@ -56,7 +56,7 @@ def test_whole_kernels_give_what_single_taps_give(pattern: str, group: int, isa:
         found.append(np.empty(taps.live, np.float32))
         memory = np.empty(layer.workspace(2, 1), np.float32)
         layer.run(x, gradient, found[-1], memory, 1)
-    assert np.array_equal(*found)
+    assert np.array_equal(found[0], found[1])
 
 
 def test_index_arrays_of_whole_kernels_are_small() -> None:

@@ -30,5 +30,8 @@ def test_weights_that_are_all_live_are_not_copied() -> None:
     x, gradient = torch.randn(4, 3), torch.randn(4, 2)
     assert torch.equal(naive.linear(x, weight, gaps, None, (2, 3)), F.linear(x, weight.view(2, 3)))
     found = naive.linear_gradients(gradient, x, weight, gaps, (2, 3), (True, True, True))
-    assert torch.equal(found[0], gradient @ weight.view(2, 3))
-    assert torch.equal(found[1], (gradient.t() @ x).flatten())
+    of_input, of_weight, _ = found
+    assert of_input is not None
+    assert torch.equal(of_input, gradient @ weight.view(2, 3))
+    assert of_weight is not None
+    assert torch.equal(of_weight, (gradient.t() @ x).flatten())

@@ -18,7 +18,7 @@ PLAN = ow.Plan({"conv:*": {"pattern": "random", "density": 0.25}, "features.0": 
 STEPS = 100
 
 
-def network(seed: int) -> torch.nn.Sequential:
+def network(seed: int) -> torch.nn.Module:
     torch.manual_seed(seed)
     return ow.sparsify_(ow.models.build("mnist_3conv", in_channels=1, image_size=28), PLAN)
 

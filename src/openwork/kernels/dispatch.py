@@ -348,8 +348,13 @@ class DenseTile:
 
     def __call__(self, problem: Problem) -> "_C.Layer":
         packed = pack_dense(problem, self.group)
-        sizes = {"group": self.group, "vectors": self.vectors, "in_place": self.in_place}
-        return _C.dense(*_common(problem, self.isa), *packed, **sizes)
+        return _C.dense(
+            *_common(problem, self.isa),
+            *packed,
+            group=self.group,
+            vectors=self.vectors,
+            in_place=self.in_place,
+        )
 
 
 def _depthwise_refusal(problem: Problem) -> str | None:

@@ -47,7 +47,7 @@ class PackedLists:
     index: np.ndarray
     order: np.ndarray
 
-    def indices(self) -> tuple[np.ndarray, ...]:
+    def indices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Arrays 1 to 5, in that order."""
         return self.row, self.count, self.entry_start, self.weight_start, self.index
 

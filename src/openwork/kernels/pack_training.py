@@ -15,6 +15,8 @@ For gradients of live weights (csrc/simd/sampled.h), entries in canonical order:
 13. index  uint16 [entries]             column of each entry within its chunk
 """
 
+from typing import cast
+
 import numpy as np
 
 from openwork.kernels.live_taps import LiveTaps
@@ -85,7 +87,7 @@ def trainable_taps(taps: LiveTaps, isa: str, rows: int, vectors: int, flat: bool
         isa,
         native_geometry(taps.geometry),
         starts_of(taps.geometry, each.out),
-        offsets_of(taps.geometry, each.inside, each.tap),
+        offsets_of(taps.geometry, each.inside, cast(np.ndarray, each.tap)),
         taps.place,
         taps.step,
         live=taps.weights,

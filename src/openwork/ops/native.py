@@ -84,11 +84,6 @@ class NativeLayer:
         """Images of a call that its kernels are measured on."""
         return max(_MEASURED_IMAGES, -(-_MEASURED_PIXELS // math.prod(self.geometry.out_size)))
 
-    @property
-    def measured_images(self) -> int:
-        """Images of a call that its kernels are measured on."""
-        return max(_MEASURED_IMAGES, -(-_MEASURED_PIXELS // math.prod(self.geometry.out_size)))
-
     def _taps(self) -> LiveTaps:
         """The live taps. They are not kept: they take twice the memory of weights and Adam."""
         sizes = self.sizes

@@ -11,7 +11,8 @@ NUMBERS = np.arange(120).reshape(4, 6, 5)
 
 def _held(places: Places) -> np.ndarray:
     grids = np.indices(places.sizes)
-    return places.first + sum(step * grid for step, grid in zip(places.steps, grids, strict=True))
+    steps = zip(places.steps, grids, strict=True)
+    return np.sum([step * grid for step, grid in steps], axis=0) + places.first
 
 
 def test_each_form_is_numpys() -> None:

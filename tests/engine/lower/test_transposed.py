@@ -46,10 +46,8 @@ def test_any_layer(data: st.DataObject) -> None:
         return data.draw(st.tuples(*[st.integers(least, most)] * 2))
 
     stride, dilation = pair(1, 4), pair(1, 3)
-    extra = tuple(
-        data.draw(st.integers(0, max(one, other) - 1))
-        for one, other in zip(stride, dilation, strict=True)
-    )
+    most = [max(each) - 1 for each in zip(stride, dilation, strict=True)]
+    extra = data.draw(st.tuples(st.integers(0, most[0]), st.integers(0, most[1])))
     layer = nn.ConvTranspose2d(4, 2, pair(1, 5), stride, pair(0, 4), extra, 2, True, dilation)
     example = torch.randn(2, 4, *pair(1, 7))
     try:

@@ -63,16 +63,16 @@ def _windows(inside: int, outside: int) -> _Table:
 
 
 def _nearest(known: Lowering, fx: FxNode) -> Node:
-    return _upsampled(known, fx, lambda *sizes: _nearest_places(*sizes, 0.0))
+    return _upsampled(known, fx, lambda old, new, scale: _nearest_places(old, new, scale, 0.0))
 
 
 def _nearest_exact(known: Lowering, fx: FxNode) -> Node:
-    return _upsampled(known, fx, lambda *sizes: _nearest_places(*sizes, 0.5))
+    return _upsampled(known, fx, lambda old, new, scale: _nearest_places(old, new, scale, 0.5))
 
 
 def _bilinear(known: Lowering, fx: FxNode) -> Node:
     align = arguments(fx)["align_corners"]
-    return _upsampled(known, fx, lambda *sizes: _between_two(*sizes, align))
+    return _upsampled(known, fx, lambda old, new, scale: _between_two(old, new, scale, align))
 
 
 def _upsampled(

@@ -41,7 +41,7 @@ class PointFunction(Node):
 
     def emit(self, to: Emission) -> None:
         function = _C.Function[self.function]
-        to.native.map(*map(to.slot, (self.inputs[0], self.output)), function, self.numbers)
+        to.native.map(to.slot(self.inputs[0]), to.slot(self.output), function, self.numbers)
 
     def overwritable(self) -> Sequence[Value]:
         return self.inputs
@@ -69,8 +69,8 @@ class Combine(Node):
         require(self.operation in known, f"{self.operation!r} must be one of {', '.join(known)}")
 
     def emit(self, to: Emission) -> None:
-        slots = map(to.slot, (*self.inputs, self.output))
-        to.native.combine(*slots, _C.Operation[self.operation])
+        one, two = map(to.slot, self.inputs)
+        to.native.combine(one, two, to.slot(self.output), _C.Operation[self.operation])
 
     def overwritable(self) -> Sequence[Value]:
         return self.inputs
@@ -94,7 +94,7 @@ class PRelu(Node):
         require(is_vector, f"the slope must be float32 of shape {wanted}")
 
     def emit(self, to: Emission) -> None:
-        to.native.prelu(*map(to.slot, (self.inputs[0], self.output)), self.slope.tolist())
+        to.native.prelu(to.slot(self.inputs[0]), to.slot(self.output), self.slope.tolist())
 
     def overwritable(self) -> Sequence[Value]:
         return self.inputs

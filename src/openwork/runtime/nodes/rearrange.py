@@ -1,8 +1,8 @@
 """Nodes that copy numbers to other places: slices with steps, transposes, padding, other sizes."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -151,5 +151,5 @@ class Resample(Node):
 _MOST_TAPS = 1 << 10
 
 
-def _flat(table: np.ndarray | None) -> Sequence[float]:
+def _flat(table: np.ndarray | None) -> list[Any]:
     return [] if table is None else table.reshape(-1).tolist()
