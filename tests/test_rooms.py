@@ -377,6 +377,8 @@ def test_what_is_safe_is_not(code: str) -> None:
 
 
 _CHECKS = {"check", "raises", "warns", "gradcheck", "gradgradcheck"}
+# Functions of other files that raise if something is wrong.
+_HELPERS = {"check_native", "check_node"}
 
 
 def _checks_something(function: ast.FunctionDef, helpers: set[str]) -> bool:
@@ -387,7 +389,7 @@ def _checks_something(function: ast.FunctionDef, helpers: set[str]) -> bool:
             node.attr in _CHECKS or node.attr.startswith("assert_")
         ):
             return True
-        if isinstance(node, ast.Name) and node.id in helpers:
+        if isinstance(node, ast.Name) and node.id in helpers | _HELPERS:
             return True
     return False
 

@@ -31,8 +31,8 @@ def test_an_operator_is_said_to_be_understood_by_who_has_a_handler() -> None:
     assert rows["`conv3d`"] == ("yes", "–")
     # Followed because torch tags it as pointwise.
     assert rows["`silu`"] == ("yes", "yes")
-    assert "`softplus`" not in rows
-    assert "softplus" in facts.pointwise_operators()
+    assert "`hardshrink`" not in rows
+    assert "hardshrink" in facts.pointwise_operators()
 
 
 def test_reasons_of_both_parts_are_found() -> None:

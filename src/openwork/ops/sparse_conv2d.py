@@ -67,7 +67,7 @@ def sparse_conv2d(
     if native.may_measure(input, weight, gaps) and not torch.is_autocast_enabled("cpu"):
         # The kernel is chosen before the first step, so that all steps run on the same one.
         _decide_forward(input, weight, gaps, geometry)
-    run = _Eager.apply if eager else torch.ops.openwork.sparse_conv2d.default
+    run = _EagerConv2d.apply if eager else torch.ops.openwork.sparse_conv2d.default
     return run(input, weight, gaps, bias, *geometry)
 
 
@@ -209,7 +209,7 @@ def _fake_gradients(
     )
 
 
-class _Eager(torch.autograd.Function):
+class _EagerConv2d(torch.autograd.Function):
     """The operator without the dispatcher, as long as nothing but autograd watches."""
 
     @staticmethod

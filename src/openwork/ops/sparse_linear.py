@@ -59,7 +59,7 @@ def sparse_linear(
     if native.may_measure(input, weight, gaps) and not torch.is_autocast_enabled("cpu"):
         # The kernel is chosen before the first step, so that all steps run on the same one.
         _decide_forward(input, weight, gaps, shape)
-    run = _Eager.apply if eager else torch.ops.openwork.sparse_linear.default
+    run = _EagerLinear.apply if eager else torch.ops.openwork.sparse_linear.default
     return run(input, weight, gaps, bias, shape)
 
 
@@ -205,7 +205,7 @@ def _fake_gradients(
     return present(found, gradient)
 
 
-class _Eager(torch.autograd.Function):
+class _EagerLinear(torch.autograd.Function):
     """The operator without the dispatcher, as long as nothing but autograd watches."""
 
     @staticmethod

@@ -9,7 +9,7 @@ from lowering import Body, Do, nodes_of
 
 from openwork.engine import CompiledModel
 from openwork.engine.fallback import Fallback
-from openwork.runtime.nodes import Add, Affine, Combine, Gate
+from openwork.runtime.nodes import Add, Affine, Arithmetic, Gate
 
 ACTIVATIONS = [F.relu, F.relu6, F.silu, F.hardswish, torch.sigmoid, F.hardsigmoid]
 
@@ -134,7 +134,7 @@ def test_an_activation_is_a_sum_of_one() -> None:
 )
 def test_two_values_are_combined(body: Body, operation: str, turned: bool) -> None:
     relu, combined = nodes_of(body)
-    assert isinstance(combined, Combine)
+    assert isinstance(combined, Arithmetic)
     assert combined.operation == operation
     values = [relu.inputs[0], relu.output]
     assert combined.inputs == (values[::-1] if turned else values)

@@ -5,7 +5,7 @@ import pytest
 
 from openwork.runtime.file_errors import MalformedFile
 from openwork.runtime.node import Node, check_node
-from openwork.runtime.nodes import Combine, PointFunction, PRelu, Softmax
+from openwork.runtime.nodes import Arithmetic, PointFunction, PRelu, Softmax
 from openwork.runtime.values import Value
 
 X, Y, SMALL = Value((2, 3, 3), "x"), Value((2, 3, 3), "y"), Value((2,), "s")
@@ -17,7 +17,7 @@ SLOPE = np.ones(2, np.float32)
     [
         PointFunction([X], Y, "clamp", (0.0, 1.0)),
         PointFunction([X], Y, "gelu"),
-        Combine([X, X], Y, "product"),
+        Arithmetic([X, X], Y, "product"),
         PRelu([X], Y, SLOPE),
         Softmax([X], Y, 2, True),
     ],
@@ -30,7 +30,7 @@ def test_sizes_that_fit(node: Node) -> None:
 
 def test_a_function_is_a_step_of_its_name() -> None:
     assert PointFunction([X], Y, "gelu").step == ("y", "gelu")
-    assert Combine([X, X], Y, "quotient").step == ("y", "quotient")
+    assert Arithmetic([X, X], Y, "quotient").step == ("y", "quotient")
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_a_function_is_a_step_of_its_name() -> None:
         (PointFunction([X], Y, "sin"), "'sin' must be one of abs, clamp"),
         (PointFunction([X], Y, "clamp", (0.0,)), "clamp must have 2 numbers"),
         (PointFunction([X, X], Y, "gelu"), "must have 1 inputs, not 2"),
-        (Combine([X, SMALL], Y, "product"), "'s' of shape .* must be as large as its output"),
-        (Combine([X, X], Y, "sum"), "'sum' must be one of difference"),
-        (Combine([X], Y, "product"), "must have 2 inputs, not 1"),
+        (Arithmetic([X, SMALL], Y, "product"), "'s' of shape .* must be as large as its output"),
+        (Arithmetic([X, X], Y, "sum"), "'sum' must be one of difference"),
+        (Arithmetic([X], Y, "product"), "must have 2 inputs, not 1"),
         (PRelu([X], Y, np.ones(3, np.float32)), r"float32 of shape \(2,\)"),
         (PRelu([X], Y, np.ones(2)), r"float32 of shape \(2,\)"),
         (Softmax([X], Y, 3), r"`axis`=3 must lie in \[0, 2\]"),

@@ -11,7 +11,7 @@ from torch.fx import Node as FxNode
 from openwork.capture.operators import Binary, NotUnderstood, binary, operand
 from openwork.engine.lower.context import Lowering, array
 from openwork.runtime.node import Node
-from openwork.runtime.nodes import Add, Affine, Combine, Gate
+from openwork.runtime.nodes import Add, Affine, Arithmetic, Gate
 from openwork.runtime.values import Value
 
 aten = torch.ops.aten
@@ -78,7 +78,7 @@ def _combined(known: Lowering, fx: FxNode, record: Binary, operation: str = "dif
     a, b = known.input(record.first), known.input(record.second)
     if a.shape != b.shape:
         raise NotUnderstood("of different shapes")
-    return Combine([a, b], known.output(fx), operation)
+    return Arithmetic([a, b], known.output(fx), operation)
 
 
 def _affine(known: Lowering, fx: FxNode, x: Value, scale: np.ndarray, shift: np.ndarray) -> Node:

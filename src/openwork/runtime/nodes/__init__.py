@@ -4,7 +4,7 @@ from openwork.runtime.nodes.conv import Conv as Conv
 from openwork.runtime.nodes.elementwise import Add as Add
 from openwork.runtime.nodes.elementwise import Affine as Affine
 from openwork.runtime.nodes.elementwise import Gate as Gate
-from openwork.runtime.nodes.function import Combine as Combine
+from openwork.runtime.nodes.function import Arithmetic as Arithmetic
 from openwork.runtime.nodes.function import PointFunction as PointFunction
 from openwork.runtime.nodes.function import PRelu as PRelu
 from openwork.runtime.nodes.function import Softmax as Softmax
@@ -19,7 +19,7 @@ from openwork.runtime.nodes.rearrange import Resample as Resample
 __all__ = [
     "Add",
     "Affine",
-    "Combine",
+    "Arithmetic",
     "Concat",
     "Conv",
     "Gate",

@@ -48,7 +48,7 @@ class PointFunction(Node):
 
 
 @dataclass(eq=False)
-class Combine(Node):
+class Arithmetic(Node):
     """The difference, product or quotient of two values, number by number.
 
     Attributes:
