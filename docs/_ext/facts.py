@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 import typer.main
-import yaml
 
 import openwork
 from openwork import errors, patterns
@@ -403,20 +402,34 @@ def tried() -> dict[str, str]:
     }
 
 
-def training_step() -> dict[str, Any]:
-    """The content of `_data/training-step.yaml`."""
-    return yaml.safe_load((DOCS / "_data" / "training-step.yaml").read_text(encoding="utf-8"))
-
-
 def training_grids() -> list[tuple[str, Grid]]:
-    """The final tables of `_data/training-step.yaml`, or until then the first; with conditions."""
+    """Whole training steps by `benchmarks/training-step-*.json`, each with its conditions."""
     grids = []
-    data = training_step()
-    for table in data["final"] or data["tables"]:
-        head = ("", *(str(d) for d in table["densities"]))
-        rows = [(name, *map(str, cells)) for name, cells in table["rows"].items()]
-        grids.append((table["conditions"], Grid(head, rows)))
+    for path in sorted(BENCHMARKS.glob("training-step-*.json")):
+        record = _read(path)
+        steps: dict[tuple[str, int, int], dict[tuple[bool, float], float]] = {}
+        for row in record["rows"]:
+            key = row["what"], row["batch"], row["threads"]
+            steps.setdefault(key, {})[row["fused"], row["density"]] = row["speedup"]
+        for (what, batch, threads), found in steps.items():
+            densities = sorted({density for _, density in found}, reverse=True)
+            conditions = (
+                f"`{what}`, batch {batch}, {threads} thread{'s' * (threads > 1)} of "
+                f"{record['machine']['processor']}: dense torch over sparse "
+                f"(`benchmarks/{path.name}`)"
+            )
+            ways = {False: "`ow.sparsify_` alone", True: "and `ow.nn.fuse_norms_`"}
+            rows = [
+                (way, *(_times(found.get((fused, density))) for density in densities))
+                for fused, way in ways.items()
+                if any(one == fused for one, _ in found)
+            ]
+            grids.append((conditions, Grid(("", *map(str, densities)), rows)))
     return grids
+
+
+def _times(speedup: float | None) -> str:
+    return "–" if speedup is None else f"{speedup:.1f}x"
 
 
 def _read(path: Path) -> Any:

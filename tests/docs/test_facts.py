@@ -1,6 +1,7 @@
 """Tables that pages generate are whole: every operator, error, name and command is on a page."""
 
 import inspect
+import json
 import re
 import sys
 from pathlib import Path
@@ -108,11 +109,14 @@ def test_what_was_tried_is_counted(part: str) -> None:
     assert re.search(r"\d+ networks of timm and torchvision", facts.tried()[part])
 
 
-def test_the_data_of_the_training_page_has_a_place_for_the_final_table() -> None:
-    data = facts.training_step()
-    assert set(data) == {"tables", "final"}
-    for table in data["tables"]:
-        assert all(len(cells) == len(table["densities"]) for cells in table["rows"].values())
+def test_training_steps_are_those_of_the_record() -> None:
+    record = json.loads((facts.BENCHMARKS / "training-step-1t.json").read_text())
+    first = record["rows"][0]
+    conditions, grid = facts.training_grids()[0]
+    assert conditions.startswith(f"`{first['what']}`, batch {first['batch']}, 1 thread of ")
+    column = grid.head.index(str(first["density"]))
+    assert grid.rows[0][column] == f"{first['speedup']:.1f}x"
+    assert [row[0] for row in grid.rows] == ["`ow.sparsify_` alone", "and `ow.nn.fuse_norms_`"]
 
 
 def test_pointwise_operators_are_those_that_torch_tags() -> None:
