@@ -4,6 +4,7 @@ activations, arithmetic, layers, movement, norms, pools, reductions, resize, sha
 the table of them.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ def _is_read(case: Any) -> bool:
     """Whether openwork reads all operators of a case, its opset and its types."""
     graph = case.model.graph
     types = {value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)}
+    given = [each for inputs, outputs in case.data_sets for each in (*inputs, *outputs)]
+    if any(isinstance(each, onnx.TensorProto) for each in given):
+        return False  # Numbers that NumPy has no type for.
     operators = {node.op_type for node in graph.node}
     known = operators <= set(HANDLERS) and types <= set(DTYPES) - {_BFLOAT16}
     return known and max(each.version for each in case.model.opset_import) >= 11
@@ -72,6 +76,10 @@ def _passes(case: Any) -> bool:
 def test_cases_of_onnx() -> None:
     from onnx.backend.test.case.node import collect_testcases
 
-    cases = [case for case in collect_testcases() if _is_read(case)]
+    with warnings.catch_warnings():
+        # Numbers of other types overflow on purpose.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        every = collect_testcases()
+    cases = [case for case in every if _is_read(case)]
     passed = [case.name for case in cases if _passes(case)]
     assert len(passed) >= LEAST, f"{len(passed)} of {len(cases)}"
