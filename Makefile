@@ -35,8 +35,8 @@ docs: $(VENV)/installed-docs
 install: $(VENV)/installed
 
 # The quick tests on other Pythons and the newest torch; says which of them are not at hand.
-matrix:
-	$(PYTHON) .ci/matrix
+matrix: $(VENV)/installed
+	$(BIN)/python .ci/matrix
 
 # Built in this environment rather than in a throw-away one, so that only what changed is compiled
 # again. Also after a new Python file: an editable install knows the files that it was made with.
