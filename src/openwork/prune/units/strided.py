@@ -74,11 +74,17 @@ class StridedTaps(Units):
     ) -> dict[str, np.ndarray]:
         self.check_ratio(ratio, scope, of)
         masks = {}
-        items = zip(self.layers.items(), self.groups, self.by_group(ratio), scores, strict=True)
-        for (name, layer), group, share, score in items:
-            kept = int((1 - share) * (group.count if of == "live" else group.total) + 0.5)
-            masks[name] = layer.mask & _mask(layer, score, min(kept, group.count))
+        triples = zip(self.layers.items(), self.kept(ratio, of), scores, strict=True)
+        for (name, layer), kept, score in triples:
+            masks[name] = layer.mask & _mask(layer, score, kept)
         return masks
+
+    def kept(self, ratio: Ratio, of: str) -> list[int]:
+        pairs = zip(self.by_group(ratio), self.groups, strict=True)
+        return [
+            min(g.count, int((1 - share) * (g.count if of == "live" else g.total) + 0.5))
+            for share, g in pairs
+        ]
 
 
 def strided_taps(layers: Mapping[str, Layer]) -> StridedTaps:

@@ -99,6 +99,10 @@ class Units(ABC):
         """How many units live under `masks` (layer -> mask)."""
 
     @abstractmethod
+    def kept(self, ratio: Ratio, of: str) -> list[int]:
+        """How many units of each group `ratio` leaves in scope "layer"."""
+
+    @abstractmethod
     def max_ratios(self, of: str) -> list[float]:
         """The largest ratio that leaves something in each group, by group."""
 
@@ -212,12 +216,11 @@ class ConnectionUnits(Units):
     ) -> dict[str, np.ndarray]:
         self.check_ratio(ratio, scope, of)
         if isinstance(ratio, Real) and scope == "global":
-            cut = [int((~k).sum()) for k in self._keep_globally(scores, float(ratio), of)]
+            counts = [int(k.sum()) for k in self._keep_globally(scores, float(ratio), of)]
+            counts = list(map(self._rounded, counts, self._sizes))
         else:
-            pairs = zip(self.by_group(ratio), self.groups, strict=True)
-            cut = [count_to_cut(share, group.count, group.total, of) for share, group in pairs]
-        cut = [self._rounded(n, group.count) for n, group in zip(cut, self.groups, strict=True)]
-        kept = [_keep_highest(score, n) for score, n in zip(scores, cut, strict=True)]
+            counts = self.kept(ratio, of)
+        kept = [_keep_highest(s, s.size - n) for s, n in zip(scores, counts, strict=True)]
         alive = np.concatenate(kept)
         if self.reader and not self._cascade.is_closed(alive):
             alive = self._keep_closed(scores, kept, scope)
@@ -225,12 +228,17 @@ class ConnectionUnits(Units):
         alive = np.append(alive, True)
         return {name: self._mask(layer, alive) for name, layer in self.layers.items()}
 
-    def _rounded(self, cut: int, count: int) -> int:
-        """`cut` changed so that a multiple of `round_to` is left of `count`, or all of them."""
-        if not cut:
-            return 0
-        left = max(1, math.floor((count - cut) / self.round_to + 0.5)) * self.round_to
-        return max(0, count - left)
+    def kept(self, ratio: Ratio, of: str) -> list[int]:
+        pairs = zip(self.by_group(ratio), self.groups, strict=True)
+        return [
+            self._rounded(g.count - count_to_cut(share, g.count, g.total, of), g.count)
+            for share, g in pairs
+        ]
+
+    def _rounded(self, left: int, count: int) -> int:
+        """The multiple of `round_to` nearest to `left`, at least one of it; or all `count`."""
+        multiple = max(1, math.floor(left / self.round_to + 0.5)) * self.round_to
+        return count if left == count else min(count, multiple)
 
     def _keep_globally(
         self, scores: Sequence[np.ndarray], ratio: float, of: str
