@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import yaml
 from torch import nn
@@ -20,6 +20,15 @@ from openwork.nn.sparse_layer import groups_of, pattern_shape
 from openwork.nn.table import Table
 from openwork.nn.timing.timed_budget import timed_budget
 from openwork.patterns import Pattern, PatternSpec, Scatter, Windows, dense, layer_seed, scatter
+
+
+@runtime_checkable
+class Cuttable(Protocol):
+    """What `prune.sensitivity` measured, as far as a plan needs it."""
+
+    def plan(self, loss: float) -> "Plan":
+        """The plan that cuts each layer within `loss`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -181,6 +190,28 @@ class Plan:
                 "give one of them"
             )
         return cls({escape(name): spec for name, spec in specs.items()}, seed=seed)
+
+    @classmethod
+    def from_sensitivity(cls, result: "Cuttable", *, loss: float) -> "Plan":
+        """The plan that cuts each layer as far as the error rises by at most `loss`.
+
+        Each layer was cut alone, so with all of them cut the error rises by more: retrain after
+        `prune.apply_`, or allow less.
+
+        Args:
+            result: from `prune.sensitivity`.
+            loss: how much the error may rise by a cut of one layer, such as 0.01.
+
+        Returns:
+            For each layer the largest ratio that was measured with such an error, as explicit
+            patterns of the dense weights' shapes.
+
+        Raises:
+            ArgumentError: no layer can be cut within `loss`, or `result` is something else.
+        """
+        if not isinstance(result, Cuttable):
+            raise ArgumentError(f"`result`={result!r:.60} must be what `prune.sensitivity` returns")
+        return result.plan(loss)
 
     def resolve(self, model: nn.Module) -> dict[str, Pattern]:
         """The pattern of each layer that a rule matches, by qualified name. Changes nothing.

@@ -6,15 +6,14 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from openwork._arguments import check_choice, check_model, check_seed
-from openwork.errors import ArgumentError
+from openwork._arguments import check_model, check_seed
 from openwork.nn import Plan
 from openwork.nn.kinds.masked import masks_as_patterns
 from openwork.prune.aim import Aim, rounded
 from openwork.prune.criteria import (
     CRITERIA,
-    FEATURE_MAP_CRITERIA,
     CriterionInputs,
+    check_criterion,
     check_finite,
 )
 from openwork.prune.loss_gradients import Loss
@@ -109,13 +108,8 @@ def by_criterion(
         >>> len(plan.layers["2"].connections)  # of 4 * 8 kernels
         8
     """
-    check_choice("criterion", criterion, tuple(CRITERIA))
+    check_criterion(criterion, granularity)
     check_seed(seed)
-    if criterion in FEATURE_MAP_CRITERIA and granularity != "feature_map":
-        raise ArgumentError(
-            f"`criterion`={criterion!r} scores feature maps, not `granularity`={granularity!r}; "
-            "use 'l1', 'l2', 'taylor' or 'random'"
-        )
     check_model(model)
     aim = Aim(ratio, macs, parameters, milliseconds, scope, of)
     aim.check(model, example)
