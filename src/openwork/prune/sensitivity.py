@@ -28,6 +28,8 @@ from openwork.prune.units.granularity import example_for, units_of
 from openwork.prune.units.layers import Layers, plan_of
 from openwork.prune.units.units import Units
 
+__all__ = ["RATIOS"]
+
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
