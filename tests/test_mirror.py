@@ -43,11 +43,11 @@ ELSEWHERE = {
     ),
     "prune/layer_ratios.py": (
         "prune/test_aim.py",
-        "a ratio for each layer_ratios glob is given there",
+        "ratios by glob are given there",
     ),
     "prune/left.py": (
         "prune/test_aim.py",
-        "shares of the network that are left are asked for there",
+        "what is left of the network is asked for there",
     ),
     "prune/sensitivity_file.py": (
         "prune/test_sensitivity.py",

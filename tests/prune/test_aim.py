@@ -1,4 +1,4 @@
-"""What a cut aims at: exactly one of a ratio, a share of the network and a time."""
+"""What a cut aims at: a ratio, `layer_ratios`, a share of the network, or a time."""
 
 from collections.abc import Callable
 from typing import Any

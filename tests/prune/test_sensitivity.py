@@ -1,4 +1,4 @@
-"""Each layer cut alone: the errors, what is put back, and a run that was stopped (`sensitivity_file`)."""
+"""Each layer cut alone, what is put back, and a stopped run (`sensitivity_file`)."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The table, the picture, and what a loss allows."""
+"""The table, the picture (`sensitivity_picture`), and what a loss allows."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def _result() -> Sensitivity:
     )
     ratios = (0.25, 0.5, 0.75)
     return Sensitivity(
-        "kernel", "l1", ratios, 0.1, layers, False, lambda r: Plan({str(r): "dense"})
+        "kernel", "l1", ratios, 0.1, layers, False, lambda cut: Plan({str(cut): "dense"})
     )
 
 
