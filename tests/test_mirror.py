@@ -41,6 +41,22 @@ ELSEWHERE = {
         "interchange/test_example.py",
         "three attributes (name, shape, dtype) of the input_form that example_of reads",
     ),
+    "prune/layer_ratios.py": (
+        "prune/test_aim.py",
+        "ratios by glob are given there",
+    ),
+    "prune/left.py": (
+        "prune/test_aim.py",
+        "what is left of the network is asked for there",
+    ),
+    "prune/sensitivity_file.py": (
+        "prune/test_sensitivity.py",
+        "runs are stopped, resumed and refused there by their sensitivity_file",
+    ),
+    "prune/sensitivity_picture.py": (
+        "prune/test_sensitivity_result.py",
+        "the picture is written there, by sensitivity_picture",
+    ),
     "ops/gradients.py": ("ops/test_native.py", "both gradient operators are run there"),
     "engine/segment.py": ("engine/test_segments.py", "a protocol; what follows it is run there"),
 }

@@ -151,7 +151,9 @@ EXPORTS = {
     "openwork.interchange": ["export_onnx", "from_onnx"],
     "openwork.prune": [
         "LargestRatio",
+        "LayerSensitivity",
         "Score",
+        "Sensitivity",
         "Stage",
         "StageResult",
         "apply_",
@@ -168,6 +170,7 @@ EXPORTS = {
         "read_log",
         "recalibrate_",
         "search",
+        "sensitivity",
     ],
     "openwork.train": ["EpochMetrics", "Evaluation", "GrowthSchedule", "Recipe", "evaluate", "fit"],
     "openwork.engine": ["CompiledModel", "compile", "profile"],

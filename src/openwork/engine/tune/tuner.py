@@ -91,7 +91,10 @@ class Tuner:
         """The fastest way to run `conv`, measured now or remembered."""
         problem = conv.problem()
         key = self.key(conv, problem)
-        if key in self._measured or _is_choice(self._choices.get(key), problem, self.isa):
+        entry = self._choices.get(key)
+        # Layers of one key may differ in their live weights, and a tile may fit one of them only.
+        measured = key in self._measured and _runs(entry[0], problem, self.isa)
+        if measured or _is_choice(entry, problem, self.isa):
             return Choice(*self._choices[key])
         began = time.perf_counter()
         choice = self._measure(conv, problem)
@@ -163,7 +166,12 @@ def _is_choice(entry: Any, problem: Problem, isa: str) -> bool:
         return False
     if not is_steady(entry[3]):
         return False
-    return entry[0] == TORCH or find_candidate(problem, entry[0], isa) is not None
+    return _runs(entry[0], problem, isa)
+
+
+def _runs(name: str, problem: Problem, isa: str) -> bool:
+    """Whether there is such a way to run the layer."""
+    return name == TORCH or find_candidate(problem, name, isa) is not None
 
 
 def _sharing(problem: Problem) -> float:
