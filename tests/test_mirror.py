@@ -41,6 +41,7 @@ ELSEWHERE = {
         "interchange/test_example.py",
         "three attributes (name, shape, dtype) of the input_form that example_of reads",
     ),
+    "report/page/style.py": ("report/page/test_chart.py", "two texts of style that pages hold"),
     "ops/gradients.py": ("ops/test_native.py", "both gradient operators are run there"),
     "engine/segment.py": ("engine/test_segments.py", "a protocol; what follows it is run there"),
 }

@@ -179,6 +179,7 @@ EXPORTS = {
         "benchmark",
         "compare",
         "environment",
+        "html",
         "measure_latency",
     ],
 }

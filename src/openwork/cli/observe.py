@@ -1,5 +1,6 @@
 """`openwork observe`."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from openwork.cli import options
 from openwork.cli.normalise import Normalisation
 from openwork.cli.trained import trained
 from openwork.data import Batches
+from openwork.errors import OpenworkError
 from openwork.observe import observe as observe_channels
 
 
@@ -54,5 +56,9 @@ def observe(
         activation_below=activation_below,
     )
     report.table().print()
+    if run is not None and run.is_dir():
+        # For `openwork report`; whoever may only read the run is shown the table all the same.
+        with contextlib.suppress(OpenworkError):
+            report.to_json(run / "channels.json")
     if picture is not None:
         report.picture(picture)
