@@ -82,7 +82,8 @@ def _page(records: Sequence[RunRecord]) -> str:
     names = _names(records)
     title = f"{len(records):,} runs" if several else names[0]
     runs = [
-        _run(f"run-{k}", name, r) for k, (name, r) in enumerate(zip(names, records, strict=True))
+        _run(f"run-{k}", name, r, several)
+        for k, (name, r) in enumerate(zip(names, records, strict=True))
     ]
     head = tag(
         "head",
@@ -108,14 +109,14 @@ def _names(records: Sequence[RunRecord]) -> list[str]:
     return short if len(set(short)) == len(short) else [str(record.path) for record in records]
 
 
-def _run(key: str, name: str, record: RunRecord) -> Markup:
+def _run(key: str, name: str, record: RunRecord, several: bool) -> Markup:
     problems = list(record.problems)
     sections = [_attempt(part, record, problems) for part in _PARTS]
     shown = [section for section in sections if section is not None]
     links = [tag("a", s.title, href=f"#{key}-{s.key}") for s in shown]
     parts = [tag("section", tag("h3", s.title), s.body, id=f"{key}-{s.key}") for s in shown]
     warnings = [tag("p", problem, class_="warn") for problem in problems]
-    head = tag("h2", name)
+    head = tag("h2", name) if several else None
     where = tag("p", str(record.path), class_="note")
     return tag("article", head, where, *warnings, tag("nav", *links), *parts, id=key)
 

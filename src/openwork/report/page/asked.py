@@ -121,9 +121,9 @@ def _plan(plan: Mapping[str, Any]) -> object:
     shown = table(("layers", "pattern"), rows=rules[:_SHOWN])
     rest = rules[_SHOWN:]
     if not rest:
-        return joined(tag("h3", "Plan"), shown)
+        return joined(tag("h4", "Plan"), shown)
     more = tag("summary", f"{len(rest):,} more")
-    return joined(tag("h3", "Plan"), shown,
+    return joined(tag("h4", "Plan"), shown,
                   tag("details", more, table(("layers", "pattern"), rest)))  # fmt: skip
 
 

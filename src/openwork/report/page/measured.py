@@ -87,7 +87,7 @@ def _layers(held: Mapping[str, Any]) -> Markup:
     )
     numbers = tag("details", tag("summary", "Kernels and numbers"), stored_table(held))
     shown = joined(key, bars(drawn, highest)) if drawn else None
-    return joined(tag("h3", "Each layer"), shown, numbers)
+    return joined(tag("h4", "Each layer"), shown, numbers)
 
 
 def memory(record: RunRecord) -> Section | None:
@@ -105,7 +105,7 @@ def memory(record: RunRecord) -> Section | None:
     )
     rest = sum(size for _, size in layout.values()) - gaps - weights
     rows: list[tuple[str, float]] = [("weights, were they dense", dense), ("live weights", weights)]
-    rows += [("where they are", gaps)] if gaps else []
+    rows += [("indices of live weights", gaps)] if gaps else []
     rows += [("all other tensors", rest)] if rest else []
     if record.state:
         states = record.state.layout.items()
@@ -123,7 +123,7 @@ def memory(record: RunRecord) -> Section | None:
         )
         if each
     )
-    whole = joined(tag("p", note, class_="note"), drawn, tag("h3", "Files"), files)
+    whole = joined(tag("p", note, class_="note"), drawn, tag("h4", "Files"), files)
     return Section("memory", "Memory", whole)
 
 

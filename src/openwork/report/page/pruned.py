@@ -78,7 +78,7 @@ def stages(record: RunRecord) -> Section | None:
     rows = [(str(k), *(s.get(key) for key in keys)) for k, s in enumerate(record.stages, 1)]
     chart = stage_chart(record) if len(rows) > 1 else None
     retraining = [
-        joined(tag("h3", f"Retraining of {name}"),
+        joined(tag("h4", f"Retraining of {name}"),
                tag("div", *training_charts(epochs), class_="charts"))
         for name, epochs in record.retrained.items()
         if epochs

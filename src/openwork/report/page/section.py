@@ -1,6 +1,7 @@
 """`Section`: a part of a page, and numbers in words as its parts write them."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -46,7 +47,14 @@ def densities(held: Checkpoint) -> dict[str, Density]:
             found[layer] = Density(live, math.prod(sparse[layer]["shape"]))
         elif len(shape) > 1:
             found[layer] = Density(live, live)
-    return found
+    return {layer: found[layer] for layer in sorted(found, key=_counting)}
+
+
+def _counting(name: str) -> list[tuple[int, str]]:
+    """Files list their tensors by name; people count, and 10 comes after 9."""
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
+    ]
 
 
 def percent(value: float) -> str:

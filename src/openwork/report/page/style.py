@@ -23,7 +23,8 @@ color:var(--ink);background:var(--paper);overflow-wrap:anywhere}
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 .25rem}
 h2{font-size:1.35rem;line-height:1.25;margin:3rem 0 .5rem;padding-top:1rem;
 border-top:2px solid var(--ink)}
-h3{font-size:1.05rem;margin:2rem 0 .5rem}
+h3{font-size:1.15rem;margin:2.25rem 0 .5rem}
+h4{font-size:.9rem;margin:1.25rem 0 .35rem}
 p{margin:.4rem 0;max-width:44rem}
 a{color:var(--c0)}
 .note,figcaption,nav{color:var(--soft);font-size:.875rem}
@@ -48,6 +49,7 @@ tbody th{font-weight:400}
 table.facts th{color:var(--soft);padding-right:1.5rem;min-width:8rem}
 table.bars{width:100%;max-width:52rem}
 table.bars th[scope=row]{width:30%;min-width:6rem}
+table.bars td.num{width:1%}
 .track{position:relative;height:.85rem;margin-top:.3rem;min-width:5rem}
 .track i{position:absolute;left:0;top:0;bottom:0;background:var(--back);border-radius:2px}
 .track i+i{top:22%;bottom:22%;background:var(--c0)}
