@@ -20,7 +20,7 @@ def trained(folder: Path, layer: str = "conv") -> Path:
     folder.mkdir(parents=True)
     torch.manual_seed(0)
     model = nn.Sequential()
-    model.add_module(layer, nn.Conv2d(3, 8, 3))
+    model.add_module(layer, nn.Conv2d(4, 8, 3))
     sparsify_(model, PLAN)
     metrics = {"data": "digits", "test_accuracy": 0.75}
     ow.save(model, folder / "model.safetensors", plan=PLAN, metrics=metrics)
@@ -28,7 +28,7 @@ def trained(folder: Path, layer: str = "conv") -> Path:
     recipe["growth"] = {"start": 0.05, "every": 100}
     data = {"name": "digits", "train": 1000, "test": 100}
     identity = {"model": "Sequential", "data": data, "recipe": recipe}
-    tensors = {"model.conv.weight": torch.zeros(54), "optimizer.0.exp_avg": torch.zeros(54)}
+    tensors = {"model.conv.weight": torch.zeros(72), "optimizer.0.exp_avg": torch.zeros(72)}
     container.write(folder / "state.safetensors", tensors, {"kind": "run", "identity": identity})
     rows = ["epoch,lr,train_loss,train_accuracy,test_loss,test_accuracy,seconds"]
     rows += [f"{e},0.01,{1 / e},{1 - 0.5 / e},{1.5 / e},{0.25 * e},2.0" for e in (1, 2, 3)]

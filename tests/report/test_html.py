@@ -80,8 +80,8 @@ def test_a_pruning_shows_every_candidate_and_stage(tmp_path: Path) -> None:
     out = tmp_path / "r.html"
     page = page_of(pruned(tmp_path / "p"), out=out)
     assert page.sections() == {"search", "stages"}
-    # Five scores, the winner once more on top, and the points of two curves over two stages.
-    assert page.tags.count("circle") == 6 + 4
+    # Five scores, and the points of two curves over two stages.
+    assert page.tags.count("circle") == 5 + 4
     for label in ("candidate 0: 0.3", "candidate 2: 0.5", "candidate 1: 0.25"):
         assert label in page.text
 

@@ -57,7 +57,7 @@ def observe(
     )
     report.table().print()
     if run is not None and run.is_dir():
-        # For `openwork report`; whoever may only read the run is shown the table all the same.
+        # For `openwork report`; if the run can only be read, the table is shown all the same.
         with contextlib.suppress(OpenworkError):
             report.to_json(run / "channels.json")
     if picture is not None:

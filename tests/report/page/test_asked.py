@@ -18,7 +18,7 @@ def test_the_headline_of_a_run(tmp_path: Path) -> None:
         "best test accuracy": "75 %",
         "epochs": "3",
         "training": "6.0 s",
-        "live weights": "54",
+        "live weights": "72",
         "density": "25 %",
         "dead channels": "37.5 %",
         "one call, compiled": "0.6 ms",
@@ -29,7 +29,7 @@ def test_the_headline_of_a_run(tmp_path: Path) -> None:
 def test_the_recipe_says_what_is_on(tmp_path: Path) -> None:
     section = asked(read_record(trained(tmp_path / "a")))
     assert section is not None
-    assert "epochs 3, optimizer adam, lr 0.01" in section.body
+    assert "lr 0.01, optimizer adam" in section.body
     assert "flip" not in section.body
     assert "random, density 0.25" in section.body
 

@@ -22,7 +22,7 @@ def test_memory_against_the_dense_network(tmp_path: Path) -> None:
     section = measured.memory(read_record(trained(tmp_path / "a")))
     assert section is not None
     assert "width:25.00%" in section.body
-    assert "0.9 KB" in section.body
+    assert "1.2 KB" in section.body
 
 
 def test_the_proof_of_compact_lists_its_cases(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def test_a_run_is_read_without_its_tensors(tmp_path: Path) -> None:
     record = read_record(run)
     assert record.problems == []
     assert record.model is not None
-    assert record.model.layout["conv.weight"] == ((54,), 216)
+    assert record.model.layout["conv.weight"] == ((72,), 288)
     assert record.metrics == {"data": "digits", "test_accuracy": 0.75}
     assert record.identity["data"]["name"] == "digits"
     assert [row["test_accuracy"] for row in record.epochs] == [0.25, 0.5, 0.75]

@@ -14,7 +14,7 @@ def test_sections_of_a_training(tmp_path: Path) -> None:
     assert [section.key for section in found if section] == ["training", "density", "dead"]
     bodies = [section.body for section in found if section]
     assert bodies[0].count("<svg") == 3
-    assert "25 % of 216" in bodies[1]
+    assert "25 % of 288" in bodies[1]
     assert "doubled every 100 steps" in bodies[1]
     assert "3 of 8" in bodies[2]
 

@@ -100,7 +100,9 @@ def dots(title: str, rows: Sequence[Row], x_label: str, form: Callable[[float], 
     for index, row in enumerate(rows):
         middle = _TOP + 46 * index + 22
         parts.append(tag("text", _short(row.name, 14), x=0, y=middle + 4))
-        drawn = [*row.values[:_MOST_DOTS], *(v for v in row.values if v[0] == row.best)]
+        others = [value for value in row.values if value[0] != row.best]
+        # The best one last, on top of the others.
+        drawn = [*others[:_MOST_DOTS], *(v for v in row.values if v[0] == row.best)]
         parts += [_dot(k, v, row.best, x, middle) for k, v in enumerate(drawn)]
     return _svg(title, height + 38, parts)
 
@@ -163,7 +165,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
         span = abs(high) * 0.1 or 1.0
         low, high = low - span / 2, high + span / 2
     unit = 10.0 ** math.floor(math.log10(span / most))
-    for step in (unit, 2 * unit, 2.5 * unit, 5 * unit, 10 * unit, 20 * unit):
+    for step in (unit, 2 * unit, 5 * unit, 10 * unit, 20 * unit):
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
         if last - first <= most:
             break
