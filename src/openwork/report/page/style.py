@@ -37,7 +37,7 @@ margin:1rem 0}
 .tile span{color:var(--soft);font-size:.8rem;line-height:1.3;display:block}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr));gap:1rem}
 .charts svg{width:100%;max-width:34rem;height:auto;display:block}
-.wide{overflow-x:auto}
+.wide{overflow-x:auto;margin-bottom:1rem}
 table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}
 th,td{padding:.2rem .75rem .2rem 0;text-align:left;vertical-align:top}
 thead th{border-bottom:1px solid var(--line);font-weight:600;white-space:nowrap;
