@@ -264,7 +264,7 @@ def _of_compiled(model: CompiledModel, example: torch.Tensor, passes: int) -> Be
 def _steps(
     model: CompiledModel, example: torch.Tensor, passes: int
 ) -> tuple[tuple[str, str, float], ...]:
-    """The median of each step within a call, over as many as 20 calls."""
+    """The median of each step within a call, over at most 20 calls."""
     calls = [model.step_times(example) for _ in range(min(passes, 20))]
     return tuple(
         (turns[0][0], turns[0][1], statistics.median(seconds for _, _, seconds in turns))
