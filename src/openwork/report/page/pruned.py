@@ -1,7 +1,5 @@
 """How pruning went: every candidate of the searches, the stages, and which layers are sensitive."""
 
-from collections.abc import Sequence
-
 from openwork.report.page.bars import sparks, stored_table, table
 from openwork.report.page.chart import Curve, Row, dots, lines
 from openwork.report.page.markup import Markup, joined, tag
@@ -97,7 +95,7 @@ def sensitivity(record: RunRecord) -> Section | None:
     if not held:
         return None
     parts: list[object] = []
-    layers: dict[str, Sequence[Sequence[float]]] = held.get("layers") or {}
+    layers: dict[str, list[list[float]]] = held.get("layers") or {}
     if layers:
         highest = max(score for points in layers.values() for _, score in points)
         rows = [
