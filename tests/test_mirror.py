@@ -57,6 +57,7 @@ ELSEWHERE = {
         "prune/test_sensitivity_result.py",
         "the picture is written there, by sensitivity_picture",
     ),
+    "report/page/style.py": ("report/page/test_chart.py", "two texts of style that pages hold"),
     "ops/gradients.py": ("ops/test_native.py", "both gradient operators are run there"),
     "engine/segment.py": ("engine/test_segments.py", "a protocol; what follows it is run there"),
 }

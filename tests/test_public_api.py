@@ -182,6 +182,7 @@ EXPORTS = {
         "benchmark",
         "compare",
         "environment",
+        "html",
         "measure_latency",
     ],
 }

@@ -66,6 +66,7 @@ SUBROOMS = {
     "interchange": ["handle"],
     "nn": ["kinds", "ssc", "change", "norms", "timing"],
     "prune": ["units", "search", "stages"],
+    "report": ["page"],
     "runtime": ["nodes"],
 }
 # Rooms that must run where torch is not installed.

@@ -40,6 +40,10 @@ def test_observe_prints_the_report(run: Path) -> None:
     assert result.exit_code == 0
     assert "dead by activation" in result.stdout
     assert picture.exists()
+    # What was seen is in the page about the run.
+    result = CliRunner().invoke(app, ["report", str(run)], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "Channels, over the training images" in (run / "report.html").read_text()
 
 
 def test_compact_saves_a_smaller_network_that_loads(run: Path, tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_train_eval_and_resume(tmp_path: Path, images: str, plan: str) -> None:
         "events",
         "metrics.csv",
         "model.safetensors",
+        "picture.svg",
         "plan.yaml",
         "sparsity.csv",
         "state.safetensors",

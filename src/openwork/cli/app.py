@@ -13,7 +13,7 @@ from openwork.cli.compile import compile
 from openwork.cli.demo import demo
 from openwork.cli.env import cache, env
 from openwork.cli.evaluate import evaluate
-from openwork.cli.info import info
+from openwork.cli.info import info, report
 from openwork.cli.observe import observe, sensitivity
 from openwork.cli.preview import preview
 from openwork.cli.prune import prune
@@ -57,6 +57,7 @@ app.command()(observe)
 app.command()(sensitivity)
 app.command()(compact)
 app.command()(bench)
+app.command()(report)
 app.command()(compile)
 app.command()(cache)
 app.command()(env)

@@ -1,5 +1,6 @@
 """`openwork observe` and `openwork sensitivity`: what a trained network can do without."""
 
+import contextlib
 import itertools
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from openwork.cli.normalise import Normalisation
 from openwork.cli.options import one_of
 from openwork.cli.trained import trained
 from openwork.data import Batches
+from openwork.errors import OpenworkError
 from openwork.nn import Plan
 from openwork.observe import observe as observe_channels
 from openwork.prune.criteria import CRITERIA
@@ -63,6 +65,10 @@ def observe(
         activation_below=activation_below,
     )
     report.table().print()
+    if run is not None and run.is_dir():
+        # For `openwork report`; if the run can only be read, the table is shown all the same.
+        with contextlib.suppress(OpenworkError):
+            report.to_json(run / "channels.json")
     if picture is not None:
         report.picture(picture)
 

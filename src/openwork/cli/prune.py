@@ -32,6 +32,7 @@ from openwork.prune import Stage
 from openwork.prune.criteria import CRITERIA
 from openwork.prune.held_out import check_enough, held_count
 from openwork.prune.units.granularity import GRANULARITIES
+from openwork.report.picture import draw_run
 from openwork.train import Recipe, fit
 from openwork.train import evaluate as evaluate_model
 from openwork.train.run_folder import PLAN, identity_of, trained_on
@@ -123,6 +124,7 @@ def prune(
     )
     if os.environ.get("RANK", "0") == "0":
         _keep(pruned, network.dataset, path, by)
+        draw_run(out)
 
 
 def _cuts(kinds: Sequence[str], ratios: Sequence[float]) -> list[Stage]:

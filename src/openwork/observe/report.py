@@ -1,12 +1,13 @@
 """`ChannelReport`: dead and selective channels by layer, as a table, a picture and advice."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from openwork._files import atomic_path, writing
+from openwork._files import atomic_path, write_text, writing
 from openwork.nn import Table
 from openwork.nn.layers import by_reason
 from openwork.observe.advice import advice
@@ -119,6 +120,15 @@ class ChannelReport:
 
     def __str__(self) -> str:
         return str(self.table())
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write the table to `path`, for `openwork.report.html`.
+
+        Raises:
+            OpenworkError: `path` cannot be written; an earlier file there is unharmed.
+        """
+        with writing(path):
+            write_text(path, json.dumps({"table": self.table().plain()}, indent=1) + "\n")
 
     def picture(self, path: str | os.PathLike[str]) -> None:
         """Write a picture (PNG) to `path`: dead shares by layer, and how universal channels are.
