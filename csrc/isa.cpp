@@ -39,7 +39,10 @@ struct Choice {
 // CPUID alone is not enough: __builtin_cpu_supports also asks whether the system saves the
 // registers.
 const std::vector<Choice>& choices() {
-#if defined(__x86_64__)
+#if defined(OPENWORK_BASELINE_ONLY)
+  static const std::vector<Choice> all{
+      {"baseline", true, baseline::kernels, baseline::step_kernels}};
+#elif defined(__x86_64__)
   static const std::vector<Choice> all = [] {
     __builtin_cpu_init();
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
