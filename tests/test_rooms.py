@@ -66,7 +66,7 @@ SUBROOMS = {
     "interchange": ["handle"],
     "nn": ["kinds", "ssc", "change", "norms", "timing"],
     "prune": ["units", "search", "stages"],
-    "runtime": ["nodes"],
+    "runtime": ["nodes", "packed"],
 }
 # Rooms that must run where torch is not installed.
 WITHOUT_TORCH = ["kernels", "runtime"]

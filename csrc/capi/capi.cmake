@@ -35,7 +35,7 @@ target_compile_options(openwork_run PRIVATE -Wall -Wextra)
 target_compile_features(openwork_run PRIVATE cxx_std_17)
 
 if(OPENWORK_FUZZ)
-  add_executable(openwork_fuzz csrc/capi/fuzz.cpp)
+  add_executable(openwork_fuzz csrc/capi/fuzz.cpp csrc/packed/checksum.cpp)
   target_link_libraries(openwork_fuzz PRIVATE openwork openwork_options)
   target_link_options(openwork_fuzz PRIVATE -fsanitize=fuzzer)
 endif()

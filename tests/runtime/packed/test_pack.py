@@ -43,7 +43,8 @@ def test_a_packed_file_gives_the_same_bit_for_bit(tmp_path: Path, build: Build) 
     random = np.random.default_rng(0)
     inputs = [random.random(shape, np.float32) for shape in ((3, 3, 6, 5), (3, 4))]
     wanted, found = plain(*inputs), packed(*inputs)
-    assert list(found) == ["maps", "rest"] and found["rest"][3:] == [None, 3]
+    assert list(found) == ["maps", "rest"]
+    assert found["rest"][3:] == [None, 3]
     for one, other in zip(wanted["maps"], found["maps"], strict=True):
         np.testing.assert_array_equal(one, other)
     for one, other in zip(wanted["rest"][:3], found["rest"][:3], strict=True):
@@ -76,7 +77,7 @@ def test_files_that_cannot_be_packed(tmp_path: Path, build: Build) -> None:
     with pytest.raises(CheckpointError, match="does not hold a compiled network"):
         runtime.pack(tmp_path / "model", tmp_path / "packed")
     ow.save(build(nn.Conv2d(3, 4, 3), torch.randn(2, 3, 6, 6)), tmp_path / "file")
-    with pytest.raises(CheckpointError, match="`packed`=.* could not be written"):
+    with pytest.raises(CheckpointError, match=r"`packed`=.* could not be written"):
         runtime.pack(tmp_path / "file", tmp_path / "missing" / "packed")
     assert not (tmp_path / "packed").exists()
 
