@@ -5,13 +5,13 @@ import struct
 import numpy as np
 
 from openwork.kernels.native import extension as _C
-from openwork.runtime.packed.layout import MAGIC, PackedFile, Slot, Step
+from openwork.runtime.packed.layout import MAGIC, PackedFile, PackedSlot, PackedStep
 
 
 def test_the_head_says_size_checksum_and_where_arrays_begin() -> None:
     array = np.array([1.5, 2.5], np.float32)
-    steps = [Step("map", "abs", (0, 1), (array,)), Step("map", "abs", (0, 1), (array,))]
-    slots = [Slot(1, 0, 0, 2), Slot(2, 0, 0, 2)]
+    steps = [PackedStep("map", "abs", (0, 1), (array,)), PackedStep("map", "abs", (0, 1), (array,))]
+    slots = [PackedSlot(1, 0, 0, 2), PackedSlot(2, 0, 0, 2)]
     tensors = [("x", (2,))]
     content = PackedFile("neon", tensors, tensors, (1, 2), slots, steps, "{}").to_bytes()
     content = content.tobytes()

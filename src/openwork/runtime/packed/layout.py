@@ -41,7 +41,7 @@ _TYPES = {"float32": 0, "int32": 1, "int64": 2, "uint16": 3}
 
 
 @dataclass(frozen=True)
-class Slot:
+class PackedSlot:
     """Where a tensor lies.
 
     Attributes:
@@ -58,7 +58,7 @@ class Slot:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class PackedStep:
     """One step of a program.
 
     Attributes:
@@ -90,8 +90,8 @@ class PackedFile:
     inputs: Sequence[tuple[str, tuple[int, ...]]]
     outputs: Sequence[tuple[str, tuple[int, ...]]]
     batches: tuple[int, int]
-    slots: Sequence[Slot]
-    steps: Sequence[Step]
+    slots: Sequence[PackedSlot]
+    steps: Sequence[PackedStep]
     notes: str
 
     def to_bytes(self) -> np.ndarray:

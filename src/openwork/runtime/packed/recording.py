@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from openwork.kernels.native import extension as _C
-from openwork.runtime.packed.layout import Slot, Step
+from openwork.runtime.packed.layout import PackedSlot, PackedStep
 
 if TYPE_CHECKING:
     from openwork.kernels._C import Activation, Function, Layer, Operation, Pool
@@ -26,8 +26,8 @@ class Recording:
     """
 
     def __init__(self) -> None:
-        self.made_slots: list[Slot] = []
-        self.made_steps: list[Step] = []
+        self.made_slots: list[PackedSlot] = []
+        self.made_steps: list[PackedStep] = []
 
     def steps(self) -> int:
         return len(self.made_steps)
@@ -130,13 +130,13 @@ class Recording:
         return sum(slot.kind == kind for slot in self.made_slots)
 
     def _slot(self, kind: int, at: int, first: int, floats: int) -> int:
-        self.made_slots.append(Slot(kind, at, first, floats))
+        self.made_slots.append(PackedSlot(kind, at, first, floats))
         return len(self.made_slots) - 1
 
     def _add(
         self, name: str, word: str, numbers: Sequence[int], arrays: Sequence[np.ndarray] = ()
     ) -> None:
-        self.made_steps.append(Step(name, word, tuple(numbers), tuple(arrays)))
+        self.made_steps.append(PackedStep(name, word, tuple(numbers), tuple(arrays)))
 
 
 def _or_none(slot: int | None) -> int:
