@@ -64,7 +64,7 @@ OW_EXPORT ow_status ow_load(const char* path, ow_network** network);
 /* The same, from `size` bytes of a packed file in memory, which are copied. */
 OW_EXPORT ow_status ow_load_memory(const void* bytes, size_t size, ow_network** network);
 
-/* `network` may be null. No run may be going on. */
+/* `network` may be null. No run may be in progress. */
 OW_EXPORT void ow_free(ow_network* network);
 
 /* How many arrays a run takes and gives; 0 for null. */

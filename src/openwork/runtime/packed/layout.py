@@ -19,7 +19,7 @@ its length (4 bytes) and its items.
 
 A layer's step is called "layer" and its kernel, with the slots of input, output and residual (-1
 for none), the geometry and the kernel's sizes as numbers. The arrays of kernels are those that
-`kernels/pack_*.py` number. Whoever changes one of them, or this layout, raises the format here and
+`kernels/pack_*.py` number. A change of one of them, or of this layout, raises the format here and
 in csrc/packed/read_program.cpp.
 """
 
