@@ -84,7 +84,7 @@ def of_steps(isa: str) -> PackedFile:
     recording.gate(arena, gates, arena)
     sizes = {"channels": 2, "height": 4, "width": 6, "out_height": 4, "out_width": 6}
     window = {"kernel_y": 3, "kernel_x": 3, "stride_y": 1, "stride_x": 1, "pad_y": 1, "pad_x": 1}
-    pool = _C.Pool(**sizes, **window, average=True, count_padding=False)
+    pool = cast(Any, _C.Pool)(**sizes, **window, average=True, count_padding=False)
     recording.pool(arena, y, pool, [1.0, 2.0])
     recording.clear(recording.part(arena, 24, 24))
     recording.move(arena, y, [2, 4, 6], [24, 6, -1], [24, 6, 1], 5)

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +106,7 @@ def read_compiled(
 
 
 @contextlib.contextmanager
-def _blaming(path: str | os.PathLike[str]) -> Iterator[None]:
+def _blaming(path: str | os.PathLike[str]) -> Generator[None]:
     """Raise every error in the block as a CheckpointError about the file at `path`."""
     try:
         yield

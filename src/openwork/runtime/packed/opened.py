@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def _to_text(array: np.ndarray) -> list[Any]:
     return [array.dtype.str, list(array.shape), base64.b64encode(array.tobytes()).decode()]
 
 
-def _from_text(given: Sequence[Any] | Mapping[str, Any]) -> np.ndarray:
+def _from_text(given: Any) -> np.ndarray:
     dtype, shape, text = given
     try:
         content = base64.b64decode(text, validate=True)
