@@ -14,6 +14,19 @@ std::vector<std::string> usable_isas();
 // Throws std::invalid_argument when the variable names one that cannot run here.
 std::string chosen_isa();
 
+bool is_usable(const std::string& isa);
+
+// Sizes that layers are packed for.
+struct Shapes {
+  int lanes;
+  int (*most_vectors)(int group);
+  TileSizes row_tiles, tap_tiles, dense_tiles;
+};
+
+// Also for one that layers are packed for here and that runs elsewhere: NEON. Throws
+// std::invalid_argument for others.
+Shapes shapes_of(const std::string& isa);
+
 // Throws std::invalid_argument for one that is not usable.
 const Kernels& kernels_of(const std::string& isa);
 

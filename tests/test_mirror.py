@@ -105,6 +105,8 @@ OF_SEVERAL = {
     "test_rooms.py",
     "test_studies.py",
     "test_words.py",
+    "capi/test_aarch64.py",
+    "capi/test_openwork_h.py",
     "cli/test_channels.py",
     "cli/test_cli.py",
     "cli/test_patterns.py",

@@ -76,7 +76,7 @@ EXPORTS = {
         "structured",
     ],
     "openwork.kernels": [],
-    "openwork.runtime": ["Network", "load"],
+    "openwork.runtime": ["Network", "load", "pack"],
     "openwork.ops": ["BACKENDS", "Backend", "sparse_conv2d", "sparse_linear"],
     "openwork.nn": [
         "BatchNormAct2d",

@@ -67,7 +67,7 @@ SUBROOMS = {
     "nn": ["kinds", "ssc", "change", "norms", "timing"],
     "prune": ["units", "search", "stages"],
     "report": ["page"],
-    "runtime": ["nodes"],
+    "runtime": ["nodes", "packed"],
 }
 # Rooms that must run where torch is not installed.
 WITHOUT_TORCH = ["kernels", "runtime"]

@@ -1,20 +1,26 @@
 """`load`: a compiled network from its file, with numpy alone."""
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from openwork._arguments import check_count
 from openwork.errors import CheckpointError
+from openwork.kernels.dispatch import Candidate
 from openwork.kernels.native import extension as _C
 from openwork.runtime import container
+from openwork.runtime.batch_sizes import BatchSizes
 from openwork.runtime.decode import Decoder
+from openwork.runtime.graph import Graph
 from openwork.runtime.layers import TORCH, Layer, fastest_candidate, find_candidate
 from openwork.runtime.network import Network
 from openwork.runtime.node import FALLBACK
 from openwork.runtime.nodes import Conv
+from openwork.runtime.packed.opened import is_packed, open_packed
 from openwork.runtime.program import Native
 from openwork.runtime.read_network import read_batches, read_graph, read_nesting
 from openwork.runtime.values import root
@@ -28,7 +34,8 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network
     of the kernels, which takes up to a second for each such layer.
 
     Args:
-        path: of a file that `openwork.save` wrote of what `openwork.compile` gave.
+        path: of a file that `openwork.save` wrote of what `openwork.compile` gave, or `pack` of
+            that. A packed file is mapped, and must not be written to while the network lives.
         threads: that a call uses, default `OMP_NUM_THREADS` if it is set, else one for each
             processor that this process may use.
 
@@ -41,17 +48,68 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network
         ArgumentError: `threads` is not a whole number of at least 1.
         MissingPackageError: openwork was installed without its compiled kernels.
     """
-    threads = _usable_threads() if threads is None else check_count("threads", threads)
+    threads = usable_threads() if threads is None else check_count("threads", threads)
     isa: str = _C.chosen_isa()
+    if is_packed(path):
+        with _blaming(path):
+            return open_packed(path, threads)
+    read = read_compiled(path, measured_choice(isa, threads))
+    graph = read.graph
+    with _blaming(path):
+        outputs = {root(value) for value in graph.outputs}
+        native = Native(graph.nodes, read.layers, outputs, isa) if graph.nodes else None
+    runs = None if native is None else native.runs
+    return Network(graph, runs, read.nesting, read.batches, read.kernels, threads)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadNetwork:
+    """What a file holds of a compiled network, its convolutions packed.
+
+    Attributes:
+        graph: without weights.
+        layers: the packed layer of each convolution.
+        nesting: of the results.
+        batches: sizes that it takes.
+        kernels: (layer, kernel) in the order in which they run.
+    """
+
+    graph: Graph
+    layers: Mapping[Conv, Layer]
+    nesting: Any
+    batches: BatchSizes
+    kernels: list[tuple[str, str]]
+
+
+def read_compiled(
+    path: str | os.PathLike[str], choose: Callable[[Conv, str, int], Candidate]
+) -> ReadNetwork:
+    """The compiled network in the file at `path`.
+
+    Args:
+        path: of the file.
+        choose: the kernel for a convolution, from the name of the one that was chosen when it was
+            compiled and the batch size of the calls that were measured then.
+
+    Raises:
+        CheckpointError: as `load`.
+    """
     tensors, header = container.read(path)
     if header.get("kind") != "compiled":
         raise CheckpointError(
             f"`path`={str(path)!r} does not hold a compiled network; compile the model and save "
             "what `openwork.compile` gives"
         )
-    try:
+    with _blaming(path):
         _refuse_fallbacks(header["network"]["nodes"])
-        return _network(tensors, header, isa, threads)
+        return _read(tensors, header, choose)
+
+
+@contextlib.contextmanager
+def _blaming(path: str | os.PathLike[str]) -> Generator[None]:
+    """Raise every error in the block as a CheckpointError about the file at `path`."""
+    try:
+        yield
     except CheckpointError as error:
         raise CheckpointError(f"`path`={str(path)!r} cannot be loaded: {error}") from error
     except Exception as error:
@@ -62,9 +120,11 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network
         ) from error
 
 
-def _network(
-    tensors: Mapping[str, container.Stored], header: Mapping[str, Any], isa: str, threads: int
-) -> Network:
+def _read(
+    tensors: Mapping[str, container.Stored],
+    header: Mapping[str, Any],
+    choose: Callable[[Conv, str, int], Candidate],
+) -> ReadNetwork:
     network = header["network"]
     decoder = _StoredDecoder(tensors, network["values"])
     images = decoder.decode_as(int, "images", header["origin"]["images"])
@@ -72,16 +132,23 @@ def _network(
 
     def pack(conv: Conv, kernel: str) -> Layer:
         conv = conv.with_live_weights()
-        candidate = None if kernel == TORCH else find_candidate(conv.problem(), kernel, isa)
-        candidate = candidate or fastest_candidate(conv, isa, images, threads)
+        candidate = choose(conv, kernel, images)
         kernels.append((conv.layer, candidate.name))
         return candidate.build(conv.problem())
 
     graph, layers = read_graph(network, decoder, pack)
-    outputs = {root(value) for value in graph.outputs}
-    program = Native(graph.nodes, layers, outputs, isa) if graph.nodes else None
     nesting = read_nesting(network, decoder, len(graph.results))
-    return Network(graph, program, nesting, read_batches(header, decoder), kernels, threads)
+    return ReadNetwork(graph, layers, nesting, read_batches(header, decoder), kernels)
+
+
+def measured_choice(isa: str, threads: int) -> Callable[[Conv, str, int], Candidate]:
+    """Chooses the named kernel, or else the fastest that is measured here with `threads`."""
+
+    def choose(conv: Conv, kernel: str, images: int) -> Candidate:
+        named = None if kernel == TORCH else find_candidate(conv.problem(), kernel, isa)
+        return named or fastest_candidate(conv, isa, images, threads)
+
+    return choose
 
 
 class _StoredDecoder(Decoder):
@@ -100,7 +167,7 @@ def _refuse_fallbacks(nodes: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def _usable_threads() -> int:
+def usable_threads() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdecimal() and int(given) > 0:
         return int(given)

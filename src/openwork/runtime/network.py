@@ -10,7 +10,7 @@ from openwork.errors import ArgumentError
 from openwork.runtime.batch_sizes import BatchSizes
 from openwork.runtime.graph import Graph
 from openwork.runtime.memory import empty_floats
-from openwork.runtime.program import Native
+from openwork.runtime.program import Runs
 from openwork.runtime.values import Value, root
 
 
@@ -30,7 +30,7 @@ class Network:
     def __init__(
         self,
         graph: Graph,
-        program: Native | None,
+        program: Runs | None,
         nesting: Any,
         batches: BatchSizes,
         kernels: Sequence[tuple[str, str]],

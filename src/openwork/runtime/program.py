@@ -1,7 +1,7 @@
-"""`Native`: consecutive nodes as one native program, and the memory it runs in."""
+"""`Native`: consecutive nodes as one native program; `Runs`: a program and its memory."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
@@ -17,6 +17,56 @@ from openwork.runtime.values import Value, root
 __all__ = ["Native"]
 
 
+@final
+class Runs:
+    """A program that is complete, and the memory that its calls take turns with.
+
+    Args:
+        program: native.
+        reads: values, none of them an alias, that `run` takes.
+        outputs: values that `run` gives.
+
+    Attributes:
+        reads, outputs: as above.
+    """
+
+    def __init__(
+        self, program: "_C.Program", reads: Sequence[Value], outputs: Sequence[Value]
+    ) -> None:
+        self._program = program
+        self.reads, self.outputs = reads, outputs
+        # Concurrent calls each take an arena, or make one, and put it back.
+        self._free: list[np.ndarray] = []
+
+    def run(
+        self,
+        inputs: Sequence[np.ndarray],
+        outputs: Sequence[np.ndarray],
+        batch: int,
+        threads: int,
+        seconds: np.ndarray | None = None,
+    ) -> None:
+        """Compute all outputs; as `Native.run`, but `seconds` are of the program's own steps."""
+        arena = self._arena(batch, threads)
+        self._program.run(inputs, outputs, arena, batch, threads, seconds)
+        self._free.append(arena)
+
+    def _arena(self, batch: int, threads: int) -> np.ndarray:
+        if batch > _C.most_batch:
+            raise ArgumentError(
+                f"a batch of {batch} images is larger than the kernels take; give at most "
+                f"{_C.most_batch} at a time"
+            )
+        floats = self._program.arena(batch, threads)
+        try:
+            # One atomic operation, unlike a check and then a pop.
+            arena = self._free.pop()
+        except IndexError:
+            arena = None
+        return empty_floats(floats) if arena is None or arena.size < floats else arena
+
+
+@final
 class Native:
     """Consecutive nodes as one program.
 
@@ -27,6 +77,7 @@ class Native:
         isa: instruction set.
 
     Attributes:
+        runs: the program.
         reads: values, none of them an alias, that `run` takes.
         outputs: values that `run` gives.
         steps: (layer or value, kind) of each node.
@@ -39,24 +90,15 @@ class Native:
         wanted: Collection[Value],
         isa: str,
     ) -> None:
-        self._program = _C.Program(isa)
+        program = _C.Program(isa)
         made = [root(node.output) for node in nodes]
         read = dict.fromkeys(root(value) for node in nodes for value in node.inputs)
         self.reads = [value for value in read if value not in set(made)]
         self.outputs = [value for value in made if value in wanted]
         self.steps = [node.step for node in nodes]
-        # Concurrent calls each take an arena, or make one, and put it back.
-        self._free: list[np.ndarray] = []
-        slots = {value: self._program.input(value.floats) for value in self.reads}
-        slots |= {value: self._program.output(value.floats) for value in self.outputs}
-        aliasing = Aliasing(nodes, slots.keys())
-        _place(self._program, nodes, aliasing, slots)
-        emission = Emission(self._program, slots, layers, aliasing.view)
         # Which of `steps` each step of the program belongs to.
-        self._owners: list[int] = []
-        for index, node in enumerate(nodes):
-            node.emit(emission)
-            self._owners += [index] * (self._program.steps() - len(self._owners))
+        self._owners = add_steps(program, nodes, layers, self.reads, self.outputs)
+        self.runs = Runs(program, self.reads, self.outputs)
 
     def run(
         self,
@@ -78,28 +120,43 @@ class Native:
         Raises:
             ArgumentError: there are more images than the kernels take.
         """
-        arena = self._arena(batch, threads)
         if seconds is None:
-            self._program.run(inputs, outputs, arena, batch, threads, None)
+            self.runs.run(inputs, outputs, batch, threads)
         else:
             own = np.zeros(len(self._owners))
-            self._program.run(inputs, outputs, arena, batch, threads, own)
+            self.runs.run(inputs, outputs, batch, threads, own)
             seconds[:] = np.bincount(self._owners, own, len(self.steps))
-        self._free.append(arena)
 
-    def _arena(self, batch: int, threads: int) -> np.ndarray:
-        if batch > _C.most_batch:
-            raise ArgumentError(
-                f"a batch of {batch} images is larger than the kernels take; give at most "
-                f"{_C.most_batch} at a time"
-            )
-        floats = self._program.arena(batch, threads)
-        try:
-            # One atomic operation, unlike a check and then a pop.
-            arena = self._free.pop()
-        except IndexError:
-            arena = None
-        return empty_floats(floats) if arena is None or arena.size < floats else arena
+
+def add_steps(
+    program: "_C.Program",
+    nodes: Sequence[Node],
+    layers: Mapping[Any, "_C.Layer"],
+    reads: Sequence[Value],
+    outputs: Sequence[Value],
+) -> list[int]:
+    """Give every value of `nodes` a place in `program`, and add their steps.
+
+    Args:
+        program: empty.
+        nodes: in order.
+        layers: the packed layer of each `Conv` among them.
+        reads: values that a run takes.
+        outputs: values that a run gives.
+
+    Returns:
+        Which of `nodes` each step of the program belongs to.
+    """
+    slots = {value: program.input(value.floats) for value in reads}
+    slots |= {value: program.output(value.floats) for value in outputs}
+    aliasing = Aliasing(nodes, slots.keys())
+    _place(program, nodes, aliasing, slots)
+    emission = Emission(program, slots, layers, aliasing.view)
+    owners: list[int] = []
+    for index, node in enumerate(nodes):
+        node.emit(emission)
+        owners += [index] * (program.steps() - len(owners))
+    return owners
 
 
 def _place(
