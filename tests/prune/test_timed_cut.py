@@ -68,12 +68,12 @@ def test_time_goes_where_most_of_the_score_is_kept(example: torch.Tensor) -> Non
         model.get_parameter("1.weight")[:4] = 1.0
         model.get_parameter("2.weight").fill_(1.0)
     plan = prune.by_criterion(
-        model, milliseconds=0.45, layers=["1", "2"], example=example, progress=False
+        model, milliseconds=0.38, layers=["1", "2"], example=example, progress=False
     )
     # A quarter of layer "1" has nearly all of its score, so the rest of the time is for "2".
     density = {name: pattern.density for name, pattern in plan.layers.items()}
     assert density["1"] == pytest.approx(0.25, abs=0.05)
-    assert density["2"] > 0.9
+    assert density["2"] > 0.75
 
 
 def test_a_time_that_is_too_short_says_what_is_possible(
