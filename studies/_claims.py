@@ -18,14 +18,15 @@ class Finding:
     Attributes:
         verdict: "held", "held in part", "did not hold" or "undecided".
         n: number of values.
-        mean: their mean, NaN where there is not one number.
-        half: half the width of the 95 % interval (Student's t), NaN for fewer than two values.
+        value: their mean or another statistic, NaN where there is not one number.
+        low, high: its 95 % interval, NaN where there is none, as for a single value.
     """
 
     verdict: str
     n: int
-    mean: float = math.nan
-    half: float = math.nan
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,30 @@ class Claim:
 
 
 def at_least(sample: Sequence[float], bound: float) -> Finding:
-    """Held if the whole interval lies at or above `bound`; did not hold if it lies below."""
+    """Held if the whole interval (Student's t) lies at or above `bound`; failed if below."""
     if not sample:
         return Finding(UNDECIDED, 0)
     mean, half = interval(sample)
-    if math.isnan(half):
-        verdict = UNDECIDED
-    elif mean - half >= bound:
-        verdict = HELD
-    else:
-        verdict = FAILED if mean + half < bound else UNDECIDED
-    return Finding(verdict, len(sample), mean, half)
+    return judged(len(sample), mean, mean - half, mean + half, bound)
+
+
+def judged(n: int, value: float, low: float, high: float, bound: float) -> Finding:
+    """The verdict on "at least `bound`" for `value` with a 95 % interval."""
+    # Comparisons with NaN are false.
+    verdict = HELD if low >= bound else FAILED if high < bound else UNDECIDED
+    return Finding(verdict, n, value, low, high)
+
+
+def rank_correlation(rho: float, n: int) -> Finding:
+    """Whether Spearman's `rho` of `n` pairs is above zero.
+
+    The interval is Fisher's, with the variance 1.06 / (n - 3) of Fieller and others (1957).
+    """
+    if n < 5:
+        return Finding(UNDECIDED, n, rho)
+    half = 1.96 * math.sqrt(1.06 / (n - 3))
+    z = math.atanh(min(max(rho, -0.999999), 0.999999))
+    return judged(n, rho, math.tanh(z - half), math.tanh(z + half), 0.0)
 
 
 def no_loss(differences: Sequence[float], tolerance: float) -> Finding:

@@ -6,25 +6,31 @@ from types import ModuleType
 from typing import Any
 
 import fully_connected
+import run_time
+import scatter
 from _claims import ORDER, Claim
 from _grid import FOLDER, SCALES, Row, read_rows, rows_path
-from _study import curve, figure
+from _study import curve, figure, interval
 
 from openwork._files import write_text
 
-STUDIES: dict[str, ModuleType] = {"fully_connected": fully_connected}
+STUDIES: dict[str, ModuleType] = {
+    module.STUDY.name: module for module in (fully_connected, scatter, run_time)
+}
 DOCS = FOLDER.parent / "docs"
 _HEAD = """\
 # Evidence
 
-The papers' claims, run again with openwork. This page and its pictures are made from committed rows, one per network
-and seed, by `python -m studies report`; nothing on it is written by hand. `python -m studies NAME` runs what is
-missing, in any number of goes and on any number of machines.
+The papers' claims, run again with openwork. This page and its pictures are made from committed
+rows, one per network and seed, by `python -m studies report`; nothing on it is written by hand.
+`python -m studies NAME` runs what is missing, in several sessions and on several machines if need
+be.
 
-A verdict follows from the 95 % interval over seeds (Student's t): *held* and *did not hold* need an interval on one
-side of the bound, and at least two seeds. Everything else is undecided. What did not hold comes first.
+A verdict follows from the 95 % interval over seeds: *held* and *did not hold* need an interval that
+lies on one side of the bound, and two seeds at least. Everything else is undecided. What did not
+hold comes first.
 
-| verdict | claim | measured | n | mean and 95 % interval | cut |
+| verdict | claim | measured | n | value, 95 % interval | cut |
 |---|---|---|---|---|---|
 """
 
@@ -77,10 +83,9 @@ def picture(study: ModuleType, rows: list[Row]) -> Any:
 
 def _line(claim: Claim, cut: str) -> str:
     finding = claim.finding
-    number = "" if math.isnan(finding.mean) else f"{finding.mean:.2f}"
-    if not math.isnan(finding.half):
-        number += f" ± {finding.half:.2f}"
-    number += f" {claim.unit}" if number else "-"
+    number = "-" if math.isnan(finding.value) else f"{finding.value:.2f} {claim.unit}".strip()
+    if not math.isnan(finding.low):
+        number += f", {finding.low:.2f} to {finding.high:.2f}"
     cells = (f"**{finding.verdict}**", claim.text, claim.measure, finding.n, number, cut)
     return f"| {' | '.join(map(str, cells))} |\n"
 
@@ -100,8 +105,9 @@ def _section(name: str, scale: str, rows: list[Row]) -> str:
     return f"""
 ## {name.replace("_", " ").capitalize()}
 
-{len(rows)} rows at the scale "{scale}", {rows[0]["threads"]} thread(s) of {", ".join(machines)}; {", ".join(versions)}.
-{contended} of the rows ran beside other work, so their seconds say little.
+{len(rows)} rows at the scale "{scale}"; threads: {rows[0]["threads"]}; {", ".join(machines)};
+{", ".join(versions)}. {contended} of the rows were made beside other work, so their seconds say
+little.
 
 ![{up} against {across}](evidence-{name}.svg)
 
@@ -111,7 +117,5 @@ def _section(name: str, scale: str, rows: list[Row]) -> str:
 
 
 def _mean(group: list[float]) -> str:
-    from _study import interval
-
     mean, half = interval(group)
     return f"{mean:.2f}" if math.isnan(half) else f"{mean:.2f} ± {half:.2f}"

@@ -12,9 +12,10 @@ That later junctions should be denser is recalled and unverified. The recipe is 
 (Adam, 1e-3, batches of 256) without its L2, with a cosine instead of a constant rate.
 """
 
+import dataclasses
 from typing import Any
 
-from _claims import Claim, at_least, combined, no_loss
+from _claims import FAILED, UNDECIDED, Claim, Finding, at_least, combined, no_loss
 from _grid import Desk, Row, Settings, Study, first_samples, paired, values
 from predefined_fc import classifier_density, mlp
 
@@ -66,8 +67,11 @@ def cells(scale: str) -> list[Settings]:
             "lr": lr,
             "seed": seed,
         }
+        # Morse takes longest and comes last.
+        for part in ("mnist", "morse")
         for seed in range(seeds)
         for network, kinds in KINDS.items()
+        if part in network
         for kind, densities in kinds.items()
     ]
 
@@ -99,15 +103,26 @@ def claims(rows: list[Row]) -> list[Claim]:
         Claim(
             "On MNIST 3 % of the connections give more than 95 % (the paper's slides)",
             "test accuracy of [1024, 64, 16] at 3.08 %",
-            at_least([100 * a for a in values(rows, "accuracy", **_cell(narrow, "3 %"))], 95.0),
+            _long_enough(
+                rows,
+                at_least([100 * a for a in values(rows, "accuracy", **_cell(narrow, "3 %"))], 95.0),
+            ),
             "%",
         ),
         Claim(
             "On MNIST about 40 % of the connections lose nothing (the paper's slides)",
             "accuracy of [1024, 64, 16] at 38.5 % minus dense; a loss of 0.2 points counts",
-            no_loss(
-                [100 * d for d in paired(rows, "accuracy", _cell(narrow, "40 %"), _dense(narrow))],
-                0.2,
+            _long_enough(
+                rows,
+                no_loss(
+                    [
+                        100 * d
+                        for d in paired(
+                            rows, "accuracy", _cell(narrow, "40 %"), _cell(narrow, "dense")
+                        )
+                    ],
+                    0.2,
+                ),
             ),
             "points",
         ),
@@ -146,8 +161,16 @@ def _cell(network: str, kind: str) -> Settings:
     return {"network": network, "kind": kind}
 
 
-def _dense(network: str) -> Settings:
-    return _cell(network, "dense")
+def _long_enough(rows: list[Row], finding: Finding) -> Finding:
+    """`finding`, but undecided where it failed after fewer epochs than the slides' 30.
+
+    Sparse networks learn more slowly: a short run can show that little is lost, not that much is.
+    """
+    if finding.verdict == FAILED and any(
+        row["settings"]["epochs"] < 30 for row in rows if "mnist" in row["settings"]["network"]
+    ):
+        return dataclasses.replace(finding, verdict=UNDECIDED)
+    return finding
 
 
 STUDY = Study(
@@ -157,7 +180,7 @@ STUDY = Study(
     run=run,
     cut={
         "smoke": "everything",
-        "cpu": "5 epochs on MNIST and 1 on Morse (the authors: 50), 3 seeds, rate 4e-3 (the authors: 1e-3)",
+        "cpu": "5 epochs on MNIST, 1 on Morse (the authors: 50), at a rate of 4e-3 (1e-3); 3 seeds",
         "paper": "",
     },
 )
