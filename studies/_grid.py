@@ -49,6 +49,7 @@ class Study:
         run: computes the result of a cell; what it must not lose it keeps in the folder it is
             given, so that it can be killed at any moment and resumed.
         cut: scale -> what is smaller than in the paper; "" for nothing.
+        timed: whether its results are times: a row made beside other work is not kept.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Study:
     cells: Callable[[str], list[Settings]]
     run: Callable[[Settings, "Desk"], dict[str, Any]]
     cut: dict[str, str]
+    timed: bool = False
 
 
 class OutOfTimeError(Exception):
@@ -157,6 +159,7 @@ def run_study(
     left = [cell for cell in study.cells(scale) if key(cell) not in done]
     torch.set_num_threads(study.threads)
     os.environ.setdefault("OPENWORK_TRAIN_KERNELS", "native")
+    kept = 0
     for number, settings in enumerate(left, start=1):
         folder = work / f"{study.name}_{scale}" / key(settings)
         try:
@@ -168,10 +171,15 @@ def run_study(
         except OutOfTimeError:
             print(f"{study.name}: stopped with {len(left) - number + 1} cells left")
             return False
-        _append(path, row)
+        keep = not (study.timed and row["contended"]) or scale == "smoke"
+        if keep:
+            _append(path, row)
+            kept += 1
+        # Only now: a run that is killed before this is resumed from the folder.
         shutil.rmtree(folder)
-        print(f"{study.name} {number}/{len(left)}: {settings} -> {row['result']}", flush=True)
-    return True
+        said = row["result"] if keep else "not kept, other work ran beside it"
+        print(f"{study.name} {number}/{len(left)}: {settings} -> {said}", flush=True)
+    return kept == len(left)
 
 
 def _row(study: Study, settings: Settings, desk: Desk) -> Row:

@@ -95,6 +95,7 @@ def _section(name: str, scale: str, rows: list[Row]) -> str:
         return ""
     machines = sorted({row["gpu"] or row["processor"] for row in rows})
     versions = sorted({f"{k} {v}" for row in rows for k, v in row["versions"].items()})
+    cells = len(STUDIES[name].STUDY.cells(scale))
     contended = sum(row["contended"] for row in rows)
     across, up, curves = STUDIES[name].points(rows)
     table = "".join(
@@ -105,7 +106,7 @@ def _section(name: str, scale: str, rows: list[Row]) -> str:
     return f"""
 ## {name.replace("_", " ").capitalize()}
 
-{len(rows)} rows at the scale "{scale}"; threads: {rows[0]["threads"]}; {", ".join(machines)};
+{len(rows)} of {cells} rows at the scale "{scale}"; threads: {rows[0]["threads"]}; {", ".join(machines)};
 {", ".join(versions)}. {contended} of the rows were made beside other work, so their seconds say
 little.
 

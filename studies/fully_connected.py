@@ -47,7 +47,7 @@ KINDS: dict[str, dict[str, tuple[float, float]]] = {
 }
 # Scale -> seeds, epochs on MNIST and on Morse, learning rate: fewer steps have to be longer.
 SIZES = {
-    "smoke": (2, 2, 1, 1e-3),
+    "smoke": (1, 2, 1, 1e-3),
     "cpu": (3, 5, 1, 4e-3),
     "paper": (5, 50, 50, 1e-3),
 }
