@@ -106,7 +106,8 @@ def _section(name: str, scale: str, rows: list[Row]) -> str:
     return f"""
 ## {name.replace("_", " ").capitalize()}
 
-{len(rows)} of {cells} rows at the scale "{scale}"; threads: {rows[0]["threads"]}; {", ".join(machines)};
+{len(rows)} of {cells} rows at the scale "{scale}"; threads: {rows[0]["threads"]};
+{", ".join(machines)};
 {", ".join(versions)}. {contended} of the rows were made beside other work, so their seconds say
 little.
 
