@@ -16,7 +16,8 @@ from openwork.runtime.network import Network
 from openwork.runtime.node import FALLBACK
 from openwork.runtime.nodes import Conv
 from openwork.runtime.program import Native
-from openwork.runtime.read_network import read_batches, read_graph, read_nesting
+from openwork.runtime.read_network import read_batches, read_graph, read_nesting, tensors_of
+from openwork.runtime.shared_weights import SharedWeights
 from openwork.runtime.values import root
 
 
@@ -33,7 +34,8 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network
             processor that this process may use.
 
     Returns:
-        The network. It takes and gives arrays `(batch, ...)` float32.
+        The network. It takes and gives arrays `(batch, ...)` float32, of the sizes of images for
+        which it was compiled when it was saved.
 
     Raises:
         CheckpointError: the file is truncated, foreign, edited or from a newer version, does not
@@ -50,8 +52,15 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network
             "what `openwork.compile` gives"
         )
     try:
-        _refuse_fallbacks(header["network"]["nodes"])
-        return _network(tensors, header, isa, threads)
+        sizes = [header, *header.get("sizes", [])]
+        for size in sizes:
+            _refuse_fallbacks(size["network"]["nodes"])
+        shared = SharedWeights() if len(sizes) > 1 else None
+        first = _network(tensors, header, isa, threads, shared)
+        others = [
+            _network(tensors_of(size, tensors), size, isa, threads, shared) for size in sizes[1:]
+        ]
+        return first.with_sizes(others) if others else first
     except CheckpointError as error:
         raise CheckpointError(f"`path`={str(path)!r} cannot be loaded: {error}") from error
     except Exception as error:
@@ -63,7 +72,11 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network
 
 
 def _network(
-    tensors: Mapping[str, container.Stored], header: Mapping[str, Any], isa: str, threads: int
+    tensors: Mapping[str, container.Stored],
+    header: Mapping[str, Any],
+    isa: str,
+    threads: int,
+    shared: SharedWeights | None,
 ) -> Network:
     network = header["network"]
     decoder = _StoredDecoder(tensors, network["values"])
@@ -72,10 +85,11 @@ def _network(
 
     def pack(conv: Conv, kernel: str) -> Layer:
         conv = conv.with_live_weights()
-        candidate = None if kernel == TORCH else find_candidate(conv.problem(), kernel, isa)
+        problem = conv.problem(None if shared is None else shared.packs(conv))
+        candidate = None if kernel == TORCH else find_candidate(problem, kernel, isa)
         candidate = candidate or fastest_candidate(conv, isa, images, threads)
         kernels.append((conv.layer, candidate.name))
-        return candidate.build(conv.problem())
+        return candidate.build(problem)
 
     graph, layers = read_graph(network, decoder, pack)
     outputs = {root(value) for value in graph.outputs}
