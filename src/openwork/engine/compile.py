@@ -27,7 +27,7 @@ from openwork.engine.runners import Choice, Runner, make_runner
 from openwork.engine.segments import segments
 from openwork.engine.sizes import (
     Size,
-    Sizes,
+    SizeCache,
     check_takes_other_sizes,
     maps_of,
     nearest,
@@ -42,8 +42,8 @@ from openwork.errors import ArgumentError, CaptureError
 from openwork.interchange import from_onnx
 from openwork.interchange.example import example_of
 from openwork.kernels.native import extension as _C
+from openwork.runtime.layers import Packs, SharedWeights
 from openwork.runtime.nodes import Conv
-from openwork.runtime.shared_weights import Packs, SharedWeights
 
 __all__ = ["OPTIMIZE"]
 
@@ -73,10 +73,10 @@ def compile(
             the path of an ONNX file, which `openwork.from_onnx` reads.
         example: an input batch `(batch, ...)` on the CPU, float32 (float16 and bfloat16 are widened
             to it), or whole numbers where the network takes indices; a tuple of positional
-            arguments; a list; or a dict of keyword arguments, or one dict if `forward` takes that. All tensors have one
-            batch size; the other arguments become part of the network. Kernels are chosen for these sizes and for
-            the number of threads that torch uses now. None (default) for inputs of the shapes that
-            an ONNX file states.
+            arguments; a list; or a dict of keyword arguments, or one dict if `forward` takes that.
+            All tensors have one batch size; the other arguments become part of the network. Kernels
+            are chosen for these sizes and for the number of threads that torch uses now. None
+            (default) for inputs of the shapes that an ONNX file states.
         optimize: "speed" (default), or "memory", which excludes kernels that store transformed
             weights, four times as large.
         tolerance: largest difference allowed, relative to the largest output, default 1e-3.
@@ -154,13 +154,13 @@ def _serve_sizes(
                 call = template.with_tensors([tensor.detach().clone() for tensor in tensors])
                 return work.at_other_size(call, nearest(known, tensors))
 
-        compiled.serve(Sizes(known, make))
+        compiled.serve(SizeCache(known, make))
         return
     for size in dict.fromkeys(listed):
         other = resized(inputs, size)
         if [tensor.shape for tensor in other] != [tensor.shape for tensor in inputs]:
             known.append(work.at_other_size(other))
-    compiled.serve(Sizes(known))
+    compiled.serve(SizeCache(known))
 
 
 @dataclass

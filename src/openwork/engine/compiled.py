@@ -16,7 +16,7 @@ from openwork._nested import nest
 from openwork.capture import BatchSizes
 from openwork.capture.call_form import CallForm
 from openwork.engine.segment import Environment, Segment
-from openwork.engine.sizes import Sizes
+from openwork.engine.sizes import SizeCache
 from openwork.engine.snapshot import Snapshot
 from openwork.engine.tracing import refuse, refuse_tracing
 from openwork.errors import ArgumentError
@@ -62,7 +62,7 @@ class CompiledModel(nn.Module):
         self._nesting, self._form = nesting, form
         self._batches = batches
         self._snapshot = snapshot
-        self._sizes: Sizes | None = None
+        self._sizes: SizeCache[CompiledModel] | None = None
         self.layers = layers
         self.difference = float("nan")
 
@@ -173,7 +173,7 @@ class CompiledModel(nn.Module):
                 other = True
         return (self._sizes.at(inputs) or self) if other else self
 
-    def serve(self, sizes: Sizes) -> None:
+    def serve(self, sizes: "SizeCache[CompiledModel]") -> None:
         """Take images of other sizes from now on.
 
         Args:

@@ -13,10 +13,9 @@ from openwork.engine.operators import name_of, operator_named
 from openwork.engine.segment import Environment
 from openwork.runtime.emission import Emission
 from openwork.runtime.file_errors import require
-from openwork.runtime.layers import TORCH
+from openwork.runtime.layers import TORCH, Packs
 from openwork.runtime.node import FALLBACK, Node
 from openwork.runtime.nodes import Conv
-from openwork.runtime.shared_weights import Packs
 from openwork.runtime.values import Alias, Value, root
 
 

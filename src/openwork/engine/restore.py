@@ -18,7 +18,7 @@ from openwork.capture.call_form import CallForm
 from openwork.engine.compiled import CompiledModel
 from openwork.engine.runners import Runner, make_runner
 from openwork.engine.segments import segments
-from openwork.engine.sizes import Sizes
+from openwork.engine.sizes import SizeCache
 from openwork.engine.snapshot import Snapshot, TunedOn
 from openwork.engine.table import Row, layer_row, layer_table
 from openwork.engine.torch_data import TorchDecoder, TorchEncoder
@@ -28,10 +28,9 @@ from openwork.io import kinds
 from openwork.kernels.native import extension as _C
 from openwork.runtime.file_errors import MalformedFile, require
 from openwork.runtime.fits import fits
-from openwork.runtime.layers import DENSE, TORCH
+from openwork.runtime.layers import DENSE, TORCH, SharedWeights
 from openwork.runtime.nodes import Conv
 from openwork.runtime.read_network import read_batches, read_graph, read_nesting, tensors_of
-from openwork.runtime.shared_weights import SharedWeights
 
 
 def register() -> None:
@@ -102,7 +101,7 @@ def restore(tensors: dict[str, torch.Tensor], header: Mapping[str, Any]) -> Comp
             for size in header.get("sizes", [])
         ]
         if others:
-            model.serve(Sizes([model, *others]))
+            model.serve(SizeCache([model, *others]))
         return model
     except Exception as error:
         # An edited file may cause any error; so may an intact one, if memory is short or a package

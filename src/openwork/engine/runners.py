@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from openwork.engine.fallback import TorchConv
-from openwork.runtime.layers import TORCH, Layer, find_candidate
+from openwork.runtime.layers import TORCH, Layer, Packs, find_candidate
 from openwork.runtime.nodes import Conv
-from openwork.runtime.shared_weights import Packs
 
 Runner = Layer | TorchConv
 Runners = Mapping[Conv, Runner]

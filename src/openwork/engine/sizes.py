@@ -5,7 +5,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -16,24 +16,31 @@ from openwork._mode import evaluation
 from openwork._unchanged import alone
 from openwork.errors import ArgumentError, CaptureError, first_line
 
-if TYPE_CHECKING:
-    from openwork.engine.compiled import CompiledModel
-
 Size = tuple[int, int]
 Shapes = tuple[tuple[int, ...], ...]
 
+
+class OfShapes(Protocol):
+    """A network for inputs of some shapes: name of each input -> the shape of one image."""
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]: ...
+
+
+M = TypeVar("M", bound=OfShapes)
+
 MOST_SIZES = 16
-"""Sizes that are kept besides those known when the network was compiled."""
+"""SizeCache that are kept besides those known when the network was compiled."""
 
 # What height and width are multiplied by, and what is added, to see whether a network takes another
 # size: multiples come last, for networks that only take those of a stride.
 _PROBES = ((1, (32, 32)), (1, (-16, 0)), (2, (0, 0)), (3, (0, 0)))
 
 
-class Sizes:
+class SizeCache(Generic[M]):
     """Compiled networks of one network, by the shapes of their inputs.
 
-    Several threads may ask at once; one at a time makes a network, and the others go on.
+    Several threads may ask at once; one at a time makes a network, and the others continue.
 
     Args:
         known: networks that are always kept.
@@ -42,12 +49,12 @@ class Sizes:
 
     def __init__(
         self,
-        known: Iterable["CompiledModel"],
-        make: "Callable[[Sequence[torch.Tensor]], CompiledModel] | None" = None,
+        known: Iterable[M],
+        make: Callable[[Sequence[torch.Tensor]], M] | None = None,
     ) -> None:
         self.known = {tuple(model.shapes.values()): model for model in known}
         self._make = make
-        self._recent: OrderedDict[Shapes, CompiledModel] = OrderedDict()
+        self._recent: OrderedDict[Shapes, M] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -55,12 +62,12 @@ class Sizes:
         """Whether sizes that are not known are compiled for."""
         return self._make is not None
 
-    def models(self) -> "list[CompiledModel]":
+    def models(self) -> list[M]:
         """The networks that are there now, the last used last."""
         with self._lock:
             return [*self.known.values(), *self._recent.values()]
 
-    def at(self, inputs: Sequence[torch.Tensor]) -> "CompiledModel | None":
+    def at(self, inputs: Sequence[torch.Tensor]) -> M | None:
         """The network for such inputs; None if they are not served.
 
         Args:
@@ -82,7 +89,7 @@ class Sizes:
                     self._recent.popitem(last=False)
             return made
 
-    def _found(self, shapes: Shapes) -> "CompiledModel | None":
+    def _found(self, shapes: Shapes) -> M | None:
         if shapes in self.known:
             return self.known[shapes]
         with self._lock:
@@ -91,7 +98,7 @@ class Sizes:
             return self._recent.get(shapes)
 
 
-def nearest(models: Iterable["CompiledModel"], inputs: Sequence[torch.Tensor]) -> "CompiledModel":
+def nearest(models: Iterable[M], inputs: Sequence[torch.Tensor]) -> M:
     """The network whose inputs have the most similar number of pixels.
 
     Which tile is fastest depends on how many vectors of pixels there are, and hardly on the shape.

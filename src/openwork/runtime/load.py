@@ -11,13 +11,12 @@ from openwork.errors import CheckpointError
 from openwork.kernels.native import extension as _C
 from openwork.runtime import container
 from openwork.runtime.decode import Decoder
-from openwork.runtime.layers import TORCH, Layer, fastest_candidate, find_candidate
+from openwork.runtime.layers import TORCH, Layer, SharedWeights, fastest_candidate, find_candidate
 from openwork.runtime.network import Network
 from openwork.runtime.node import FALLBACK
 from openwork.runtime.nodes import Conv
 from openwork.runtime.program import Native
 from openwork.runtime.read_network import read_batches, read_graph, read_nesting, tensors_of
-from openwork.runtime.shared_weights import SharedWeights
 from openwork.runtime.values import root
 
 
