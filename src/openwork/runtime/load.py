@@ -12,17 +12,18 @@ from openwork._arguments import check_count
 from openwork.errors import CheckpointError
 from openwork.kernels.dispatch import Candidate
 from openwork.kernels.native import extension as _C
+from openwork.kernels.problem import Problem
 from openwork.runtime import container
 from openwork.runtime.batch_sizes import BatchSizes
 from openwork.runtime.decode import Decoder
 from openwork.runtime.graph import Graph
-from openwork.runtime.layers import TORCH, Layer, fastest_candidate, find_candidate
+from openwork.runtime.layers import TORCH, Layer, SharedWeights, fastest_candidate, find_candidate
 from openwork.runtime.network import Network
 from openwork.runtime.node import FALLBACK
 from openwork.runtime.nodes import Conv
 from openwork.runtime.packed.opened import is_packed, open_packed
 from openwork.runtime.program import Native
-from openwork.runtime.read_network import read_batches, read_graph, read_nesting
+from openwork.runtime.read_network import read_batches, read_graph, read_nesting, tensors_of
 from openwork.runtime.values import root
 
 
@@ -40,7 +41,8 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network
             processor that this process may use.
 
     Returns:
-        The network. It takes and gives arrays `(batch, ...)` float32.
+        The network. It takes and gives arrays `(batch, ...)` float32, of the sizes of images for
+        which it was compiled when it was saved.
 
     Raises:
         CheckpointError: the file is truncated, foreign, edited or from a newer version, does not
@@ -54,17 +56,22 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network
         with _blaming(path):
             return open_packed(path, threads)
     read = read_compiled(path, measured_choice(isa, threads))
-    graph = read.graph
     with _blaming(path):
-        outputs = {root(value) for value in graph.outputs}
-        native = Native(graph.nodes, read.layers, outputs, isa) if graph.nodes else None
+        first, *others = [_network(each, isa, threads) for each in read]
+    return first.with_sizes(others) if others else first
+
+
+def _network(read: "ReadNetwork", isa: str, threads: int) -> Network:
+    graph = read.graph
+    outputs = {root(value) for value in graph.outputs}
+    native = Native(graph.nodes, read.layers, outputs, isa) if graph.nodes else None
     runs = None if native is None else native.runs
     return Network(graph, runs, read.nesting, read.batches, read.kernels, threads)
 
 
 @dataclass(frozen=True, eq=False)
 class ReadNetwork:
-    """What a file holds of a compiled network, its convolutions packed.
+    """What a file holds of a compiled network for one size, its convolutions packed.
 
     Attributes:
         graph: without weights.
@@ -81,15 +88,17 @@ class ReadNetwork:
     kernels: list[tuple[str, str]]
 
 
-def read_compiled(
-    path: str | os.PathLike[str], choose: Callable[[Conv, str, int], Candidate]
-) -> ReadNetwork:
-    """The compiled network in the file at `path`.
+Choose = Callable[[Conv, Problem, str, int], Candidate]
+"""The kernel for a convolution and its problem, from the name of the one that was chosen when it
+was compiled, and the batch size of the calls that were measured then."""
+
+
+def read_compiled(path: str | os.PathLike[str], choose: Choose) -> list[ReadNetwork]:
+    """The compiled network in the file at `path`, for each size of images that it holds.
 
     Args:
         path: of the file.
-        choose: the kernel for a convolution, from the name of the one that was chosen when it was
-            compiled and the batch size of the calls that were measured then.
+        choose: finds the kernels.
 
     Raises:
         CheckpointError: as `load`.
@@ -101,8 +110,14 @@ def read_compiled(
             "what `openwork.compile` gives"
         )
     with _blaming(path):
-        _refuse_fallbacks(header["network"]["nodes"])
-        return _read(tensors, header, choose)
+        sizes = [header, *header.get("sizes", [])]
+        for size in sizes:
+            _refuse_fallbacks(size["network"]["nodes"])
+        shared = SharedWeights() if len(sizes) > 1 else None
+        return [
+            _read(tensors_of(size, tensors) if number else tensors, size, choose, shared)
+            for number, size in enumerate(sizes)
+        ]
 
 
 @contextlib.contextmanager
@@ -123,7 +138,8 @@ def _blaming(path: str | os.PathLike[str]) -> Generator[None]:
 def _read(
     tensors: Mapping[str, container.Stored],
     header: Mapping[str, Any],
-    choose: Callable[[Conv, str, int], Candidate],
+    choose: Choose,
+    shared: SharedWeights | None,
 ) -> ReadNetwork:
     network = header["network"]
     decoder = _StoredDecoder(tensors, network["values"])
@@ -132,20 +148,21 @@ def _read(
 
     def pack(conv: Conv, kernel: str) -> Layer:
         conv = conv.with_live_weights()
-        candidate = choose(conv, kernel, images)
+        problem = conv.problem(None if shared is None else shared.packs(conv))
+        candidate = choose(conv, problem, kernel, images)
         kernels.append((conv.layer, candidate.name))
-        return candidate.build(conv.problem())
+        return candidate.build(problem)
 
     graph, layers = read_graph(network, decoder, pack)
     nesting = read_nesting(network, decoder, len(graph.results))
     return ReadNetwork(graph, layers, nesting, read_batches(header, decoder), kernels)
 
 
-def measured_choice(isa: str, threads: int) -> Callable[[Conv, str, int], Candidate]:
+def measured_choice(isa: str, threads: int) -> Choose:
     """Chooses the named kernel, or else the fastest that is measured here with `threads`."""
 
-    def choose(conv: Conv, kernel: str, images: int) -> Candidate:
-        named = None if kernel == TORCH else find_candidate(conv.problem(), kernel, isa)
+    def choose(conv: Conv, problem: Problem, kernel: str, images: int) -> Candidate:
+        named = None if kernel == TORCH else find_candidate(problem, kernel, isa)
         return named or fastest_candidate(conv, isa, images, threads)
 
     return choose

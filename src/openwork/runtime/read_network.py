@@ -13,9 +13,10 @@ from openwork.runtime.node import Node, check_node, decode_node
 from openwork.runtime.nodes import Conv
 from openwork.runtime.values import Value
 
-__all__ = ["read_batches", "read_graph", "read_nesting"]
+__all__ = ["read_batches", "read_graph", "read_nesting", "tensors_of"]
 
 _Packed = TypeVar("_Packed")
+_Tensor = TypeVar("_Tensor")
 
 
 def read_graph(
@@ -50,6 +51,18 @@ def read_graph(
     graph = Graph(inputs, results, nodes)
     check_order(graph)
     return graph, packed
+
+
+def tensors_of(size: Mapping[str, Any], tensors: Mapping[str, _Tensor]) -> dict[str, _Tensor]:
+    """The tensors of the network at one of its further sizes, by the names that it gives them.
+
+    Raises:
+        MalformedFile: it names one that is not there.
+    """
+    named = size["tensors"]
+    for stored in named.values():
+        require(stored in tensors, f"`sizes` names {stored!r}, which must be a tensor of the file")
+    return {name: tensors[stored] for name, stored in named.items()}
 
 
 def read_batches(header: Mapping[str, Any], decoder: Decoder) -> BatchSizes:

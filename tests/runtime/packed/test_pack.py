@@ -82,6 +82,13 @@ def test_files_that_cannot_be_packed(tmp_path: Path, build: Build) -> None:
     assert not (tmp_path / "packed").exists()
 
 
+def test_a_network_for_several_sizes_is_refused(tmp_path: Path) -> None:
+    compiled = ow.compile(nn.Conv2d(3, 4, 3), torch.randn(1, 3, 6, 6), sizes=[(8, 7)])
+    ow.save(compiled, tmp_path / "file")
+    with pytest.raises(ArgumentError, match="for 2 sizes of images"):
+        runtime.pack(tmp_path / "file", tmp_path / "packed")
+
+
 def test_damaged_packed_files_are_refused(tmp_path: Path, build: Build) -> None:
     ow.save(build(nn.Conv2d(3, 4, 3), torch.randn(2, 3, 6, 6)), tmp_path / "file")
     runtime.pack(tmp_path / "file", tmp_path / "packed")

@@ -2,7 +2,6 @@
 
 import fnmatch
 import hashlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from openwork._terminal import Notice
 from openwork.engine.fallback import TorchConv
 from openwork.engine.runners import Choice
 from openwork.errors import ArgumentError
@@ -77,18 +75,19 @@ class Tuner:
     _choices: dict[str, Any] = field(default_factory=dict)
     _new: dict[str, Any] = field(default_factory=dict)
     _measured: set[str] = field(default_factory=set)
-    _notice: Notice = field(
-        default_factory=lambda: Notice(
-            "openwork: measuring kernels for the layers, once; the choices are kept"
-        )
-    )
 
     def __post_init__(self) -> None:
         if self.path is not None and not self.retune:
             self._choices = read_remembered(self.path)
 
-    def choose(self, conv: Conv) -> Choice:
-        """The fastest way to run `conv`, measured now or remembered."""
+    def choose(self, conv: Conv, instead: str | None = None) -> Choice:
+        """The fastest way to run `conv`, remembered or else measured now.
+
+        Args:
+            conv: the layer.
+            instead: a kernel to be used rather than measuring, such as that of the layer at another
+                size; taken if it can run the layer.
+        """
         problem = conv.problem()
         key = self.key(conv, problem)
         entry = self._choices.get(key)
@@ -96,9 +95,9 @@ class Tuner:
         measured = key in self._measured and _runs(entry[0], problem, self.isa)
         if measured or _is_choice(entry, problem, self.isa):
             return Choice(*self._choices[key])
-        began = time.perf_counter()
+        if instead is not None and (similar := _similar(problem, instead, self.isa)) is not None:
+            return Choice(similar)
         choice = self._measure(conv, problem)
-        self._notice.spent(time.perf_counter() - began)
         self._measured.add(key)
         self._choices[key] = entry = list(astuple(choice))
         if is_steady(choice.spread):
@@ -172,6 +171,20 @@ def _is_choice(entry: Any, problem: Problem, isa: str) -> bool:
 def _runs(name: str, problem: Problem, isa: str) -> bool:
     """Whether there is such a way to run the layer."""
     return name == TORCH or find_candidate(problem, name, isa) is not None
+
+
+def _similar(problem: Problem, kernel: str, isa: str) -> str | None:
+    """`kernel` if it can run the layer, else a tile of its family; None if there is none."""
+    if kernel == TORCH:
+        return TORCH
+    for family, found in candidates_by_family(problem, isa).items():
+        names = [candidate.name for candidate in found]
+        if kernel in names:
+            return kernel
+        # As in f32-conv1x1-spmm-v4k128g2-avx512.
+        if kernel.split("-")[2:3] == family.split("-")[2:3] and names:
+            return names[len(names) // 2]
+    return None
 
 
 def _sharing(problem: Problem) -> float:

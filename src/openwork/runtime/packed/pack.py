@@ -8,6 +8,7 @@ from openwork._files import atomic_path
 from openwork.errors import ArgumentError, CheckpointError
 from openwork.kernels.dispatch import Candidate
 from openwork.kernels.native import extension as _C
+from openwork.kernels.problem import Problem
 from openwork.runtime.file_errors import NotSerializable
 from openwork.runtime.graph import Graph
 from openwork.runtime.load import ReadNetwork, measured_choice, read_compiled, usable_threads
@@ -46,7 +47,8 @@ def pack(
 
     Raises:
         CheckpointError: as `load`, or the file cannot be written.
-        ArgumentError: `isa` is unknown, or `threads` is not a whole number of at least 1.
+        ArgumentError: `isa` is unknown, `threads` is not a whole number of at least 1, or the
+            network was compiled for several sizes.
         MissingPackageError: openwork was installed without its compiled kernels.
     """
     threads = usable_threads() if threads is None else check_count("threads", threads)
@@ -57,10 +59,15 @@ def pack(
     isa = _C.chosen_isa() if isa is None else isa
     choose = measured_choice(isa, threads)
 
-    def nearest(conv: Conv, kernel: str, images: int) -> Candidate:
-        return nearest_candidate(conv.problem(), kernel, isa)
+    def nearest(conv: Conv, problem: Problem, kernel: str, images: int) -> Candidate:
+        return nearest_candidate(problem, kernel, isa)
 
-    network = read_compiled(path, choose if isa in usable else nearest)
+    network, *others = read_compiled(path, choose if isa in usable else nearest)
+    if others:
+        raise ArgumentError(
+            f"`path`={str(path)!r} holds a network for {1 + len(others)} sizes of images, but a "
+            "packed file holds one; compile it without `sizes`"
+        )
     try:
         content = packed_file(network, isa).to_bytes()
     except (NotSerializable, ValueError) as error:
