@@ -69,10 +69,9 @@ sanitize: $(VENV)/installed-dev
 	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitize/python \
 	  $(BIN)/python -m pytest -q tests/kernels tests/ops tests/engine
 
-# The C library, its header, CMake package and pkg-config file, and its examples; without Python.
-c:
-	cmake -G Ninja -S . -B build/c -DOPENWORK_PYTHON=OFF -DOPENWORK_WERROR=$(WERROR)
-	cmake --build build/c
+# The C library and its examples, of what the Python module was built of.
+c: $(VENV)/installed
+	$(BIN)/cmake --build $(firstword $(wildcard build/cp*)) --target openwork openwork_classify openwork_run
 
 # The same for AArch64; then the kernels' table of cases and whole networks run under emulation.
 # Needs g++-aarch64-linux-gnu and qemu-user.

@@ -57,6 +57,7 @@ using ByteArray = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::devi
 void bind_packed(nb::module_& m) {
   using namespace nb::literals;
   m.def("packing", packing_of, "layer"_a,
+        nb::sig("def packing(layer: Layer) -> tuple[object, ...]"),
         "What a layer was made of: kernel, activation, geometry in the order of its arguments, the "
         "kernel's sizes, and its arrays, the bias first (empty for none).");
   m.def(

@@ -78,7 +78,10 @@ class Parts {
   std::unique_ptr<Layer> layer(const Plan& plan, Kernel<Plan> Kernels::* kernel) const {
     if (sizes_ != packing_.sizes.size() || arrays_ != packing_.arrays.size())
       fail("a layer of kernel '", packing_.kernel, "' has sizes or arrays that it does not need");
-    if (!is_usable(isa_)) return std::make_unique<ForeignLayer>(packing_.geometry, isa_, keep_);
+    if (!is_usable(isa_)) {
+      shapes_of(isa_);  // Refuses what does not run elsewhere either.
+      return std::make_unique<ForeignLayer>(packing_.geometry, isa_, keep_);
+    }
     return std::make_unique<PackedLayer<Plan>>(plan, kernels_of(isa_).*kernel, keep_);
   }
 

@@ -12,7 +12,7 @@ def test_a_training_and_a_pruning_are_drawn(tmp_path: Path) -> None:
     for folder, charts in ((trained(tmp_path / "a"), 2), (pruned(tmp_path / "p"), 2)):
         path = draw_run(folder)
         assert path == folder / "picture.svg"
-        drawn = ElementTree.parse(path).getroot()
+        drawn = ElementTree.parse(folder / "picture.svg").getroot()
         assert len(drawn.findall("{http://www.w3.org/2000/svg}g")) == charts
 
 

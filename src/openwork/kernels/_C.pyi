@@ -371,7 +371,7 @@ def open_packed(path: str) -> tuple[Program, str]:
 def parameters_of(function: Function) -> int:
     """How many parameters a function has."""
 
-def packing(layer: object) -> tuple:
+def packing(layer: Layer) -> tuple[object, ...]:
     """
     What a layer was made of: kernel, activation, geometry in the order of its arguments, the kernel's sizes, and its arrays, the bias first (empty for none).
     """

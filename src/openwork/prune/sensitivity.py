@@ -65,7 +65,7 @@ def sensitivity(
             nothing of a layer is skipped there.
         criterion: which parts are cut first, as in `by_criterion`; default "l1".
         layers, block, example, loss, seed: as in `by_criterion`.
-        batches: training images (N, ...), or tuples that begin with the network's inputs; for
+        batches: training images `(N, ...)`, or tuples that begin with the network's inputs; for
             "taylor" and `recalibrate`.
         recalibrate: measure batch normalisation again over `batches` after each cut, as
             `recalibrate_` does; default False.

@@ -26,7 +26,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[CompiledTimes]:
 
     def count(model: nn.Module, example: object) -> CompiledTimes:
         layers = dict(model.named_children())
-        times = {name: RATES[name] * layer.weight.numel() for name, layer in layers.items()}
+        times = {n: RATES[n] * layer.get_parameter("weight").numel() for n, layer in layers.items()}
         said.append(CompiledTimes(times, 1.2 * sum(times.values()) + 1e-3))
         return said[-1]
 

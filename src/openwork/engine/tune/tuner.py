@@ -92,8 +92,8 @@ class Tuner:
         key = self.key(conv, problem)
         entry = self._choices.get(key)
         # Layers of one key may differ in their live weights, and a tile may fit one of them only.
-        measured = key in self._measured and _runs(entry[0], problem, self.isa)
-        if measured or _is_choice(entry, problem, self.isa):
+        known = entry is not None and key in self._measured and _runs(entry[0], problem, self.isa)
+        if known or _is_choice(entry, problem, self.isa):
             return Choice(*self._choices[key])
         if instead is not None and (similar := _similar(problem, instead, self.isa)) is not None:
             return Choice(similar)

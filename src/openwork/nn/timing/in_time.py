@@ -52,13 +52,12 @@ class LayerCosts:
 
 
 class TimedChoices(Protocol):
-    """Items, each at one of its levels; a higher level is worth more and may take longer.
+    """Items, each at one of its levels; a higher level is worth more and may take longer."""
 
-    Attributes:
-        worth: for each item the worth of its levels, (levels,), ascending.
-    """
-
-    worth: Sequence[np.ndarray]
+    @property
+    def worth(self) -> Sequence[np.ndarray]:
+        """For each item the worth of its levels, (levels,), ascending."""
+        ...
 
     def seconds(self, levels: Sequence[int], item: int) -> np.ndarray:
         """What the network takes, up to a constant, with `item` at each level: (levels,)."""

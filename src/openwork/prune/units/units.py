@@ -112,7 +112,7 @@ class Units(ABC):
 
     def by_group(self, ratio: Ratio) -> list[float]:
         """`ratio` for each group."""
-        return [ratio] * len(self.groups) if isinstance(ratio, Real) else list(ratio)
+        return list(ratio) if isinstance(ratio, list) else [ratio] * len(self.groups)
 
     def check_ratio(self, ratio: Any, scope: str = "layer", of: str = "live") -> None:
         """Refuse a ratio that cannot be reached.
@@ -132,7 +132,7 @@ class Units(ABC):
             return
         numeric = isinstance(ratio, Real) and not isinstance(ratio, bool)
         highest = self.max_ratio(scope, of)
-        if not numeric or not 0 <= ratio <= highest:
+        if not numeric or not 0 <= float(ratio) <= highest:
             smallest = min(self.groups, key=lambda group: group.count)
             raise ArgumentError(
                 f"`ratio`={ratio!r} must lie in [0, {rounded_down(highest)}], so that something is "
@@ -143,7 +143,7 @@ class Units(ABC):
     def _check_ratios(self, ratios: list[Any], of: str) -> None:
         for group, ratio, highest in zip(self.groups, ratios, self.max_ratios(of), strict=True):
             numeric = isinstance(ratio, Real) and not isinstance(ratio, bool)
-            if not numeric or not 0 <= ratio <= highest:
+            if not numeric or not 0 <= float(ratio) <= highest:
                 raise ArgumentError(
                     f"`ratio`={ratio!r} for {group.name} must lie in [0, {rounded_down(highest)}], "
                     f"so that something is left of its {group.count} {self.noun}"
@@ -215,7 +215,7 @@ class ConnectionUnits(Units):
         self, scores: Sequence[np.ndarray], ratio: Ratio, scope: str = "layer", of: str = "live"
     ) -> dict[str, np.ndarray]:
         self.check_ratio(ratio, scope, of)
-        if isinstance(ratio, Real) and scope == "global":
+        if not isinstance(ratio, list) and scope == "global":
             counts = [int(k.sum()) for k in self._keep_globally(scores, float(ratio), of)]
             counts = list(map(self._rounded, counts, self._sizes))
         else:

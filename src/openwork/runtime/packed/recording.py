@@ -1,7 +1,7 @@
 """`Recording`: takes the place of a native program, and keeps what nodes add as data."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -45,8 +45,9 @@ class Recording:
         return self._slot(3, whole, first, floats)
 
     def layer(self, layer: "Layer", input: int, output: int, residual: int | None = None) -> None:
-        packing: Any = _C.packing(layer)
-        kernel, activation, geometry, sizes, arrays = packing
+        kernel, activation, geometry, sizes, arrays = cast(
+            "tuple[str, Activation, list[int], list[int], list[np.ndarray]]", _C.packing(layer)
+        )
         numbers = (input, output, _or_none(residual), *geometry, *sizes)
         self._add(f"layer {kernel}", activation.name, numbers, arrays)
 
