@@ -44,6 +44,9 @@ class Page(HTMLParser):
         return {i.removeprefix(f"run-{run}-") for i in self.ids if i.startswith(f"run-{run}-")}
 
 
+_SENSITIVITY = {"run": {"layers": [["conv"]]}, "errors": {"0 0.2": 0.7, "0 0.8": 0.3}}
+
+
 def page_of(*runs: Path, out: Path) -> Page:
     html(*runs, out=out)
     page = Page(out.read_text())
@@ -66,7 +69,7 @@ def test_a_run_has_the_sections_of_its_files(tmp_path: Path) -> None:
     assert page.sections() == TRAINED | {"latency", "proof"}
     assert "4.00x" in page.text
     assert "outputs differ by at most 1.5e-06" in page.text
-    put(run, "sensitivity", {"layers": {"conv": [[0.2, 0.7], [0.8, 0.3]]}})
+    put(run, "sensitivity", _SENSITIVITY)
     put(run, "channels", {"table": {"columns": ["layer", "dead"], "rows": [["conv", 2]]}})
     assert page_of(run, out=out).sections() == TRAINED | {
         "latency", "proof", "sensitivity", "channels"

@@ -1,6 +1,9 @@
 """How pruning went: every candidate of the searches, the stages, and which layers are sensitive."""
 
-from openwork.report.page.bars import sparks, stored_table, table
+from collections.abc import Mapping
+from typing import Any
+
+from openwork.report.page.bars import sparks, table
 from openwork.report.page.chart import Curve, Row, dots, lines
 from openwork.report.page.markup import Markup, joined, tag
 from openwork.report.page.record import RunRecord
@@ -90,24 +93,30 @@ def stages(record: RunRecord) -> Section | None:
 
 
 def sensitivity(record: RunRecord) -> Section | None:
-    """The score of the network with each layer cut alone, over the ratio of the cut."""
-    held = record.documents.get("sensitivity")
-    if not held:
+    """The error of the network with each layer cut alone, over the ratio of the cut."""
+    layers = _sensitivities(record.documents.get("sensitivity") or {})
+    if not layers:
         return None
-    parts: list[object] = []
-    layers: dict[str, list[list[float]]] = held.get("layers") or {}
-    if layers:
-        highest = max(score for points in layers.values() for _, score in points)
-        rows = [
-            (
-                name,
-                [score for _, score in sorted(map(tuple, points))],
-                " → ".join(f"{number(s)}" for _, s in (min(points), max(points))),
-            )
-            for name, points in layers.items()
-        ]
-        note = "Score with this layer cut alone, from the least ratio to the largest."
-        parts += [tag("p", note, class_="note"), sparks(rows, highest)]
-    if "table" in held:
-        parts.append(stored_table(held["table"]))
+    highest = max(error for points in layers.values() for _, error in points)
+    rows = [
+        (
+            name,
+            [error for _, error in sorted(points)],
+            " → ".join(number(error) for _, error in (min(points), max(points))),
+        )
+        for name, points in layers.items()
+    ]
+    note = "Error with this layer cut alone, from the least ratio to the largest."
+    parts = [tag("p", note, class_="note"), sparks(rows, highest)]
     return Section("sensitivity", "Sensitivity of each layer", joined(*parts))
+
+
+def _sensitivities(held: Mapping[str, Any]) -> dict[str, list[tuple[float, float]]]:
+    """Layers that are cut together -> (ratio, error) of each cut in `sensitivity.json`."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for name, error in held.get("errors", {}).items():
+        item, _, ratio = name.partition(" ")
+        if ratio:
+            layers = ", ".join(held["run"]["layers"][int(item)])
+            found.setdefault(layers, []).append((float(ratio), float(error)))
+    return found
