@@ -43,7 +43,8 @@ def layers(isa: str) -> list[Any]:
 
 def of_layer(layer: Any, isa: str) -> PackedFile:
     """A network of one layer, with a residual."""
-    _, _, geometry, _, _ = _C.packing(layer)
+    made: Any = _C.packing(layer)
+    geometry = made[2]
     inputs = geometry[0], geometry[2], geometry[3]
     outputs = geometry[1], geometry[12], geometry[13]
     recording = Recording()
