@@ -33,7 +33,7 @@ def _network(batches: BatchSizes = ANY) -> Network:
     graph = Graph([x, y], [total, Alias(total, (6,)), y, constant, 7], [Add([x, y], total)])
     program = Native(graph.nodes, {}, set(graph.outputs), _C.chosen_isa())
     nesting = {"sum": (0, [1]), "rest": [2, 3, 4]}
-    return Network(graph, program.runs, nesting, batches, [("total", "add")], 1)
+    return Network(graph, program, nesting, batches, [("total", "add")], 1)
 
 
 def _inputs(first: int = 2, second: int = 2) -> list[np.ndarray]:

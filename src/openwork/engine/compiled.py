@@ -22,6 +22,7 @@ from openwork.engine.tracing import refuse, refuse_tracing
 from openwork.errors import ArgumentError
 from openwork.nn import Table
 from openwork.runtime.graph import Graph
+from openwork.runtime.network import map_sizes
 from openwork.runtime.values import Alias, Value, root
 
 
@@ -69,9 +70,9 @@ class CompiledModel(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
             # As a decorator it would cost every import of this file 1.5 s.
-            run: Any = torch.compiler.disable(self._run)
+            run: Any = torch.compiler.disable(self._call)
             return run(args, kwargs)
-        return self._run(args, kwargs)
+        return self._call(args, kwargs)
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -113,34 +114,39 @@ class CompiledModel(nn.Module):
         Args:
             args, kwargs: as for a call; tensors `(batch, ...)`.
         """
-        if (model := self._of_size(self._inputs_of(args, kwargs))) is not self:
-            return model.step_times(*args, **kwargs)
-        times = [np.zeros(len(segment.steps)) for segment, _ in self._steps]
-        self._run(args, kwargs, times)
+        model, inputs = self._prepared(args, kwargs)
+        times = [np.zeros(len(segment.steps)) for segment, _ in model._steps]
+        model._run(inputs, times)
         # Convolutions run in the order in which the table lists them.
-        kernels = iter(self.layers.column("kernel"))
+        kernels = iter(model.layers.column("kernel"))
         return [
             (name, next(kernels) if kind == "conv" else kind, float(seconds))
-            for (segment, _), own in zip(self._steps, times, strict=True)
+            for (segment, _), own in zip(model._steps, times, strict=True)
             for (name, kind), seconds in zip(segment.steps, own, strict=True)
         ]
 
+    def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        model, inputs = self._prepared(args, kwargs)
+        return model._run(inputs)
+
     @torch.no_grad()
-    def _run(
-        self,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        times: Sequence[np.ndarray] | None = None,
-    ) -> Any:
+    def _prepared(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> "tuple[CompiledModel, Sequence[torch.Tensor]]":
+        """What runs a call, and its inputs."""
         refuse_tracing(args, kwargs)
         inputs = self._inputs_of(args, kwargs)
-        if (model := self._of_size(inputs)) is not self:
-            return model._run(args, kwargs, times)
+        return self._of_size(inputs), inputs
+
+    @torch.no_grad()
+    def _run(
+        self, inputs: Sequence[torch.Tensor], times: Sequence[np.ndarray] | None = None
+    ) -> Any:
         batch = self._check(inputs)
         if torch.is_autocast_enabled("cpu"):
             # The kernels are float32, so what lies between them must be as well.
             with torch.autocast("cpu", enabled=False):
-                return self._run(args, kwargs, times)
+                return self._run(inputs, times)
         threads = torch.get_num_threads()
         tensors: Environment = dict(zip(self._inputs, inputs, strict=True))
         for index, (segment, finished) in enumerate(self._steps):
@@ -194,8 +200,7 @@ class CompiledModel(nn.Module):
         That is: of the first input that is a batch of maps; empty if there is none. With
         `sizes="any"` more are added as images of other sizes come.
         """
-        maps = [[s for s in each.shapes.values() if len(s) == 3][:1] for each in self.models]
-        return tuple((shape[1], shape[2]) for first in maps for shape in first)
+        return map_sizes(each.shapes for each in self.models)
 
     def _served(self) -> str:
         """The sizes of images that are taken, in words."""

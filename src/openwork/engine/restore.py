@@ -30,7 +30,7 @@ from openwork.runtime.file_errors import MalformedFile, require
 from openwork.runtime.fits import fits
 from openwork.runtime.layers import DENSE, TORCH, SharedWeights
 from openwork.runtime.nodes import Conv
-from openwork.runtime.read_network import read_batches, read_graph, read_nesting, tensors_of
+from openwork.runtime.read_network import read_batches, read_graph, read_nesting, sizes_of
 
 
 def register() -> None:
@@ -93,16 +93,13 @@ def restore(tensors: dict[str, torch.Tensor], header: Mapping[str, Any]) -> Comp
     """
     isa: str = _C.chosen_isa()
     try:
+        sizes = sizes_of(header, tensors)
         # At one size, shared weights would only keep the list of live taps in memory.
-        shared = SharedWeights() if header.get("sizes") else None
-        model = _Loader(tensors, header, isa, shared).model()
-        others = [
-            _Loader(tensors_of(size, tensors), size, isa, shared).model()
-            for size in header.get("sizes", [])
-        ]
-        if others:
-            model.serve(SizeCache([model, *others]))
-        return model
+        shared = SharedWeights() if len(sizes) > 1 else None
+        models = [_Loader(own, size, isa, shared).model() for size, own in sizes]
+        if len(models) > 1:
+            models[0].serve(SizeCache(models))
+        return models[0]
     except Exception as error:
         # An edited file may cause any error; so may an intact one, if memory is short or a package
         # is missing.
@@ -117,7 +114,7 @@ class _Loader:
 
     def __init__(
         self,
-        tensors: dict[str, torch.Tensor],
+        tensors: Mapping[str, torch.Tensor],
         header: Mapping[str, Any],
         isa: str,
         shared: SharedWeights | None,

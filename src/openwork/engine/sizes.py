@@ -30,7 +30,7 @@ class OfShapes(Protocol):
 M = TypeVar("M", bound=OfShapes)
 
 MOST_SIZES = 16
-"""SizeCache that are kept besides those known when the network was compiled."""
+"""Sizes that are kept besides those known when the network was compiled."""
 
 # What height and width are multiplied by, and what is added, to see whether a network takes another
 # size: multiples come last, for networks that only take those of a stride.

@@ -23,7 +23,7 @@ from openwork.runtime.node import FALLBACK
 from openwork.runtime.nodes import Conv
 from openwork.runtime.packed.opened import is_packed, open_packed
 from openwork.runtime.program import Native
-from openwork.runtime.read_network import read_batches, read_graph, read_nesting, tensors_of
+from openwork.runtime.read_network import read_batches, read_graph, read_nesting, sizes_of
 from openwork.runtime.values import root
 
 
@@ -65,8 +65,7 @@ def _network(read: "ReadNetwork", isa: str, threads: int) -> Network:
     graph = read.graph
     outputs = {root(value) for value in graph.outputs}
     native = Native(graph.nodes, read.layers, outputs, isa) if graph.nodes else None
-    runs = None if native is None else native.runs
-    return Network(graph, runs, read.nesting, read.batches, read.kernels, threads)
+    return Network(graph, native, read.nesting, read.batches, read.kernels, threads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,14 +109,11 @@ def read_compiled(path: str | os.PathLike[str], choose: Choose) -> list[ReadNetw
             "what `openwork.compile` gives"
         )
     with _blaming(path):
-        sizes = [header, *header.get("sizes", [])]
-        for size in sizes:
+        sizes = sizes_of(header, tensors)
+        for size, _ in sizes:
             _refuse_fallbacks(size["network"]["nodes"])
         shared = SharedWeights() if len(sizes) > 1 else None
-        return [
-            _read(tensors_of(size, tensors) if number else tensors, size, choose, shared)
-            for number, size in enumerate(sizes)
-        ]
+        return [_read(own, size, choose, shared) for size, own in sizes]
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """`Network`: a compiled network that runs without torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, cast, final
 
 import numpy as np
@@ -12,6 +12,8 @@ from openwork.runtime.graph import Graph
 from openwork.runtime.memory import empty_floats
 from openwork.runtime.program import Runs
 from openwork.runtime.values import Value, root
+
+__all__ = ["map_sizes"]
 
 
 @final
@@ -58,11 +60,7 @@ class Network:
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """(height, width) of the images that it takes, of the first input that has both."""
-        maps = [
-            [shape for shape in each.shapes.values() if len(shape) == 3][:1]
-            for each in (self, *self._others.values())
-        ]
-        return tuple((shape[1], shape[2]) for first in maps for shape in first)
+        return map_sizes(each.shapes for each in (self, *self._others.values()))
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{name}: {self._shape(shape)}" for name, shape in self.shapes.items())
@@ -161,3 +159,15 @@ def _widened(given: np.ndarray) -> np.ndarray:
 
 def _is_float32(given: object) -> bool:
     return isinstance(given, np.ndarray) and cast(np.ndarray, given).dtype == np.float32
+
+
+def map_sizes(
+    networks: Iterable[Mapping[str, tuple[int, ...]]],
+) -> tuple[tuple[int, int], ...]:
+    """(height, width) of the images that each network takes, of the first input that has both.
+
+    Args:
+        networks: for each, name of each input -> the shape of one image.
+    """
+    maps = [[shape for shape in each.values() if len(shape) == 3][:1] for each in networks]
+    return tuple((shape[1], shape[2]) for first in maps for shape in first)

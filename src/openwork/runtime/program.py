@@ -17,7 +17,6 @@ from openwork.runtime.values import Value, root
 __all__ = ["Native"]
 
 
-@final
 class Runs:
     """A program that is complete, and the memory that its calls take turns with.
 
@@ -25,80 +24,24 @@ class Runs:
         program: native.
         reads: values, none of them an alias, that `run` takes.
         outputs: values that `run` gives.
+        owners: which of the steps that `run` times each step of the program belongs to.
 
     Attributes:
         reads, outputs: as above.
     """
 
     def __init__(
-        self, program: "_C.Program", reads: Sequence[Value], outputs: Sequence[Value]
+        self,
+        program: "_C.Program",
+        reads: Sequence[Value],
+        outputs: Sequence[Value],
+        owners: Sequence[int],
     ) -> None:
         self._program = program
         self.reads, self.outputs = reads, outputs
+        self._owners = owners
         # Concurrent calls each take an arena, or make one, and put it back.
         self._free: list[np.ndarray] = []
-
-    def run(
-        self,
-        inputs: Sequence[np.ndarray],
-        outputs: Sequence[np.ndarray],
-        batch: int,
-        threads: int,
-        seconds: np.ndarray | None = None,
-    ) -> None:
-        """Compute all outputs; as `Native.run`, but `seconds` are of the program's own steps."""
-        arena = self._arena(batch, threads)
-        self._program.run(inputs, outputs, arena, batch, threads, seconds)
-        self._free.append(arena)
-
-    def _arena(self, batch: int, threads: int) -> np.ndarray:
-        if batch > _C.most_batch:
-            raise ArgumentError(
-                f"a batch of {batch} images is larger than the kernels take; give at most "
-                f"{_C.most_batch} at a time"
-            )
-        floats = self._program.arena(batch, threads)
-        try:
-            # One atomic operation, unlike a check and then a pop.
-            arena = self._free.pop()
-        except IndexError:
-            arena = None
-        return empty_floats(floats) if arena is None or arena.size < floats else arena
-
-
-@final
-class Native:
-    """Consecutive nodes as one program.
-
-    Args:
-        nodes: the steps.
-        layers: the packed layer of each `Conv` among them.
-        wanted: values that something after these nodes reads.
-        isa: instruction set.
-
-    Attributes:
-        runs: the program.
-        reads: values, none of them an alias, that `run` takes.
-        outputs: values that `run` gives.
-        steps: (layer or value, kind) of each node.
-    """
-
-    def __init__(
-        self,
-        nodes: Sequence[Node],
-        layers: Mapping[Any, "_C.Layer"],
-        wanted: Collection[Value],
-        isa: str,
-    ) -> None:
-        program = _C.Program(isa)
-        made = [root(node.output) for node in nodes]
-        read = dict.fromkeys(root(value) for node in nodes for value in node.inputs)
-        self.reads = [value for value in read if value not in set(made)]
-        self.outputs = [value for value in made if value in wanted]
-        self.steps = [node.step for node in nodes]
-        # Which of `steps` each step of the program belongs to.
-        self._owners = add_steps(program, nodes, layers, self.reads, self.outputs)
-        self.runs = Runs(program, self.reads, self.outputs)
 
     def run(
         self,
@@ -120,12 +63,56 @@ class Native:
         Raises:
             ArgumentError: there are more images than the kernels take.
         """
-        if seconds is None:
-            self.runs.run(inputs, outputs, batch, threads)
-        else:
-            own = np.zeros(len(self._owners))
-            self.runs.run(inputs, outputs, batch, threads, own)
-            seconds[:] = np.bincount(self._owners, own, len(self.steps))
+        arena = self._arena(batch, threads)
+        own = None if seconds is None else np.zeros(len(self._owners))
+        self._program.run(inputs, outputs, arena, batch, threads, own)
+        if seconds is not None:
+            seconds[:] = np.bincount(self._owners, own, len(seconds))
+        self._free.append(arena)
+
+    def _arena(self, batch: int, threads: int) -> np.ndarray:
+        if batch > _C.most_batch:
+            raise ArgumentError(
+                f"a batch of {batch} images is larger than the kernels take; give at most "
+                f"{_C.most_batch} at a time"
+            )
+        floats = self._program.arena(batch, threads)
+        try:
+            # One atomic operation, unlike a check and then a pop.
+            arena = self._free.pop()
+        except IndexError:
+            arena = None
+        return empty_floats(floats) if arena is None or arena.size < floats else arena
+
+
+@final
+class Native(Runs):
+    """Consecutive nodes as one program.
+
+    Args:
+        nodes: the steps.
+        layers: the packed layer of each `Conv` among them.
+        wanted: values that something after these nodes reads.
+        isa: instruction set.
+
+    Attributes:
+        steps: (layer or value, kind) of each node.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        layers: Mapping[Any, "_C.Layer"],
+        wanted: Collection[Value],
+        isa: str,
+    ) -> None:
+        program = _C.Program(isa)
+        made = [root(node.output) for node in nodes]
+        read = dict.fromkeys(root(value) for node in nodes for value in node.inputs)
+        reads = [value for value in read if value not in set(made)]
+        outputs = [value for value in made if value in wanted]
+        super().__init__(program, reads, outputs, add_steps(program, nodes, layers, reads, outputs))
+        self.steps = [node.step for node in nodes]
 
 
 def add_steps(

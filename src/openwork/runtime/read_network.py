@@ -13,7 +13,7 @@ from openwork.runtime.node import Node, check_node, decode_node
 from openwork.runtime.nodes import Conv
 from openwork.runtime.values import Value
 
-__all__ = ["read_batches", "read_graph", "read_nesting", "tensors_of"]
+__all__ = ["read_batches", "read_graph", "read_nesting", "sizes_of"]
 
 _Packed = TypeVar("_Packed")
 _Tensor = TypeVar("_Tensor")
@@ -53,12 +53,23 @@ def read_graph(
     return graph, packed
 
 
-def tensors_of(size: Mapping[str, Any], tensors: Mapping[str, _Tensor]) -> dict[str, _Tensor]:
-    """The tensors of the network at one of its further sizes, by the names that it gives them.
+def sizes_of(
+    header: Mapping[str, Any], tensors: Mapping[str, _Tensor]
+) -> list[tuple[Mapping[str, Any], Mapping[str, _Tensor]]]:
+    """The header and the tensors of the network at each size of images, the example's first.
+
+    Further sizes name their tensors in their own way, since equal ones are stored once.
 
     Raises:
-        MalformedFile: it names one that is not there.
+        MalformedFile: one names a tensor that is not there.
     """
+    return [
+        (header, tensors),
+        *((size, _tensors_of(size, tensors)) for size in header.get("sizes", [])),
+    ]
+
+
+def _tensors_of(size: Mapping[str, Any], tensors: Mapping[str, _Tensor]) -> dict[str, _Tensor]:
     named = size["tensors"]
     for stored in named.values():
         require(stored in tensors, f"`sizes` names {stored!r}, which must be a tensor of the file")

@@ -16,6 +16,7 @@ from openwork.errors import ArgumentError
 from openwork.kernels.dispatch import candidates_by_family, worth_measuring
 from openwork.kernels.problem import Problem
 from openwork.kernels.remembered import is_steady, read_remembered, remember, remembered_path
+from openwork.kernels.similar import similar_candidate
 from openwork.runtime.layers import DENSE, TORCH, find_candidate, is_large_and_dense
 from openwork.runtime.nodes import Conv
 from openwork.runtime.tournament import Tournament
@@ -92,9 +93,8 @@ class Tuner:
         key = self.key(conv, problem)
         entry = self._choices.get(key)
         # Layers of one key may differ in their live weights, and a tile may fit one of them only.
-        known = entry is not None and key in self._measured and _runs(entry[0], problem, self.isa)
-        if known or _is_choice(entry, problem, self.isa):
-            return Choice(*self._choices[key])
+        if (key in self._measured or _is_steady(entry)) and _runs(entry[0], problem, self.isa):
+            return Choice(*entry)
         if instead is not None and (similar := _similar(problem, instead, self.isa)) is not None:
             return Choice(similar)
         choice = self._measure(conv, problem)
@@ -157,15 +157,13 @@ _TORCH_MARGIN = 1.03
 _CALL_SECONDS = 1e-5
 
 
-def _is_choice(entry: Any, problem: Problem, isa: str) -> bool:
-    """Whether a remembered entry is a choice by steady times, of a kernel that still exists."""
+def _is_steady(entry: Any) -> bool:
+    """Whether a remembered entry is a choice by steady times."""
     if not isinstance(entry, list) or len(entry) != 4 or not isinstance(entry[0], str):
         return False
     if not all(isinstance(seconds, float) and seconds > 0 for seconds in entry[1:3]):
         return False
-    if not is_steady(entry[3]):
-        return False
-    return _runs(entry[0], problem, isa)
+    return is_steady(entry[3])
 
 
 def _runs(name: str, problem: Problem, isa: str) -> bool:
@@ -177,14 +175,8 @@ def _similar(problem: Problem, kernel: str, isa: str) -> str | None:
     """`kernel` if it can run the layer, else a tile of its family; None if there is none."""
     if kernel == TORCH:
         return TORCH
-    for family, found in candidates_by_family(problem, isa).items():
-        names = [candidate.name for candidate in found]
-        if kernel in names:
-            return kernel
-        # As in f32-conv1x1-spmm-v4k128g2-avx512.
-        if kernel.split("-")[2:3] == family.split("-")[2:3] and names:
-            return names[len(names) // 2]
-    return None
+    found = similar_candidate(problem, kernel, isa)
+    return None if found is None else found.name
 
 
 def _sharing(problem: Problem) -> float:

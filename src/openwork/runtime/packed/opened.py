@@ -97,7 +97,8 @@ def open_packed(path: str | os.PathLike[str], threads: int) -> Network:
     nesting = read_nesting(notes, decoder, len(results))
     batches = BatchSizes(least or 1, most)
     pairs = [(layer, kernel) for layer, kernel in kernels]
-    return Network(graph, Runs(program, inputs, outputs), nesting, batches, pairs, threads)
+    runs = Runs(program, inputs, outputs, range(program.steps()))
+    return Network(graph, runs, nesting, batches, pairs, threads)
 
 
 def _to_text(array: np.ndarray) -> list[Any]:
