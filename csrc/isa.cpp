@@ -59,12 +59,6 @@ const std::vector<Choice>& choices() {
   return all;
 }
 
-std::string listed() {
-  std::string text;
-  for (const std::string& name : usable_isas()) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
 // What simd/product.h and simd/tiles.h have for AArch64, for machines whose build lacks it. A file
 // packed for other tiles is refused where it is loaded.
 int neon_vectors(int group) { return group == 4 ? 5 : 8; }
@@ -78,7 +72,8 @@ constexpr Shapes neon_shapes{4, neon_vectors, {neon_rows, 8}, {neon_taps, 7}, {n
 const Choice& choice_of(const std::string& isa) {
   for (const Choice& choice : choices())
     if (choice.usable && isa == choice.name) return choice;
-  throw std::invalid_argument("`isa`='" + isa + "' cannot run here; use one of: " + listed());
+  throw std::invalid_argument("`isa`='" + isa +
+                              "' cannot run here; use one of: " + usable_isas_text());
 }
 
 }  // namespace
@@ -90,13 +85,19 @@ std::vector<std::string> usable_isas() {
   return names;
 }
 
+std::string usable_isas_text(const char* between) {
+  std::string text;
+  for (const std::string& name : usable_isas()) text += (text.empty() ? "" : between) + name;
+  return text;
+}
+
 std::string chosen_isa() {
   const char* wanted = std::getenv("OPENWORK_ISA");
   if (!wanted || !*wanted) return usable_isas().back();
   for (const Choice& choice : choices())
     if (choice.usable && wanted == std::string(choice.name)) return wanted;
   throw std::invalid_argument("`OPENWORK_ISA`='" + std::string(wanted) +
-                              "' cannot run here; unset it or use one of: " + listed());
+                              "' cannot run here; unset it or use one of: " + usable_isas_text());
 }
 
 bool is_usable(const std::string& isa) {

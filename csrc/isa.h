@@ -9,6 +9,8 @@ namespace openwork {
 
 // Usable here, worst first.
 std::vector<std::string> usable_isas();
+// The same in one text.
+std::string usable_isas_text(const char* between = ", ");
 
 // The environment variable OPENWORK_ISA if set and not empty, else the best usable one.
 // Throws std::invalid_argument when the variable names one that cannot run here.

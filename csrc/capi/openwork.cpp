@@ -126,11 +126,7 @@ const char* ow_error(void) { return last_error().c_str(); }
 
 const char* ow_isas(void) {
   try {
-    static const std::string text = [] {
-      std::string names;
-      for (const std::string& name : usable_isas()) names += (names.empty() ? "" : " ") + name;
-      return names;
-    }();
+    static const std::string text = usable_isas_text(" ");
     return text.c_str();
   } catch (...) {
     return "";

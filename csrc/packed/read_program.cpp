@@ -47,10 +47,8 @@ size_t checked_front(const Bytes& bytes) {
 
 void require_usable(const std::string& isa, std::string_view version) {
   if (is_usable(isa)) return;
-  std::string usable;
-  for (const std::string& name : usable_isas()) usable += (usable.empty() ? "" : ", ") + name;
   fail("it was packed by openwork ", std::string(version), " for the instruction set '", isa,
-       "', and this processor and build run ", usable, "; pack it for one of these");
+       "', and this processor and build run ", usable_isas_text(), "; pack it for one of these");
 }
 
 std::vector<TensorInfo> read_tensors(Cursor& front) {

@@ -14,14 +14,10 @@ namespace openwork {
 
 namespace {
 
+#define OPENWORK_PAIR(name) {#name, Activation::name},
 constexpr std::pair<std::string_view, Activation> activations[] = {
-    {"none", Activation::none},
-    {"relu", Activation::relu},
-    {"relu6", Activation::relu6},
-    {"silu", Activation::silu},
-    {"hardswish", Activation::hardswish},
-    {"sigmoid", Activation::sigmoid},
-    {"hardsigmoid", Activation::hardsigmoid}};
+    OPENWORK_ACTIVATIONS(OPENWORK_PAIR)};
+#undef OPENWORK_PAIR
 
 #define OPENWORK_PAIR(name, parameters) {#name, Function::name},
 constexpr std::pair<std::string_view, Function> functions[] = {OPENWORK_FUNCTIONS(OPENWORK_PAIR)};
