@@ -5,7 +5,6 @@ machines; tables, intervals and pictures are drawn from them alone (`python -m s
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -276,12 +275,3 @@ def paired(rows: Sequence[Row], of: str, one: Settings, other: Settings) -> list
 
     first, second = by_seed(one), by_seed(other)
     return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
-
-
-def first_samples(data: DataSet, train: int | None, test: int | None) -> DataSet:
-    """`data` with at most so many samples; None keeps all of a split."""
-
-    def first(split: ow.data.Split, count: int | None) -> ow.data.Split:
-        return ow.data.Split(split.images[:count], split.labels[:count])
-
-    return dataclasses.replace(data, train=first(data.train, train), test=first(data.test, test))

@@ -16,7 +16,8 @@ import dataclasses
 from typing import Any
 
 from _claims import FAILED, UNDECIDED, Claim, Finding, at_least, combined, no_loss
-from _grid import Desk, Row, Settings, Study, first_samples, paired, values
+from _grid import Desk, Row, Settings, Study, paired, values
+from _study import first_samples
 from predefined_fc import classifier_density, mlp
 
 import openwork as ow

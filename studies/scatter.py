@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 from _claims import Claim, rank_correlation
-from _grid import Desk, Row, Settings, Study, first_samples
+from _grid import Desk, Row, Settings, Study
+from _study import first_samples
 from scatter_predicts import GROUPS, SIZES, mixed, spearman
 
 import openwork as ow

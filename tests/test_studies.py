@@ -23,10 +23,12 @@ from openwork._locks import open_for_lock, try_lock
 
 FOLDER = Path(__file__).parent.parent / "studies"
 # The first study's record has another form.
+# Those that run as a whole, not as grids of cells.
 STUDIES = sorted(
     path
     for path in FOLDER.glob("[!_]*.py")
-    if "from _study import" in path.read_text(encoding="utf-8")
+    if "from _study import" in (text := path.read_text(encoding="utf-8"))
+    and "from _grid import" not in text
 )
 
 

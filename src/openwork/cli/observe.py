@@ -1,7 +1,6 @@
 """`openwork observe` and `openwork sensitivity`: what a trained network can do without."""
 
 import contextlib
-import itertools
 from pathlib import Path
 from typing import Annotated
 
@@ -88,12 +87,8 @@ def sensitivity(
     recalibrate: Annotated[
         bool, typer.Option(help="Measure batch normalisation again after each cut.")
     ] = False,
-    layers: Annotated[
-        list[str] | None, typer.Option(help="Layer globs; default all but first and last.")
-    ] = None,
-    held_out: Annotated[
-        float, typer.Option(help="Share of the training images held out to judge cuts on.")
-    ] = 0.1,
+    layers: options.Layers = None,
+    held_out: options.HeldOut = 0.1,
     seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,
     data: options.OtherData = None,
     data_root: options.DataRoot = None,
@@ -116,9 +111,7 @@ def sensitivity(
         device=device,
         refuse_compiled="pruned",
     )
-    held = pruning.hold_out(network.dataset, held_out, seed=seed)
-    order = Batches(held.train, 128, held.mean, held.std, device=device, shuffle=True, seed=seed)
-    batches = list(itertools.islice(order.epoch(0), 8))
+    held, batches = network.hold_out(held_out, seed, device, batches=8)
     result = pruning.sensitivity(
         network.model,
         pruning.error_on(held),

@@ -1,7 +1,6 @@
 """`openwork prune`."""
 
 import dataclasses
-import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Annotated, Any
 import typer
 from torch import nn
 
-from openwork import data as datasets
 from openwork import io
 from openwork import prune as pruning
 from openwork._arguments import check_choice, check_count
@@ -51,12 +49,8 @@ def prune(
     retrain: Annotated[int, typer.Option(help="Epochs of retraining after each cut.")] = 10,
     criterion: Annotated[str, typer.Option(help=f"{one_of(('search', *CRITERIA))}.")] = "search",
     candidates: Annotated[int, typer.Option(help="Masks that a search draws.")] = 100,
-    layers: Annotated[
-        list[str] | None, typer.Option(help="Layer globs; default all but first and last.")
-    ] = None,
-    held_out: Annotated[
-        float, typer.Option(help="Share of the training images held out to judge masks on.")
-    ] = 0.1,
+    layers: options.Layers = None,
+    held_out: options.HeldOut = 0.1,
     recipe: Annotated[
         Path | None, typer.Option(help="YAML recipe for the retraining; default Adam at 1e-3.")
     ] = None,
@@ -90,11 +84,7 @@ def prune(
     count = held_count(len(network.dataset.train), held_out, "held_out")
     if criterion == "search":
         check_enough(count, candidates)
-    held = pruning.hold_out(network.dataset, held_out, seed=seed)
-    order = datasets.Batches(
-        held.train, 128, held.mean, held.std, device=device, shuffle=True, seed=seed
-    )
-    batches = list(itertools.islice(order.epoch(0), 20))
+    held, batches = network.hold_out(held_out, seed, device, batches=20)
     pruned = network.model
     identity = identity_of(pruned, held, chosen)
     choose = Chooser(

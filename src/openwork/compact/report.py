@@ -1,6 +1,5 @@
 """`CompactReport`: the outputs that were compared, and what was removed and why."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
-from openwork._files import write_text, writing
+from openwork._json import write_json
 from openwork.compact.locate_fault import module_of
 from openwork.compact.rewrite import Rewrite
 from openwork.flow.atoms import UNKNOWN
@@ -89,8 +88,7 @@ class CompactReport:
             "macs": self.macs,
             "scores": self.scores,
         }
-        with writing(path):
-            write_text(path, json.dumps(held, indent=1) + "\n")
+        write_json(path, held)
 
 
 def make_report(

@@ -114,7 +114,7 @@ class _Loader:
 
     def __init__(
         self,
-        tensors: Mapping[str, torch.Tensor],
+        tensors: dict[str, torch.Tensor],
         header: Mapping[str, Any],
         isa: str,
         shared: SharedWeights | None,

@@ -1,13 +1,13 @@
 """`ChannelReport`: dead and selective channels by layer, as a table, a picture and advice."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from openwork._files import atomic_path, write_text, writing
+from openwork._files import atomic_path, writing
+from openwork._json import write_json
 from openwork.nn import Table
 from openwork.nn.layers import by_reason
 from openwork.observe.advice import advice
@@ -127,8 +127,7 @@ class ChannelReport:
         Raises:
             OpenworkError: `path` cannot be written; an earlier file there is unharmed.
         """
-        with writing(path):
-            write_text(path, json.dumps({"table": self.table().plain()}, indent=1) + "\n")
+        write_json(path, {"table": self.table().plain()})
 
     def picture(self, path: str | os.PathLike[str]) -> None:
         """Write a picture (PNG) to `path`: dead shares by layer, and how universal channels are.

@@ -1,15 +1,14 @@
 """The errors of a sensitivity so far, in a file that a stopped run resumes from."""
 
-import json
 import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from openwork._files import read_text, writable_folder, write_text, writing
+from openwork._files import read_text, writable_folder
 from openwork._identity import difference
-from openwork._json import decode_mapping
+from openwork._json import decode_mapping, write_json
 from openwork.errors import CheckpointError
 
 _NAME = "sensitivity.json"
@@ -46,9 +45,7 @@ class SensitivityFile:
         self._errors[name] = error
         # Under torchrun all processes measure the same.
         if self._path is not None and os.environ.get("RANK", "0") == "0":
-            with writing(self._path):
-                text = json.dumps({"run": self._identity, "errors": self._errors}, indent=1)
-                write_text(self._path, text)
+            write_json(self._path, {"run": self._identity, "errors": self._errors})
         return error
 
     def _read(self, path: Path) -> dict[str, float]:

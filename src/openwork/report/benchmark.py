@@ -1,6 +1,5 @@
 """How fast a compiled network runs, per layer and as a whole, and why it is not faster."""
 
-import json
 import os
 import statistics
 from collections.abc import Iterator
@@ -11,7 +10,8 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from openwork._copy import copied
-from openwork._files import atomic_path, write_text, writing
+from openwork._files import atomic_path, writing
+from openwork._json import write_json
 from openwork._terminal import counted, visible
 from openwork.engine import CompiledModel, compile
 from openwork.nn import Table, count_macs, densify_
@@ -183,8 +183,7 @@ class Benchmark:
             "difference": self.difference,
             "why": self.why(),
         }
-        with writing(path):
-            write_text(path, json.dumps(held, indent=1) + "\n")
+        write_json(path, held)
 
     def picture(self, path: str | os.PathLike[str]) -> None:
         """Write a picture (PNG) to `path`: each layer's time, and torch's for the dense layer.

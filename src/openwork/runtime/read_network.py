@@ -54,8 +54,8 @@ def read_graph(
 
 
 def sizes_of(
-    header: Mapping[str, Any], tensors: Mapping[str, _Tensor]
-) -> list[tuple[Mapping[str, Any], Mapping[str, _Tensor]]]:
+    header: Mapping[str, Any], tensors: dict[str, _Tensor]
+) -> list[tuple[Mapping[str, Any], dict[str, _Tensor]]]:
     """The header and the tensors of the network at each size of images, the example's first.
 
     Further sizes name their tensors in their own way, since equal ones are stored once.

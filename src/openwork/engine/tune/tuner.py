@@ -91,7 +91,7 @@ class Tuner:
         """
         problem = conv.problem()
         key = self.key(conv, problem)
-        entry = self._choices.get(key)
+        entry: Any = self._choices.get(key)
         # Layers of one key may differ in their live weights, and a tile may fit one of them only.
         if (key in self._measured or _is_steady(entry)) and _runs(entry[0], problem, self.isa):
             return Choice(*entry)
