@@ -52,7 +52,9 @@ def draw(
 def _bars(axes: Axes, activation: Sequence[float], scale: Sequence[float | None]) -> None:
     places = range(len(activation))
     scaled = [(p + 0.2, share) for p, share in enumerate(scale) if share is not None]
-    axes.barh([p - 0.2 for p in places], activation, 0.36, label="by activation", color=_BLUE)
+    # A bar alone lies at its layer's name.
+    above = 0.2 if scaled else 0.0
+    axes.barh([p - above for p in places], activation, 0.36, label="by activation", color=_BLUE)
     if scaled:
         held = [share for _, share in scaled]
         axes.barh([p for p, _ in scaled], held, 0.36, label="by scale", color=_ORANGE)
