@@ -274,6 +274,11 @@ void check(const SampledWinogradPlan& plan, int64_t taps) {
   if (found != plan.live) fail("`tap` names ", found, " of ", plan.live, " weights");
 }
 
+void check(const SampledDirectPlan& plan) {
+  require_range("chunks", plan.samples.chunks, 1, 1);
+  require_range("live", plan.samples.live, 0, INT32_MAX / 9);
+}
+
 void check(const Interleave& job) {
   require_range("stride_y", job.stride_y, 1, most_reach);
   require_range("stride_x", job.stride_x, 1, most_reach);

@@ -53,6 +53,8 @@ void check(const Refill& fill, int64_t connections, int64_t taps);
 void check(const Samples& samples, int64_t bounds);
 // All but the plan's samples; `columns`: length of plan.channel and plan.tap.
 void check(const SampledSpmmPlan& plan, int64_t columns);
+// The samples are checked.
+void check(const SampledDirectPlan& plan);
 // `taps`: length of plan.tap; the samples are checked.
 void check(const SampledWinogradPlan& plan, int64_t taps);
 // Whether each phase covers the rows and columns that it is asked for.

@@ -5,6 +5,7 @@
 #include "batch_norm.h"
 #include "elementwise.h"
 #include "linear.h"
+#include "max_pool2d.h"
 #include "plans.h"
 #include "pool.h"
 #include "training.h"
@@ -38,10 +39,12 @@ struct Kernels {
   Kernel<DenseGemvPlan> dense_gemv;
   Kernel<SampledSpmmPlan, SampledRun> sampled_spmm;
   Kernel<SampledWinogradPlan, SampledRun> sampled_winograd;
+  Kernel<SampledDirectPlan, SampledRun> sampled_direct;
   Training training;
   Pooling pooling;
   Elementwise elementwise;
   BatchNorm batch_norm;
+  MaxPool2d max_pool2d;
 };
 
 }  // namespace openwork

@@ -10,6 +10,7 @@ namespace openwork {
 
 inline void set_weights(SpmmPlan& plan, const float* weight) { plan.lists.weight = weight; }
 inline void set_weights(WinogradPlan& plan, const float* weight) { plan.lists.weight = weight; }
+inline void set_weights(DirectPlan& plan, const float* weight) { plan.weight = weight; }
 inline void set_weights(TapsPlan& plan, const float* weight) { plan.weight = weight; }
 
 class Trainable {

@@ -62,6 +62,12 @@ struct SampledWinogradPlan {
   int vectors;         // of tiles in one block: 1, 2, 4 or 8
 };
 
+// The same for whole 3x3 kernels with stride 1, map by map.
+struct SampledDirectPlan {
+  Geometry geometry;
+  Samples samples;  // of connections, in one chunk; each has nine weights, one after another
+};
+
 // One call. `input` and `gradient` are NCHW float32; `output` is (live,), in canonical order.
 struct SampledRun {
   const float* input;

@@ -84,6 +84,7 @@ EXPORTS = {
         "LayerDirection",
         "LayerTimes",
         "MemoryUse",
+        "NativeMaxPool2d",
         "Plan",
         "SSCBlock",
         "SparseConv1d",

@@ -65,4 +65,5 @@ NB_MODULE(_C, m) {
   openwork::bind_program(m);
   openwork::bind_packed(m);
   openwork::bind_batch_norm(m);
+  openwork::bind_max_pool2d(m);
 }

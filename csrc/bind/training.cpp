@@ -143,6 +143,26 @@ std::unique_ptr<Trainable> make_winograd(const std::string& isa, const Geometry&
   return trainable(plan, fill, isa, kernels_of(isa).winograd, keep(indices, order, tap));
 }
 
+std::unique_ptr<Trainable> make_direct(const std::string& isa, const Geometry& g,
+                                       const Array<int64_t>& start, const Array<int32_t>& index,
+                                       const Order& order, const Steps& step, int64_t live,
+                                       int rows, int vectors) {
+  const int64_t connections = static_cast<int64_t>(index.size());
+  require_size("start", start, g.out_channels + 1);
+  require_size("order", order, connections);
+  require_size("step", step, g.kernel_y * g.kernel_x);
+  const DirectPlan plan{.geometry = g,
+                        .epilogue = {},
+                        .rows = rows,
+                        .vectors = vectors,
+                        .start = start.data(),
+                        .index = index.data(),
+                        .weight = nullptr};
+  check(plan, connections);
+  return trainable(plan, plain_refill(order, step, live), isa, kernels_of(isa).direct,
+                   keep(start, index, order, step));
+}
+
 std::unique_ptr<Trainable> make_taps(const std::string& isa, const Geometry& g,
                                      const Array<int64_t>& start, const Array<int32_t>& offset,
                                      const Order& order, const Steps& step, int64_t live, int rows,
@@ -211,6 +231,17 @@ std::unique_ptr<Sampled> make_sampled_winograd(const std::string& isa, const Geo
   check(plan, tap ? static_cast<int64_t>(tap->size()) : 0);
   return std::make_unique<SampledLayer<SampledWinogradPlan>>(
       plan, live, kernels_of(isa).sampled_winograd, keep(bound, index, tap));
+}
+
+std::unique_ptr<Sampled> make_sampled_direct(const std::string& isa, const Geometry& g,
+                                             const Array<int32_t>& bound,
+                                             const Array<uint16_t>& index) {
+  const SampledDirectPlan plan{
+      .geometry = g,
+      .samples = samples_of(bound, index, g.in_channels, g.out_channels, g.in_channels)};
+  check(plan);
+  return std::make_unique<SampledLayer<SampledDirectPlan>>(
+      plan, 9 * plan.samples.live, kernels_of(isa).sampled_direct, keep(bound, index));
 }
 
 void run_trainable(const Trainable& layer, const Array<float>& values, const Input& input,
@@ -332,6 +363,9 @@ void bind_training(nb::module_& m) {
         "order"_a.noconvert(), "tap"_a.noconvert().none(), nb::kw_only(), "live"_a, "connections"_a,
         "flipped"_a, "chunk"_a, "group"_a, "vectors"_a, "output"_a,
         "`winograd` with the weights of each call.");
+  m.def("trainable_direct", make_direct, "isa"_a, "geometry"_a, "start"_a.noconvert(),
+        "index"_a.noconvert(), "order"_a.noconvert(), "step"_a.noconvert(), nb::kw_only(), "live"_a,
+        "rows"_a, "vectors"_a, "`direct` with the weights of each call.");
   m.def("trainable_taps", make_taps, "isa"_a, "geometry"_a, "start"_a.noconvert(),
         "offset"_a.noconvert(), "order"_a.noconvert(), "step"_a.noconvert(), nb::kw_only(),
         "live"_a, "rows"_a, "vectors"_a, "flat"_a, "`taps` with the weights of each call.");
@@ -341,6 +375,8 @@ void bind_training(nb::module_& m) {
   m.def("sampled_winograd", make_sampled_winograd, "isa"_a, "geometry"_a, "bound"_a.noconvert(),
         "index"_a.noconvert(), "tap"_a.noconvert().none(), nb::kw_only(), "live"_a, "chunk"_a,
         "vectors"_a, "The weight's gradient of a 3x3 convolution with stride 1.");
+  m.def("sampled_direct", make_sampled_direct, "isa"_a, "geometry"_a, "bound"_a.noconvert(),
+        "index"_a.noconvert(), "The weight's gradient of whole 3x3 kernels with stride 1.");
   m.def("interleave", interleave, "isa"_a, "phases"_a, "output"_a.noconvert(), nb::kw_only(),
         "stride_y"_a, "stride_x"_a, "threads"_a,
         "Put (array or None, top, left) of each phase together into `output`.");

@@ -57,7 +57,7 @@ void copy_band(const Geometry& g, const PlanesLayout& layout, const float* map, 
     const int y = first * g.stride_y - g.pad_y + r;
     for (int phase = 0; phase < g.stride_x; ++phase, to += layout.columns) {
       if (y >= 0 && y < g.height)
-        pad_row(g, layout, map + static_cast<int64_t>(y) * g.width, phase, to);
+        pad_row(g, layout, map + static_cast<int64_t>(y) * g.width, phase, to, true);
       else
         for (int c = 0; c < layout.columns; ++c) to[c] = 0.f;
     }

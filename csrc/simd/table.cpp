@@ -22,10 +22,12 @@ const Kernels& kernels() {
                              dense_gemv,
                              sampled_spmm,
                              sampled_winograd,
+                             sampled_direct,
                              training,
                              pooling,
                              elementwise,
-                             batch_norm};
+                             batch_norm,
+                             max_pool2d};
   return table;
 }
 

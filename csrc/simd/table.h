@@ -14,10 +14,12 @@ extern const Kernel<GemvPlan> gemv;
 extern const Kernel<DenseGemvPlan> dense_gemv;
 extern const Kernel<SampledSpmmPlan, SampledRun> sampled_spmm;
 extern const Kernel<SampledWinogradPlan, SampledRun> sampled_winograd;
+extern const Kernel<SampledDirectPlan, SampledRun> sampled_direct;
 extern const Training training;
 extern const Pooling pooling;
 extern const Elementwise elementwise;
 extern const BatchNorm batch_norm;
+extern const MaxPool2d max_pool2d;
 const Kernels& kernels();
 
 }  // namespace openwork::OPENWORK_NAMESPACE

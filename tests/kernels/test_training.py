@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from openwork.kernels.live_taps import LiveTaps, live_taps
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_training import (
+    sampled_direct,
     sampled_spmm,
     sampled_winograd,
+    trainable_direct,
     trainable_spmm,
     trainable_taps,
     trainable_winograd,
@@ -133,37 +135,54 @@ def test_any_convolution(case: cases.Case, isa: str, threads: int) -> None:
     check(case, isa, threads)
 
 
+def convolution(
+    name: str, layer: "_C.Trainable", taps: LiveTaps, isa: str
+) -> tuple[Direction, TrainingKernel]:
+    g = taps.geometry
+    built = PackedConvolution([(layer, 0, 0)], [g], (1, 1), g.out_size, isa)
+    return "forward", TrainingKernel(name, lambda: built)
+
+
+def sampled(name: str, layer: "_C.Sampled") -> tuple[Direction, TrainingKernel]:
+    return "weight", TrainingKernel(name, lambda: WeightGradient(layer))
+
+
+def direct_tiles(taps: LiveTaps, isa: str) -> Iterator[tuple[Direction, TrainingKernel]]:
+    """The tiles of whole kernels with stride 1."""
+    g = taps.geometry
+    if (g.stride, g.dilation) != ((1, 1), (1, 1)) or taps.tap is not None:
+        return
+    for rows, vectors in _C.row_tiles(isa) if g.kernel in ((3, 3), (5, 5)) else ():
+        layer = trainable_direct(taps, isa, rows, vectors)
+        yield convolution(f"direct-{rows}x{vectors}", layer, taps, isa)
+    if g.kernel == (3, 3):
+        yield sampled("direct", sampled_direct(taps, isa))
+
+
 def tiles(taps: LiveTaps, isa: str) -> Iterator[tuple[Direction, TrainingKernel]]:
     """Every tile, group and chunk, small ones included, beside those worth measuring."""
     g = taps.geometry
     winograd = (g.kernel, g.stride, g.dilation) == ((3, 3), (1, 1), (1, 1))
-
-    def convolution(name: str, layer: "_C.Trainable") -> TrainingKernel:
-        built = PackedConvolution([(layer, 0, 0)], [g], (1, 1), g.out_size, isa)
-        return TrainingKernel(name, lambda: built)
-
-    def sampled(name: str, layer: "_C.Sampled") -> TrainingKernel:
-        return TrainingKernel(name, lambda: WeightGradient(layer))
-
     for group in (1, 2, 4):
         for vectors in range(1, _C.most_vectors(isa, group) + 1):
             spmm = trainable_spmm(taps, isa, vectors, 3, group, False)
-            yield "forward", convolution(f"spmm-v{vectors}g{group}", spmm)
+            yield convolution(f"spmm-v{vectors}g{group}", spmm, taps, isa)
             for output in (2, 4) if winograd else ():
                 layer = trainable_winograd(taps, isa, output, vectors, 3, group)
-                yield "forward", convolution(f"winograd{output}-v{vectors}g{group}", layer)
+                yield convolution(f"winograd{output}-v{vectors}g{group}", layer, taps, isa)
     for rows, vectors in _C.tap_tiles(isa):
         layer = trainable_taps(taps, isa, rows, vectors, False)
-        yield "forward", convolution(f"taps-{rows}x{vectors}", layer)
+        yield convolution(f"taps-{rows}x{vectors}", layer, taps, isa)
+    yield from direct_tiles(taps, isa)
     for vectors in (1, 2, 4, 8):
         if vectors == 8 and isa in ("baseline", "avx2"):
             continue
         for chunk in (1, 3, 65535):
             layer = sampled_spmm(taps, isa, vectors, chunk, False)
-            yield "weight", sampled(f"spmm-v{vectors}k{chunk}", layer)
+            yield sampled(f"spmm-v{vectors}k{chunk}", layer)
             if winograd:
                 layer = sampled_winograd(taps, isa, vectors, chunk)
-                yield "weight", sampled(f"winograd-v{vectors}k{chunk}", layer)
+                yield sampled(f"winograd-v{vectors}k{chunk}", layer)
 
 
 MANY = cases.Case(17, 9, (9, 21), batch=3)
@@ -176,6 +195,8 @@ MANY = cases.Case(17, 9, (9, 21), batch=3)
         MANY,
         cases.Case(20, 7, (5, 7), batch=5, pattern="taps"),
         cases.Case(18, 9, (9, 11), batch=32),
+        cases.Case(7, 9, (1, 33), padding=(2, 0), batch=3),
+        cases.Case(7, 9, (6, 18), (5, 5), padding=(2, 2), batch=2),
         cases.Case(5, 7, (2, 50), batch=16),
         cases.Case(19, 6, (4, 4), batch=50),
         cases.Case(40, 33, (1, 37), (1, 1), padding=(0, 0), pattern="dense"),
@@ -197,14 +218,21 @@ def test_every_tile_gives_the_same_on_any_number_of_threads(case: cases.Case, is
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
+@pytest.mark.parametrize(
+    "case",
+    [
+        cases.Case(5, 6, (9, 17), stride=(1, 1), pattern="taps"),
+        cases.Case(5, 6, (9, 17), stride=(2, 2), pattern="taps"),
+        cases.Case(5, 6, (9, 17)),
+    ],
+    ids=str,
+)
 def test_nan_and_infinity_reach_what_reads_them(
-    stride: tuple[int, int], value: float, direction: Direction, isa: str
+    case: cases.Case, value: float, direction: Direction, isa: str
 ) -> None:
-    case = cases.Case(5, 6, (9, 17), stride=stride, pattern="taps")
     problem = case.problem()
     x, gradient = numbers_of(case)
-    x[:, :, 3:5, 7:9] = gradient[:, :, 2, 5] = value
+    x[:, :, 3:5, 7:9] = x[0, 0, -1, -1] = gradient[:, :, 2, 5] = value
     with np.errstate(invalid="ignore"):
         result, _ = wanted(direction, "", problem, x, gradient)
     assert not np.isfinite(result).all()
@@ -248,27 +276,28 @@ def _algorithms(case: cases.Case, direction: Direction) -> list[str]:
     return sorted({p for each in found for p in each.name.split("-") if p in ALGORITHMS})
 
 
-ALGORITHMS = {"winograd4", "spmm"}
+ALGORITHMS = {"winograd4", "winograd2", "direct", "spmm"}
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize(
-    ("case", "wanted"),
+    ("case", "convolution", "weight"),
     [
-        # 36 multiply-adds for each kernel and tile against 144, and against 36 where a map has
-        # only 2x2 pixels; a kernel with one or two live taps needs 16 for each.
-        (cases.Case(64, 64, (16, 16)), ["winograd4"]),
-        (cases.Case(64, 64, (2, 2)), ["spmm", "winograd4"]),
-        (cases.Case(64, 64, (1, 1), pattern="dense"), ["spmm"]),
-        (cases.Case(64, 64, (16, 16), kernel=(5, 5), padding=(2, 2)), ["spmm"]),
+        # For each kernel and 4x4 pixels Winograd needs 36 multiply-adds, others 144, which take
+        # registers of several rows a third of the time. Of 2x2 pixels it needs 16.
+        (cases.Case(64, 64, (16, 16)), ["direct", "winograd4"], ["direct", "winograd4"]),
+        (cases.Case(64, 64, (2, 2)), ["winograd2"], ["spmm", "winograd4"]),
+        (cases.Case(64, 64, (1, 1), pattern="dense"), ["spmm", "winograd2"], ["spmm"]),
+        (cases.Case(64, 64, (16, 16), kernel=(5, 5), padding=(2, 2)), ["direct"], ["spmm"]),
+        (cases.Case(64, 64, (16, 16), kernel=(7, 7), padding=(3, 3)), ["spmm"], ["spmm"]),
     ],
     # Lists: sets print differently in each of several test processes.
     ids=str,
 )
 def test_what_cannot_be_the_fastest_is_not_measured(
-    case: cases.Case, wanted: list[str], direction: Direction
+    case: cases.Case, convolution: list[str], weight: list[str], direction: Direction
 ) -> None:
-    assert _algorithms(case, direction) == wanted
+    assert _algorithms(case, direction) == (weight if direction == "weight" else convolution)
 
 
 def test_a_pattern_of_few_taps_is_measured_both_ways() -> None:

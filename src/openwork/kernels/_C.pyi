@@ -273,6 +273,9 @@ def trainable_spmm(isa: str, geometry: Geometry, lists: ListIndices, order: Anno
 def trainable_winograd(isa: str, geometry: Geometry, lists: ListIndices, order: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, *, live: int, connections: int, flipped: bool, chunk: int, group: int, vectors: int, output: int) -> Trainable:
     """`winograd` with the weights of each call."""
 
+def trainable_direct(isa: str, geometry: Geometry, start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], order: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], step: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, live: int, rows: int, vectors: int) -> Trainable:
+    """`direct` with the weights of each call."""
+
 def trainable_taps(isa: str, geometry: Geometry, start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], offset: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], order: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], step: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, live: int, rows: int, vectors: int, flat: bool) -> Trainable:
     """`taps` with the weights of each call."""
 
@@ -281,6 +284,9 @@ def sampled_spmm(isa: str, geometry: Geometry, bound: Annotated[NDArray[numpy.in
 
 def sampled_winograd(isa: str, geometry: Geometry, bound: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, *, live: int, chunk: int, vectors: int) -> Sampled:
     """The weight's gradient of a 3x3 convolution with stride 1."""
+
+def sampled_direct(isa: str, geometry: Geometry, bound: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> Sampled:
+    """The weight's gradient of whole 3x3 kernels with stride 1."""
 
 def interleave(isa: str, phases: Sequence[tuple[Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)] | None, int, int]], output: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu')], *, stride_y: int, stride_x: int, threads: int) -> None:
     """Put (array or None, top, left) of each phase together into `output`."""
@@ -388,3 +394,11 @@ def batch_norm_backward(isa: str, *, gradient: Annotated[NDArray[numpy.float32],
     """
     Gradients of what `batch_norm_forward` gave. `output` is needed if a residual was added before a ReLU; `grad_affine`: (2, channels) for weight and bias.
     """
+
+def max_pool2d_forward(isa: str, *, input: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], output: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu')], tap: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None, None), order='C', device='cpu')], kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int], threads: int) -> None:
+    """
+    Maxima over windows; `tap`: of each output, the window's tap that it came from.
+    """
+
+def max_pool2d_backward(isa: str, *, gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], grad_input: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu')], kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int], threads: int) -> None:
+    """Gradients of what `max_pool2d_forward` gave."""

@@ -97,6 +97,22 @@ def trainable_taps(taps: LiveTaps, isa: str, rows: int, vectors: int, flat: bool
     )
 
 
+def trainable_direct(taps: LiveTaps, isa: str, rows: int, vectors: int) -> "_C.Trainable":
+    """A convolution with stride 1 by whole live kernels."""
+    by_column = taps.step.reshape(taps.geometry.kernel).T
+    return _C.trainable_direct(
+        isa,
+        native_geometry(taps.geometry),
+        starts_of(taps.geometry, taps.out),
+        taps.inside,
+        taps.place,
+        np.ascontiguousarray(by_column).reshape(-1),
+        live=taps.weights,
+        rows=rows,
+        vectors=vectors,
+    )
+
+
 def sampled_spmm(
     taps: LiveTaps, isa: str, vectors: int, chunk: int, in_place: bool
 ) -> "_C.Sampled":
@@ -136,6 +152,14 @@ def sampled_winograd(taps: LiveTaps, isa: str, vectors: int, chunk: int) -> "_C.
         chunk=chunk,
         vectors=vectors,
     )
+
+
+def sampled_direct(taps: LiveTaps, isa: str) -> "_C.Sampled":
+    """The weight's gradient of whole live 3x3 kernels with stride 1."""
+    g = taps.geometry
+    bound = _bounds(g.out_channels, g.in_channels, taps.out, taps.inside, g.in_channels)
+    index = taps.inside.astype(np.uint16)
+    return _C.sampled_direct(isa, native_geometry(g), bound.reshape(-1), index)
 
 
 def _connections(taps: LiveTaps) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -12,8 +12,10 @@ from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_rows import padded_floats
 from openwork.kernels.pack_spmm import is_plain
 from openwork.kernels.pack_training import (
+    sampled_direct,
     sampled_spmm,
     sampled_winograd,
+    trainable_direct,
     trainable_spmm,
     trainable_taps,
     trainable_winograd,
@@ -212,6 +214,9 @@ def _pack(
 
 # Larger than any number of inputs: no chunks.
 _ALL = 65535
+# Vectors, chunk and group. Measured: filters share little below a density of 0.1. Larger blocks
+# leave L2, but read the weights less often, which counts where maps are small.
+_WINOGRAD_TILES = ((2, _ALL, 2), (2, _ALL, 4), (1, _ALL, 4), (4, _ALL, 2), (4, 64, 2))
 
 
 def _convolution_kernels(live: list[LiveTaps], isa: str, every: bool) -> dict[str, Way]:
@@ -219,25 +224,25 @@ def _convolution_kernels(live: list[LiveTaps], isa: str, every: bool) -> dict[st
     first = live[0]
     ways: dict[str, Way] = {}
     fan_in = first.live / first.geometry.out_channels
-    winograd, product = _worth_measuring(live, every)
-    if winograd:
-        # Measured: filters share little below a density of 0.1. Larger blocks leave L2, but read
-        # the weights less often, which counts where maps are small.
-        for vectors, chunk, group in (
-            (2, _ALL, 2),
-            (2, _ALL, 4),
-            (1, _ALL, 4),
-            (4, _ALL, 2),
-            (4, 64, 2),
-        ):
-            tile = f"v{vectors}g{group}" if chunk == _ALL else f"v{vectors}k{chunk}g{group}"
-            ways[f"f32-conv3x3-winograd4-{tile}-{isa}"] = partial(
-                trainable_winograd, isa=isa, output=4, vectors=vectors, chunk=chunk, group=group
-            )
+    worth = _worth_measuring(_work(live, isa), every)
+    if "direct" in worth:
+        ways |= _direct_ways(first, isa)
+    for vectors, chunk, group in _WINOGRAD_TILES:
+        tile = f"v{vectors}g{group}" if chunk == _ALL else f"v{vectors}k{chunk}g{group}"
+        for output in (4, 2):
+            if f"winograd{output}" in worth:
+                ways[f"f32-conv3x3-winograd{output}-{tile}-{isa}"] = partial(
+                    trainable_winograd,
+                    isa=isa,
+                    output=output,
+                    vectors=vectors,
+                    chunk=chunk,
+                    group=group,
+                )
     if fan_in <= 2 * first.taps:
         # Depthwise and its like: a product would gather each row for a single filter.
         ways |= _tap_ways(first, isa)
-    if product:
+    if "product" in worth:
         op = "conv1x1" if is_plain(first.geometry) else "conv"
         for vectors, chunk, group in ((4, 128, 2), (8, 64, 2), (5, 128, 4)):
             if vectors > _C.most_vectors(isa, group) or group > first.geometry.out_channels:
@@ -256,6 +261,24 @@ def _convolution_kernels(live: list[LiveTaps], isa: str, every: bool) -> dict[st
     return ways
 
 
+def _direct_ways(taps: LiveTaps, isa: str) -> dict[str, Way]:
+    """The two tiles that ask for the fewest multiply-adds and loads."""
+    lanes, (height, width) = _C.lanes(isa), taps.geometry.out_size
+    ky, kx = taps.geometry.kernel
+
+    def cost(tile: tuple[int, int]) -> int:
+        rows, vectors = tile
+        tiles = -(-height // rows) * -(-width // (vectors * lanes))
+        return tiles * (vectors * (rows * ky * kx + (rows + ky - 1) * kx) + ky * kx)
+
+    return {
+        f"f32-conv{ky}x{kx}s1-direct-{rows}x{vectors}-{isa}": partial(
+            trainable_direct, isa=isa, rows=rows, vectors=vectors
+        )
+        for rows, vectors in sorted(_C.row_tiles(isa), key=cost)[:2]
+    }
+
+
 def _tap_ways(taps: LiveTaps, isa: str) -> dict[str, Way]:
     if padded_floats(taps.geometry) > _C.most_padded_floats:
         return {}
@@ -272,13 +295,21 @@ def _tap_ways(taps: LiveTaps, isa: str) -> dict[str, Way]:
 def _weight_kernels(taps: LiveTaps, isa: str, every: bool) -> list[TrainingKernel]:
     found: list[TrainingKernel] = []
     most = 8 if _C.most_vectors(isa, 1) >= 8 else 4
-    winograd, product = _worth_measuring([taps], every)
-    if winograd:
+    work = _work([taps], isa)
+    # Neither has this gradient.
+    work.pop("winograd2", None)
+    if taps.geometry.kernel != (3, 3):
+        work.pop("direct", None)
+    worth = _worth_measuring(work, every)
+    if "direct" in worth:
+        name = f"f32-grad3x3-direct-{isa}"
+        found.append(TrainingKernel(name, partial(_sampled, sampled_direct, taps, isa)))
+    if "winograd4" in worth:
         for vectors, chunk in ((2, _ALL), (4, 256)):
             name = f"f32-grad3x3-winograd4-v{vectors}k{chunk}-{isa}"
             build = partial(_sampled, sampled_winograd, taps, isa, vectors, chunk)
             found.append(TrainingKernel(name, build))
-    if product:
+    if "product" in worth:
         for vectors, chunk in ((most, 64), (most, 256), (2, _ALL)):
             for place in _places(taps):
                 name = f"f32-grad-spmm-v{vectors}k{chunk}{'i' * place}-{isa}"
@@ -297,33 +328,66 @@ def _places(taps: LiveTaps) -> tuple[bool, ...]:
     return (False, True) if is_plain(taps.geometry) and height * width > 128 else (False,)
 
 
-# What else the two cost for each channel, in multiply-adds: transforming a tile of it, and
-# gathering a pixel of it for one tap.
+# What else they cost for each channel, in multiply-adds of a product: transforming a tile of it,
+# gathering a pixel of it for one tap, and padding a pixel of it.
 _TRANSFORM = 150
 _GATHER = 10
-# One of the two is not measured if it must do this many times the work of the other.
+_PAD = 2
+# Multiply-adds with registers that hold several rows take this share of the time, measured.
+_DIRECT = 0.35
+# What must do this many times the work of another is not measured.
 _TOO_MUCH = 2.0
 
 
-def _worth_measuring(live: list[LiveTaps], every: bool) -> tuple[bool, bool]:
-    """Whether Winograd and the product of gathered pixels may be the fastest; or can run."""
-    winograd, product = all(map(_is_winograd, live)), all(t.taps <= _C.most_taps for t in live)
-    if winograd and product and not every:
-        tiles, pixels = (sum(map(work, live)) for work in (_winograd_work, _product_work))
-        winograd, product = tiles <= _TOO_MUCH * pixels, pixels <= _TOO_MUCH * tiles
-    return winograd, product
+def _work(live: list[LiveTaps], isa: str) -> dict[str, float]:
+    """Multiply-adds of each of "direct", "winograd4", "winograd2" and "product" that can run."""
+    work: dict[str, float] = {}
+    if all(map(_is_direct, live)):
+        work["direct"] = sum(_direct_work(each, _C.lanes(isa)) for each in live)
+    if all(map(_is_winograd, live)):
+        for output in (4, 2):
+            work[f"winograd{output}"] = sum(_winograd_work(each, output) for each in live)
+    if all(each.taps <= _C.most_taps for each in live):
+        work["product"] = sum(map(_product_work, live))
+    return work
 
 
-def _winograd_work(taps: LiveTaps) -> int:
+def _worth_measuring(work: dict[str, float], every: bool) -> set[str]:
+    """Which of them may be the fastest; all if `every`."""
+    if every:
+        return set(work)
+    most = _TOO_MUCH * min(work.values(), default=0)
+    worth = {name for name, each in work.items() if each <= most}
+    # Larger tiles are faster at the same work.
+    if "winograd2" in worth and work["winograd2"] > work["winograd4"]:
+        worth.remove("winograd2")
+    return worth
+
+
+def _direct_work(taps: LiveTaps, lanes: int) -> float:
+    height, width = taps.geometry.out_size
+    pixels = height * -(-width // lanes) * lanes
+    return pixels * (_DIRECT * taps.live + _PAD * taps.geometry.in_channels)
+
+
+def _winograd_work(taps: LiveTaps, output: int) -> float:
     g = taps.geometry
     height, width = g.out_size
-    tiles = -(-height // 4) * -(-width // 4)
-    return tiles * (36 * taps.kernels() + _TRANSFORM * (g.in_channels + g.out_channels))
+    tiles = -(-height // output) * -(-width // output)
+    transform = _TRANSFORM * (output + 2) ** 2 / 36
+    channels = g.in_channels + g.out_channels
+    return tiles * ((output + 2) ** 2 * taps.kernels() + transform * channels)
 
 
-def _product_work(taps: LiveTaps) -> int:
+def _product_work(taps: LiveTaps) -> float:
     height, width = taps.geometry.out_size
     return height * width * (taps.live + _GATHER * taps.taps * taps.geometry.in_channels)
+
+
+def _is_direct(taps: LiveTaps) -> bool:
+    g = taps.geometry
+    fits = g.kernel in ((3, 3), (5, 5)) and (g.stride, g.dilation) == ((1, 1), (1, 1))
+    return fits and taps.tap is None and g.in_channels <= _ALL
 
 
 def _is_winograd(taps: LiveTaps) -> bool:

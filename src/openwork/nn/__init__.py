@@ -9,6 +9,7 @@ from openwork.nn.norms.batch_norm_act import BatchNormAct2d as BatchNormAct2d
 from openwork.nn.norms.fuse import FusedNorms as FusedNorms
 from openwork.nn.norms.fuse import fuse_norms_ as fuse_norms_
 from openwork.nn.norms.fuse import unfuse_norms_ as unfuse_norms_
+from openwork.nn.norms.max_pool2d import NativeMaxPool2d as NativeMaxPool2d
 from openwork.nn.plan import Plan as Plan
 from openwork.nn.sparse_conv2d import SparseConv2d as SparseConv2d
 from openwork.nn.sparse_layer import SparseLayer as SparseLayer
@@ -29,6 +30,7 @@ __all__ = [
     "LayerDirection",
     "LayerTimes",
     "MemoryUse",
+    "NativeMaxPool2d",
     "Plan",
     "SSCBlock",
     "SparseConv1d",

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from openwork.kernels.native import extension, reason_missing
-from openwork.ops.choices import REFERENCE, mode
-from openwork.ops.native import array
+from openwork.kernels.native import extension
+from openwork.ops.maps import are_native
+from openwork.ops.native import array, is_eager
 
 __all__ = ["batch_norm_act", "native_takes"]
 
@@ -53,37 +53,19 @@ def batch_norm_act(
         The result, `(N, C, H, W)`, and statistics of the batch, `(3, C)`, without gradients: mean,
         one over the standard deviation, and unbiased variance.
     """
-    run = _Eager.apply if _is_eager(input) else torch.ops.openwork.batch_norm_act.default
+    run = _Eager.apply if is_eager(input) else torch.ops.openwork.batch_norm_act.default
     return run(input, weight, bias, residual, eps, relu)
 
 
 def native_takes(
     input: torch.Tensor, weight: torch.Tensor | None, residual: torch.Tensor | None
 ) -> bool:
-    """Whether the native kernels compute this; if not, torch's own operators are as good.
-
-    `OPENWORK_TRAIN_KERNELS=reference` turns them off.
-    """
-    if reason_missing is not None or mode() == REFERENCE:
-        return False
-    # Transforms of torch.func need what torch's operators have, batching rules for instance.
-    if torch._C._are_functorch_transforms_active():
-        return False
+    """Whether the native kernels compute this; if not, torch's own operators are as good."""
     if weight is not None and not (weight.dtype == torch.float32 and weight.is_contiguous()):
         return False
-    if residual is not None and not (_is_plain(residual) and residual.shape == input.shape):
+    if residual is not None and residual.shape != input.shape:
         return False
-    return _is_plain(input)
-
-
-def _is_plain(maps: torch.Tensor) -> bool:
-    return (
-        maps.dtype == torch.float32
-        and maps.device.type == "cpu"
-        and maps.dim() == 4
-        and maps.numel() > 0
-        and maps.is_contiguous()
-    )
+    return are_native(input) if residual is None else are_native(input, residual)
 
 
 def _forward(
@@ -270,7 +252,7 @@ def _backward(
         # Gradients of gradients go through torch's operators.
         if torch.is_grad_enabled():
             run: Any = _reference_backward
-        elif _is_eager(gradient):
+        elif is_eager(gradient):
             run = _native_backward
         else:
             run = torch.ops.openwork.batch_norm_act_backward.default
@@ -284,14 +266,6 @@ def _backward(
         (by_residual if ctx.relu else gradient) if needs_residual else None,
         None,
         None,
-    )
-
-
-def _is_eager(tensor: torch.Tensor) -> bool:
-    return (
-        type(tensor) in (torch.Tensor, torch.nn.Parameter)
-        and not torch.compiler.is_compiling()
-        and torch._C._len_torch_dispatch_stack() == 0
     )
 
 

@@ -27,7 +27,7 @@ from openwork.ops.choices import REFERENCE, Call, choices
 from openwork.ops.workspace import workspace
 from openwork.patterns import Pattern
 
-_FORMAT = 2
+_FORMAT = 3
 # Types that autocast turns into float32 for the kernels.
 CASTABLE = (torch.float32, torch.bfloat16, torch.float16)
 # Below so many multiply-adds of the dense layer, calling a kernel costs more than it saves.

@@ -10,7 +10,15 @@ from torch import nn
 
 from openwork import models
 from openwork.errors import VerificationError
-from openwork.nn import BatchNormAct2d, Plan, SSCBlock, fuse_norms_, sparsify_, unfuse_norms_
+from openwork.nn import (
+    BatchNormAct2d,
+    NativeMaxPool2d,
+    Plan,
+    SSCBlock,
+    fuse_norms_,
+    sparsify_,
+    unfuse_norms_,
+)
 
 
 def _small(act: nn.Module | None = None) -> nn.Sequential:
@@ -46,6 +54,30 @@ def test_our_models_are_fused_whole(name: str, fused: int, sums: int) -> None:
     unfuse_norms_(model)
     assert [type(m) for m in model.modules()] == [type(m) for m in before.modules()]
     assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("name", "count"), [("vgg16-cifar", 5), ("cnn_small", 2)])
+def test_max_pools_become_native_and_go_back(name: str, count: int) -> None:
+    model: Any = models.build(name)
+    before, images = copy.deepcopy(model), _images(32)
+    report = fuse_norms_(model, images)
+    assert len(report.pools) == count
+    assert all(type(model.get_submodule(pool)) is NativeMaxPool2d for pool in report.pools)
+    assert str(report).count("native max pool") == count
+    unfuse_norms_(model)
+    assert [repr(m) for m in model.modules()] == [repr(m) for m in before.modules()]
+
+
+def test_pools_that_others_watch_or_made_stay() -> None:
+    class Own(nn.MaxPool2d):
+        pass
+
+    hooked = nn.MaxPool2d(2)
+    hooked.register_forward_hook(lambda *_: None)
+    model = nn.Sequential(*_small(), hooked, Own(2))
+    assert fuse_norms_(model, _images(32)).pools == ()
+    assert fuse_norms_(nn.MaxPool2d(2), _images()).pools == ()
+    assert "max pool" not in str(fuse_norms_(_small(), _images()))
 
 
 def test_sparse_networks_and_blocks_are_fused() -> None:

@@ -1,9 +1,9 @@
-"""`fuse_norms_` and `unfuse_norms_`: batch norms that do the sum and the ReLU behind them."""
+"""`fuse_norms_` and `unfuse_norms_`: batch norms that do what follows them; native pools."""
 
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from openwork._call import Call, call_of
 from openwork.errors import VerificationError
 from openwork.nn.layers import replace
 from openwork.nn.norms.batch_norm_act import BatchNormAct2d
+from openwork.nn.norms.max_pool2d import NativeMaxPool2d
 from openwork.nn.norms.watch import NETWORK, Uses, watch
 from openwork.nn.table import Table
 
@@ -46,17 +47,20 @@ class FusedNorms:
         fused: batch norm -> the ReLU that it computes now, by their names in the model.
         sums: those of them that compute a block's residual sum too.
         left: batch norm -> why it stays as it was.
+        pools: max pools that run on native kernels now.
     """
 
     fused: dict[str, str]
     sums: tuple[str, ...]
     left: dict[str, str]
+    pools: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         rows = [(name, f"with {self._what(name)}") for name in self.fused]
         rows += list(self.left.items())
         title = f"{len(self.fused)} of {len(rows)} batch norms fused"
-        return str(Table(("batch norm", ""), tuple(rows), title=title, justify="left"))
+        rows += [(name, "native max pool") for name in self.pools]
+        return str(Table(("layer", ""), tuple(rows), title=title, justify="left"))
 
     def _what(self, name: str) -> str:
         return f"the sum and {self.fused[name]}" if name in self.sums else self.fused[name]
@@ -68,7 +72,8 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
     Training on a CPU in float32 then takes less time and memory. Parameters, buffers and the
     `state_dict` stay the same objects, so an optimiser made before remains valid. In the residual
     blocks of openwork's own models the sum is computed there too. ReLUs that are functions in a
-    model's code (`F.relu`) cannot be taken out of it, and their norms are left.
+    model's code (`F.relu`) cannot be taken out of it, and their norms are left. Each `nn.MaxPool2d`
+    becomes one that runs on native kernels, with the same bits.
 
     Args:
         model: any module; it runs twice in each mode, and its modes and buffers are as before
@@ -77,7 +82,7 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
             image is doubled.
 
     Returns:
-        Which norms were fused, which were left, and why.
+        Which norms were fused, which were left, and why; and the pools.
 
     Raises:
         ArgumentError: `example` holds no tensor.
@@ -107,18 +112,21 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
             left[name] = reason
     fused = {norm: BatchNormAct2d.from_norm(norm, "relu") for norm in pairs}
     there = {act: InNorm(act, fused[norm]) for norm, act in pairs.items()}
-    replace(model, {**fused, **there})
+    pools = {pool: NativeMaxPool2d.from_pool(pool) for pool in names if _is_fit_pool(pool, names)}
+    new = {**fused, **there, **pools}
+    replace(model, new)
     try:
         _verify(model, inputs, before)
     except BaseException:
-        replace(model, {new: old for old, new in {**fused, **there}.items()})
+        replace(model, {new: old for old, new in new.items()})
         raise
     found = {names[norm]: names[act] for norm, act in pairs.items()}
-    return FusedNorms(found, tuple(names[norm] for norm in pairs if norm in sums), left)
+    summed = tuple(names[norm] for norm in pairs if norm in sums)
+    return FusedNorms(found, summed, left, tuple(names[pool] for pool in pools))
 
 
 def unfuse_norms_(model: nn.Module) -> nn.Module:
-    """Undo `fuse_norms_`, in place: plain `nn.BatchNorm2d` and `nn.ReLU` with the same parameters.
+    """Undo `fuse_norms_`, in place: torch's own modules, with the same parameters.
 
     Args:
         model: any module; a `BatchNormAct2d` that was made by hand stays.
@@ -131,6 +139,8 @@ def unfuse_norms_(model: nn.Module) -> nn.Module:
         if isinstance(module, InNorm):
             act, norm = module.replaced
             back[module], back[norm] = act.train(module.training), norm.to_norm()
+        elif isinstance(module, NativeMaxPool2d):
+            back[module] = module.to_pool()
     replace(model, back)
     return model
 
@@ -152,6 +162,10 @@ def _unfit_norm(norm: nn.Module, name: str) -> str | None:
     if not name:
         return "it is the whole model and cannot be replaced in place; wrap it in nn.Sequential"
     return "it has hooks, which would see other values" if _hooks(norm) else None
+
+
+def _is_fit_pool(module: nn.Module, names: dict[nn.Module, str]) -> TypeGuard[nn.MaxPool2d]:
+    return type(module) is nn.MaxPool2d and bool(names[module]) and not _hooks(module)
 
 
 def _unfit_use(
