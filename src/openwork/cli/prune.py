@@ -27,6 +27,7 @@ from openwork.io.plain import plain
 from openwork.nn import Plan
 from openwork.nn.cost import live_weights
 from openwork.nn.layers import sparse_layers
+from openwork.observe import SparsityHistory
 from openwork.prune import Stage
 from openwork.prune.criteria import CRITERIA
 from openwork.prune.held_out import check_enough, held_count
@@ -119,6 +120,7 @@ def prune(
                 out=folder,
                 resume=True,
                 device=device,
+                on_epoch=SparsityHistory(path=folder / "sparsity.csv"),
                 teacher=unpruned,
             )
 
