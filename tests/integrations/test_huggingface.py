@@ -29,7 +29,7 @@ Images = tuple[torch.Tensor, torch.Tensor]
 class _Classifier(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
 
     def forward(
         self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None
@@ -84,14 +84,14 @@ def test_it_sparsifies_observes_and_compacts(
         model.model[4].weight[:2] = 0
         model.model[4].bias[:2] = 0
         model.model[4].requires_grad_(False)
-    callback = HuggingFaceSparsity(
+    callback: Any = HuggingFaceSparsity(
         plan, history=tmp_path / "sparsity.csv", compact_to=tmp_path / "small.st"
     )
     _trainer(model, images, tmp_path / "out", 2, callback).train()
     assert _densities(model) == [0.25, 0.25]
     assert [row.epoch for row in callback.history.epochs] == [1, 2]
     assert callback.history.epochs[-1].dead["model.4"] == 2
-    small = ow.load(tmp_path / "small.st", lambda: _Classifier(make())).eval()
+    small: Any = ow.load(tmp_path / "small.st", lambda: _Classifier(make())).eval()
     assert small.model[4].num_features == 6
     before, after = callback.report.parameters
     assert after < before

@@ -29,7 +29,7 @@ Images = tuple[torch.Tensor, torch.Tensor]
 class _Lit(lightning.LightningModule):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.model(x)
@@ -82,14 +82,14 @@ def test_it_sparsifies_observes_and_compacts(
         lit.model[4].weight[:2] = 0
         lit.model[4].bias[:2] = 0
         lit.model[4].requires_grad_(False)
-    callback = LightningSparsity(
+    callback: Any = LightningSparsity(
         plan, history=tmp_path / "sparsity.csv", compact_to=tmp_path / "small.st", network="model"
     )
     _trainer(tmp_path, 2, callback).fit(lit, loader)
     assert _densities(lit.model) == [0.25, 0.25]
     assert [row.epoch for row in callback.history.epochs] == [1, 2]
     assert callback.history.epochs[-1].dead["4"] == 2
-    small = ow.load(tmp_path / "small.st", make).eval()
+    small: Any = ow.load(tmp_path / "small.st", make).eval()
     assert small[4].num_features == 6
     before, after = callback.report.parameters
     assert after < before

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,12 +15,12 @@ from openwork.train import GrowthSchedule, Recipe, evaluate, fit
 from openwork.train.average import WeightAverage
 from openwork.train.run_folder import STATE
 
-Make = Callable[..., nn.Sequential]
+Make = Callable[..., Any]
 
 
 def test_weights_follow_by_the_rule() -> None:
-    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
-    average = WeightAverage(model, 0.5)
+    model: Any = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
+    average: Any = WeightAverage(model, 0.5)
     expected, running, counted = 0.0, 0.0, 0
     for step, value in enumerate([3.0, 5.0, -2.0] + [1.0] * 20):
         with torch.no_grad():
@@ -38,7 +39,7 @@ def test_weights_follow_by_the_rule() -> None:
 
 def test_it_grows_to_the_same_patterns(make: Make) -> None:
     model = make()
-    average = WeightAverage(model, 0.9)
+    average: Any = WeightAverage(model, 0.9)
     growth = GrowthSchedule(start=0.5, every=3)
     for step in range(4):
         average.grow(growth, step)

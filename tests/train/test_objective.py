@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from openwork.errors import ArgumentError, CheckpointError
 from openwork.train import Recipe, evaluate, fit
 from openwork.train.objective import Objective, check_teacher
 
-Make = Callable[..., nn.Sequential]
+Make = Callable[..., Any]
 IMAGES = torch.zeros(3, 1, 2, 2)
 LABELS = torch.tensor([0, 1, 2])
 
