@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from openwork.nn import Plan
 from openwork.nn.layers import sparse_layers
 from openwork.train import GrowthSchedule
 
-Make = Callable[[], nn.Sequential]
+Make = Callable[[], Any]
 Images = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -91,7 +92,7 @@ def test_the_compacted_copy_is_written_and_the_model_stays(
     course.after_epoch(model, 1)
     course.finish(model.train(), [images])
     assert (tmp_path / "sparsity.csv").exists()
-    small = ow.load(tmp_path / "small.st", make).eval()
+    small: Any = ow.load(tmp_path / "small.st", make).eval()
     assert (small[1].num_features, model[1].num_features) == (5, 8)
     assert course.report is not None
     assert model.training

@@ -11,7 +11,7 @@ from openwork.errors import ArgumentError
 from openwork.integrations import GradualPruning
 from openwork.nn.layers import sparse_layers
 
-Make = Callable[[], nn.Sequential]
+Make = Callable[[], Any]
 Images = tuple[torch.Tensor, torch.Tensor]
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ def test_a_sparse_network_comes_back_from_a_folder(tmp_path: Path, plan: Plan) -
 
 
 def test_a_dense_and_a_compacted_network_come_back_too(tmp_path: Path) -> None:
-    net = _Net(width=8)
+    net: Any = _Net(width=8)
     with torch.no_grad():
         net.body[0].weight[:3] = 0
         net.body[0].bias[:3] = 0

@@ -66,6 +66,19 @@ def test_the_dense_network_runs_in_onnx_runtime_too() -> None:
     assert expected[1] == 1
 
 
+def test_the_dense_network_has_no_dead_weights_to_skip(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["openwork.report.benchmark"]
+    compiled: list[nn.Module] = []
+    compile = module.compile
+    monkeypatch.setattr(module, "compile", lambda m, x: compiled.append(m) or compile(m, x))
+    model = nn.Sequential(nn.Conv2d(16, 16, 3))
+    sparsify_(model, Plan({"0": {"pattern": "random", "density": 0.25}}))
+    benchmark(model, torch.randn(1, 16, 8, 8), passes=1)
+    _, dense = compiled
+    assert dense.get_parameter("0.weight").shape == (16, 16, 3, 3)
+    assert (dense.get_parameter("0.weight") != 0).all()
+
+
 def test_it_says_why_onnx_runtime_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     model = nn.Sequential(nn.Conv2d(3, 4, 3))
