@@ -48,7 +48,8 @@ def test_a_dense_and_a_compacted_network_come_back_too(tmp_path: Path) -> None:
         net.body[0].weight[:3] = 0
         net.body[0].bias[:3] = 0
     small, _ = ow.compact(net, X)
-    for name, model in (("dense", net), ("small", small)):
+    models: dict[str, Any] = {"dense": net, "small": small}
+    for name, model in models.items():
         model.save_pretrained(tmp_path / name)
         back = _Net.from_pretrained(tmp_path / name)
         assert torch.equal(back(X), model(X))
