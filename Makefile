@@ -49,7 +49,7 @@ $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(SOURCES)
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable '.[dev,hub,zoo,bench]'
+	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable '.[dev,hub,zoo,bench,lightning,huggingface]'
 	touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed

@@ -174,6 +174,7 @@ EXPORTS = {
         "sensitivity",
     ],
     "openwork.train": ["EpochMetrics", "Evaluation", "GrowthSchedule", "Recipe", "evaluate", "fit"],
+    "openwork.integrations": ["GradualPruning"],
     "openwork.engine": ["CompiledModel", "compile", "profile"],
     "openwork.report": [
         "Benchmark",

@@ -52,6 +52,7 @@ ROOMS = [
     "engine",
     "train",
     "report",
+    "integrations",
     "demo",
     "cli",
     "__init__",

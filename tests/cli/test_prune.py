@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -59,6 +60,25 @@ def test_a_criterion_takes_the_place_of_the_search(run: Path, criterion: str) ->
     assert not list(run.parent.glob("b/search*"))
     model = ow.load(run.parent / "b" / "model.safetensors")
     assert {round(p.density, 2) for p in ow.Plan.of(model).layers.values()} == {0.5}
+
+
+def test_the_unpruned_network_teaches_on_request(run: Path) -> None:
+    options = ["--ratio", "0.5", "--criterion", "l1", "--retrain", "1"]
+    _prune(run, *options)
+    alone = ow.load(run.parent / "b" / "model.safetensors").state_dict()
+    with pytest.raises(ow.ArgumentError, match="teacher is not given there, True here"):
+        _prune(run, *options, "--teacher")
+    taught = ["--teacher", "--out", str(run.parent / "c")]
+    first = _prune(run, *options, *taught)
+    other = ow.load(run.parent / "c" / "model.safetensors").state_dict()
+    # The same cut, and other weights.
+    key = next(name for name in alone if name.endswith("gaps"))
+    assert torch.equal(alone[key], other[key])
+    weight = key.replace("gaps", "weight")
+    assert not torch.equal(alone[weight], other[weight])
+    assert _prune(run, *options, *taught) == first
+    with pytest.raises(ow.ArgumentError, match="`teacher` needs epochs of retraining"):
+        _prune(run, "--ratio", "0.5", "--retrain", "0", "--teacher")
 
 
 def test_each_cut_needs_a_ratio(run: Path) -> None:

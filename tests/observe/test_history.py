@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from channel_networks import mixed
+from torch import nn
 
 from openwork.errors import ArgumentError, OpenworkError
+from openwork.nn import Plan, grow_, sparsify_
 from openwork.observe import SparsityHistory
 
 
@@ -42,6 +44,20 @@ def test_history_continues_from_its_file(tmp_path: Path) -> None:
     path.write_text("epoch,loss\n1,2\n")
     with pytest.raises(ArgumentError, match="is not a history of sparsity"):
         SparsityHistory(path=path)
+
+
+def test_densities_are_recorded_where_layers_are_sparse(tmp_path: Path) -> None:
+    model, path = nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8)), tmp_path / "sparsity.csv"
+    history = SparsityHistory(path=path)
+    history(model)
+    assert path.read_text() == "epoch,layer,dead,channels\n1,1,0,8\n"
+    sparsify_(model, Plan({"0": {"pattern": "random", "density": 0.25}}))
+    history(model)
+    grow_(model, 0.5)
+    history(model)
+    assert [row.density for row in history.epochs] == [{}, {"0": 0.25}, {"0": 0.5}]
+    assert path.read_text().splitlines()[2:4] == ["2,1,0,8,", "2,0,,,0.25"]
+    assert SparsityHistory(path=path).epochs == history.epochs
 
 
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The benchmark measures what it says and explains itself."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,42 @@ def test_a_network_is_measured_by_layer_and_whole(tmp_path: Path) -> None:
     assert [step[0] for step in held["steps"] if step[1] in result.layers.column("kernel")] == [
         "0", "2", "4"
     ]  # fmt: skip
+
+
+def test_the_dense_network_runs_in_onnx_runtime_too() -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Flatten(), nn.Linear(1600, 4))
+    result = benchmark(model, torch.randn(1, 3, 12, 12), passes=5, onnx_runtime=True)
+    onnx = known(result.dense_onnx)
+    table = result.table()
+    assert result.left_out == ""
+    assert table.column("network")[1] == "dense, ONNX Runtime"
+    expected = [onnx.median / each.median for each in result.networks.values()]
+    assert table.column("over ORT") == pytest.approx(expected)
+    assert expected[1] == 1
+
+
+def test_the_dense_network_has_no_dead_weights_to_skip(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["openwork.report.benchmark"]
+    compiled: list[nn.Module] = []
+    compile = module.compile
+    monkeypatch.setattr(module, "compile", lambda m, x: compiled.append(m) or compile(m, x))
+    model = nn.Sequential(nn.Conv2d(16, 16, 3))
+    sparsify_(model, Plan({"0": {"pattern": "random", "density": 0.25}}))
+    benchmark(model, torch.randn(1, 16, 8, 8), passes=1)
+    _, dense = compiled
+    assert dense.get_parameter("0.weight").shape == (16, 16, 3, 3)
+    assert (dense.get_parameter("0.weight") != 0).all()
+
+
+def test_it_says_why_onnx_runtime_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3))
+    result = benchmark(model, torch.randn(1, 3, 8, 8), passes=1, onnx_runtime=True)
+    assert result.dense_onnx is None
+    assert "over ORT" not in result.table().columns
+    assert "ONNX Runtime left out: ONNX files need" in result.table().notes[-1]
 
 
 # Nothing here asks for it.

@@ -27,6 +27,11 @@ FULL = Recipe(
     flip=True,
     crop_padding=4,
     growth=GrowthSchedule(start=0.1, every=20, until=0.8, init="original"),
+    accumulate=2,
+    clip_norm=1.0,
+    ema=0.99,
+    temperature=2.0,
+    teacher_weight=0.5,
     precision="bfloat16",
     seed=11,
 )
@@ -80,17 +85,19 @@ def test_a_seed_that_torch_cannot_take_is_refused() -> None:
 def _cases() -> list[tuple[str, Any, str]]:
     nan, inf = float("nan"), float("inf")
     cases: list[tuple[str, Any, str]] = []
-    for name in ("epochs", "batch_size"):
+    for name in ("epochs", "batch_size", "accumulate"):
         cases += [(name, v, "a whole number of at least 1") for v in (0, -1, 1.5, True, "1", None)]
     for name in ("seed", "crop_padding"):
         cases += [(name, v, "a whole number of at least 0") for v in (-1, 0.5, True, "0", None)]
     for name in ("optimizer", "schedule", "precision"):
         cases += [(name, v, "must be one of '") for v in ("SGD", "", None, 3, ["sgd"])]
-    for name in ("lr", "drop"):
+    cases += [("clip_norm", v, "a number above 0.0") for v in (0, nan, "1")]
+    cases += [("teacher_weight", v, "a number from 0 to 1") for v in (-0.1, 1.1, nan, None, True)]
+    for name in ("lr", "drop", "temperature"):
         cases += [(name, v, "a number above 0.0") for v in (0, -1.0, nan, inf, True, "0.1")]
     for name in ("l2", "weight_decay"):
         cases += [(name, v, "a number at least 0.0") for v in (-1e-9, nan, inf, "0", None)]
-    for name in ("momentum", "beta2", "warmup", "label_smoothing"):
+    for name in ("momentum", "beta2", "warmup", "label_smoothing", "ema"):
         cases += [(name, v, "at least 0.0 and below 1.0") for v in (-0.1, 1, 1.0, nan, None, False)]
     cases += [("milestones", v, "must be a list of numbers") for v in (0.5, None, "0.5", {0.5: 1})]
     cases += [("growth", v, "must have start and every") for v in (0.1, {"start": 0.1}, {"x": 1})]

@@ -32,6 +32,15 @@ RECIPES = {
         optimizer="adam",
         growth=GrowthSchedule(start=0.25, every=6, init="original"),
     ),
+    "averaged": Recipe(
+        epochs=4,
+        batch_size=16,
+        optimizer="adam",
+        ema=0.9,
+        clip_norm=0.5,
+        accumulate=2,
+        growth=GrowthSchedule(start=0.25, every=6),
+    ),
 }
 ADAM = RECIPES["adam"]
 

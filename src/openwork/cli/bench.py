@@ -30,6 +30,9 @@ def bench(
         bool,
         typer.Option("--training", help="Time the sparse layers of a training step instead."),
     ] = False,
+    onnx_runtime: Annotated[
+        bool, typer.Option(help="Also time the dense network in ONNX Runtime.")
+    ] = True,
     model: options.OwnModel = None,
     weights: options.Weights = None,
     classes: options.Classes = 10,
@@ -55,7 +58,10 @@ def bench(
     sizes = sizes_for(place, Sizes(classes, channels, image_size))
     network = place.load(sizes)
     result = benchmark(
-        network, images_for(network, sizes, 1 if batch is None else batch), passes=passes
+        network,
+        images_for(network, sizes, 1 if batch is None else batch),
+        passes=passes,
+        onnx_runtime=onnx_runtime,
     )
     result.layers.print()
     result.table().print()

@@ -12,6 +12,7 @@ from torch import nn
 from openwork import io
 from openwork import prune as pruning
 from openwork._arguments import check_choice, check_count
+from openwork._copy import copied
 from openwork._identity import digest_of
 from openwork.cli import options
 from openwork.cli.chooser import Chooser
@@ -26,6 +27,7 @@ from openwork.io.plain import plain
 from openwork.nn import Plan
 from openwork.nn.cost import live_weights
 from openwork.nn.layers import sparse_layers
+from openwork.observe import SparsityHistory
 from openwork.prune import Stage
 from openwork.prune.criteria import CRITERIA
 from openwork.prune.held_out import check_enough, held_count
@@ -47,6 +49,12 @@ def prune(
         list[str] | None, typer.Option(help="Granularity of a further cut, with its own --ratio.")
     ] = None,
     retrain: Annotated[int, typer.Option(help="Epochs of retraining after each cut.")] = 10,
+    teacher: Annotated[
+        bool,
+        typer.Option(
+            "--teacher", help="Retrain towards the outputs of the unpruned network as well."
+        ),
+    ] = False,
     criterion: Annotated[str, typer.Option(help=f"{one_of(('search', *CRITERIA))}.")] = "search",
     candidates: Annotated[int, typer.Option(help="Masks that a search draws.")] = 100,
     layers: options.Layers = None,
@@ -68,6 +76,8 @@ def prune(
     cuts = _cuts([granularity, *(then or [])], ratio)
     check_choice("criterion", criterion, ("search", *CRITERIA))
     check_count("retrain", retrain, 0)
+    if teacher and not retrain:
+        raise ArgumentError("`teacher` needs epochs of retraining; give `retrain` at least 1")
     chosen = Recipe.from_yaml(recipe) if recipe else RECIPE
     chosen = dataclasses.replace(chosen, epochs=retrain or 1, seed=seed)
     network = trained(
@@ -92,6 +102,9 @@ def prune(
     )
     settings = plain("identity", choose.settings | {"held_out": held_out, "retrain": retrain})
     settings |= plain("identity", {"recipe": identity["recipe"]}) if retrain else {}
+    if teacher:
+        settings["teacher"] = True
+    unpruned = copied(pruned) if teacher else None
     by = {"command": "prune", "model": digest_of(pruned), "settings": settings}
     path = result_path(out, network.path, by)
     choose.check(pruned, cuts[1:])
@@ -100,7 +113,16 @@ def prune(
     def train_on(model: nn.Module, index: int) -> None:
         if retrain:
             folder = out / f"stage-{index + 1}"
-            fit(model, training, chosen, out=folder, resume=True, device=device)
+            fit(
+                model,
+                training,
+                chosen,
+                out=folder,
+                resume=True,
+                device=device,
+                on_epoch=SparsityHistory(path=folder / "sparsity.csv"),
+                teacher=unpruned,
+            )
 
     pruning.in_stages_(
         pruned,

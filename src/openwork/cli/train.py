@@ -56,6 +56,15 @@ def train(
     crop_padding: Annotated[
         int | None, typer.Option(help="Pixels of padding before a random crop.")
     ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Parts that each batch is computed in, to need less memory.")
+    ] = None,
+    clip_norm: Annotated[
+        float | None, typer.Option(help="Norm that gradients are scaled down to.")
+    ] = None,
+    ema: Annotated[
+        float | None, typer.Option(help="Decay of the weights' average, which is kept; 0 for none.")
+    ] = None,
     grow: Annotated[
         str | None,
         typer.Option(help="Double the density during training, as in start=0.01,every=1000."),
@@ -95,6 +104,9 @@ def train(
         "label_smoothing": label_smoothing,
         "flip": flip,
         "crop_padding": crop_padding,
+        "accumulate": accumulate,
+        "clip_norm": clip_norm,
+        "ema": ema,
         "growth": GrowthSchedule.from_text(grow) if grow else None,
         "precision": precision,
         "seed": seed,

@@ -7,6 +7,8 @@ from torch import nn
 
 from openwork.interchange.packages import package
 
+__all__ = ["OnnxRuntime"]
+
 
 class OnnxRuntime(nn.Module):
     """Runs a serialised ONNX model on the CPU; takes and gives tensors in the model's order.

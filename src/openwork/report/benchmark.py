@@ -2,8 +2,10 @@
 
 import os
 import statistics
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
@@ -14,7 +16,11 @@ from openwork._files import atomic_path, writing
 from openwork._json import write_json
 from openwork._terminal import counted, visible
 from openwork.engine import CompiledModel, compile
+from openwork.errors import OpenworkError
+from openwork.interchange import export_onnx
+from openwork.interchange.onnx_runtime import OnnxRuntime
 from openwork.nn import Table, count_macs, densify_
+from openwork.nn.layers import Dense
 from openwork.report.latency import Latency, measure_latency
 from openwork.report.rate import best_rate
 
@@ -37,6 +43,8 @@ class Benchmark:
         model: the compiled network, for `save`.
         steps: (layer or operator, kernel or kind, seconds) of each step within a call of the
             compiled network, in order; empty if unknown.
+        dense_onnx: the dense network in ONNX Runtime, or None.
+        left_out: why it is not there, if it was asked for; else "".
     """
 
     layers: Table
@@ -51,36 +59,49 @@ class Benchmark:
     best_rate: float
     model: CompiledModel
     steps: tuple[tuple[str, str, float], ...] = ()
+    dense_onnx: Latency | None = None
+    left_out: str = ""
 
     @property
     def networks(self) -> dict[str, Latency]:
         """What was timed as a whole, by name."""
         timed = {
             "dense, torch": self.dense,
+            "dense, ONNX Runtime": self.dense_onnx,
             "dense, compiled": self.dense_compiled,
             "as it is, compiled": self.compiled,
         }
         return {name: latency for name, latency in timed.items() if latency is not None}
 
     def table(self) -> Table:
-        """The whole network: milliseconds, spread, speed-up over dense in torch, and rates.
+        """The whole network: milliseconds, spread, speed-ups over the dense network, and rates.
 
+        "speed-up" is over torch, "over ORT" over ONNX Runtime, where that was timed.
         "GFLOP/s" counts two operations per multiply-add of a live weight, "as dense" those of the
         dense network in the same time; "% of best" is the first relative to torch's matrix product.
         """
+        onnx = self.dense_onnx
         rows = [
-            (name, *self._times(t), *self._rates(self._macs_of(t), t.median))
+            (
+                name,
+                *self._times(t),
+                *([] if onnx is None else [onnx.median / t.median]),
+                *self._rates(self._macs_of(t), t.median),
+            )
             for name, t in self.networks.items()
         ]
+        left_out = [f"ONNX Runtime left out: {self.left_out}"] if self.left_out else []
         notes = (
             f"batch {self.batch}, {counted(self.threads, 'thread')}, median and deciles of "
             f"{counted(self.compiled.passes, 'pass', 'passes')} in turns; outputs differ "
             f"by {self.difference:.1e}",
             f"best: torch's matrix product, {2e-9 * self.best_rate:.0f} GFLOP/s; Winograd kernels "
             "need fewer operations than are counted",
+            *left_out,
         )
-        columns = ("network", "ms", "low", "high", "speed-up", "GFLOP/s", "as dense", "% of best")
-        return Table(columns, tuple(rows), notes=notes)
+        over = [] if onnx is None else ["over ORT"]
+        times = ("network", "ms", "low", "high", "speed-up", *over)
+        return Table((*times, "GFLOP/s", "as dense", "% of best"), tuple(rows), notes=notes)
 
     def _macs_of(self, t: Latency) -> int | None:
         return self.macs if t is self.compiled else self.dense_macs
@@ -208,7 +229,9 @@ class Benchmark:
             figure.savefig(temporary, format="png", dpi=110)
 
 
-def benchmark(model: nn.Module, example: torch.Tensor, *, passes: int = 50) -> Benchmark:
+def benchmark(
+    model: nn.Module, example: torch.Tensor, *, passes: int = 50, onnx_runtime: bool = False
+) -> Benchmark:
     """Compile `model` and its dense counterpart, and time all of them in turns.
 
     Args:
@@ -216,16 +239,24 @@ def benchmark(model: nn.Module, example: torch.Tensor, *, passes: int = 50) -> B
             and its layers have the times of when their kernels were chosen.
         example: images `(batch, C, H, W)`, float32.
         passes: timed forward passes of each network, default 50.
+        onnx_runtime: also time the dense network in ONNX Runtime, with as many threads; default
+            False. Where that cannot be, `left_out` of the result says why.
 
     Raises:
         CaptureError, VerificationError: as for `openwork.compile`.
     """
     if isinstance(model, CompiledModel):
         return _of_compiled(model, example, passes)
-    dense = densify_(copied(model)).eval()
+    dense = _all_live_(densify_(copied(model)).eval())
     compiled, dense_compiled = compile(model, example), compile(dense, example)
-    models = (dense, dense_compiled, compiled)
-    plain, plain_compiled, fast = measure_latency(models, example, passes=passes)
+    models: list[nn.Module] = [dense, dense_compiled, compiled]
+    left_out = ""
+    if onnx_runtime:
+        try:
+            models.append(_in_onnx_runtime(dense, example))
+        except OpenworkError as error:
+            left_out = str(error)
+    plain, plain_compiled, fast, *onnx = measure_latency(models, example, passes=passes)
     return Benchmark(
         layers=compiled.layers,
         dense=plain,
@@ -239,7 +270,30 @@ def benchmark(model: nn.Module, example: torch.Tensor, *, passes: int = 50) -> B
         best_rate=best_rate(),
         model=compiled,
         steps=_steps(compiled, example, passes),
+        dense_onnx=onnx[0] if onnx else None,
+        left_out=left_out,
     )
+
+
+@torch.no_grad()
+def _all_live_(dense: nn.Module) -> nn.Module:
+    """Fill in dead weights: `compile` would skip them, and time a sparse network as the dense one.
+
+    The values are small, so that activations stay as they are, roughly.
+    """
+    draw = torch.Generator().manual_seed(0)
+    for layer in dense.modules():
+        if isinstance(layer, Dense):
+            filled = 1e-3 * torch.randn(layer.weight.shape, generator=draw)
+            layer.weight.copy_(torch.where(layer.weight == 0, filled, layer.weight))
+    return dense
+
+
+def _in_onnx_runtime(dense: nn.Module, example: torch.Tensor) -> OnnxRuntime:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "dense.onnx"
+        export_onnx(dense, example, path)
+        return OnnxRuntime(path.read_bytes())
 
 
 def _of_compiled(model: CompiledModel, example: torch.Tensor, passes: int) -> Benchmark:

@@ -11,19 +11,20 @@ from typing import Literal
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import nn
 
 from openwork._arguments import check_model
 from openwork._machine import device_named
+from openwork._mode import evaluation
 from openwork._processes import join_processes
 from openwork.data import Augment, Batches, DataSet
-from openwork.data.fits import check_logits
 from openwork.errors import ArgumentError, OpenworkError
 from openwork.nn import Plan
+from openwork.train.average import WeightAverage
 from openwork.train.evaluate import evaluate_batches
 from openwork.train.metrics import EpochMetrics, EventLog
+from openwork.train.objective import Objective, check_teacher
 from openwork.train.optimizers import make_optimizer
 from openwork.train.progress import ProgressBar
 from openwork.train.recipe import Recipe
@@ -49,6 +50,7 @@ def fit(
     device: str = "auto",
     progress: bool = True,
     on_epoch: Callable[[nn.Module, int], object] | None = None,
+    teacher: nn.Module | None = None,
 ) -> list[EpochMetrics]:
     """Train `model` in place on `data` as `recipe` says.
 
@@ -71,16 +73,21 @@ def fit(
         progress: show bars and a line per epoch on standard error, default True.
         on_epoch: called by the first process with `model` and the number of the epoch, from 1,
             after each epoch and before it is saved, so an epoch may repeat after a kill. It must
-            not change the model. `openwork.observe.SparsityHistory` is an example.
+            not change the model. `openwork.observe.SparsityHistory` is an example. With
+            `recipe.ema` it gets the average.
+        teacher: a trained network `(N, C, H, W)` -> `(N, classes)` whose outputs `model` learns to
+            give too, such as the network before it was pruned; default None. It may be compiled.
+            It is moved to the device and not changed. `train_loss` then contains its part.
 
     Returns:
         One row per epoch, including those before a resumption.
 
     Raises:
         ArgumentError: `resume` without `out`, an unknown or unavailable `device`, or a `model` that
-            has no parameter to train, does not fit `data`, or does not return a tensor.
+            has no parameter to train, does not fit `data`, or does not return a tensor; a `teacher`
+            that does not fit `data` or shares weights with `model`.
         CheckpointError: `out` already holds a run or is in use by one, or the run to resume has
-            another model, data set, recipe or plan.
+            another model, data set, recipe, plan or teacher.
         OpenworkError: `out` cannot be written to, or the loss became NaN or infinite.
     """
     if resume and out is None:
@@ -90,20 +97,25 @@ def fit(
         raise ArgumentError(
             "`model` has no parameter to train; call requires_grad_(True) on some of them"
         )
+    if teacher is not None:
+        check_teacher(teacher, model, data)
     join_processes()
     fabric = _fabric(recipe, device)
     fabric.launch()
+    if teacher is not None:
+        teacher.to(fabric.device)
     optimizer = make_optimizer(model.parameters(), recipe)
+    average = WeightAverage(model, recipe.ema) if recipe.ema else None
     folder = None
     history: list[EpochMetrics] = []
     title = type(model).__name__ if out is None else Path(out).name
     with contextlib.ExitStack() as stack:
         if out is not None:
-            identity = identity_of(model, data, recipe)
+            identity = identity_of(model, data, recipe, teacher)
             folder = RunFolder(Path(out), identity, plan, trained_on(data))
             if fabric.is_global_zero:
                 stack.enter_context(folder.held())
-            history = _begin(folder, fabric, model, optimizer, resume)
+            history = _begin(folder, fabric, model, optimizer, average, resume)
         batches = _batches(data, recipe, fabric)
         stack.enter_context(synced_batchnorm(model, fabric.world_size))
         events = None
@@ -113,16 +125,19 @@ def fit(
         shown = progress and fabric.is_global_zero
         bar = ProgressBar(title, recipe.epochs, len(batches[0]), len(history), shown)
         stack.enter_context(bar)
-        trainee = Trainee(fabric, model, optimizer, recipe.growth)
+        stack.enter_context(evaluation(*([] if teacher is None else [teacher])))
+        trainee = Trainee(fabric, model, optimizer, average, recipe)
+        objective = Objective(recipe, teacher)
         for epoch in range(len(history), recipe.epochs):
-            row = _epoch(fabric, model, trainee, batches, recipe, epoch, bar)
+            row = _epoch(fabric, trainee, objective, batches, recipe, epoch, bar)
             history.append(row)
             if on_epoch is not None and fabric.is_global_zero:
-                on_epoch(model, row.epoch)
+                on_epoch(trainee.result, row.epoch)
             if folder is not None and events is not None:
-                folder.finish_epoch(model, optimizer, history)
+                folder.finish_epoch(model, optimizer, history, average and average.model)
                 events.add(row)
             bar.epoch(row)
+        trainee.finish()
     model.eval()
     return history
 
@@ -132,14 +147,16 @@ def _begin(
     fabric: Fabric,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None,
     resume: bool,
 ) -> list[EpochMetrics]:
     """Start or resume the run in `folder`, and return its rows so far."""
     history: list[EpochMetrics] = []
     if resume and folder.has_state():
-        history = folder.resume(model, optimizer)
+        averaged = None if average is None else average.model
+        history = folder.resume(model, optimizer, averaged)
         if fabric.is_global_zero:
-            folder.export(model, history)
+            folder.export(averaged or model, history)
     elif fabric.is_global_zero:
         folder.begin()
     fabric.barrier()
@@ -148,22 +165,24 @@ def _begin(
 
 def _epoch(
     fabric: Fabric,
-    model: nn.Module,
     trainee: Trainee,
+    objective: Objective,
     batches: tuple[Batches, Batches],
     recipe: Recipe,
     epoch: int,
     bar: ProgressBar,
 ) -> EpochMetrics:
-    """Train for one epoch and test; `model` is the trainee's unwrapped model."""
+    """Train for one epoch and test."""
     began = time.perf_counter()
     train, test = batches
     _seed(recipe.seed, epoch, fabric.global_rank)
-    loss, accuracy = _means(fabric, _train_epoch(fabric, trainee, train, recipe, epoch, bar))
+    loss, accuracy = _means(
+        fabric, _train_epoch(fabric, trainee, objective, train, recipe, epoch, bar)
+    )
     # The unwrapped model, because the ranks of a wrapped one wait for each other in every call, and
     # the last batch may leave some without samples.
     with fabric.autocast():
-        test_sums = evaluate_batches(model, test)
+        test_sums = evaluate_batches(trainee.result, test)
     test_loss, test_accuracy = _means(fabric, test_sums)
     # After the sums over ranks, so that all ranks stop; before anything is saved.
     if not math.isfinite(loss + test_loss):
@@ -216,6 +235,7 @@ def _batches(data: DataSet, recipe: Recipe, fabric: Fabric) -> tuple[Batches, Ba
 def _train_epoch(
     fabric: Fabric,
     trainee: Trainee,
+    objective: Objective,
     batches: Batches,
     recipe: Recipe,
     epoch: int,
@@ -224,11 +244,11 @@ def _train_epoch(
     """Train for one epoch; sums over this rank's samples (3,): loss, correct samples, samples."""
     trainee.model.train()
     sums = torch.zeros(3, dtype=torch.float64, device=fabric.device)
-    for step, (images, labels, global_count) in enumerate(batches.epoch(epoch)):
-        trainee.begin_step(epoch * len(batches) + step)
-        model, optimizer = trainee.model, trainee.optimizer
-        at = (epoch + step / len(batches)) / recipe.epochs
-        for group in optimizer.param_groups:
+    for number, batch in enumerate(batches.epoch(epoch)):
+        step = epoch * len(batches) + number
+        trainee.begin_step(step)
+        at = (epoch + number / len(batches)) / recipe.epochs
+        for group in trainee.optimizer.param_groups:
             group["lr"] = recipe.peak_lr * lr_factor(
                 recipe.schedule,
                 at,
@@ -236,23 +256,7 @@ def _train_epoch(
                 milestones=recipe.milestones,
                 drop=recipe.drop,
             )
-        logits = model(images)
-        if not isinstance(logits, torch.Tensor):
-            raise ArgumentError(
-                f"`model` returns a {type(logits).__name__} in training; it must return one tensor "
-                "of logits (N, classes): turn off auxiliary outputs, for example aux_logits=False"
-            )
-        check_logits(logits, batches)
-        loss = F.cross_entropy(
-            logits.float(), labels, reduction="sum", label_smoothing=recipe.label_smoothing
-        )
-        optimizer.zero_grad()
-        # DDP averages over ranks; this factor makes it the mean over the global batch, even if the
-        # last batch does not divide evenly.
-        fabric.backward(loss * (fabric.world_size / global_count))
-        optimizer.step()
-        correct = (logits.detach().argmax(1) == labels).sum()
-        sums += torch.stack([loss.detach(), correct, loss.new_tensor(len(labels))]).double()
+        sums += trainee.learn(batch, objective, batches, step)
         bar.step()
     return sums
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from openwork._arguments import check_choice, check_count, check_seed, is_number
+from openwork._arguments import check_choice, check_count, check_number, check_seed, is_number
 from openwork._files import read_text
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError
@@ -26,7 +26,15 @@ DEFAULT_LR = {
     "rmsprop": 1e-3,
 }
 # Fields added after version 0.1.0, and their defaults.
-_LATER: dict[str, object] = {"growth": None, "beta2": 0.999}
+_LATER: dict[str, object] = {
+    "growth": None,
+    "beta2": 0.999,
+    "accumulate": 1,
+    "clip_norm": None,
+    "ema": 0.0,
+    "temperature": 4.0,
+    "teacher_weight": 0.9,
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,16 @@ class Recipe:
         crop_padding: pixels that training images are padded by before a random crop, default 0.
         growth: when a sparse network grows: a `GrowthSchedule` or its plain data, or None (default)
             for never.
+        accumulate: parts that each batch is computed in, one after the other, to need less memory;
+            default 1. Their gradients add up to that of the batch; batch normalisation sees parts.
+        clip_norm: gradients whose norm over all parameters is larger are scaled down to it; None
+            (default) for never.
+        ema: decay of the weights' exponential moving average, in [0, 1), such as 0.999; 0 (default)
+            for none. The average is what is tested, saved and left in the model.
+        temperature: with a teacher: what logits are divided by before the softmaxes are compared,
+            default 4.
+        teacher_weight: with a teacher: its share of the loss, in [0, 1], default 0.9; the labels
+            have the rest.
         precision: "float32" (default) or "bfloat16" (autocast; parameters remain float32).
         seed: seed of initialisation, order, augmentation and dropout, default 0.
 
@@ -79,12 +97,18 @@ class Recipe:
     flip: bool = False
     crop_padding: int = 0
     growth: GrowthSchedule | None = None
+    accumulate: int = 1
+    clip_norm: float | None = None
+    ema: float = 0.0
+    temperature: float = 4.0
+    teacher_weight: float = 0.9
     precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_count("epochs", self.epochs)
         check_count("batch_size", self.batch_size)
+        check_count("accumulate", self.accumulate)
         check_choice("optimizer", self.optimizer, tuple(DEFAULT_LR))
         check_choice("schedule", self.schedule, tuple(SCHEDULES))
         check_choice("precision", self.precision, PRECISIONS)
@@ -93,10 +117,16 @@ class Recipe:
             object.__setattr__(self, "lr", DEFAULT_LR[self.optimizer])
         _check_range("lr", self.lr, above=0.0)
         _check_range("drop", self.drop, above=0.0)
+        _check_range("temperature", self.temperature, above=0.0)
+        if self.clip_norm is not None:
+            _check_range("clip_norm", self.clip_norm, above=0.0)
         for name in ("l2", "weight_decay"):
             _check_range(name, getattr(self, name), least=0.0)
-        for name in ("momentum", "beta2", "warmup", "label_smoothing"):
+        for name in ("momentum", "beta2", "warmup", "label_smoothing", "ema"):
             _check_range(name, getattr(self, name), least=0.0, below=1.0)
+        check_number(
+            "teacher_weight", self.teacher_weight, "from 0 to 1", lambda value: 0 <= value <= 1
+        )
         if not isinstance(self.milestones, list | tuple):
             raise ArgumentError(
                 f"`milestones`={self.milestones!r} must be a list of numbers, such as [0.5, 0.75]"

@@ -1,6 +1,6 @@
 """The folder of a run: what the run is, how far it is, and how it is resumed.
 
-    state.safetensors  model, optimiser, history and identity after the last finished epoch
+    state.safetensors  weights, their average, optimiser, history, identity after the last epoch
     model.safetensors  the model alone, for `openwork.load`
     plan.yaml          the plan, if there is one
     metrics.csv        one row per epoch
@@ -23,6 +23,7 @@ from torch import nn
 
 from openwork import models
 from openwork._files import locked_folder, remove_partial, writable_folder, write_text, writing
+from openwork._identity import digest_of
 from openwork.data import DataSet
 from openwork.data.folder import PREFIX
 from openwork.errors import ArgumentError, CheckpointError
@@ -101,10 +102,16 @@ class RunFolder:
             with writing(self.path / PLAN, CheckpointError):
                 write_text(self.path / PLAN, self._plan.to_yaml())
 
-    def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[EpochMetrics]:
+    def resume(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        average: nn.Module | None = None,
+    ) -> list[EpochMetrics]:
         """Restore model and optimiser to the state of the run, and return its finished epochs.
 
-        The recipe may have more epochs than the run was started with.
+        `average` is the averaged model, if the recipe asks for one. The recipe may have more epochs
+        than the run was started with.
 
         Raises:
             CheckpointError: no run here, a damaged one, or one with another model, data set,
@@ -117,8 +124,12 @@ class RunFolder:
         try:
             # A run that grows has denser patterns than it began with.
             adopt_(model, state.weights, optimizer)
+            if average is not None:
+                adopt_(average, state.average)
             with blaming(path):
                 check_weights(state.weights, model)
+                if average is not None:
+                    check_weights(state.average, average)
                 recipe = Recipe.from_dict(self._identity["recipe"])
                 check_optimizer(state, model, optimizer, recipe)
         except (ArgumentError, CheckpointError) as error:
@@ -137,6 +148,7 @@ class RunFolder:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         history: Sequence[EpochMetrics],
+        average: nn.Module | None = None,
     ) -> None:
         """Save everything that the next epoch starts from.
 
@@ -145,6 +157,9 @@ class RunFolder:
         """
         weights, aliases = distinct(model.state_dict())
         tensors = {f"model.{name}": value for name, value in weights.items()}
+        if average is not None:
+            averaged, _ = distinct(average.state_dict())
+            tensors |= {f"average.{name}": value for name, value in averaged.items()}
         plain = _collect_optimizer(optimizer, tensors)
         header = {
             "kind": "run",
@@ -154,7 +169,7 @@ class RunFolder:
             "history": [dataclasses.asdict(row) for row in history],
         }
         container.write(self.path / STATE, tensors, header)
-        self.export(model, history)
+        self.export(model if average is None else average, history)
 
     def export(self, model: nn.Module, history: Sequence[EpochMetrics]) -> None:
         """Write model and metrics from the state; a killed run may have left old ones."""
@@ -168,10 +183,14 @@ class RunFolder:
             write_csv(self.path / CSV, history)
 
 
-def identity_of(model: nn.Module, data: DataSet, recipe: Recipe) -> dict[str, Any]:
+def identity_of(
+    model: nn.Module, data: DataSet, recipe: Recipe, teacher: nn.Module | None = None
+) -> dict[str, Any]:
     """What identifies a run: if any of it changes, it is another run."""
     source = models.source_of(model)
-    return {
+    # Runs without a teacher, some of earlier versions, do not have the key.
+    taught = {} if teacher is None else {"teacher": digest_of(teacher)[:16]}
+    return taught | {
         "model": source.to_dict() if source else type(model).__name__,
         "data": {
             "name": data.name,
@@ -205,9 +224,9 @@ def _check_identity(stored: dict[str, Any], current: dict[str, Any], path: Path)
     if longer == current["recipe"] and stored["recipe"]["epochs"] < longer["epochs"]:
         # A longer run of the same recipe continues where this one is.
         stored = stored | {"recipe": longer}
-    for key in ("model", "data", "recipe", "frozen"):
-        if stored[key] != current[key]:
-            difference = _difference(stored[key], current[key])
+    for key in ("model", "data", "recipe", "frozen", "teacher"):
+        if stored.get(key) != current.get(key):
+            difference = _difference(stored.get(key), current.get(key))
             raise CheckpointError(
                 f"the run in {str(path)!r} has another {key}: {difference}. "
                 "Resume with the arguments it was started with, or choose another folder"

@@ -32,12 +32,14 @@ class RunState:
     Attributes:
         identity: what must be equal for it to be resumed.
         weights: the model's state dict, with a name for each alias.
+        average: the state dict of the averaged model; empty if the run keeps no average.
         optimizer: number of the parameter -> name -> value.
         history: a row for each finished epoch, at least one.
     """
 
     identity: dict[str, Any]
     weights: dict[str, torch.Tensor]
+    average: dict[str, torch.Tensor]
     optimizer: dict[int, dict[str, Any]]
     history: list[EpochMetrics]
 
@@ -58,17 +60,20 @@ def read_state(path: Path) -> RunState:
         history = _history(header.get("history"), identity["recipe"].get("epochs"))
         optimizer = {_index(text): dict(plain) for text, plain in header["optimizer"].items()}
         weights: dict[str, torch.Tensor] = {}
+        average: dict[str, torch.Tensor] = {}
+        averaged = bool(identity["recipe"].get("ema"))
         for name, tensor in tensors.items():
             kind, _, rest = name.partition(".")
-            if kind == "model":
-                weights[rest] = tensor
+            if kind == "model" or (kind == "average" and averaged):
+                (weights if kind == "model" else average)[rest] = tensor
                 continue
             index, _, key = rest.partition(".")
             known = kind == "optimizer" and _index(index) in optimizer
             _require(known, f"tensor {name!r} belongs to nothing")
             optimizer[int(index)][key] = tensor
-        weights |= {alias: weights[name] for alias, name in header["aliases"].items()}
-        return RunState(identity, weights, optimizer, history)
+        for state in (weights, average) if averaged else (weights,):
+            state |= {alias: state[name] for alias, name in header["aliases"].items()}
+        return RunState(identity, weights, average, optimizer, history)
 
 
 @contextlib.contextmanager

@@ -1,9 +1,11 @@
 """Curves over epochs, density, and dead channels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from run_folders import trained
 
+from openwork.observe import EpochSparsity
 from openwork.report.page.record import read_record
 from openwork.report.page.trained import all_curves, curves, dead, density, training
 
@@ -25,3 +27,17 @@ def test_runs_side_by_side(tmp_path: Path) -> None:
     (one,) = curves({"a": records[0].epochs}, "test_accuracy")
     assert list(one.points) == [(1.0, 0.25), (2.0, 0.5), (3.0, 0.75)]
     assert all_curves([], []) == []
+
+
+def test_densities_that_change_are_shown_over_time(tmp_path: Path) -> None:
+    record = read_record(trained(tmp_path / "a"))
+    shown = density(record)
+    assert shown is not None
+    assert "Over time" not in shown.body
+    rows = [EpochSparsity(e, {}, {}, {"conv": 0.1 * e, "still": 0.5}) for e in (1, 2, 3)]
+    grown = density(replace(record, dead=rows))
+    assert grown is not None
+    text = grown.body
+    assert "After epochs 1 to 3" in text
+    assert "10 % to 30 %" in text
+    assert "still" not in text

@@ -50,7 +50,22 @@ def density(record: RunRecord) -> Section | None:
         (name, [x.live / max(x.all, 1)], f"{percent(x.live / max(x.all, 1))} of {x.all:,}")
         for name, x in held.items()
     ]
-    return Section("density", "Density of each layer", joined(_growth(record), bars(rows, 1.0)))
+    shown = joined(_growth(record), bars(rows, 1.0), _densities_over_time(record))
+    return Section("density", "Density of each layer", shown)
+
+
+def _densities_over_time(record: RunRecord) -> Markup | None:
+    """The density of each sparse layer after each epoch, if any changed."""
+    rows = [
+        (name, shares, f"{percent(shares[0])} to {percent(shares[-1])}")
+        for name in dict.fromkeys(name for row in record.dead for name in row.density)
+        if len(set(shares := [row.density.get(name, 1.0) for row in record.dead])) > 1
+    ]
+    if not rows:
+        return None
+    first, last = record.dead[0].epoch, record.dead[-1].epoch
+    note = f"After epochs {first:,} to {last:,}. Full height is a dense layer."
+    return joined(tag("h4", "Over time"), tag("p", note, class_="note"), sparks(rows))
 
 
 def _growth(record: RunRecord) -> Markup | None:
