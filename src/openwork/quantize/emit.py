@@ -7,7 +7,7 @@ from torch import fx
 
 from openwork.capture.operators import arguments
 from openwork.capture.qdq import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE
-from openwork.quantize.layer import Layer, layer_of
+from openwork.quantize.layer import NetLayer, layer_of
 from openwork.quantize.net import Net
 from openwork.quantize.scheme import Scheme
 
@@ -15,7 +15,7 @@ Scales = Mapping[fx.Node, tuple[float, int]]
 _UINT8 = (0, 255, torch.uint8)
 
 
-def quantized_weight(layer: Layer, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+def quantized_weight(layer: NetLayer, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
     """The weight in int8, symmetric, and a scale for each output channel.
 
     Args:
@@ -56,7 +56,7 @@ def emit(net: Net, scheme: Scheme, scales: Scales) -> tuple[Net, dict[fx.Node, f
     return made, origin
 
 
-def _layer(made: Net, layer: Layer, input: fx.Node, scale: float) -> fx.Node:
+def _layer(made: Net, layer: NetLayer, input: fx.Node, scale: float) -> fx.Node:
     weight, scales = quantized_weight(layer, scale)
     bias = torch.zeros(len(weight)) if layer.bias is None else layer.bias.clone()
     held = [

@@ -4,7 +4,7 @@ import torch
 from torch import fx
 
 from openwork.capture.operators import arguments, batch_norm
-from openwork.quantize.layer import Layer, layer_of
+from openwork.quantize.layer import NetLayer, layer_of
 from openwork.quantize.net import Net, name_of
 
 _NORMS = ("batch_norm", "cudnn_batch_norm", "native_batch_norm",
@@ -24,7 +24,7 @@ def fold_batch_norms_(net: Net) -> None:
     net.graph.eliminate_dead_code()
 
 
-def _fold(net: Net, node: fx.Node, layer: Layer, norm: fx.Node) -> None:
+def _fold(net: Net, node: fx.Node, layer: NetLayer, norm: fx.Node) -> None:
     record = batch_norm(norm)
     mean, variance = net.constant(record.mean), net.constant(record.variance)
     scale, shift = net.constant(record.weight), net.constant(record.bias)

@@ -1,4 +1,4 @@
-"""`Layer`: a convolution or linear layer of a `Net`, whose weight is known."""
+"""`NetLayer`: a convolution or linear layer of a `Net`, whose weight is known."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ _CONVS = ("conv1d", "conv2d", "conv3d", "convolution")
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class NetLayer:
     """A layer, its output channels along the first axis of its weight.
 
     Attributes:
@@ -37,7 +37,7 @@ def is_layer(node: fx.Node) -> bool:
     return name in (*_CONVS, "linear") or name.startswith("conv_transpose")
 
 
-def layer_of(net: Net, node: fx.Node) -> Layer | None:
+def layer_of(net: Net, node: fx.Node) -> NetLayer | None:
     """The layer that `node` computes; None for other nodes, and layers of other kinds."""
     if not is_layer(node) or name_of(node).startswith("conv_transpose"):
         return None
@@ -49,7 +49,7 @@ def layer_of(net: Net, node: fx.Node) -> Layer | None:
         return None
     if weight.dtype != torch.float32 or net.constant(named["input"]) is not None:
         return None
-    return Layer(layer_name(net, node), node, named["input"], weight, bias)
+    return NetLayer(layer_name(net, node), node, named["input"], weight, bias)
 
 
 def layer_name(net: Net, node: fx.Node) -> str:

@@ -75,6 +75,17 @@ class Net:
                 if not left[source]:
                     known.pop(source, None)
 
+    def outputs(self, inputs: Sequence[torch.Tensor]) -> list[Any]:
+        """What the network gives, in a flat list.
+
+        Args:
+            inputs: tensors `(N, ...)`, one for each placeholder.
+        """
+        results = self.graph.find_nodes(op="output")[0].args[0]
+        wanted = set(results) if isinstance(results, list | tuple) else {results}
+        found = {node: value for node, value in self.walk(inputs) if node in wanted}
+        return [found[node] for node in results if node in found]  # type: ignore[union-attr]
+
 
 def name_of(node: fx.Node) -> str:
     """The operator's name without its library and overload, such as "conv2d"."""

@@ -1,30 +1,32 @@
 """`QuantizedNetwork`: a network whose layers compute in int8, as torch runs it."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from openwork._nested import nest
-from openwork.capture import Captured
 from openwork.capture.steps import Steps
-from openwork.quantize.net import Net
+from openwork.quantize.interface import Interface
 
 
 class QuantizedNetwork(nn.Module):
     """What `openwork.quantize` gives: exact QDQ arithmetic in operators of torch.
 
-    It takes the original's inputs, `(batch, ...)`, of the captured size, and has no parameters.
+    It takes the original's inputs, `(batch, ...)`, on the CPU, and has no parameters.
 
     Args:
-        net: what is run.
-        captured: the original, whose calls and results are nested alike.
+        steps: what is run.
+        tensors: path of a buffer -> the tensor that steps read there.
+        interface: of the original.
     """
 
-    def __init__(self, net: Net, captured: Captured) -> None:
+    def __init__(
+        self, steps: Steps, tensors: Mapping[str, torch.Tensor], interface: Interface
+    ) -> None:
         super().__init__()
-        for target, tensor in net.tensors.items():
+        for target, tensor in tensors.items():
             *path, name = target.split(".")
             owner: nn.Module = self
             for part in path:
@@ -32,15 +34,19 @@ class QuantizedNetwork(nn.Module):
                     owner.add_module(part, nn.Module())
                 owner = owner.get_submodule(part)
             owner.register_buffer(name, tensor.clone())
-        self._steps = Steps.of(net.graph)
-        self._form, self._results = captured.form, captured.results
+        self.steps, self.interface = steps, interface
 
     @property
     def __signature__(self) -> inspect.Signature:
-        return self._form.signature
+        return self.interface.form.signature
+
+    def extra_repr(self) -> str:
+        shapes = ", ".join(f"({', '.join(['N', *map(str, s)])})" for s in self.interface.shapes)
+        layers = sum(tensor.dtype == torch.int8 for tensor in self.buffers())
+        size = "any image size" if self.interface.any_size else "this size"
+        return f"{shapes}, {size}; {layers} layers with int8 weights"
 
     @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        leaves = self._steps.run(self, self._form.tensors(args, kwargs))
-        constants = self._results.constants
-        return nest(self._results.nesting, lambda n: constants[n] if n in constants else leaves[n])
+        inputs = self.interface.inputs(args, kwargs)
+        return self.interface.results(self.steps.run(self, inputs))

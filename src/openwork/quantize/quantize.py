@@ -1,7 +1,6 @@
 """`quantize`: static post-training quantisation to int8, its score checked."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,41 +10,23 @@ from openwork._arguments import check_choice, check_model, check_number
 from openwork._call import Call, call_of_batch
 from openwork._copy import copied
 from openwork._unwrap import unwrapped
-from openwork.capture import capture
+from openwork.capture import Captured, capture
+from openwork.capture.steps import Steps
 from openwork.compact.masks import make_masks_permanent_
 from openwork.errors import ArgumentError, VerificationError
-from openwork.nn import Table, densify_
+from openwork.nn import densify_
 from openwork.nn.sparse_layer import SparseLayer
 from openwork.quantize.correct import correct_
 from openwork.quantize.emit import emit
 from openwork.quantize.fold_batch_norms import fold_batch_norms_
-from openwork.quantize.layer import is_layer, layer_name
+from openwork.quantize.interface import Interface
 from openwork.quantize.net import Net, net_of
 from openwork.quantize.network import QuantizedNetwork
 from openwork.quantize.ranges import METHODS, Observed, scale_of
+from openwork.quantize.report import QuantizeReport, layer_table, worst_layers
 from openwork.quantize.scheme import Scheme, scheme_of
+from openwork.quantize.sizes import batches_of, takes_other_sizes
 from openwork.verify import outputs
-
-
-@dataclass(frozen=True)
-class QuantizeReport:
-    """What quantisation cost.
-
-    Attributes:
-        scores: `evaluate` of the original and of the copy; without it, 1 and the share of images
-            whose largest output is the same.
-        layers: for each layer, its kind, and signal over error of its output in decibels.
-    """
-
-    scores: tuple[float, float]
-    layers: Table
-
-    def __str__(self) -> str:
-        return str(self.layers)
-
-    def print(self) -> None:
-        """Print the table to standard output."""
-        self.layers.print()
 
 
 @torch.no_grad()
@@ -98,6 +79,7 @@ def quantize(
     dense = dense.to_dense() if isinstance(dense, SparseLayer) else densify_(dense)
     captured = capture(dense, calls[0])
     net = net_of(captured)
+    interface = _interface(dense, net, captured, calls[0])
     fold_batch_norms_(net)
     scheme = scheme_of(net)
     if not scheme.layers:
@@ -106,15 +88,30 @@ def quantize(
     scales = _scales(net, scheme, given, calibrate, percentile)
     narrow, origin = emit(net, scheme, scales)
     left = correct_(net, narrow, origin, given[0], correct_bias)
-    found = QuantizedNetwork(narrow, captured).eval()
+    found = QuantizedNetwork(Steps.of(narrow.graph), narrow.tensors, interface).eval()
     scores = _scores(model, dense, found, calls, evaluate)
     if not scores[0] - scores[1] <= tolerance:
         raise VerificationError(
             f"the quantised network scores {scores[1]:.6g} and the original {scores[0]:.6g}, which "
-            f"is a loss of more than `tolerance`={tolerance}; try calibrate='mse' or more batches; "
-            "the original is unchanged"
+            f"is a loss of more than `tolerance`={tolerance}; most error: "
+            f"{worst_layers(net, left)}. Try calibrate='mse' or more batches; the original is "
+            "unchanged"
         )
-    return found, QuantizeReport(scores, _table(net, left, scores, evaluate is not None))
+    table = layer_table(net, left, scores, evaluate is not None)
+    images = sum(call.images for call in calls)
+    return found, QuantizeReport(scores, table, calibrate, images)
+
+
+def _interface(dense: nn.Module, net: Net, captured: Captured, call: Call) -> Interface:
+    batches = batches_of(dense, net, call, captured.batches)
+    return Interface(
+        captured.form,
+        captured.results.nesting,
+        captured.results.constants,
+        batches,
+        tuple(tuple(tensor.shape[1:]) for tensor in call),
+        takes_other_sizes(dense, net, call, batches),
+    )
 
 
 def _scales(
@@ -153,15 +150,3 @@ def _scores(
     if not count:
         raise ArgumentError("`evaluate` is not given, but `model` gives no classes to compare")
     return 1.0, same / count
-
-
-def _table(net: Net, left: dict[Any, float], scores: tuple[float, float], judged: bool) -> Table:
-    rows = [
-        (layer_name(net, node), "int8" if node in left else "float32", left.get(node))
-        for node in net.graph.nodes
-        if is_layer(node)
-    ]
-    what = "evaluated" if judged else "share of images that keep their class"
-    note = f"{what}: {scores[0]:.6g} -> {scores[1]:.6g} ({scores[1] - scores[0]:+.3g})"
-    shown = tuple((name, kind, None if x is None else f"{x:.1f}") for name, kind, x in rows)
-    return Table(("layer", "weights", "signal / error, dB"), shown, notes=(note,))
