@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.ao.quantization.fx import _decomposed
 
-__all__ = ["DEQUANTIZE", "DEQUANTIZE_CHANNELS", "QUANTIZE"]
+__all__ = ["DEQUANTIZE", "DEQUANTIZE_CHANNELS", "QUANTIZE", "QUANTIZE_CHANNELS"]
 
 _LIBRARY: Any = getattr(torch.ops, _decomposed.quantized_decomposed_lib.ns)
 
@@ -16,4 +16,5 @@ _LIBRARY: Any = getattr(torch.ops, _decomposed.quantized_decomposed_lib.ns)
 QUANTIZE = _LIBRARY.quantize_per_tensor.default
 DEQUANTIZE = _LIBRARY.dequantize_per_tensor.default
 # (tensor, scales, zero points, axis, least, most, dtype)
+QUANTIZE_CHANNELS = _LIBRARY.quantize_per_channel.default
 DEQUANTIZE_CHANNELS = _LIBRARY.dequantize_per_channel.default

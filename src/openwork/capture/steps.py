@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from torch import fx, nn
 
-__all__ = ["Steps"]
+__all__ = ["Result", "Step", "Steps", "results_in"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,17 @@ class Steps:
             for name in step.last:
                 del known[name]
         return _filled(self.results, known)
+
+
+def results_in(argument: Any) -> set[str]:
+    """Names of the results in a nested argument."""
+    if isinstance(argument, Result):
+        return {argument.name}
+    if isinstance(argument, Mapping):
+        argument = list(argument.values())
+    if isinstance(argument, list | tuple):
+        return set().union(*map(results_in, argument))
+    return set()
 
 
 def _found(network: nn.Module, target: str) -> Any:

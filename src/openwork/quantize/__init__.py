@@ -2,5 +2,9 @@
 
 from openwork.quantize.quantize import quantize as quantize
 from openwork.quantize.report import QuantizeReport as QuantizeReport
+from openwork.quantize.saved import register
 
 __all__ = ["QuantizeReport", "quantize"]
+
+register()
+del register

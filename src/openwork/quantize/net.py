@@ -11,6 +11,7 @@ from torch.fx.node import map_arg
 from openwork.capture import Captured
 from openwork.capture.operators import arguments
 from openwork.capture.out_of_place import out_of_place
+from openwork.capture.qdq import DEQUANTIZE, DEQUANTIZE_CHANNELS
 
 # Operators that change no number in evaluation mode.
 _NOTHING = frozenset(
@@ -131,6 +132,9 @@ def _copied(net: Net, node: fx.Node, nodes: Mapping[fx.Node, Any]) -> Any:
     made = net.graph.create_node("call_function", target, args, kwargs, node.name)
     made.meta = dict(node.meta)
     sources = made.all_input_nodes
+    # Weights of 8 bits stay so.
+    if target in (DEQUANTIZE, DEQUANTIZE_CHANNELS):
+        return made
     if not sources or any(source.op != "get_attr" for source in sources):
         return made
     args, kwargs = map_arg((args, kwargs), net.constant)

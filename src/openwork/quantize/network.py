@@ -40,6 +40,12 @@ class QuantizedNetwork(nn.Module):
     def __signature__(self) -> inspect.Signature:
         return self.interface.form.signature
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "QuantizedNetwork":
+        # What runs is never written to; pickle keeps what a file would, which not all can.
+        twin = QuantizedNetwork(self.steps, dict(self.named_buffers()), self.interface)
+        memo[id(self)] = twin.train(self.training)
+        return twin
+
     def extra_repr(self) -> str:
         shapes = ", ".join(f"({', '.join(['N', *map(str, s)])})" for s in self.interface.shapes)
         layers = sum(tensor.dtype == torch.int8 for tensor in self.buffers())

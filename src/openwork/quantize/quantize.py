@@ -16,6 +16,7 @@ from openwork.compact.masks import make_masks_permanent_
 from openwork.errors import ArgumentError, VerificationError
 from openwork.nn import densify_
 from openwork.nn.sparse_layer import SparseLayer
+from openwork.quantize.already import fix_ranges_, is_quantised
 from openwork.quantize.correct import correct_
 from openwork.quantize.emit import emit
 from openwork.quantize.fold_batch_norms import fold_batch_norms_
@@ -44,7 +45,9 @@ def quantize(
 
     Weights become int8, symmetric, with a scale for each output channel: zeros of sparse layers
     stay zero. Activations become uint8 with one scale for each tensor. Batch norms after layers are
-    folded first. Sums and ReLUs directly after a layer belong to it.
+    folded first. Sums and ReLUs directly after a layer belong to it. A network that is quantised
+    already, by QDQ operators (PT2E, ONNX) or by quantisation-aware training with torch.ao, keeps
+    its own scales.
 
     Args:
         model: any module that torch.export captures, float32; it is not changed.
@@ -77,25 +80,27 @@ def quantize(
         raise ArgumentError("`batches` is empty, but must hold images to find ranges with")
     dense = make_masks_permanent_(copied(model).cpu()).eval()
     dense = dense.to_dense() if isinstance(dense, SparseLayer) else densify_(dense)
-    captured = capture(dense, calls[0])
+    captured = capture(fix_ranges_(dense), calls[0])
     net = net_of(captured)
     interface = _interface(dense, net, captured, calls[0])
-    fold_batch_norms_(net)
-    scheme = scheme_of(net)
-    if not scheme.layers:
-        raise ArgumentError(f"`model` ({type(model).__name__}) has no layer with a known weight")
-    given = [list(captured.form.tensors(call.args, call.kwargs)) for call in calls]
-    scales = _scales(net, scheme, given, calibrate, percentile)
-    narrow, origin = emit(net, scheme, scales)
-    left = correct_(net, narrow, origin, given[0], correct_bias)
+    narrow, left = net, {}
+    if not is_quantised(net):
+        fold_batch_norms_(net)
+        scheme = scheme_of(net)
+        if not scheme.layers:
+            raise ArgumentError(f"`model` ({type(model).__name__}) has no layer of known weight")
+        given = [list(captured.form.tensors(call.args, call.kwargs)) for call in calls]
+        scales = _scales(net, scheme, given, calibrate, percentile)
+        narrow, origin = emit(net, scheme, scales)
+        left = correct_(net, narrow, origin, given[0], correct_bias)
     found = QuantizedNetwork(Steps.of(narrow.graph), narrow.tensors, interface).eval()
     scores = _scores(model, dense, found, calls, evaluate)
     if not scores[0] - scores[1] <= tolerance:
         raise VerificationError(
             f"the quantised network scores {scores[1]:.6g} and the original {scores[0]:.6g}, which "
             f"is a loss of more than `tolerance`={tolerance}; most error: "
-            f"{worst_layers(net, left)}. Try calibrate='mse' or more batches; the original is "
-            "unchanged"
+            f"{worst_layers(net, left) or 'unknown'}. Try calibrate='mse' or more batches; the "
+            "original is unchanged"
         )
     table = layer_table(net, left, scores, evaluate is not None)
     images = sum(call.images for call in calls)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+__all__ = ["METHODS"]
+
 METHODS = ("minmax", "percentile", "mse")
 # Of each value and batch, so that memory does not grow with the images' size.
 _SAMPLES = 1 << 14

@@ -8,10 +8,9 @@ from torch import fx
 
 from openwork._json import write_json
 from openwork.nn import Table
+from openwork.quantize.already import narrow_weight
 from openwork.quantize.layer import is_layer, layer_name, layer_of
 from openwork.quantize.net import Net
-
-__all__ = ["QuantizeReport"]
 
 # How many of the worst layers a note names.
 _NAMED = 3
@@ -61,19 +60,21 @@ def layer_table(
     rows: list[tuple[str, str, str | None, str | None]] = []
     for node in net.graph.nodes:
         if is_layer(node):
-            layer, decibels = layer_of(net, node), left.get(node)
+            layer, narrow, decibels = layer_of(net, node), narrow_weight(net, node), left.get(node)
+            weight = layer.weight if layer is not None else narrow
             rows.append(
                 (
                     layer_name(net, node),
-                    "int8" if node in left else "float32",
-                    None if layer is None else f"{float((layer.weight != 0).float().mean()):.3g}",
+                    "float32" if decibels is None and narrow is None else "int8",
+                    None if weight is None else f"{float((weight != 0).float().mean()):.3g}",
                     None if decibels is None else f"{decibels:.1f}",
                 )
             )
     what = "evaluated" if judged else "share of images that keep their class"
     change = f"{what}: {scores[0]:.6g} -> {scores[1]:.6g} ({scores[1] - scores[0]:+.3g})"
     columns = ("layer", "weights", "density", "signal / error, dB")
-    return Table(columns, tuple(rows), notes=(change, f"most error: {worst_layers(net, left)}"))
+    most = f"most error: {worst_layers(net, left)}" if left else "quantised before, and kept as is"
+    return Table(columns, tuple(rows), notes=(change, most))
 
 
 def worst_layers(net: Net, left: Mapping[fx.Node, float]) -> str:
