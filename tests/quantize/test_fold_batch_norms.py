@@ -16,8 +16,8 @@ class _Norms(nn.Module):
         self.conv = nn.Conv2d(2, 6, 3, groups=2, bias=bias)
         self.norm = nn.BatchNorm2d(6, affine=affine)
         self.twice, self.after = nn.Conv2d(6, 6, 1), nn.BatchNorm2d(6)
-        nn.init.uniform_(self.norm.running_var, 1e-3, 2)
-        nn.init.uniform_(self.after.running_mean)
+        self.norm.running_var = torch.rand(6) + 1e-3
+        self.after.running_mean = torch.rand(6)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.twice(self.norm(self.conv(x)))

@@ -37,7 +37,7 @@ def _sparse(model: nn.Module) -> nn.Module:
 
 
 def _in_blocks(model: nn.Module) -> nn.Module:
-    plan = {"second": {"pattern": "block", "shape": (4, 1), "density": 0.25}}
+    plan = {"second": {"pattern": "block", "density": 0.25, "b_out": 4}}
     return sparsify_(model, Plan(plan))
 
 
