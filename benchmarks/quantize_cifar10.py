@@ -20,7 +20,7 @@ from openwork.quantize.ranges import METHODS
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from cifar_resnets import CORRECT, classes, tested, trained, training_images
+from cifar_resnets import CORRECT, classes, held_out, trained, training_images
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Row:
 
 def measure(depth: int, method: str, count: int) -> Row:
     """The row of a network."""
-    model, (images, labels) = trained(depth), tested(count)
+    model, (images, labels) = trained(depth), held_out(count)
     small, _ = quantize(model, [training_images(128)], calibrate=method, tolerance=1)
     before, after = classes(model, images), classes(small, images)
     return Row(

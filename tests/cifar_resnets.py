@@ -65,7 +65,7 @@ def trained(depth: int) -> ResNet:
     return model.eval()
 
 
-def tested(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def held_out(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The first test images, normalised as in training, and their labels."""
     if not (DATA / "cifar10").exists():
         pytest.skip(f"cifar10 is not in {DATA}; set OPENWORK_DATA to a folder that holds it")
@@ -82,7 +82,7 @@ def normalised(split: Split, count: int) -> torch.Tensor:
 
 
 def training_images(count: int) -> torch.Tensor:
-    """Some images to find ranges with, which are not tested on."""
+    """Some images to find ranges with, which are not among those."""
     return normalised(load("cifar10", root=DATA).train, count)
 
 

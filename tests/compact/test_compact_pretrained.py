@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cifar_resnets import CORRECT, Block, tested, trained
+from cifar_resnets import CORRECT, Block, held_out, trained
 from parts import part
 from torch import nn
 
@@ -23,7 +23,7 @@ def _classes(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
 def _check(depth: int, count: int) -> tuple[int, int]:
     """Compact, compare, and count the correct images before and after."""
     model = trained(depth)
-    images, labels = tested(count)
+    images, labels = held_out(count)
     small, report = compact(model, images[:2], gamma_below=BELOW)
     expected = 0
     for name, block in model.named_modules():

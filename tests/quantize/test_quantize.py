@@ -9,6 +9,7 @@ from residual import residual
 from torch import nn
 from torch.nn.utils import prune
 
+from openwork._copy import copied
 from openwork.compact import compact
 from openwork.compact.masks import make_masks_permanent_
 from openwork.errors import VerificationError
@@ -59,7 +60,7 @@ def test_zeros_stay_zero_in_each_layer(change: Callable[[nn.Module], nn.Module])
     model = change(model).eval()
     small, report = quantize(model, [images], tolerance=1)
     buffers = dict(small.named_buffers())
-    dense = make_masks_permanent_(densify_(copy.deepcopy(model)))
+    dense = make_masks_permanent_(densify_(copied(model)))
     zeros = 0
     for name in ("first", "second", "last"):
         weight = dense.get_submodule(name).get_parameter("weight")
