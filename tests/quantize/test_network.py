@@ -28,3 +28,4 @@ def test_copies_compute_the_same_and_nothing_trains() -> None:
     assert torch.equal(copy.deepcopy(small)(images), small(images))
     assert inspect.signature(small) == inspect.signature(model.forward)
     assert torch.equal(small(x=images), small(images))
+    assert small.shapes == {"x": (3, 8, 8)}

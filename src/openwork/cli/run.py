@@ -19,6 +19,7 @@ from openwork.interchange import from_onnx
 from openwork.interchange.example import example_of
 from openwork.models import ModelSource
 from openwork.models.own import is_own
+from openwork.quantize.network import QuantizedNetwork
 from openwork.train.run_folder import MODEL, STATE
 
 _MOST_THREADS = 1024
@@ -203,13 +204,13 @@ def images_for(model: nn.Module, sizes: Sizes, batch: int) -> torch.Tensor:
     """Random images `(batch, C, H, W)` that `model` takes; `sizes` if it does not say.
 
     Raises:
-        ArgumentError: a compiled network takes several inputs, or as for `random_images`.
+        ArgumentError: a compiled or int8 network takes several inputs, or as for `random_images`.
     """
     if (inputs := example_of(model, batch, sizes.side)) is not None:
         if len(inputs) != 1:
             raise ArgumentError(f"`run` is a network of {len(inputs)} inputs; use it from Python")
         return inputs[0]
-    if not isinstance(model, CompiledModel):
+    if not isinstance(model, CompiledModel | QuantizedNetwork):
         return random_images(batch, sizes.channels, sizes.side)
     if len(model.shapes) != 1:
         raise ArgumentError(

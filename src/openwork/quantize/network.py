@@ -10,6 +10,8 @@ from torch import nn
 from openwork.capture.steps import Steps
 from openwork.quantize.interface import Interface
 
+__all__ = ["QuantizedNetwork"]
+
 
 class QuantizedNetwork(nn.Module):
     """What `openwork.quantize` gives: exact QDQ arithmetic in operators of torch.
@@ -39,6 +41,13 @@ class QuantizedNetwork(nn.Module):
     @property
     def __signature__(self) -> inspect.Signature:
         return self.interface.form.signature
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name of an input -> its shape when the network was quantised, without the batch."""
+        form = self.interface.form
+        names = [path for number, path in form.paths.items() if number not in form.constants]
+        return dict(zip(names, self.interface.shapes, strict=True))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "QuantizedNetwork":
         # What runs is never written to; pickle keeps what a file would, which not all can.
