@@ -109,7 +109,7 @@ def net_of(captured: Captured) -> Net:
         elif node.name in captured.constants and node.op != "call_function":
             tensor = captured.constants[node.name]
             if isinstance(tensor, torch.Tensor):
-                nodes[node] = net.hold(names.get(node.name, node.name), tensor.detach())
+                nodes[node] = net.hold(names.get(node.name) or str(node.name), tensor.detach())
             else:
                 nodes[node] = tensor
         elif node.op == "output":

@@ -11,13 +11,19 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
 from residual import residual
 from torch import nn
 
 import openwork as ow
 
 
-class _Images:
+class _Images(CalibrationDataReader):
     def __init__(self, images: torch.Tensor) -> None:
         self._batches: Iterator[Any] = iter([{"x": each.numpy()} for each in images.split(16)])
 
@@ -27,8 +33,6 @@ class _Images:
 
 def _quantised(model: nn.Module, images: torch.Tensor, folder: Path, per_channel: bool) -> str:
     """The path of a model that ONNX Runtime quantised."""
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-
     before, after = str(folder / "before.onnx"), str(folder / "after.onnx")
     ow.export_onnx(model, images[:2], before)
     level = logging.root.level
