@@ -114,6 +114,7 @@ OF_SEVERAL = {
     "docs/test_pages.py",
     "compact/test_compact_families.py",
     "compact/test_compact_pretrained.py",
+    "quantize/test_quantize_pretrained.py",
     "interchange/test_node_cases.py",
     "kernels/test_native_batch_norm.py",
     "kernels/test_native_boundary.py",

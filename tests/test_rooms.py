@@ -50,6 +50,7 @@ ROOMS = [
     "observe",
     "prune",
     "engine",
+    "quantize",
     "train",
     "report",
     "integrations",

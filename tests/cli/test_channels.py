@@ -1,6 +1,7 @@
-"""`openwork observe`, `openwork compact` and `openwork sensitivity`."""
+"""`openwork observe`, `openwork compact`, `openwork sensitivity` and `openwork quantize`."""
 
 import contextlib
+import json
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,31 @@ def test_sensitivity_leaves_a_table_a_picture_and_a_plan(run: Path, tmp_path: Pa
     }
     model = ow.load(run / "model.safetensors")
     assert ow.prune.apply_(model, ow.Plan.from_yaml(out / "plan.yaml")) is model
+
+
+def test_quantize_saves_a_network_in_int8_that_other_commands_know(
+    run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "q"
+    command = ["quantize", str(run), "--out", str(out), "--images", "4", "--tolerance", "0.5"]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "signal / error, dB" in result.stdout
+    assert "saved:" in result.stdout
+    small = ow.load(out / "model.safetensors")
+    assert sum(each.dtype == torch.int8 for each in small.buffers()) > 3
+    written = json.loads((out / "quantize.json").read_text())
+    metrics = ow.info(out / "model.safetensors").metrics
+    assert metrics["test_accuracy"] == written["scores"][1]
+    assert metrics["by"]["command"] == "quantize"
+    assert written["images"] == 4
+    result = CliRunner().invoke(app, ["eval", str(out)], catch_exceptions=False)
+    assert f"{metrics['test_accuracy']:.2%}" in result.stdout
+    result = CliRunner().invoke(app, ["info", str(out)], catch_exceptions=False)
+    assert "a network in int8" in result.stdout
+    for command in (["compact", str(out), "--out", "x"], ["quantize", str(out), "--out", "x"]):
+        with pytest.raises(ow.ArgumentError, match="is an int8 network"):
+            CliRunner().invoke(app, command, catch_exceptions=False)
+    command = ["quantize", str(run), "--out", str(out), "--calibrate", "mse"]
+    with pytest.raises(ow.ArgumentError, match="holds another network"):
+        CliRunner().invoke(app, command, catch_exceptions=False)

@@ -1,12 +1,15 @@
 """What is exported runs in ONNX Runtime with the same outputs, or nothing is written."""
 
 import warnings
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from residual import residual
 from torch import nn
 
 import openwork as ow
@@ -52,6 +55,28 @@ class _Wrong(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * 2 if torch.compiler.is_exporting() else x * 3
+
+
+def test_a_network_in_int8_is_written_with_its_int8_weights(tmp_path: Path) -> None:
+    model, images = residual()
+    small, _ = ow.quantize(model, [images], tolerance=0.2)
+    ow.export_onnx(small, images[:2], tmp_path / "q.onnx")
+    proto = onnx.load(tmp_path / "q.onnx")
+    weights = {each.name: numpy_helper.to_array(each) for each in proto.graph.initializer}
+    for name in ("first", "second", "last"):
+        held = dict(small.named_buffers())[f"{name}.int8_weight"]
+        assert weights[f"{name}.int8_weight"].dtype == np.int8
+        assert np.array_equal(weights[f"{name}.int8_weight"], held.numpy())
+    kinds = Counter(node.op_type for node in proto.graph.node)
+    # The input, after each ReLU, and after the mean.
+    assert kinds["QuantizeLinear"] == 4
+    assert kinds["DequantizeLinear"] == 4 + 3
+    run, expected = OnnxRuntime((tmp_path / "q.onnx").read_bytes()), small(images)
+    found = run(images)[0]
+    assert torch.equal(found.argmax(1), expected.argmax(1))
+    assert (found - expected).abs().max() <= expected.abs().max() / 127
+    again = ow.from_onnx(tmp_path / "q.onnx")
+    assert torch.allclose(again(images), expected, atol=1e-5)
 
 
 def test_other_outputs_leave_the_earlier_file(tmp_path: Path) -> None:

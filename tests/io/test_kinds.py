@@ -47,7 +47,10 @@ def test_save_and_load_use_it(kind: Kind, tmp_path: Path) -> None:
     assert back.factor == 7
 
 
-def test_a_compiled_network_is_known_without_importing_its_room() -> None:
-    found = kind_named("compiled")
+@pytest.mark.parametrize(
+    ("name", "kind"), [("compiled", "CompiledModel"), ("quantized", "QuantizedNetwork")]
+)
+def test_other_networks_are_known_without_importing_their_rooms(name: str, kind: str) -> None:
+    found = kind_named(name)
     assert found is not None
-    assert found.type.__name__ == "CompiledModel"
+    assert found.type.__name__ == kind

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from openwork.cli.bench import bench
 from openwork.cli.compact import compact
-from openwork.cli.compile import compile
+from openwork.cli.compile import compile, quantize
 from openwork.cli.demo import demo
 from openwork.cli.env import cache, env
 from openwork.cli.evaluate import evaluate
@@ -59,6 +59,7 @@ app.command()(compact)
 app.command()(bench)
 app.command()(report)
 app.command()(compile)
+app.command()(quantize)
 app.command()(cache)
 app.command()(env)
 app.command()(demo)

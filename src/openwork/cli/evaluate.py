@@ -24,7 +24,7 @@ def evaluate(
     std: options.Std = None,
     device: options.Device = "cpu",
 ) -> None:
-    """Measure the test accuracy and count the live weights of a network, compiled or not."""
+    """Measure the test accuracy and count the live weights of a network: plain, compiled, int8."""
     network = trained(
         run,
         data,
@@ -53,8 +53,10 @@ def evaluate(
 
 
 def _live(model: nn.Module) -> int:
-    if not isinstance(model, CompiledModel):
-        return live_weights(model)
-    # A compiled network has no parameters; the file's floats are its weights and biases.
-    tensors = model.snapshot.tensors.values()
-    return sum(t.numel() for t in tensors if t.dtype == torch.float32)
+    if isinstance(model, CompiledModel):
+        # A compiled network has no parameters; the file's floats are its weights and biases.
+        tensors = model.snapshot.tensors.values()
+        return sum(t.numel() for t in tensors if t.dtype == torch.float32)
+    narrow = [each for each in model.buffers() if each.dtype == torch.int8]
+    # So has one in int8: what is not zero, without biases.
+    return live_weights(model) + sum(int(each.count_nonzero()) for each in narrow)

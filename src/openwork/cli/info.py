@@ -14,6 +14,7 @@ from openwork.models import ModelSource
 from openwork.nn import Plan, Table
 from openwork.report import html
 
+_KINDS = {"model": "a network", "compiled": "a compiled network", "quantized": "a network in int8"}
 # Kept for the commands; too long to read.
 _HIDDEN = ("by", "classes", "mean", "std")
 
@@ -28,7 +29,7 @@ def info(
         return
     rows = [
         ("file", f"{path}, {path.stat().st_size / 1e3:,.0f} KB"),
-        ("holds", f"a {'compiled network' if place.is_compiled else 'network'}"),
+        ("holds", _KINDS[found.kind]),
         ("written by", f"openwork {found.version}"),
         *_built(found.source),
         ("plan", _summary(found.plan)),

@@ -19,6 +19,7 @@ from openwork.interchange import from_onnx
 from openwork.interchange.example import example_of
 from openwork.models import ModelSource
 from openwork.models.own import is_own
+from openwork.quantize.network import QuantizedNetwork
 from openwork.train.run_folder import MODEL, STATE
 
 _MOST_THREADS = 1024
@@ -59,6 +60,11 @@ class Located:
         """Whether the file holds a compiled network."""
         return self.info is not None and self.info.kind == "compiled"
 
+    @property
+    def is_quantised(self) -> bool:
+        """Whether the file holds a network that computes in int8."""
+        return self.info is not None and self.info.kind == "quantized"
+
     def load(self, sizes: Sizes, device: str = "cpu") -> nn.Module:
         """The network with its weights.
 
@@ -77,18 +83,27 @@ class Located:
         if self.info is None:
             return self._filled(sizes).to(device)
         name = self.name
-        if name is None and not self.is_compiled and (source is None or is_own(source.name)):
+        whole = self.is_compiled or self.is_quantised
+        if name is None and not whole and (source is None or is_own(source.name)):
             raise ArgumentError(_unknown(self.path, source))
         with naming("run"):
             build = None if name is None else lambda: build_named(name, sizes)
             return io.load(str(self.path), build, device=device)
 
-    def refuse_compiled(self, doing: str) -> None:
-        """Raise if the network is compiled, because a command needs its layers for `doing`."""
-        if self.is_compiled:
+    def refuse_compiled(self, doing: str, *, quantised: bool = True) -> None:
+        """Raise if the network is compiled, because a command needs its layers for `doing`.
+
+        Args:
+            doing: such as "pruned".
+            quantised: whether networks in int8 are refused too, default True.
+        """
+        if self.is_compiled or (quantised and self.is_quantised):
+            kind, made = (
+                ("a compiled", "compiled") if self.is_compiled else ("an int8", "quantised")
+            )
             raise ArgumentError(
-                f"`run`={str(self.path)!r} is a compiled network, which cannot be {doing}; give "
-                "the run or checkpoint that it was compiled from"
+                f"`run`={str(self.path)!r} is {kind} network, which cannot be {doing}; give "
+                f"the run or checkpoint that it was {made} from"
             )
 
     def _filled(self, sizes: Sizes) -> nn.Module:
@@ -189,13 +204,13 @@ def images_for(model: nn.Module, sizes: Sizes, batch: int) -> torch.Tensor:
     """Random images `(batch, C, H, W)` that `model` takes; `sizes` if it does not say.
 
     Raises:
-        ArgumentError: a compiled network takes several inputs, or as for `random_images`.
+        ArgumentError: a compiled or int8 network takes several inputs, or as for `random_images`.
     """
     if (inputs := example_of(model, batch, sizes.side)) is not None:
         if len(inputs) != 1:
             raise ArgumentError(f"`run` is a network of {len(inputs)} inputs; use it from Python")
         return inputs[0]
-    if not isinstance(model, CompiledModel):
+    if not isinstance(model, CompiledModel | QuantizedNetwork):
         return random_images(batch, sizes.channels, sizes.side)
     if len(model.shapes) != 1:
         raise ArgumentError(

@@ -10,6 +10,8 @@ from torch._ops import OpOverload, OpOverloadPacket
 
 from openwork.runtime.file_errors import MalformedFile, NotSerializable
 
+__all__ = ["name_of", "operator_named"]
+
 # Operators that only compute, although no tag of torch says so.
 _NAMED = {
     "aten": frozenset(
@@ -36,6 +38,11 @@ _NAMED = {
         for name in line.split()
     ),
     "openwork": frozenset({"sparse_conv2d", "sparse_linear"}),
+    "quantized_decomposed": frozenset(
+        f"{verb}_per_{what}"
+        for verb in ("dequantize", "quantize")
+        for what in ("channel", "tensor")
+    ),
     "torchvision": frozenset({"deform_conv2d"}),
 }
 _PURE = {torch.Tag.core, torch.Tag.pointwise, torch.Tag.reduction}

@@ -15,6 +15,8 @@ from openwork.runtime.decode import Decoder, check_type, short
 from openwork.runtime.encode import Encoder
 from openwork.runtime.file_errors import MalformedFile, NotSerializable, require
 
+__all__ = ["TorchDecoder", "TorchEncoder"]
+
 
 def container_class(module: str, name: str) -> type | None:
     """The class of that name, if it is imported and building an instance runs no code of its."""

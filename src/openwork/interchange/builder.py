@@ -82,6 +82,12 @@ class Builder:
             self._tensors[key] = with_rank(node, held.tensor.dim())
         return self._tensors[key]
 
+    def buffer(self, constant: Constant) -> fx.Node:
+        """A node for a tensor that does not train, of any type."""
+        name = self._free(self.root, identifier(constant.name or "constant"))
+        self.root.register_buffer(name, constant.tensor)
+        return with_rank(self.graph.get_attr(name), constant.tensor.dim())
+
     def parameter(self, constant: Constant, change: str = "") -> nn.Parameter:
         """The parameter of a constant: the same one for the same constant and `change`.
 

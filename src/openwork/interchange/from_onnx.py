@@ -27,7 +27,8 @@ def from_onnx(source: str | os.PathLike[str] | bytes) -> nn.Module:
 
     Layers with weights are modules under the names that they had where torch exported them;
     parameters and buffers are copies. The network is in evaluation mode; `.train()` makes it
-    train. Opsets 11 and newer are read, without control flow and quantised operators.
+    train. Opsets 11 and newer are read, without control flow. Of quantised models
+    QuantizeLinear and DequantizeLinear are read; int8 weights stay int8 buffers.
 
     Args:
         source: the path of the file, or its bytes. External weights must lie in its folder.

@@ -37,7 +37,8 @@ class CheckpointInfo:
         plan: the plan that was passed to `save`, or None.
         metrics: the metrics that were passed to `save`.
         version: version of openwork that wrote the file.
-        kind: "model", or "compiled" for the result of `openwork.compile`.
+        kind: "model", "compiled" for the result of `openwork.compile`, or "quantized" for that of
+            `openwork.quantize`.
     """
 
     source: ModelSource | None
@@ -60,8 +61,8 @@ def save(
     It is written whole or not at all, and replaces an earlier file in one step.
 
     Args:
-        model: any module, with or without sparse layers, or the result of `openwork.compile`. Of
-            DistributedDataParallel and its kin the network within is saved.
+        model: any module, with or without sparse layers, or the result of `openwork.compile` or
+            `openwork.quantize`. Of DistributedDataParallel and its kin the network within is saved.
         path: path of the file.
         plan: a plan to record in the file. Loading does not need it: the patterns are stored.
         metrics: plain numbers and strings to record in the file.

@@ -33,7 +33,7 @@ class Kind:
 _KINDS: dict[str, Kind] = {}
 # Rooms that register a kind when they are imported, which the program that loads a file need not
 # have done.
-_ROOMS = {"compiled": "openwork.engine"}
+_ROOMS = {"compiled": "openwork.engine", "quantized": "openwork.quantize"}
 
 
 def register(kind: Kind) -> None:

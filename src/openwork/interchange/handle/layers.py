@@ -4,9 +4,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import fx, nn
 
-from openwork.interchange.builder import Builder, with_rank
+from openwork.interchange.builder import Builder, rank_of, with_rank
+from openwork.interchange.handle.quantised import is_weight, linear
 from openwork.interchange.handle.windows import WindowForm, padded, window
 from openwork.interchange.onnx_node import OnnxNode
 from openwork.interchange.values import Constant, NotReadable, Value, as_constant
@@ -157,6 +158,13 @@ def gemm(net: Builder, node: OnnxNode) -> Value:
                 name = c.name if isinstance(c, Constant) else ""
                 given = Constant(bias.reshape(features), name)
             return with_rank(_linear(net, node, a, b, weight, given), 2)
+    if (
+        is_weight(b)
+        and not trans_a
+        and alpha == 1
+        and (c is None or (bias is not None and beta == 1))
+    ):
+        return with_rank(net.call(linear, a, b, [] if c is None else [c], trans_b), 2)
     return with_rank(
         net.call(general_product, a, b, [] if c is None else [c], alpha, beta, trans_a, trans_b), 2
     )
@@ -184,6 +192,8 @@ def matmul(net: Builder, node: OnnxNode) -> Value:
     matrix = isinstance(b, Constant) and b.tensor.dim() == 2 and b.tensor.is_floating_point()
     if isinstance(b, Constant) and matrix and not isinstance(a, Constant):
         return _linear(net, node, a, b, _transposed(net, b), None)
+    if is_weight(b) and rank_of(b) == 2:
+        return with_rank(net.call(linear, a, b, [], False), rank_of(a))
     return net.call(torch.matmul, a, b)
 
 
@@ -206,6 +216,8 @@ def _linear(
 def _kernel(node: OnnxNode, weight: Value) -> tuple[int, ...]:
     """The sizes of the kernel, which the attribute must repeat."""
     given = node.attribute("kernel_shape")
+    if isinstance(weight, fx.Node) and is_weight(weight):
+        return weight.meta["shape"][2:]
     if not isinstance(weight, Constant):
         if given is None:
             raise NotReadable("its weight is computed and `kernel_shape` is not given")

@@ -10,6 +10,7 @@ from openwork.interchange.handle.layers import LAYERS
 from openwork.interchange.handle.movement import MOVEMENT
 from openwork.interchange.handle.norms import NORMS
 from openwork.interchange.handle.pools import POOLS
+from openwork.interchange.handle.quantised import QUANTISED
 from openwork.interchange.handle.reductions import REDUCTIONS
 from openwork.interchange.handle.resize import RESIZE
 from openwork.interchange.handle.shapes import SHAPES
@@ -26,4 +27,5 @@ HANDLERS: dict[str, Callable[[Builder, OnnxNode], Any]] = {
     **SHAPES,
     **MOVEMENT,
     **RESIZE,
+    **QUANTISED,
 }
