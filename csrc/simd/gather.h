@@ -44,8 +44,8 @@ class Gather {
   }
 
   // `memory` has as many floats as `floats` says.
-  Gather(const Geometry& geometry, int64_t in_image, int vectors, float* memory)
-      : g(geometry), in_image(in_image), vectors(vectors), most_(most(geometry)) {
+  Gather(const Geometry& geometry, int64_t in_image, int64_t in_map, int vectors, float* memory)
+      : g(geometry), in_image(in_image), in_map(in_map), vectors(vectors), most_(most(geometry)) {
     const int places = g.kernel_y * g.kernel_x * vectors;
     count = reinterpret_cast<int32_t*>(memory);
     const uintptr_t after = reinterpret_cast<uintptr_t>(memory + places);
@@ -88,19 +88,18 @@ class Gather {
   template <int V, int Stride>
   OPENWORK_INLINE_MEMBER void read_strided(const float* input, const int32_t* channel,
                                            const uint16_t* tap, int inputs, float* to) const {
-    const int64_t map = static_cast<int64_t>(g.height) * g.width;
     if (single && g.kernel_y * g.kernel_x == 1) {
       Piece all[V];
       for (int v = 0; v < V; ++v) all[v] = piece[v * most_];
       for (int i = 0; i < inputs; ++i, to += V * lanes) {
-        const float* from = input + channel[i] * map;
+        const float* from = input + channel[i] * in_map;
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) store(to + v * lanes, take<Stride>(from, all[v]));
       }
       return;
     }
     for (int i = 0; i < inputs; ++i, to += V * lanes) {
-      const float* from = input + channel[i] * map;
+      const float* from = input + channel[i] * in_map;
       const Piece* pieces = piece + static_cast<int64_t>(tap[i]) * V * most_;
       const int32_t* counts = count + tap[i] * V;
 #pragma GCC unroll 8
@@ -166,7 +165,7 @@ class Gather {
   }
 
   const Geometry& g;
-  int64_t in_image;
+  int64_t in_image, in_map;
   int vectors;
   int most_;           // pieces that one vector may have
   bool single = true;  // one piece for each vector

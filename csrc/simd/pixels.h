@@ -40,12 +40,10 @@ __attribute__((noinline)) static void write_runs(const EpilogueWriter& writer,
   }
 }
 
-// Writes what V vectors hold for a tile's pixels in the map of filter `row`.
+// Writes what V vectors hold for a tile's pixels in the map that starts at float `map`.
 template <int V>
-OPENWORK_INLINE void write_pixels(const EpilogueWriter& writer, const Geometry& geometry,
-                                  const PixelTile& tile, int64_t out_image, int64_t row,
-                                  const vec (&sum)[V]) {
-  const int64_t map = row * geometry.out_height * geometry.out_width;
+OPENWORK_INLINE void write_pixels(const EpilogueWriter& writer, const PixelTile& tile,
+                                  int64_t out_image, int64_t map, const vec (&sum)[V]) {
   const PixelRun& first = tile.run[0];
   if (tile.runs > 1) {
     // A copy, so that the sums need not lie in memory from the start.

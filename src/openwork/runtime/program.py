@@ -12,6 +12,7 @@ from openwork.runtime.emission import Emission
 from openwork.runtime.lifetimes import Lifetime, place
 from openwork.runtime.memory import empty_floats
 from openwork.runtime.node import Node
+from openwork.runtime.nodes.chain import Chain, join_chains
 from openwork.runtime.values import Value, root
 
 __all__ = ["Native"]
@@ -29,7 +30,8 @@ class Native:
     Attributes:
         reads: values, none of them an alias, that `run` takes.
         outputs: values that `run` gives.
-        steps: (layer or value, kind) of each node.
+        steps: (layer or value, kind) of each node. The time of layers that run as a chain is
+            counted as that of the last one.
     """
 
     def __init__(
@@ -40,11 +42,12 @@ class Native:
         isa: str,
     ) -> None:
         self._program = _C.Program(isa)
+        self.steps = [node.step for node in nodes]
+        nodes = join_chains(nodes, layers, wanted)
         made = [root(node.output) for node in nodes]
         read = dict.fromkeys(root(value) for node in nodes for value in node.inputs)
         self.reads = [value for value in read if value not in set(made)]
         self.outputs = [value for value in made if value in wanted]
-        self.steps = [node.step for node in nodes]
         # Concurrent calls each take an arena, or make one, and put it back.
         self._free: list[np.ndarray] = []
         slots = {value: self._program.input(value.floats) for value in self.reads}
@@ -54,9 +57,11 @@ class Native:
         emission = Emission(self._program, slots, layers, aliasing.view)
         # Which of `steps` each step of the program belongs to.
         self._owners: list[int] = []
-        for index, node in enumerate(nodes):
+        last = -1
+        for node in nodes:
+            last += len(node.convs) if isinstance(node, Chain) else 1
             node.emit(emission)
-            self._owners += [index] * (self._program.steps() - len(self._owners))
+            self._owners += [last] * (self._program.steps() - len(self._owners))
 
     def run(
         self,
