@@ -8,6 +8,8 @@
 
 namespace openwork {
 
+struct Packing;
+
 class Layer {
  public:
   virtual ~Layer() = default;
@@ -22,11 +24,16 @@ class Layer {
   // As if the input were as high as the band says; no higher than it is.
   virtual void run_band(const Run& run, const Band& band) const = 0;
 
+  // What it was made of, as packed/packing.h has it; null if it cannot be written to a file.
+  const Packing* packing() const { return packing_.get(); }
+  void remember(std::shared_ptr<const Packing> packing) { packing_ = std::move(packing); }
+
  protected:
   explicit Layer(const Geometry& geometry) : geometry_(geometry) {}
 
  private:
   Geometry geometry_;
+  std::shared_ptr<const Packing> packing_;
 };
 
 // Whether a plan's arrays are the same for any height, and its kernel takes distances from map to

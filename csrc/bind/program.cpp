@@ -4,8 +4,10 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include <memory>
@@ -15,6 +17,7 @@
 #include <vector>
 
 #include "../isa.h"
+#include "../packed/read_program.h"
 #include "../program/steps.h"
 #include "bind.h"
 
@@ -31,6 +34,10 @@ class BoundProgram {
  public:
   explicit BoundProgram(const std::string& isa)
       : kernels_(kernels_of(isa)), step_kernels_(step_kernels_of(isa)) {}
+  explicit BoundProgram(PackedProgram&& packed)
+      : program_(std::move(packed.program)),
+        kernels_(kernels_of(packed.isa)),
+        step_kernels_(step_kernels_of(packed.isa)) {}
 
   int arena_slot(int64_t at, int64_t floats) {
     return program_.add_slot(Slot::Kind::arena, at, floats);
@@ -152,6 +159,13 @@ class BoundProgram {
   const StepKernels& step_kernels_;
 };
 
+std::pair<std::unique_ptr<BoundProgram>, std::string> open_packed(const std::string& path) {
+  nb::gil_scoped_release release;
+  PackedProgram packed = read_program(map_file(path.c_str()));
+  std::string notes = std::move(packed.notes);
+  return {std::make_unique<BoundProgram>(std::move(packed)), std::move(notes)};
+}
+
 }  // namespace
 
 void bind_program(nb::module_& m) {
@@ -211,6 +225,8 @@ void bind_program(nb::module_& m) {
            "seconds"_a.noconvert().none() = nb::none(),
            "Run all steps; `seconds` receives what each of them takes.");
 
+  m.def("open_packed", open_packed, "path"_a,
+        "The program of a packed file, and the notes in it. The file is mapped.");
   m.def("parameters_of", parameters_of, "function"_a.noconvert(),
         "How many parameters a function has.");
 }
