@@ -60,6 +60,7 @@ void run_tile(const DensePlan& plan, const Run& run, int64_t begin, int64_t end,
   Gather gather(geometry, run.in_image, in_map, V, partial + scratch.partial);
   if (!in_place) gather.find(begin, end);
   const EpilogueWriter writer(plan.epilogue, run);
+  const bool fetch = more && fetches_output(geometry);
   const bool plain = is_plain(geometry);
 
   for (int from = 0; from < plan.inputs; from += chunk) {
@@ -94,7 +95,7 @@ void run_tile(const DensePlan& plan, const Run& run, int64_t begin, int64_t end,
 #pragma GCC unroll 8
           for (int v = 0; v < V; ++v) store(held + v * lanes, sum[g][v]);
         } else if (row + g < geometry.out_channels) {
-          write_pixels<V>(writer, tile, run.out_image, (row + g) * out_map, sum[g]);
+          write_pixels<V>(writer, tile, run.out_image, (row + g) * out_map, sum[g], fetch);
         }
       }
     }

@@ -41,13 +41,14 @@ void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, 
   Gather gather(geometry, run.in_image, in_map, V, partial + scratch.partial);
   if (!in_place) gather.find(begin, end);
   const EpilogueWriter writer(plan.epilogue, run);
+  const bool fetch = more && fetches_output(geometry);
 
   const auto write = [&](int row, const vec(&sum)[V]) {
     const vec bias = writer.bias(row);
     vec biased[V];
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) biased[v] = sum[v] + bias;
-    write_pixels<V>(writer, tile, run.out_image, row * out_map, biased);
+    write_pixels<V>(writer, tile, run.out_image, row * out_map, biased, fetch);
   };
 
   for (int chunk = 0; chunk < lists.chunks; ++chunk) {
