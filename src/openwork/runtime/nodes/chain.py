@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from openwork.kernels._C import Layer
 
 # Floats of a map between two layers from which on a chain is faster: those of an L2 cache of 1 MB.
-# On one Cascade Lake core 144 channels at 56x56 gained 18 %, 192 at 28x28 nothing.
+# On one Cascade Lake core it takes MobileNetV2 to 0.83 of its time, EfficientNet-B0 to 0.89 and
+# MobileNetV3-Large to 0.92 when dense, and to 1.01, 0.95 and 0.99 at density 0.25.
 _WORTH_IT = 256 * 1024
 
 
