@@ -1,7 +1,5 @@
 """Ways to run one layer, timed in turns."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
