@@ -1,5 +1,7 @@
 """Ways to run one layer, timed in turns."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -84,7 +86,11 @@ def test_tiles_like_the_best_are_tried_and_others_are_not(
     monkeypatch.setattr(
         tournament, "_seconds", lambda call: call() or 1 + abs(tried[-1] - 17) / 1000
     )
-    family = [Candidate(f"f32-conv-spmm-v{v}-isa", lambda _, v=v: Layer(v)) for v in range(1, 65)]
+
+    def build(vectors: int) -> Any:
+        return lambda problem: Layer(vectors)
+
+    family = [Candidate(f"f32-conv-spmm-v{v}-isa", build(v)) for v in range(1, 65)]
     contest = Tournament(problem, False, 1, 1)
     contest.add_families([family])
     assert len(set(tried)) < 30
