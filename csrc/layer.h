@@ -19,6 +19,10 @@ class Layer {
   virtual int64_t workspace(int batch, int threads) const = 0;
   // Checks nothing: the caller has compared shapes and holds enough workspace.
   virtual void run(const Run& run) const = 0;
+  // Whether `run_band` works.
+  virtual bool runs_in_bands() const = 0;
+  // As if the input were as high as the band says; no higher than it is.
+  virtual void run_band(const Run& run, const Band& band) const = 0;
 
   // What it was made of, as packed/packing.h has it; null if it cannot be written to a file.
   const Packing* packing() const { return packing_.get(); }
@@ -31,6 +35,17 @@ class Layer {
   Geometry geometry_;
   std::shared_ptr<const Packing> packing_;
 };
+
+// Whether a plan's arrays are the same for any height, and its kernel takes distances from map to
+// map.
+template <class Plan>
+constexpr bool runs_in_bands = false;
+template <>
+inline constexpr bool runs_in_bands<SpmmPlan> = true;
+template <>
+inline constexpr bool runs_in_bands<DensePlan> = true;
+template <>
+inline constexpr bool runs_in_bands<DepthwisePlan> = true;
 
 template <class Plan>
 class PackedLayer final : public Layer {
@@ -46,6 +61,14 @@ class PackedLayer final : public Layer {
     return kernel_.workspace(plan_, batch, threads);
   }
   void run(const Run& run) const override { kernel_.run(plan_, run); }
+  bool runs_in_bands() const override { return openwork::runs_in_bands<Plan>; }
+  void run_band(const Run& run, const Band& band) const override {
+    Plan plan = plan_;
+    plan.geometry.height = band.height;
+    plan.geometry.out_height = band.out_height;
+    plan.geometry.pad_y = band.pad_y;
+    kernel_.run(plan, run);
+  }
 
  private:
   Plan plan_;

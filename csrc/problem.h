@@ -59,6 +59,22 @@ struct Run {
   float* workspace;             // as many floats as the kernel's workspace function says
   int batch;
   int threads;
+  // Floats from channel to channel; 0 where maps lie one after another. Only kernels that run in
+  // bands (layer.h) take others; a residual's channels lie as those of the output.
+  int64_t in_map = 0, out_map = 0;
+};
+
+inline int64_t in_map_of(const Run& run, const Geometry& g) {
+  return run.in_map ? run.in_map : static_cast<int64_t>(g.height) * g.width;
+}
+inline int64_t out_map_of(const Run& run, const Geometry& g) {
+  return run.out_map ? run.out_map : static_cast<int64_t>(g.out_height) * g.out_width;
+}
+
+// Rows of a layer's output that are computed alone, and the input rows that they see.
+struct Band {
+  int height, out_height;
+  int pad_y;  // rows of zeros above
 };
 
 }  // namespace openwork

@@ -137,7 +137,9 @@ void bind_layers(nb::module_& m) {
            "residual"_a.noconvert().none(), "workspace"_a.noconvert(), "threads"_a,
            "Write activation(convolution + bias + residual) to `output`, all NCHW float32.")
       .def("workspace", workspace_of<Layer>, "batch"_a, "threads"_a,
-           "Floats that `run` needs as workspace.");
+           "Floats that `run` needs as workspace.")
+      .def_prop_ro("runs_in_bands", &Layer::runs_in_bands,
+                   "Whether it can be part of a chain (`Program.chain`).");
 
   nb::class_<ListArrays>(m, "Lists", "Arrays 1 to 6 of a packed sparse matrix.")
       .def(

@@ -57,6 +57,11 @@ class BoundProgram {
     program_.add_step(
         layer_step(std::move(layer), at(input), at(output), residual ? &at(*residual) : nullptr));
   }
+  void chain(std::vector<std::shared_ptr<const Layer>> layers, int input, int output,
+             std::optional<int> residual) {
+    program_.add_step(
+        chain_step(std::move(layers), at(input), at(output), residual ? &at(*residual) : nullptr));
+  }
   void pool(int input, int output, const Pool& pool, std::vector<float> shift) {
     program_.add_step(pool_step(kernels_.pooling, pool, std::move(shift), at(input), at(output)));
   }
@@ -178,6 +183,9 @@ void bind_program(nb::module_& m) {
       .def("output", &BoundProgram::output, "floats"_a, "A slot for the next of `run`'s outputs.")
       .def("layer", &BoundProgram::layer, "layer"_a, "input"_a, "output"_a,
            "residual"_a.none() = nb::none(), "Run a packed layer.")
+      .def("chain", &BoundProgram::chain, "layers"_a, "input"_a, "output"_a,
+           "residual"_a.none() = nb::none(),
+           "Run packed layers, each on what the one before it wrote, some rows at a time.")
       .def("pool", &BoundProgram::pool, "input"_a, "output"_a, "pool"_a,
            "shift"_a = std::vector<float>{},
            "Pool each map, and add its channel's `shift` before the activation.")

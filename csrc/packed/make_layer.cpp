@@ -26,6 +26,8 @@ class ForeignLayer final : public Layer {
 
   int64_t workspace(int /*batch*/, int /*threads*/) const override { refuse(); }
   void run(const Run& /*run*/) const override { refuse(); }
+  bool runs_in_bands() const override { return false; }
+  void run_band(const Run& /*run*/, const Band& /*band*/) const override { refuse(); }
 
  private:
   [[noreturn]] void refuse() const { fail("the layer is packed for '", isa_, "', not for here"); }

@@ -12,6 +12,9 @@ namespace openwork {
 // All throw std::invalid_argument for slots that do not fit.
 std::unique_ptr<Step> layer_step(std::shared_ptr<const Layer> layer, const Slot& input,
                                  const Slot& output, const Slot* residual);
+// Layers that run in bands, each of which reads what the one before it writes.
+std::unique_ptr<Step> chain_step(std::vector<std::shared_ptr<const Layer>> layers,
+                                 const Slot& input, const Slot& output, const Slot* residual);
 // `shift` has one entry for each channel, or none; it replaces `pool.shift`.
 std::unique_ptr<Step> pool_step(const Pooling& kernels, const Pool& pool, std::vector<float> shift,
                                 const Slot& input, const Slot& output);

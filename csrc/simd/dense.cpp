@@ -49,16 +49,18 @@ template <int G, int V>
 void run_tile(const DensePlan& plan, const Run& run, int64_t begin, int64_t end, int first,
               int last, bool more, float* memory) {
   const Geometry& geometry = plan.geometry;
-  const int64_t in_map = static_cast<int64_t>(geometry.height) * geometry.width;
+  const int64_t in_map = in_map_of(run, geometry);
+  const int64_t out_map = out_map_of(run, geometry);
   const PixelTile tile(geometry, begin, end);
   const PixelRun& start = tile.run[0];
   const bool in_place = plan.in_place && tile.runs == 1 && end - begin == V * lanes;
   const Scratch scratch(plan);
   float* packed = memory;
   float* partial = packed + scratch.packed;
-  Gather gather(geometry, run.in_image, V, partial + scratch.partial);
+  Gather gather(geometry, run.in_image, in_map, V, partial + scratch.partial);
   if (!in_place) gather.find(begin, end);
   const EpilogueWriter writer(plan.epilogue, run);
+  const bool fetch = more && fetches_output(geometry);
   const bool plain = is_plain(geometry);
 
   for (int from = 0; from < plan.inputs; from += chunk) {
@@ -93,7 +95,7 @@ void run_tile(const DensePlan& plan, const Run& run, int64_t begin, int64_t end,
 #pragma GCC unroll 8
           for (int v = 0; v < V; ++v) store(held + v * lanes, sum[g][v]);
         } else if (row + g < geometry.out_channels) {
-          write_pixels<V>(writer, geometry, tile, run.out_image, row + g, sum[g]);
+          write_pixels<V>(writer, tile, run.out_image, (row + g) * out_map, sum[g], fetch);
         }
       }
     }

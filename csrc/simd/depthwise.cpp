@@ -270,8 +270,7 @@ void run_maps(const DepthwisePlan& plan, const Run& run) {
   const Geometry& g = plan.geometry;
   const EpilogueWriter writer(plan.epilogue, run);
   const int taps = g.kernel_y * g.kernel_x;
-  const int64_t in_map = static_cast<int64_t>(g.height) * g.width;
-  const int64_t out_map = static_cast<int64_t>(g.out_height) * g.out_width;
+  const int64_t in_map = in_map_of(run, g), out_map = out_map_of(run, g);
 #pragma omp parallel num_threads(run.threads) if (run.threads > 1)
   {
     float* memory = run.workspace + omp_get_thread_num() * floats_of(g);

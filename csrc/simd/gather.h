@@ -7,6 +7,21 @@
 
 namespace openwork::OPENWORK_NAMESPACE {
 
+// Without a 64-bit division, which takes as long as a hundred multiply-adds.
+struct Quotient {
+  int64_t whole, rest;
+
+  OPENWORK_INLINE_MEMBER Quotient(int64_t a, int64_t b) : whole(0), rest(a) {
+    if (a < b) return;
+    if (a <= UINT32_MAX) {
+      whole = static_cast<uint32_t>(a) / static_cast<uint32_t>(b);
+      rest = a - whole * b;
+    } else {
+      whole = a / b, rest = a % b;
+    }
+  }
+};
+
 // Pixels of one image, side by side in the output's memory.
 struct PixelRun {
   int64_t image, pixel;  // of the first
@@ -21,9 +36,10 @@ struct PixelTile {
   PixelTile(const Geometry& geometry, int64_t begin, int64_t end) {
     const int64_t map = static_cast<int64_t>(geometry.out_height) * geometry.out_width;
     for (int64_t at = begin; at < end; ++runs) {
-      const int64_t left = map - at % map;
+      const Quotient place(at, map);
+      const int64_t left = map - place.rest;
       const int count = static_cast<int>(left < end - at ? left : end - at);
-      run[runs] = {at / map, at % map, static_cast<int>(at - begin), count};
+      run[runs] = {place.whole, place.rest, static_cast<int>(at - begin), count};
       at += count;
     }
   }
@@ -44,8 +60,8 @@ class Gather {
   }
 
   // `memory` has as many floats as `floats` says.
-  Gather(const Geometry& geometry, int64_t in_image, int vectors, float* memory)
-      : g(geometry), in_image(in_image), vectors(vectors), most_(most(geometry)) {
+  Gather(const Geometry& geometry, int64_t in_image, int64_t in_map, int vectors, float* memory)
+      : g(geometry), in_image(in_image), in_map(in_map), vectors(vectors), most_(most(geometry)) {
     const int places = g.kernel_y * g.kernel_x * vectors;
     count = reinterpret_cast<int32_t*>(memory);
     const uintptr_t after = reinterpret_cast<uintptr_t>(memory + places);
@@ -58,20 +74,21 @@ class Gather {
       piece[static_cast<int64_t>(i) * most_] = {};
     }
     single = true;
-    const int64_t rows = g.out_height;
-    for (int64_t at = begin; at < end;) {
-      const int64_t row = at / g.out_width;
-      const int x = static_cast<int>(at % g.out_width);
+    const Quotient start(begin, g.out_width);
+    Quotient row(start.whole, g.out_height);
+    int x = static_cast<int>(start.rest);
+    for (int64_t at = begin; at < end; x = 0) {
       const int some = static_cast<int>(g.out_width - x < end - at ? g.out_width - x : end - at);
       for (int ky = 0; ky < g.kernel_y; ++ky) {
-        const int y = static_cast<int>(row % rows) * g.stride_y + ky * g.dilation_y - g.pad_y;
+        const int y = static_cast<int>(row.rest) * g.stride_y + ky * g.dilation_y - g.pad_y;
         if (y < 0 || y >= g.height) continue;
-        const int64_t line = row / rows * in_image + static_cast<int64_t>(y) * g.width;
+        const int64_t line = row.whole * in_image + static_cast<int64_t>(y) * g.width;
         for (int kx = 0; kx < g.kernel_x; ++kx)
           add_row(ky * g.kernel_x + kx, line, kx * g.dilation_x - g.pad_x, x, some,
                   static_cast<int>(at - begin));
       }
       at += some;
+      if (++row.rest == g.out_height) row.rest = 0, ++row.whole;
     }
   }
 
@@ -88,19 +105,18 @@ class Gather {
   template <int V, int Stride>
   OPENWORK_INLINE_MEMBER void read_strided(const float* input, const int32_t* channel,
                                            const uint16_t* tap, int inputs, float* to) const {
-    const int64_t map = static_cast<int64_t>(g.height) * g.width;
     if (single && g.kernel_y * g.kernel_x == 1) {
       Piece all[V];
       for (int v = 0; v < V; ++v) all[v] = piece[v * most_];
       for (int i = 0; i < inputs; ++i, to += V * lanes) {
-        const float* from = input + channel[i] * map;
+        const float* from = input + channel[i] * in_map;
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) store(to + v * lanes, take<Stride>(from, all[v]));
       }
       return;
     }
     for (int i = 0; i < inputs; ++i, to += V * lanes) {
-      const float* from = input + channel[i] * map;
+      const float* from = input + channel[i] * in_map;
       const Piece* pieces = piece + static_cast<int64_t>(tap[i]) * V * most_;
       const int32_t* counts = count + tap[i] * V;
 #pragma GCC unroll 8
@@ -119,10 +135,16 @@ class Gather {
     return smaller(lanes, (lanes + g.out_width - 2) / g.out_width + 1);
   }
 
+  // ceil(floats / stride), without a division where that is 1 or 2.
+  OPENWORK_INLINE_MEMBER int columns(int floats) const {
+    if (g.stride_x == 1) return floats;
+    return g.stride_x == 2 ? (floats + 1) / 2 : ceil_div(floats, g.stride_x);
+  }
+
   void add_row(int tap, int64_t line, int shift, int x, int some, int place) {
     // Outputs whose input column, x * stride + shift, lies in the map.
-    const int first = shift >= 0 ? x : larger(x, ceil_div(-shift, g.stride_x));
-    const int stop = smaller(x + some, g.width > shift ? ceil_div(g.width - shift, g.stride_x) : 0);
+    const int first = shift >= 0 ? x : larger(x, columns(-shift));
+    const int stop = smaller(x + some, g.width > shift ? columns(g.width - shift) : 0);
     for (int at = first; at < stop;) {
       const int lane = (place + at - x) % lanes;
       const int lanes_here = smaller(lanes - lane, stop - at);
@@ -166,7 +188,7 @@ class Gather {
   }
 
   const Geometry& g;
-  int64_t in_image;
+  int64_t in_image, in_map;
   int vectors;
   int most_;           // pieces that one vector may have
   bool single = true;  // one piece for each vector

@@ -51,7 +51,7 @@ void run_tiles(const SampledSpmmPlan& plan, const SampledRun& run) {
   float* gradients = columns + scratch.columns;
 #pragma omp parallel num_threads(run.threads) if (run.threads > 1)
   {
-    Gather gather(g, run.in_image, V,
+    Gather gather(g, run.in_image, static_cast<int64_t>(g.height) * g.width, V,
                   gradients + scratch.gradients + omp_get_thread_num() * scratch.gather);
     for (int64_t begin = 0; begin < pixels; begin += V * lanes) {
       const int64_t end = pixels - begin < V * lanes ? pixels : begin + V * lanes;

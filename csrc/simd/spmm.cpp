@@ -29,7 +29,8 @@ void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, 
               bool more, float* memory) {
   const Lists& lists = plan.lists;
   const Geometry& geometry = plan.geometry;
-  const int64_t in_map = static_cast<int64_t>(geometry.height) * geometry.width;
+  const int64_t in_map = in_map_of(run, geometry);
+  const int64_t out_map = out_map_of(run, geometry);
   const PixelTile tile(geometry, begin, end);
   const PixelRun& start = tile.run[0];
   const int count = static_cast<int>(end - begin);
@@ -37,16 +38,17 @@ void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, 
   const Scratch scratch(plan);
   float* packed = memory;
   float* partial = packed + scratch.packed;
-  Gather gather(geometry, run.in_image, V, partial + scratch.partial);
+  Gather gather(geometry, run.in_image, in_map, V, partial + scratch.partial);
   if (!in_place) gather.find(begin, end);
   const EpilogueWriter writer(plan.epilogue, run);
+  const bool fetch = more && fetches_output(geometry);
 
   const auto write = [&](int row, const vec(&sum)[V]) {
     const vec bias = writer.bias(row);
     vec biased[V];
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) biased[v] = sum[v] + bias;
-    write_pixels<V>(writer, geometry, tile, run.out_image, row, biased);
+    write_pixels<V>(writer, tile, run.out_image, row * out_map, biased, fetch);
   };
 
   for (int chunk = 0; chunk < lists.chunks; ++chunk) {

@@ -49,6 +49,18 @@ def test_threads_give_the_same(case: cases.Case, isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("pattern", ["random", "dense"])
+def test_outputs_that_are_fetched_before_they_are_written(pattern: str, isa: str) -> None:
+    # More than 512 * 1024 floats, in rows that no vector divides.
+    case = cases.Case(2, 5, (330, 331), (1, 1), padding=(0, 0), pattern=pattern, bias=True)
+    problem = case.problem()
+    some = [
+        each for each in candidates(problem, isa) if "spmm" in each.name or "dense" in each.name
+    ]
+    assert run.check(problem, *inputs_of(case), some[::4]) > 0
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(
     "case",

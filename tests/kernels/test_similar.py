@@ -5,7 +5,7 @@ import numpy as np
 from openwork.kernels.dispatch import candidates
 from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Geometry, Problem
-from openwork.kernels.similar import similar_candidate
+from openwork.kernels.similar import similar_candidate, tile_distance
 
 
 def _problem(size: int) -> Problem:
@@ -26,3 +26,11 @@ def test_of_a_family_that_cannot_run_there_is_none() -> None:
     isa = _C.chosen_isa()
     assert similar_candidate(_problem(16), f"f32-conv3x3-winograd4-v4k64g2-{isa}", isa) is None
     assert similar_candidate(_problem(16), "torch", isa) is None
+
+
+def test_the_distance_of_tiles_counts_powers_of_two_and_parts_that_one_lacks() -> None:
+    one = "f32-conv1x1-spmm-v4k128g2-avx512"
+    assert tile_distance(one, one) == 0
+    assert tile_distance(one, "f32-conv1x1-spmm-v8k64g2-avx2") == 2
+    assert tile_distance(one, "f32-conv1x1-spmm-v4k128g4i-avx512") == 2
+    assert tile_distance(one, "f32-conv1x1-spmm-v4k128g4i-avx512", 100) == 101

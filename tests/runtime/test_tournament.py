@@ -1,9 +1,11 @@
 """Ways to run one layer, timed in turns."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from openwork.kernels.dispatch import candidates_by_family
+from openwork.kernels.dispatch import Candidate, candidates_by_family
 from openwork.kernels.problem import Geometry, Problem
 from openwork.runtime import tournament
 from openwork.runtime.tournament import Tournament
@@ -62,3 +64,35 @@ def test_the_last_round_is_repeated_while_times_spread(
     # It ends on a machine that stays busy too.
     assert other.spread == 2
     assert 30 < 200 - len(list(busy)) < 60
+
+
+def test_tiles_like_the_best_are_tried_and_others_are_not(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    class Layer:
+        """A layer whose time says how far its tile is from the best, of 17 vectors."""
+
+        def __init__(self, vectors: int) -> None:
+            self.vectors = vectors
+
+        def workspace(self, batch: int, threads: int) -> int:
+            return 1
+
+        def run(self, *arguments: object) -> None:
+            tried.append(self.vectors)
+
+    monkeypatch.setattr(
+        tournament, "_seconds", lambda call: call() or 1 + abs(tried[-1] - 17) / 1000
+    )
+
+    def build(vectors: int) -> Any:
+        return lambda problem: Layer(vectors)
+
+    family = [Candidate(f"f32-conv-spmm-v{v}-isa", build(v)) for v in range(1, 65)]
+    contest = Tournament(problem, False, 1, 1)
+    contest.add_families([family])
+    assert len(set(tried)) < 30
+    times = contest.finish()
+    assert min(times, key=lambda name: times[name]) == "f32-conv-spmm-v17-isa"

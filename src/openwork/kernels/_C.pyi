@@ -209,6 +209,10 @@ class Layer:
     def workspace(self, batch: int, threads: int) -> int:
         """Floats that `run` needs as workspace."""
 
+    @property
+    def runs_in_bands(self) -> bool:
+        """Whether it can be part of a chain (`Program.chain`)."""
+
 class Lists:
     """Arrays 1 to 6 of a packed sparse matrix."""
 
@@ -313,6 +317,11 @@ class Program:
 
     def layer(self, layer: Layer, input: int, output: int, residual: int | None = None) -> None:
         """Run a packed layer."""
+
+    def chain(self, layers: Sequence[Layer], input: int, output: int, residual: int | None = None) -> None:
+        """
+        Run packed layers, each on what the one before it wrote, some rows at a time.
+        """
 
     def pool(self, input: int, output: int, pool: Pool, shift: Sequence[float] = []) -> None:
         """Pool each map, and add its channel's `shift` before the activation."""

@@ -1,12 +1,13 @@
 """The candidate that is most like a named one, where it cannot be measured or has not been."""
 
+import functools
 import math
 import re
 
 from openwork.kernels.dispatch import Candidate, candidates
 from openwork.kernels.problem import Problem
 
-__all__ = ["similar_candidate"]
+__all__ = ["similar_candidate", "tile_distance"]
 
 
 def similar_candidate(problem: Problem, kernel: str, isa: str) -> Candidate | None:
@@ -19,20 +20,26 @@ def similar_candidate(problem: Problem, kernel: str, isa: str) -> Candidate | No
     """
     family = _family(kernel)
     same = [each for each in candidates(problem, isa) if _family(each.name) == family]
-    return min(same, key=lambda each: _distance(each.name, kernel), default=None)
+    return min(same, key=lambda each: tile_distance(each.name, kernel, 100), default=None)
 
 
 def _family(name: str) -> tuple[str, ...]:
     return tuple(name.split("-")[:3])
 
 
-def _distance(one: str, other: str) -> float:
-    """Factors between the numbers of two tiles, in powers of two; 100 for a part that one lacks."""
+def tile_distance(one: str, other: str, lacking: float = 1) -> float:
+    """Factors between the numbers of two tiles, in powers of two, summed.
+
+    Args:
+        one, other: names of candidates.
+        lacking: what a part counts that only one of the tiles has.
+    """
     first, second = _tile(one), _tile(other)
     shared = [abs(math.log2(first[key] / second[key])) for key in first.keys() & second.keys()]
-    return sum(shared) + 100 * len(first.keys() ^ second.keys())
+    return sum(shared) + lacking * len(first.keys() ^ second.keys())
 
 
+@functools.lru_cache(4096)
 def _tile(name: str) -> dict[str, int]:
     """The numbers of a tile by the letters in front of them."""
     tile = "".join(name.split("-")[3:-1])

@@ -12,6 +12,7 @@ from openwork.runtime.emission import Emission
 from openwork.runtime.lifetimes import Lifetime, place
 from openwork.runtime.memory import empty_floats
 from openwork.runtime.node import Node
+from openwork.runtime.nodes.chain import Chain, join_chains
 from openwork.runtime.values import Value, root
 
 __all__ = ["Native"]
@@ -96,7 +97,8 @@ class Native(Runs):
         isa: instruction set.
 
     Attributes:
-        steps: (layer or value, kind) of each node.
+        steps: (layer or value, kind) of each node. The time of layers that run as a chain is
+            counted as that of the last one.
     """
 
     def __init__(
@@ -107,12 +109,15 @@ class Native(Runs):
         isa: str,
     ) -> None:
         program = _C.Program(isa)
+        self.steps = [node.step for node in nodes]
+        nodes = join_chains(nodes, layers, wanted)
         made = [root(node.output) for node in nodes]
         read = dict.fromkeys(root(value) for node in nodes for value in node.inputs)
         reads = [value for value in read if value not in set(made)]
         outputs = [value for value in made if value in wanted]
-        super().__init__(program, reads, outputs, add_steps(program, nodes, layers, reads, outputs))
-        self.steps = [node.step for node in nodes]
+        owners = add_steps(program, nodes, layers, reads, outputs)
+        lasts = np.cumsum([len(n.convs) if isinstance(n, Chain) else 1 for n in nodes]) - 1
+        super().__init__(program, reads, outputs, [int(lasts[owner]) for owner in owners])
 
 
 def add_steps(

@@ -8,6 +8,7 @@ import numpy as np
 from openwork.kernels.dispatch import Candidate
 from openwork.kernels.problem import Problem
 from openwork.kernels.remembered import is_steady, spread
+from openwork.kernels.similar import tile_distance
 from openwork.runtime.memory import empty_floats
 
 __all__ = ["Tournament"]
@@ -51,7 +52,10 @@ class Tournament:
         self.times[name] = _seconds(call)
 
     def add_families(self, families: Iterable[Sequence[Candidate]]) -> None:
-        """Try a few tiles of each family, then all tiles of those that come near the best."""
+        """Try a few tiles of each family, and of those that come near the best what is promising.
+
+        That is: tiles like the best ones of the family so far, until all of those are known.
+        """
         samples = [(family, _spread(family, 3)) for family in families if family]
         for _, sample in samples:
             for candidate in sample:
@@ -59,8 +63,7 @@ class Tournament:
         limit = _FAMILY_MARGIN * min(self.times.values(), default=0.0)
         for family, sample in samples:
             if min(self.times[c.name] for c in sample) <= limit:
-                for candidate in family:
-                    self._add_candidate(candidate)
+                self._climb(family, sample)
 
     def finish(self, always: Collection[str] = ()) -> dict[str, float]:
         """Time the best repeatedly; returns the least seconds of the few that remain.
@@ -91,6 +94,18 @@ class Tournament:
             winner = min(self.times, key=lambda name: self.times[name])
             self.spread = spread([self.times[winner], *taken[winner]])
 
+    def _climb(self, family: Sequence[Candidate], known: Sequence[Candidate]) -> None:
+        """Try the tiles of `family` that are most like the best of the `known` ones, repeatedly."""
+        known = list(known)
+        while True:
+            best = sorted(known, key=lambda each: self.times[each.name])[:_CLIMBED]
+            new = [each for one in best for each in _nearest(family, one) if each not in known]
+            if not new:
+                return
+            for candidate in new:
+                self._add_candidate(candidate)
+                known += [candidate] if candidate not in known else []
+
     def _add_candidate(self, candidate: Candidate) -> None:
         if candidate.name in self._calls:
             return
@@ -104,6 +119,10 @@ class Tournament:
 
 # A family is dropped if its best sample takes this many times the best time so far.
 _FAMILY_MARGIN = 1.6
+# The best tiles whose neighbours are tried, and how many of those. Of 65 tiles of a sparse product
+# 23 are measured, and the best of them takes 1.5 % longer than the best of all (125 layers of
+# ResNet-50, DenseNet-121 and VGG-16); with one and six 15, and 3.1 %.
+_CLIMBED, _NEIGHBOURS = 2, 6
 # (contenders kept, turns) of the last rounds.
 _ROUNDS = ((8, 2), (3, 5), (2, 8))
 # How often the last round is repeated at most.
@@ -114,6 +133,11 @@ def _numbers(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     array = empty_floats(*shape)
     rng.random(out=array, dtype=np.float32)
     return array
+
+
+def _nearest(family: Sequence[Candidate], to: Candidate) -> list[Candidate]:
+    others = [each for each in family if each is not to]
+    return sorted(others, key=lambda each: tile_distance(each.name, to.name))[:_NEIGHBOURS]
 
 
 def _spread(family: Sequence[Candidate], count: int) -> list[Candidate]:
