@@ -13,5 +13,6 @@ void bind_layers(nb::module_& m);
 void bind_training(nb::module_& m);
 void bind_program(nb::module_& m);
 void bind_batch_norm(nb::module_& m);
+void bind_bytes(nb::module_& m);
 
 }  // namespace openwork
