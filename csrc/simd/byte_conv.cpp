@@ -137,7 +137,7 @@ struct Work {
   OPENWORK_INLINE_MEMBER bytes residual(const ByteTile& t, int64_t map) const {
     const uint8_t* from = run.residual + map;
     if (t.writes == 1 && t.count == pixels) return load_bytes(from + t.write[0].residual);
-    uint8_t line[pixels];
+    uint8_t line[2 * pixels];
     for (int i = 0; i < t.writes; ++i)
       copy_bytes(line + t.write[i].place, from + t.write[i].residual, t.write[i].count);
     return spread<V>(load_bytes(line));
@@ -163,11 +163,11 @@ struct Work {
     uint8_t* output = static_cast<uint8_t*>(run.output) + map;
     if (t.writes == 1) {
       if (t.count == pixels) return store_bytes(output + t.write[0].to, packed);
-      uint8_t line[pixels];
+      uint8_t line[2 * pixels];
       store_bytes(line, packed);
       return copy_bytes(output + t.write[0].to, line, t.count);
     }
-    uint8_t line[pixels];
+    uint8_t line[2 * pixels];
     store_bytes(line, packed);
     for (int i = 0; i < t.writes; ++i)
       copy_bytes(output + t.write[i].to, line + t.write[i].place, t.write[i].count);

@@ -44,10 +44,7 @@ OPENWORK_INLINE void copy_bytes(uint8_t* to, const uint8_t* from, int64_t count)
   const __mmask64 mask = (uint64_t{1} << (count - i)) - 1;
   _mm512_mask_storeu_epi8(to + i, mask, _mm512_maskz_loadu_epi8(mask, from + i));
 #else
-  if (i)
-    store_bytes(to + count - pixels, load_bytes(from + count - pixels));
-  else
-    for (; i < count; ++i) to[i] = from[i];
+  for (; i < count; ++i) to[i] = from[i];
 #endif
 }
 

@@ -62,14 +62,20 @@ def _run(
     arrays = [_floats(maps)] + ([] if residual is None else [_floats(residual)])
     inputs = [program.input(array.shape[1]) for array in arrays]
     floats = count if p.out_zero is None else -(-count // 4)
-    program.byte_layer(layer, inputs[0], program.output(floats), inputs[1] if residual is not None else None)
+    program.byte_layer(
+        layer, inputs[0], program.output(floats), inputs[1] if residual is not None else None
+    )
     output = np.zeros((len(maps), floats), F)
-    program.run(arrays, [output], np.empty(program.arena(len(maps), threads), F), len(maps), threads)
+    program.run(
+        arrays, [output], np.empty(program.arena(len(maps), threads), F), len(maps), threads
+    )
     found = output if p.out_zero is None else output.view(np.uint8)[:, :count]
     return found.reshape(len(maps), p.geometry.out_channels, *p.geometry.out_size)
 
 
-def _problem(rng: np.random.Generator, density: float = 1.0, rows: int = 1, **sizes: Any) -> ByteProblem:
+def _problem(
+    rng: np.random.Generator, density: float = 1.0, rows: int = 1, **sizes: Any
+) -> ByteProblem:
     groups = sizes.pop("groups", 1)
     geometry = Geometry(**sizes)
     out, inside = geometry.out_channels, geometry.in_channels // groups
@@ -78,20 +84,40 @@ def _problem(rng: np.random.Generator, density: float = 1.0, rows: int = 1, **si
     weight *= live[:, :, None, None]
     scale = (rng.random(out) * 4e-3 / np.sqrt(inside)).astype(F)
     bias = rng.normal(size=out).astype(F) * F(20)
-    return ByteProblem(geometry, groups, weight, int(rng.integers(256)), scale, bias, 3, 250, 100, 7, 0.5)
+    return ByteProblem(
+        geometry, groups, weight, int(rng.integers(256)), scale, bias, 3, 250, 100, 7, 0.5
+    )
 
 
 CASES: dict[str, dict[str, Any]] = {
     "plain": {"in_channels": 13, "out_channels": 9, "size": (9, 15), "kernel": (1, 1)},
     "full tiles": {"in_channels": 8, "out_channels": 5, "size": (16, 16), "kernel": (1, 1)},
     "linear": {"in_channels": 65, "out_channels": 10, "size": (1, 1), "kernel": (1, 1)},
-    "3x3": {"in_channels": 6, "out_channels": 8, "size": (7, 7), "kernel": (3, 3), "padding": (1, 1)},
-    "wide": {"in_channels": 3, "out_channels": 4, "size": (5, 70), "kernel": (3, 3), "padding": (1, 1)},
+    "3x3": {
+        "in_channels": 6,
+        "out_channels": 8,
+        "size": (7, 7),
+        "kernel": (3, 3),
+        "padding": (1, 1),
+    },
+    "wide": {
+        "in_channels": 3,
+        "out_channels": 4,
+        "size": (5, 70),
+        "kernel": (3, 3),
+        "padding": (1, 1),
+    },
     "strided": {
         **{"in_channels": 5, "out_channels": 6, "size": (17, 23), "kernel": (3, 3)},
         **{"stride": (2, 2), "padding": (1, 1)},
     },
-    "1x1 strided": {"in_channels": 5, "out_channels": 6, "size": (9, 8), "kernel": (1, 1), "stride": (2, 2)},
+    "1x1 strided": {
+        "in_channels": 5,
+        "out_channels": 6,
+        "size": (9, 8),
+        "kernel": (1, 1),
+        "stride": (2, 2),
+    },
     "uneven": {
         **{"in_channels": 4, "out_channels": 3, "size": (20, 19), "kernel": (2, 5)},
         **{"stride": (3, 1), "padding": (0, 3), "dilation": (2, 3)},
@@ -148,4 +174,9 @@ def test_the_largest_sums_do_not_saturate(isa: str) -> None:
 def test_a_column_beyond_the_layer_is_refused() -> None:
     problem = _problem(np.random.default_rng(0), **CASES["plain"])
     with pytest.raises(ValueError, match="`zero`=256 must"):
-        pack_bytes(ByteProblem(problem.geometry, 1, problem.weight, 256, problem.scale, problem.bias, 0, 255, 0), _C.byte_isas()[0])
+        pack_bytes(
+            ByteProblem(
+                problem.geometry, 1, problem.weight, 256, problem.scale, problem.bias, 0, 255, 0
+            ),
+            _C.byte_isas()[0],
+        )

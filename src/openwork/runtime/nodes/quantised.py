@@ -74,9 +74,7 @@ class Dequantize(Node):
         _check_bytes(self.inputs[0], self.output.floats)
 
     def emit(self, to: Emission) -> None:
-        to.native.dequantize(
-            to.slot(self.inputs[0]), to.slot(self.output), self.scale, self.zero
-        )
+        to.native.dequantize(to.slot(self.inputs[0]), to.slot(self.output), self.scale, self.zero)
 
 
 @dataclass(eq=False)
@@ -282,7 +280,9 @@ class ByteAdd(Node):
     def emit(self, to: Emission) -> None:
         a, b = self.inputs
         span: Any = self.zero, self.least, self.most
-        to.native.byte_add(to.slot(a), to.slot(b), to.slot(self.output), self.first, self.second, span)
+        to.native.byte_add(
+            to.slot(a), to.slot(b), to.slot(self.output), self.first, self.second, span
+        )
 
     def overwritable(self) -> Sequence[Value]:
         return self.inputs
