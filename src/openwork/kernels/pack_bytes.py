@@ -169,7 +169,7 @@ class _Arrays:
         padded[: len(filters)] = filters
         self._filter.append(padded)
         self._blocks.append(len(weights) // self._rows)
-        for block in weights.reshape(-1, self._rows, weights.shape[1] // 4, 4):
+        for block in weights.reshape(self._blocks[-1], self._rows, weights.shape[1] // 4, 4):
             read = np.flatnonzero(block.any(axis=(0, 2)))
             self._quad.append(read.astype(np.uint16))
             self._weight.append(block[:, read].transpose(1, 0, 2).reshape(-1))
