@@ -13,7 +13,7 @@ CXX_SOURCES := $(filter csrc/%,$(SOURCES))
 WERROR ?= OFF
 BUILD := --no-build-isolation --config-settings=cmake.define.OPENWORK_WERROR=$(WERROR)
 
-.PHONY: demo test lint docs install matrix sanitize aarch64 clean
+.PHONY: demo test lint docs install matrix sanitize c aarch64 aarch64-build fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/openwork demo --out demo $(DEMO)
@@ -35,8 +35,8 @@ docs: $(VENV)/installed-docs
 install: $(VENV)/installed
 
 # The quick tests on other Pythons and the newest torch; says which of them are not at hand.
-matrix:
-	$(PYTHON) .ci/matrix
+matrix: $(VENV)/installed
+	$(BIN)/python .ci/matrix
 
 # Built in this environment rather than in a throw-away one, so that only what changed is compiled
 # again. Also after a new Python file: an editable install knows the files that it was made with.
@@ -69,13 +69,30 @@ sanitize: $(VENV)/installed-dev
 	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitize/python \
 	  $(BIN)/python -m pytest -q tests/kernels tests/ops tests/engine
 
-# Compiles every kernel for AArch64; needs g++-aarch64-linux-gnu. Nothing is linked or run.
-aarch64:
-	for source in csrc/simd/*.cpp; do \
-	  aarch64-linux-gnu-g++ -std=c++20 -O3 -ffp-contract=fast -fopenmp -Wall -Wextra \
-	    -DOPENWORK_NAMESPACE=neon -c $$source -o /dev/null || exit 1; done
-	for source in csrc/*.cpp csrc/program/*.cpp; do \
-	  aarch64-linux-gnu-g++ -std=c++20 -O3 -fopenmp -Wall -Wextra -c $$source -o /dev/null || exit 1; done
+# The C library and its examples, of what the Python module was built of.
+c: $(VENV)/installed
+	$(BIN)/cmake --build $(firstword $(wildcard build/cp*)) --target openwork openwork_classify openwork_run
+
+# The same for AArch64; then the kernels' table of cases and whole networks run under emulation.
+# Needs g++-aarch64-linux-gnu and qemu-user.
+aarch64: aarch64-build $(VENV)/installed-dev
+	$(BIN)/python -m pytest -q tests/capi/test_aarch64.py -m slow
+
+aarch64-build:
+	cmake -G Ninja -S . -B build/aarch64 -DOPENWORK_PYTHON=OFF -DOPENWORK_WERROR=$(WERROR) \
+	  -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+	  -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++
+	cmake --build build/aarch64
+
+# Mutates packed files and loads them under AddressSanitizer and UBSan; needs Clang.
+FUZZ ?= -max_total_time=300
+fuzz: $(VENV)/installed-dev
+	cmake -G Ninja -S . -B build/fuzz -DOPENWORK_PYTHON=OFF -DOPENWORK_FUZZ=ON -DOPENWORK_SANITIZE=ON \
+	  -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
+	cmake --build build/fuzz
+	$(BIN)/python tests/capi/corpus.py build/fuzz/seeds
+	mkdir -p build/fuzz/corpus
+	build/fuzz/openwork_fuzz -rss_limit_mb=4096 -timeout=60 $(FUZZ) build/fuzz/corpus build/fuzz/seeds
 
 clean:
 	rm -rf $(VENV) demo build dist docs/_build

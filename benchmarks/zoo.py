@@ -23,6 +23,7 @@ import resource
 import statistics
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -43,6 +44,7 @@ from openwork.engine.tune.tuner import requested
 from openwork.engine.verify import verify
 from openwork.kernels.native import extension as _C
 from openwork.models.zoo import import_zoo
+from openwork.runtime.layers import SharedWeights
 from openwork.runtime.nodes import Conv
 from openwork.verify import rounding
 
@@ -246,12 +248,15 @@ def _difference(
 ) -> float:
     isa = _C.chosen_isa()
 
-    def choose(conv: Conv) -> Choice:
+    def choice(conv: Conv) -> Choice:
         if conv.positions.size > _MANY or kernels == ("torch",):
             return Choice("torch")
         return requested(conv, {"*": (*kernels, "torch")}, isa) or Choice("torch")
 
-    compiled = assemble(captured, choose, isa)
+    def choose(convs: Sequence[Conv]) -> list[Choice]:
+        return [choice(conv) for conv in convs]
+
+    compiled = assemble(captured, choose, isa, "speed", SharedWeights())
     row.fallbacks = [note for note in compiled.layers.notes if note.startswith("left to torch")]
     if kernels == SPARSE_PLANS[-1]:
         row.unsaved = _unsaved(compiled, example)

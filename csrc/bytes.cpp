@@ -10,7 +10,11 @@
 
 namespace openwork {
 
-#if defined(__x86_64__)
+#if defined(OPENWORK_BASELINE_ONLY)
+namespace baseline {
+const ByteKernels& byte_kernels();
+}
+#elif defined(__x86_64__)
 namespace baseline {
 const ByteKernels& byte_kernels();
 }
@@ -34,7 +38,7 @@ namespace {
 constexpr const char* best = "avx512vnni";
 
 bool has_best() {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(OPENWORK_BASELINE_ONLY)
   return usable_isas().back() == "avx512" && __builtin_cpu_supports("avx512vnni");
 #else
   return false;
@@ -84,7 +88,10 @@ std::vector<std::string> byte_isas() {
 }
 
 const ByteKernels& byte_kernels_of(const std::string& isa) {
-#if defined(__x86_64__)
+#if defined(OPENWORK_BASELINE_ONLY)
+  kernels_of(isa);
+  return baseline::byte_kernels();
+#elif defined(__x86_64__)
   if (has_best() && (isa == best)) return avx512vnni::byte_kernels();
   kernels_of(isa);  // throws
   if (isa == "avx512") return avx512::byte_kernels();

@@ -39,7 +39,10 @@ struct Choice {
 // CPUID alone is not enough: __builtin_cpu_supports also asks whether the system saves the
 // registers.
 const std::vector<Choice>& choices() {
-#if defined(__x86_64__)
+#if defined(OPENWORK_BASELINE_ONLY)
+  static const std::vector<Choice> all{
+      {"baseline", true, baseline::kernels, baseline::step_kernels}};
+#elif defined(__x86_64__)
   static const std::vector<Choice> all = [] {
     __builtin_cpu_init();
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -56,16 +59,21 @@ const std::vector<Choice>& choices() {
   return all;
 }
 
-std::string listed() {
-  std::string text;
-  for (const std::string& name : usable_isas()) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
+// What simd/product.h and simd/tiles.h have for AArch64, for machines whose build lacks it. A file
+// packed for other tiles is refused where it is loaded.
+int neon_vectors(int group) { return group == 4 ? 5 : 8; }
+
+constexpr int neon_rows[][2] = {{2, 1}, {4, 1}, {7, 1}, {2, 2}, {4, 2}, {5, 2}, {2, 4}, {3, 3}};
+constexpr int neon_taps[][2] = {{1, 1}, {1, 4}, {1, 8}, {4, 1}, {7, 1}, {4, 2}, {2, 4}};
+constexpr int neon_dense[][2] = {{6, 4}, {8, 3}, {12, 2}};
+
+constexpr Shapes neon_shapes{4, neon_vectors, {neon_rows, 8}, {neon_taps, 7}, {neon_dense, 3}};
 
 const Choice& choice_of(const std::string& isa) {
   for (const Choice& choice : choices())
     if (choice.usable && isa == choice.name) return choice;
-  throw std::invalid_argument("`isa`='" + isa + "' cannot run here; use one of: " + listed());
+  throw std::invalid_argument("`isa`='" + isa +
+                              "' cannot run here; use one of: " + usable_isas_text());
 }
 
 }  // namespace
@@ -77,13 +85,31 @@ std::vector<std::string> usable_isas() {
   return names;
 }
 
+std::string usable_isas_text(const char* between) {
+  std::string text;
+  for (const std::string& name : usable_isas()) text += (text.empty() ? "" : between) + name;
+  return text;
+}
+
 std::string chosen_isa() {
   const char* wanted = std::getenv("OPENWORK_ISA");
   if (!wanted || !*wanted) return usable_isas().back();
   for (const Choice& choice : choices())
     if (choice.usable && wanted == std::string(choice.name)) return wanted;
   throw std::invalid_argument("`OPENWORK_ISA`='" + std::string(wanted) +
-                              "' cannot run here; unset it or use one of: " + listed());
+                              "' cannot run here; unset it or use one of: " + usable_isas_text());
+}
+
+bool is_usable(const std::string& isa) {
+  for (const Choice& choice : choices())
+    if (choice.usable && isa == choice.name) return true;
+  return false;
+}
+
+Shapes shapes_of(const std::string& isa) {
+  if (isa == "neon" && !is_usable(isa)) return neon_shapes;
+  const Kernels& k = kernels_of(isa);
+  return {k.lanes, k.most_vectors, k.row_tiles, k.tap_tiles, k.dense_tiles};
 }
 
 const Kernels& kernels_of(const std::string& isa) { return choice_of(isa).kernels(); }

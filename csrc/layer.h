@@ -8,6 +8,8 @@
 
 namespace openwork {
 
+struct Packing;
+
 class Layer {
  public:
   virtual ~Layer() = default;
@@ -18,11 +20,16 @@ class Layer {
   // Checks nothing: the caller has compared shapes and holds enough workspace.
   virtual void run(const Run& run) const = 0;
 
+  // What it was made of, as packed/packing.h has it; null if it cannot be written to a file.
+  const Packing* packing() const { return packing_.get(); }
+  void remember(std::shared_ptr<const Packing> packing) { packing_ = std::move(packing); }
+
  protected:
   explicit Layer(const Geometry& geometry) : geometry_(geometry) {}
 
  private:
   Geometry geometry_;
+  std::shared_ptr<const Packing> packing_;
 };
 
 template <class Plan>

@@ -35,7 +35,13 @@ inline int64_t image_out(const Geometry& g) {
   return static_cast<int64_t>(g.out_channels) * g.out_height * g.out_width;
 }
 
-enum class Activation : int { none, relu, relu6, silu, hardswish, sigmoid, hardsigmoid };
+// Every activation: A(name).
+#define OPENWORK_ACTIVATIONS(A) \
+  A(none) A(relu) A(relu6) A(silu) A(hardswish) A(sigmoid) A(hardsigmoid)
+
+#define OPENWORK_NAME(name) name,
+enum class Activation : int { OPENWORK_ACTIVATIONS(OPENWORK_NAME) };
+#undef OPENWORK_NAME
 
 // Applied to each finished output: bias, then residual, then activation.
 struct Epilogue {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from _study import Options, history
+from _study import Options, first_samples, history
 from torch import nn
 
 import openwork as ow
@@ -59,10 +59,10 @@ class Experiment:
         self.scale = scale = dataclasses.replace(SCALES[asked.scale], **changes)
         whole = asked.data("cifar10")
         held = ow.prune.hold_out(whole)
-        self.data = dataclasses.replace(
-            held, train=_first(held.train, scale.train), test=_first(whole.test, scale.test)
+        self.data = first_samples(
+            dataclasses.replace(held, test=whole.test), scale.train, scale.test
         )
-        held = dataclasses.replace(held, test=_first(held.test, scale.held_out))
+        held = first_samples(held, test=scale.held_out)
         # Masks are judged on the held-out images; reported errors are on the test split.
         self.judge = ow.prune.error_on(held)
         self.test_error = ow.prune.error_on(self.data)
@@ -131,7 +131,3 @@ def conv_sparsity(model: nn.Module) -> float:
         live += weight.numel()
         total += int(layers[name].pattern.taps.size) if name in layers else weight.numel()
     return 1 - live / total
-
-
-def _first(split: ow.data.Split, count: int) -> ow.data.Split:
-    return ow.data.Split(split.images[:count], split.labels[:count])

@@ -56,9 +56,7 @@ class Options:
         data = ow.data.load(name, None if embedded else self.data_root)
         if self.paper:
             return data
-        return dataclasses.replace(
-            data, train=_first(data.train, train), test=_first(data.test, test)
-        )
+        return first_samples(data, train, test)
 
 
 def options(description: str | None) -> Options:
@@ -175,7 +173,10 @@ def parameters_without_softmax(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters()) - head
 
 
-def _first(split: Split, count: int | None) -> Split:
-    if count is None:
-        return split
-    return Split(split.images[:count], split.labels[:count])
+def first_samples(data: DataSet, train: int | None = None, test: int | None = None) -> DataSet:
+    """`data` with at most so many samples; None keeps all of a split."""
+
+    def first(split: Split, count: int | None) -> Split:
+        return split if count is None else Split(split.images[:count], split.labels[:count])
+
+    return dataclasses.replace(data, train=first(data.train, train), test=first(data.test, test))

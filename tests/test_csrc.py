@@ -12,7 +12,9 @@ MAY_INCLUDE = {
     ".": set(),
     "simd": {"."},
     "program": {"."},
-    "bind": {".", "program"},
+    "packed": {".", "program"},
+    "capi": {".", "packed", "program"},
+    "bind": {".", "packed", "program"},
 }
 
 

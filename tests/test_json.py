@@ -1,11 +1,15 @@
 """JSON of others: data of bounded depth and size, or a ValueError, whatever the text."""
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from openwork._json import decode_json, decode_mapping
+from openwork._json import decode_json, decode_mapping, write_json
+from openwork.errors import OpenworkError
 
 DATA = {"a": [1, 2.5, None, True], "b": {"c": "ä \udcff"}, "d": -(10**30)}
 
@@ -55,3 +59,13 @@ def test_a_hundred_levels_are_taken() -> None:
     for _ in range(99):
         (data,) = data
     assert data == []
+
+
+def test_what_is_written_is_read_and_a_failure_leaves_the_earlier_file(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    write_json(tmp_path / "a.json", DATA)
+    assert decode_mapping((tmp_path / "a.json").read_bytes()) == DATA
+    with full_disk(10), pytest.raises(OpenworkError, match="could not be written"):
+        write_json(tmp_path / "a.json", {"text": "x" * 100})
+    assert decode_mapping((tmp_path / "a.json").read_bytes()) == DATA

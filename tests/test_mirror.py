@@ -41,6 +41,23 @@ ELSEWHERE = {
         "interchange/test_example.py",
         "three attributes (name, shape, dtype) of the input_form that example_of reads",
     ),
+    "prune/layer_ratios.py": (
+        "prune/test_aim.py",
+        "ratios by glob are given there",
+    ),
+    "prune/left.py": (
+        "prune/test_aim.py",
+        "what is left of the network is asked for there",
+    ),
+    "prune/sensitivity_file.py": (
+        "prune/test_sensitivity.py",
+        "runs are stopped, resumed and refused there by their sensitivity_file",
+    ),
+    "prune/sensitivity_picture.py": (
+        "prune/test_sensitivity_result.py",
+        "the picture is written there, by sensitivity_picture",
+    ),
+    "report/page/style.py": ("report/page/test_chart.py", "two texts of style that pages hold"),
     "ops/gradients.py": ("ops/test_native.py", "both gradient operators are run there"),
     "engine/segment.py": ("engine/test_segments.py", "a protocol; what follows it is run there"),
 }
@@ -88,6 +105,8 @@ OF_SEVERAL = {
     "test_rooms.py",
     "test_studies.py",
     "test_words.py",
+    "capi/test_aarch64.py",
+    "capi/test_openwork_h.py",
     "cli/test_channels.py",
     "cli/test_cli.py",
     "cli/test_patterns.py",

@@ -76,7 +76,7 @@ EXPORTS = {
         "structured",
     ],
     "openwork.kernels": [],
-    "openwork.runtime": ["Network", "load"],
+    "openwork.runtime": ["Network", "load", "pack"],
     "openwork.ops": ["BACKENDS", "Backend", "sparse_conv2d", "sparse_linear"],
     "openwork.nn": [
         "BatchNormAct2d",
@@ -151,7 +151,9 @@ EXPORTS = {
     "openwork.interchange": ["export_onnx", "from_onnx"],
     "openwork.prune": [
         "LargestRatio",
+        "LayerSensitivity",
         "Score",
+        "Sensitivity",
         "Stage",
         "StageResult",
         "apply_",
@@ -168,6 +170,7 @@ EXPORTS = {
         "read_log",
         "recalibrate_",
         "search",
+        "sensitivity",
     ],
     "openwork.train": ["EpochMetrics", "Evaluation", "GrowthSchedule", "Recipe", "evaluate", "fit"],
     "openwork.engine": ["CompiledModel", "compile", "profile"],
@@ -179,6 +182,7 @@ EXPORTS = {
         "benchmark",
         "compare",
         "environment",
+        "html",
         "measure_latency",
     ],
 }

@@ -3,22 +3,32 @@
 import ast
 import importlib.util
 import json
+import os
+import random
+import re
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 import openwork as ow
+from openwork._locks import open_for_lock, try_lock
 
 FOLDER = Path(__file__).parent.parent / "studies"
 # The first study's record has another form.
+# Those that run as a whole, not as grids of cells.
 STUDIES = sorted(
     path
     for path in FOLDER.glob("[!_]*.py")
-    if "from _study import" in path.read_text(encoding="utf-8")
+    if "from _study import" in (text := path.read_text(encoding="utf-8"))
+    and "from _grid import" not in text
 )
 
 
@@ -87,3 +97,148 @@ def test_the_five_ways_have_as_many_weights(study, sparsity: float) -> None:
     data = ow.data.load("mnist-subset")
     counts = [ways.weights(ways.build(kind, "resnet32", sparsity, data, 0)) for kind in ways.KINDS]
     assert max(counts) / min(counts) < 1.05
+
+
+@pytest.fixture
+def grid(study, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The runner, with its kernels chosen for this test alone."""
+    monkeypatch.setenv("OPENWORK_TRAIN_KERNELS", "native")
+    threads = torch.get_num_threads()
+    yield study("_grid")
+    torch.set_num_threads(threads)
+
+
+def _counting(grid: ModuleType, ran: list[int]):
+    def run(settings, desk):
+        desk.check()
+        ran.append(settings["seed"])
+        return {"accuracy": settings["seed"] / 10}
+
+    return grid.Study("counting", 1, lambda _: [{"seed": s} for s in range(3)], run, {"cpu": ""})
+
+
+def test_a_cell_with_a_row_does_not_run_again(grid, tmp_path: Path) -> None:
+    ran: list[int] = []
+    study = _counting(grid, ran)
+    folders = {"rows": tmp_path, "work": tmp_path / "work", "lock": tmp_path / "lock"}
+    assert grid.run_study(study, "cpu", **folders)
+    path = grid.rows_path("counting", "cpu", tmp_path)
+    # As if the last row were still to come.
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    assert grid.run_study(study, "cpu", **folders)
+    assert ran == [0, 1, 2, 2]
+    rows = grid.read_rows(path)
+    assert grid.values(rows, "accuracy") == [0.0, 0.1, 0.2]
+    assert set(rows[0]) == {
+        *("cell", "settings", "result", "seconds", "contended", "threads", "processor", "gpu"),
+        *("versions", "commit"),
+    }
+    assert list((tmp_path / "work" / "counting_cpu").iterdir()) == []
+
+
+def test_the_budget_ends_a_run_before_its_next_cell(grid, tmp_path: Path) -> None:
+    ran: list[int] = []
+    folders = {"rows": tmp_path, "work": tmp_path / "work", "lock": tmp_path / "lock"}
+    assert not grid.run_study(_counting(grid, ran), "cpu", hours=0, **folders)
+    assert ran == []
+
+
+def test_cells_do_not_run_beside_each_other(grid, tmp_path: Path) -> None:
+    ran: list[int] = []
+    folders = {"rows": tmp_path, "work": tmp_path / "work", "lock": tmp_path / "lock"}
+    descriptor = open_for_lock(tmp_path / "lock")
+    try:
+        assert try_lock(descriptor)
+        assert not grid.run_study(_counting(grid, ran), "cpu", hours=1e-5, **folders)
+    finally:
+        os.close(descriptor)
+    assert ran == []
+    assert grid.run_study(_counting(grid, ran), "cpu", **folders)
+
+
+def test_rows_of_two_machines_count_once(grid, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"cell": "a", "seconds": 1}\n{"cell": "b"}\n{"cell": "a", "seconds": 2}\n')
+    assert grid.read_rows(path) == [{"cell": "a", "seconds": 1}, {"cell": "b"}]
+
+
+def test_pairs_are_of_one_seed(grid) -> None:
+    rows = [
+        {"settings": {"kind": kind, "seed": seed}, "result": {"accuracy": value}}
+        for kind, seed, value in [("a", 1, 0.5), ("b", 0, 0.1), ("a", 0, 0.4), ("a", 2, 0.9)]
+    ]
+    found = grid.paired(rows, "accuracy", {"kind": "a"}, {"kind": "b"})
+    assert found == [pytest.approx(0.3)]
+
+
+def test_verdicts_follow_from_intervals(study) -> None:
+    claims = study("_claims")
+    # Mean 2, half width 4.303 / sqrt(3) = 2.484.
+    sample = [1.0, 2.0, 3.0]
+    assert claims.at_least(sample, -0.5).verdict == "held"
+    assert claims.at_least(sample, 0.0).verdict == "undecided"
+    assert claims.at_least(sample, 4.5).verdict == "did not hold"
+    assert claims.at_least([2.0], 0.0).verdict == "undecided"
+    assert claims.at_least([], 0.0) == claims.Finding("undecided", 0)
+    held, failed = claims.Finding("held", 3), claims.Finding("did not hold", 3)
+    assert claims.combined([held, held]).verdict == "held"
+    assert claims.combined([held, failed]).verdict == "held in part"
+    assert claims.combined([failed, claims.Finding("undecided", 1)]).verdict == "undecided"
+
+
+def test_a_rank_correlation_is_judged_by_fishers_interval(study) -> None:
+    claims = study("_claims")
+    finding = claims.rank_correlation(0.5, 28)
+    # atanh(0.5) = 0.5493; 1.96 sqrt(1.06 / 25) = 0.4036.
+    assert finding.low == pytest.approx(np.tanh(0.5493 - 0.4036), abs=1e-4)
+    assert finding.high == pytest.approx(np.tanh(0.5493 + 0.4036), abs=1e-4)
+    assert finding.verdict == "held"
+    assert claims.rank_correlation(0.5, 10).verdict == "undecided"
+
+
+def test_the_page_is_what_the_committed_rows_say(study) -> None:
+    page = study("_page")
+    found = {name: page.best_rows(name, FOLDER / "rows") for name in page.STUDIES}
+    committed = (FOLDER.parent / "docs" / "evidence.md").read_text(encoding="utf-8")
+    assert page.page(found) == committed, "run `python -m studies report`"
+    # What did not hold comes first.
+    verdicts = re.findall(r"^\| \*\*(.+?)\*\*", committed, re.MULTILINE)
+    order = study("_claims").ORDER
+    assert verdicts == sorted(verdicts, key=order.index)
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "studies", *arguments]
+
+
+@pytest.mark.slow
+def test_the_smoke_scale_of_all_studies_runs(tmp_path: Path) -> None:
+    command = _command("all", "--scale", "smoke", "--rows", str(tmp_path))
+    subprocess.run(command, check=True, cwd=FOLDER.parent, capture_output=True, timeout=600)
+    assert len(list(tmp_path.glob("*_smoke.jsonl"))) == 3
+
+
+@pytest.mark.slow
+def test_a_killed_cell_ends_with_the_same_row(study, tmp_path: Path) -> None:
+    cells = study("fully_connected").cells("smoke")
+    rows = {}
+    for name, delay in (("whole", None), ("killed", random.uniform(0.0, 1.0))):
+        folder = tmp_path / name
+        folder.mkdir()
+        others = [{"cell": study("_grid").key(cell)} for cell in cells[1:]]
+        path = folder / "fully_connected_smoke.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in others))
+        command = _command("fully_connected", "--scale", "smoke", "--rows", str(folder))
+        if delay is not None:
+            process = subprocess.Popen(command, cwd=FOLDER.parent, stdout=subprocess.DEVNULL)
+            until = time.monotonic() + 60
+            while not list(folder.glob("unfinished/*/*/run")) and time.monotonic() < until:
+                time.sleep(0.005)
+            time.sleep(delay)
+            process.kill()
+            process.wait()
+        subprocess.run(command, check=True, cwd=FOLDER.parent, capture_output=True, timeout=300)
+        rows[name] = study("_grid").read_rows(path)[-1]
+    assert "result" in rows["whole"]
+    for part in ("cell", "settings", "result", "threads"):
+        assert rows["killed"][part] == rows["whole"][part]

@@ -12,6 +12,7 @@ void bind_packing(nb::module_& m);
 void bind_layers(nb::module_& m);
 void bind_training(nb::module_& m);
 void bind_program(nb::module_& m);
+void bind_packed(nb::module_& m);
 void bind_batch_norm(nb::module_& m);
 void bind_bytes(nb::module_& m);
 

@@ -11,11 +11,11 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "../checks.h"
-#include "../isa.h"
 #include "../layer.h"
-#include "../linear.h"
+#include "../packed/make_layer.h"
 #include "arrays.h"
 #include "bind.h"
 
@@ -23,171 +23,87 @@ namespace openwork {
 
 namespace {
 
-Epilogue epilogue_of(const Geometry& geometry, const Bias& bias, Activation activation) {
-  if (bias) require_size("bias", *bias, geometry.out_channels);
-  return {bias ? bias->data() : nullptr, activation};
+template <class T>
+Numbers numbers(const Array<T>& array) {
+  return Numbers::of(array.data(), static_cast<int64_t>(array.size()));
 }
 
-template <class Plan>
-std::unique_ptr<Layer> packed(const Plan& plan, const Kernel<Plan>& kernel,
-                              std::shared_ptr<const void> arrays) {
-  return std::make_unique<PackedLayer<Plan>>(plan, kernel, std::move(arrays));
+Numbers numbers(const Bias& bias) { return bias ? numbers(*bias) : Numbers::of<float>(nullptr, 0); }
+
+using Sizes = std::vector<int64_t>;
+
+// A layer of what follows its activation: arrays, after the bias.
+template <class... Arrays>
+std::unique_ptr<Layer> packed(const char* kernel, const std::string& isa, const Geometry& geometry,
+                              Activation activation, Sizes sizes, const Bias& bias,
+                              const Arrays&... arrays) {
+  return make_layer(
+      isa, {kernel, geometry, activation, std::move(sizes), {numbers(bias), numbers(arrays)...}},
+      keep(bias, arrays...));
 }
 
 // Arrays 1 to 6 of a packed sparse matrix.
 struct ListArrays {
   ListIndices indices;
   Array<float> weight;
-
-  Lists view(int inputs, int rows, int chunk, int group, int positions) const {
-    const int64_t live = static_cast<int64_t>(weight.size()) / positions;
-    require_size("weight", weight, live * positions);
-    Lists lists = indices.view(inputs, rows, chunk, group, live);
-    lists.weight = weight.data();
-    return lists;
-  }
 };
 
 std::unique_ptr<Layer> make_spmm(const std::string& isa, const Geometry& g, const Bias& bias,
                                  Activation activation, const ListArrays& arrays,
                                  const Array<int32_t>& channel, const Array<uint16_t>& tap,
                                  int chunk, int group, int vectors, bool in_place) {
-  const int64_t columns = static_cast<int64_t>(channel.size());
-  require_size("tap", tap, columns);
-  SpmmPlan plan{.geometry = g,
-                .epilogue = epilogue_of(g, bias, activation),
-                .lists = {},
-                .channel = channel.data(),
-                .tap = tap.data(),
-                .plain = is_plain(g) && columns == g.in_channels,
-                .vectors = vectors,
-                .in_place = in_place};
-  check(plan, columns);
-  plan.lists = arrays.view(static_cast<int>(columns), g.out_channels, chunk, group, 1);
-  return packed(plan, kernels_of(isa).spmm, keep(arrays, bias, channel, tap));
+  const auto& [row, count, entry_start, weight_start, index] = arrays.indices;
+  return packed("spmm", isa, g, activation, {chunk, group, vectors, in_place}, bias, channel, tap,
+                row, count, entry_start, weight_start, index, arrays.weight);
 }
 
-std::unique_ptr<Layer> make_winograd(const std::string& isa, const Geometry& geometry,
-                                     const Bias& bias, Activation activation,
-                                     const ListArrays& arrays, int chunk, int group, int vectors,
-                                     int output) {
-  WinogradPlan plan{.geometry = geometry,
-                    .epilogue = epilogue_of(geometry, bias, activation),
-                    .lists = {},
-                    .vectors = vectors,
-                    .output = output};
-  check(plan);
-  const int positions = (output + 2) * (output + 2);
-  plan.lists = arrays.view(geometry.in_channels, geometry.out_channels, chunk, group, positions);
-  return packed(plan, kernels_of(isa).winograd, keep(arrays, bias));
+std::unique_ptr<Layer> make_winograd(const std::string& isa, const Geometry& g, const Bias& bias,
+                                     Activation activation, const ListArrays& arrays, int chunk,
+                                     int group, int vectors, int output) {
+  const auto& [row, count, entry_start, weight_start, index] = arrays.indices;
+  return packed("winograd", isa, g, activation, {chunk, group, vectors, output}, bias, row, count,
+                entry_start, weight_start, index, arrays.weight);
 }
 
-std::unique_ptr<Layer> make_direct(const std::string& isa, const Geometry& geometry,
-                                   const Bias& bias, Activation activation,
-                                   const Array<int64_t>& start, const Array<int32_t>& index,
-                                   const Array<float>& weight, int rows, int vectors) {
-  const int64_t connections = static_cast<int64_t>(index.size());
-  require_size("start", start, geometry.out_channels + 1);
-  require_size("weight", weight, connections * geometry.kernel_y * geometry.kernel_x);
-  const DirectPlan plan{.geometry = geometry,
-                        .epilogue = epilogue_of(geometry, bias, activation),
-                        .rows = rows,
-                        .vectors = vectors,
-                        .start = start.data(),
-                        .index = index.data(),
-                        .weight = weight.data()};
-  check(plan, connections);
-  return packed(plan, kernels_of(isa).direct, keep(bias, start, index, weight));
+std::unique_ptr<Layer> make_direct(const std::string& isa, const Geometry& g, const Bias& bias,
+                                   Activation activation, const Array<int64_t>& start,
+                                   const Array<int32_t>& index, const Array<float>& weight,
+                                   int rows, int vectors) {
+  return packed("direct", isa, g, activation, {rows, vectors}, bias, start, index, weight);
 }
 
-std::unique_ptr<Layer> make_taps(const std::string& isa, const Geometry& geometry, const Bias& bias,
+std::unique_ptr<Layer> make_taps(const std::string& isa, const Geometry& g, const Bias& bias,
                                  Activation activation, const Array<int64_t>& start,
                                  const Array<int32_t>& offset, const Array<float>& weight, int rows,
                                  int vectors, bool flat) {
-  const int64_t taps = static_cast<int64_t>(offset.size());
-  require_size("start", start, geometry.out_channels + 1);
-  require_size("weight", weight, taps);
-  const TapsPlan plan{.geometry = geometry,
-                      .epilogue = epilogue_of(geometry, bias, activation),
-                      .rows = rows,
-                      .vectors = vectors,
-                      .flat = flat,
-                      .start = start.data(),
-                      .offset = offset.data(),
-                      .weight = weight.data()};
-  check(plan, taps);
-  return packed(plan, kernels_of(isa).taps, keep(bias, start, offset, weight));
+  return packed("taps", isa, g, activation, {rows, vectors, flat}, bias, start, offset, weight);
 }
 
-std::unique_ptr<Layer> make_gemv(const std::string& isa, const Geometry& geometry, const Bias& bias,
+std::unique_ptr<Layer> make_gemv(const std::string& isa, const Geometry& g, const Bias& bias,
                                  Activation activation, const Array<int32_t>& row,
                                  const Array<int64_t>& start, const Array<uint16_t>& index,
                                  const Array<float>& weight, int chunk, int group) {
-  require_range("chunk", chunk, 1, UINT16_MAX);
-  const Kernels& kernels = kernels_of(isa);
-  const int64_t rows = static_cast<int64_t>(row.size());
-  const GemvPlan plan{.geometry = geometry,
-                      .epilogue = epilogue_of(geometry, bias, activation),
-                      .lanes = kernels.lanes,
-                      .group = group,
-                      .chunk = chunk,
-                      .chunks = (geometry.in_channels + chunk - 1) / chunk,
-                      .slices = static_cast<int>(rows / kernels.lanes),
-                      .row = row.data(),
-                      .start = start.data(),
-                      .index = index.data(),
-                      .weight = weight.data()};
-  check(plan, rows, static_cast<int64_t>(start.size()), static_cast<int64_t>(index.size()),
-        static_cast<int64_t>(weight.size()));
-  return packed(plan, kernels.gemv, keep(bias, row, start, index, weight));
+  return packed("gemv", isa, g, activation, {chunk, group}, bias, row, start, index, weight);
 }
 
-std::unique_ptr<Layer> make_dense_gemv(const std::string& isa, const Geometry& geometry,
-                                       const Bias& bias, Activation activation,
-                                       const Array<float>& weight) {
-  const DenseGemvPlan plan{.geometry = geometry,
-                           .epilogue = epilogue_of(geometry, bias, activation),
-                           .weight = weight.data()};
-  check(plan, static_cast<int64_t>(weight.size()));
-  return packed(plan, kernels_of(isa).dense_gemv, keep(bias, weight));
+std::unique_ptr<Layer> make_dense_gemv(const std::string& isa, const Geometry& g, const Bias& bias,
+                                       Activation activation, const Array<float>& weight) {
+  return packed("dense_gemv", isa, g, activation, {}, bias, weight);
 }
 
-std::unique_ptr<Layer> make_dense(const std::string& isa, const Geometry& geometry,
-                                  const Bias& bias, Activation activation,
-                                  const Array<int32_t>& channel, const Array<uint16_t>& tap,
-                                  const Array<float>& weight, int group, int vectors,
-                                  bool in_place) {
-  require_size("tap", tap, static_cast<int64_t>(channel.size()));
-  require_range("len(channel)", static_cast<int64_t>(channel.size()), 1, INT32_MAX);
-  const DensePlan plan{.geometry = geometry,
-                       .epilogue = epilogue_of(geometry, bias, activation),
-                       .inputs = static_cast<int>(channel.size()),
-                       .channel = channel.data(),
-                       .tap = tap.data(),
-                       .weight = weight.data(),
-                       .group = group,
-                       .vectors = vectors,
-                       .in_place = in_place};
-  check(plan, static_cast<int64_t>(weight.size()));
-  return packed(plan, kernels_of(isa).dense, keep(bias, channel, tap, weight));
+std::unique_ptr<Layer> make_dense(const std::string& isa, const Geometry& g, const Bias& bias,
+                                  Activation activation, const Array<int32_t>& channel,
+                                  const Array<uint16_t>& tap, const Array<float>& weight, int group,
+                                  int vectors, bool in_place) {
+  return packed("dense", isa, g, activation, {group, vectors, in_place}, bias, channel, tap,
+                weight);
 }
 
-std::unique_ptr<Layer> make_depthwise(const std::string& isa, const Geometry& geometry,
-                                      const Bias& bias, Activation activation,
-                                      const Array<int32_t>& channel, const Array<int64_t>& start,
-                                      const Array<uint16_t>& tap, const Array<float>& weight) {
-  const int64_t taps = static_cast<int64_t>(tap.size());
-  require_size("channel", channel, geometry.out_channels);
-  require_size("start", start, geometry.out_channels + 1);
-  require_size("weight", weight, taps);
-  const DepthwisePlan plan{.geometry = geometry,
-                           .epilogue = epilogue_of(geometry, bias, activation),
-                           .channel = channel.data(),
-                           .start = start.data(),
-                           .tap = tap.data(),
-                           .weight = weight.data()};
-  check(plan, taps);
-  return packed(plan, kernels_of(isa).depthwise, keep(bias, channel, start, tap, weight));
+std::unique_ptr<Layer> make_depthwise(const std::string& isa, const Geometry& g, const Bias& bias,
+                                      Activation activation, const Array<int32_t>& channel,
+                                      const Array<int64_t>& start, const Array<uint16_t>& tap,
+                                      const Array<float>& weight) {
+  return packed("depthwise", isa, g, activation, {}, bias, channel, start, tap, weight);
 }
 
 void run(const Layer& layer, const Input& input, const Output& output,

@@ -24,7 +24,7 @@ std::vector<std::pair<int, int>> pairs(const TileSizes& tiles) {
 
 int most_vectors(const std::string& isa, int group) {
   if (group != 1 && group != 2 && group != 4) fail("`group`=", group, " must be 1, 2 or 4");
-  return kernels_of(isa).most_vectors(group);
+  return shapes_of(isa).most_vectors(group);
 }
 
 }  // namespace
@@ -34,18 +34,18 @@ void bind_isa(nb::module_& m) {
   m.def("usable_isas", usable_isas, "Instruction sets that can run here, worst first.");
   m.def("chosen_isa", chosen_isa, "OPENWORK_ISA if set, else the best usable one.");
   m.def(
-      "lanes", [](const std::string& isa) { return kernels_of(isa).lanes; }, "isa"_a,
+      "lanes", [](const std::string& isa) { return shapes_of(isa).lanes; }, "isa"_a,
       "Floats in one vector of `isa`.");
   m.def("most_vectors", most_vectors, "isa"_a, "group"_a,
         "Most vectors in a tile of a sparse product.");
   m.def(
-      "row_tiles", [](const std::string& isa) { return pairs(kernels_of(isa).row_tiles); }, "isa"_a,
+      "row_tiles", [](const std::string& isa) { return pairs(shapes_of(isa).row_tiles); }, "isa"_a,
       "(rows, vectors) of the direct kernel's tiles.");
   m.def(
-      "tap_tiles", [](const std::string& isa) { return pairs(kernels_of(isa).tap_tiles); }, "isa"_a,
+      "tap_tiles", [](const std::string& isa) { return pairs(shapes_of(isa).tap_tiles); }, "isa"_a,
       "(rows, vectors) of the taps kernel's tiles.");
   m.def(
-      "dense_tiles", [](const std::string& isa) { return pairs(kernels_of(isa).dense_tiles); },
+      "dense_tiles", [](const std::string& isa) { return pairs(shapes_of(isa).dense_tiles); },
       "isa"_a, "(filters, vectors) of the dense kernel's tiles.");
   m.attr("filter_block") = filter_block;
   m.attr("most_taps") = most_taps;
@@ -64,5 +64,6 @@ NB_MODULE(_C, m) {
   openwork::bind_training(m);
   openwork::bind_bytes(m);
   openwork::bind_program(m);
+  openwork::bind_packed(m);
   openwork::bind_batch_norm(m);
 }

@@ -78,14 +78,10 @@ std::vector<int64_t> tap_offsets(const Geometry& geometry) {
 void bind_problem(nb::module_& m) {
   using namespace nb::literals;
 
+#define OPENWORK_VALUE(name) .value(#name, Activation::name)
   nb::enum_<Activation>(m, "Activation", "Applied to each finished output.")
-      .value("none", Activation::none)
-      .value("relu", Activation::relu)
-      .value("relu6", Activation::relu6)
-      .value("silu", Activation::silu)
-      .value("hardswish", Activation::hardswish)
-      .value("sigmoid", Activation::sigmoid)
-      .value("hardsigmoid", Activation::hardsigmoid);
+      OPENWORK_ACTIVATIONS(OPENWORK_VALUE);
+#undef OPENWORK_VALUE
 
 #define OPENWORK_VALUE(name, parameters) .value(#name, Function::name)
   nb::enum_<Function>(m, "Function", "Applied to each number alone.")

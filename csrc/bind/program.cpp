@@ -7,6 +7,7 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include <memory>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "../isa.h"
+#include "../packed/read_program.h"
 #include "../program/byte_steps.h"
 #include "../program/steps.h"
 #include "bind.h"
@@ -36,6 +38,12 @@ class BoundProgram {
         kernels_(kernels_of(isa)),
         step_kernels_(step_kernels_of(isa)),
         byte_kernels_(byte_kernels_of(byte_isa_of(isa))) {}
+  explicit BoundProgram(PackedProgram&& packed)
+      : program_(std::move(packed.program)),
+        isa_(packed.isa),
+        kernels_(kernels_of(isa_)),
+        step_kernels_(step_kernels_of(isa_)),
+        byte_kernels_(byte_kernels_of(byte_isa_of(isa_))) {}
 
   const std::string& isa() const { return isa_; }
 
@@ -182,6 +190,13 @@ class BoundProgram {
   const ByteKernels& byte_kernels_;
 };
 
+std::pair<std::unique_ptr<BoundProgram>, std::string> open_packed(const std::string& path) {
+  nb::gil_scoped_release release;
+  PackedProgram packed = read_program(map_file(path.c_str()));
+  std::string notes = std::move(packed.notes);
+  return {std::make_unique<BoundProgram>(std::move(packed)), std::move(notes)};
+}
+
 }  // namespace
 
 void bind_program(nb::module_& m) {
@@ -254,6 +269,8 @@ void bind_program(nb::module_& m) {
            "seconds"_a.noconvert().none() = nb::none(),
            "Run all steps; `seconds` receives what each of them takes.");
 
+  m.def("open_packed", open_packed, "path"_a,
+        "The program of a packed file, and the notes in it. The file is mapped.");
   m.def("parameters_of", parameters_of, "function"_a.noconvert(),
         "How many parameters a function has.");
 }

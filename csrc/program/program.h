@@ -47,6 +47,8 @@ class Program {
   Program() = default;
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
+  Program(Program&&) = default;
+  Program& operator=(Program&&) = default;
 
   // Returns the slot's number. Slots in the arena may share memory: the caller places them so that
   // no two that do are needed at the same time.

@@ -81,6 +81,7 @@ def _declined() -> Iterator[nodes.Node]:
 
 SHOWN: dict[str, Callable[[], Any]] = {
     "atlases": lambda: _headed(facts.atlases()),
+    "linear-layers": lambda: _headed(facts.linear_layers()),
     "networks": lambda: _headed(facts.networks()),
     "pointwise": lambda: [paragraph(", ".join(f"`{n}`" for n in facts.pointwise_operators()))],
     "declined": _declined,

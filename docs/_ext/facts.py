@@ -374,6 +374,24 @@ def _column(name: str) -> str:
     return (named | dense).get(name, name)
 
 
+def linear_layers() -> dict[str, Grid]:
+    """Where measured -> speed-up of linear layers over dense ONNX Runtime; losses are bold."""
+    record = _read(BENCHMARKS / "linear.json")
+    ways = sorted({(row["block"], -row["density"]) for row in record["rows"]})
+    layers: dict[str, dict[tuple[int, float], float]] = defaultdict(dict)
+    for row in record["rows"]:
+        layer = f"`{row['inputs']}->{row['outputs']}`, batch {row['batch']}"
+        ratio = row["onnxruntime_seconds"] / row["seconds"]
+        layers[layer][row["block"], -row["density"]] = ratio
+    rows = [
+        (layer, *(_ratio(of_layer[way]) if way in of_layer else "–" for way in ways))
+        for layer, of_layer in layers.items()
+    ]
+    head = [f"{-d:.0%}" + (f" `block({b}, 1)`" if b > 1 else "") for b, d in ways]
+    where = f"{record['machine']['processor']}, 1 thread (`benchmarks/linear.json`)"
+    return {where: Grid(("layer", *head), rows)}
+
+
 def tried() -> dict[str, str]:
     """Sentences on the networks that `compile` and `compact` were tried on."""
     zoo = [row for row in _read(BENCHMARKS / "zoo-1t-64px.json")["rows"] if not row["error"]]

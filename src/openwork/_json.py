@@ -1,7 +1,11 @@
-"""JSON that others wrote: plain data of bounded depth, or one kind of error."""
+"""JSON files of ours, and JSON that others wrote: bounded in depth, or one kind of error."""
 
 import json
+import os
+from collections.abc import Mapping
 from typing import Any, cast
+
+from openwork._files import write_text, writing
 
 # Levels of lists and mappings: what handles them later calls itself for each.
 _DEEPEST = 100
@@ -33,6 +37,16 @@ def decode_mapping(text: str | bytes) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ValueError(f"it holds a {type(data).__name__} in the place of a mapping")
     return cast(dict[str, Any], data)
+
+
+def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
+    """Write `data` to `path`, all of it or nothing.
+
+    Raises:
+        OpenworkError: `path` cannot be written; an earlier file there is unharmed.
+    """
+    with writing(path):
+        write_text(path, json.dumps(data, indent=2) + "\n")
 
 
 def _whole(digits: str) -> int:

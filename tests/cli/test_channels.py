@@ -1,4 +1,4 @@
-"""`openwork observe` and `openwork compact`."""
+"""`openwork observe`, `openwork compact` and `openwork sensitivity`."""
 
 import contextlib
 from pathlib import Path
@@ -40,6 +40,10 @@ def test_observe_prints_the_report(run: Path) -> None:
     assert result.exit_code == 0
     assert "dead by activation" in result.stdout
     assert picture.exists()
+    # What was seen is in the page about the run.
+    result = CliRunner().invoke(app, ["report", str(run)], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "Channels, over the training images" in (run / "report.html").read_text()
 
 
 def test_compact_saves_a_smaller_network_that_loads(run: Path, tmp_path: Path) -> None:
@@ -102,3 +106,19 @@ def test_a_model_of_ones_own_is_sent_to_python(tmp_path: Path) -> None:
     for command in (["observe", str(tmp_path)], ["compact", str(tmp_path), "--out", str(tmp_path)]):
         with pytest.raises(ow.ArgumentError, match="from Python"):
             CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_sensitivity_leaves_a_table_a_picture_and_a_plan(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sensitivity"
+    command = ["sensitivity", str(run), "--out", str(out), "--held-out", "0.5", "--recalibrate"]
+    command += ["--ratio", "0.5", "--loss", "1", "--granularity", "feature_map"]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "without a cut" in result.stdout
+    assert {path.name for path in out.iterdir()} == {
+        "plan.yaml",
+        "sensitivity.json",
+        "sensitivity.png",
+    }
+    model = ow.load(run / "model.safetensors")
+    assert ow.prune.apply_(model, ow.Plan.from_yaml(out / "plan.yaml")) is model

@@ -71,6 +71,7 @@ def test_train_eval_and_resume(tmp_path: Path, images: str, plan: str) -> None:
         "events",
         "metrics.csv",
         "model.safetensors",
+        "picture.svg",
         "plan.yaml",
         "sparsity.csv",
         "state.safetensors",
@@ -254,6 +255,20 @@ def test_compile_writes_a_network_that_loads(tmp_path: Path) -> None:
     assert "compiled network" in CliRunner().invoke(app, ["info", command[1]]).stdout
     with pytest.raises(ow.ArgumentError, match=r"`run`=.* cannot be compiled again"):
         CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_other_sizes_of_images_are_compiled_too(tmp_path: Path) -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU()).eval()
+    ow.export_onnx(network, torch.zeros(1, 3, 9, 9), tmp_path / "a.onnx")
+    command = ["compile", str(tmp_path / "a.onnx"), "--out", str(tmp_path / "fast.ow")]
+    result = CliRunner().invoke(app, [*command, "--sizes", "12x7"], catch_exceptions=False)
+    assert result.exit_code == 0
+    images = torch.randn(2, 3, 12, 7)
+    with torch.no_grad():
+        expected = network(images)
+    torch.testing.assert_close(ow.load(tmp_path / "fast.ow")(images), expected)
+    with pytest.raises(ow.ArgumentError, match="`sizes`='12' must be any, or heights and widths"):
+        CliRunner().invoke(app, [*command, "--sizes", "12"], catch_exceptions=False)
 
 
 def test_an_onnx_file_is_compiled_and_timed(tmp_path: Path) -> None:

@@ -79,7 +79,11 @@ def _images(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.no_grad()
 def _classes(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    return torch.cat([model(batch).argmax(1) for batch in images.split(250)])
+    # In this order of numbers torch takes two thirds of the time.
+    kind = torch.channels_last
+    model = model.to(memory_format=kind)  # type: ignore[call-overload]
+    batches = images.split(250)
+    return torch.cat([model(batch.to(memory_format=kind)).argmax(1) for batch in batches])
 
 
 def _check(depth: int, count: int) -> tuple[int, int]:

@@ -98,6 +98,18 @@ def test_the_atlas_says_from_which_density_a_layer_is_twice_as_fast() -> None:
             assert all(float(ratio.strip("*")) >= 1.95 for ratio in ratios[at:])
 
 
+def test_linear_layers_are_those_of_the_record() -> None:
+    record = json.loads((facts.BENCHMARKS / "linear.json").read_text())
+    ((where, grid),) = facts.linear_layers().items()
+    assert record["machine"]["processor"] in where
+    assert sum(cell != "–" for row in grid.rows for cell in row[1:]) == len(record["rows"])
+    first = record["rows"][0]
+    expected = first["onnxruntime_seconds"] / first["seconds"]
+    shown = dict(zip(grid.head, grid.rows[0], strict=True))
+    assert shown["layer"] == "`2048->1000`, batch 1"
+    assert abs(float(shown["100%"].strip("*")) - expected) <= 0.05
+
+
 def test_networks_are_compared_with_onnx_runtime() -> None:
     for grid in facts.networks().values():
         assert "ONNX Runtime" in grid.head[1]

@@ -18,8 +18,8 @@ from openwork.data import DataSet, Split
 from openwork.kernels.native import reason_missing
 
 # Pages that train on many images; the quick tests run them on a few, which may be random.
-LONG = ("prune-a-trained-network.md", "sparse-from-the-first-step.md", "ten-minutes.ipynb")
-# The notebook is run by each build of the documentation, and by the slow tests.
+LONG = ("prune-a-trained-network.md", "sparse-from-the-first-step.md")
+# Notebooks are run by each build of the documentation.
 WITH_CODE = [page for page in pages() if page.suffix == ".md" and "```python" in page.read_text()]
 needs_kernels = pytest.mark.skipif(
     reason_missing is not None, reason="pages compile, which needs the compiled kernels"

@@ -1,5 +1,7 @@
 """The benchmark measures what it says and explains itself."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 import torch
 from parts import known
 from PIL import Image
+from run_folders import COLUMNS, bench
 from torch import nn
 
 from openwork.nn import Plan, Table, sparsify_
@@ -37,6 +40,15 @@ def test_a_network_is_measured_by_layer_and_whole(tmp_path: Path) -> None:
     result.picture(tmp_path / "bench.png")
     with Image.open(tmp_path / "bench.png") as picture:
         assert picture.format == "PNG"
+    # What a page about the run reads.
+    result.to_json(tmp_path / "bench.json")
+    held = json.loads((tmp_path / "bench.json").read_text())
+    assert held.keys() == bench().keys()
+    assert held["networks"][0].keys() == bench()["networks"][0].keys()
+    assert held["layers"]["columns"] == COLUMNS
+    assert [step[0] for step in held["steps"] if step[1] in result.layers.column("kernel")] == [
+        "0", "2", "4"
+    ]  # fmt: skip
 
 
 # Nothing here asks for it.
@@ -74,3 +86,14 @@ def test_it_says_what_takes_the_time() -> None:
     assert "38% is spent in sparse layers" in text
     assert "outside the layers" not in text
     assert "50% of the time is outside the layers" in _made((good,), 2.0).why()
+
+
+def test_it_says_why_the_whole_is_not_the_sum() -> None:
+    good = ("fast", "", "", 0.1, "k", 1.0, 9.0, 9.0)
+    steps = (("fast", "k", 0.0012), ("pool", "max_pool", 0.0003), ("sort", "fallback", 0.0002))
+    text = replace(_made((good,), 2.0), steps=steps).why()
+    assert "The layers sum up to 1.00 ms" in text
+    assert "within a call they take 1.20 ms" in text
+    assert "0.30 ms for pooling" in text
+    assert "0.20 ms for operators left to torch" in text
+    assert "0.30 ms between the steps" in text

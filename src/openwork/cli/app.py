@@ -13,8 +13,8 @@ from openwork.cli.compile import compile
 from openwork.cli.demo import demo
 from openwork.cli.env import cache, env
 from openwork.cli.evaluate import evaluate
-from openwork.cli.info import info
-from openwork.cli.observe import observe
+from openwork.cli.info import info, report
+from openwork.cli.observe import observe, sensitivity
 from openwork.cli.preview import preview
 from openwork.cli.prune import prune
 from openwork.cli.say import say, say_error
@@ -25,6 +25,7 @@ _GOES_ON = {
     "train": "; resume the run from its last epoch with --resume",
     "demo": "; run the same command again to resume",
     "prune": "; run the same command again to resume",
+    "sensitivity": "; run the same command again to resume",
 }
 
 
@@ -53,8 +54,10 @@ app.command()(info)
 app.command()(preview)
 app.command()(prune)
 app.command()(observe)
+app.command()(sensitivity)
 app.command()(compact)
 app.command()(bench)
+app.command()(report)
 app.command()(compile)
 app.command()(cache)
 app.command()(env)

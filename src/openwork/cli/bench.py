@@ -60,6 +60,8 @@ def bench(
     result.layers.print()
     result.table().print()
     result.picture(target)
+    # The page of `openwork report` reads it.
+    result.to_json(target.with_name("bench.json"))
     say(result.why())
     say(f"picture: {target}")
     if out is not None:

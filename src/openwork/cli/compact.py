@@ -86,6 +86,7 @@ def compact(
         metrics = trained_on(dataset) if full else {"data": dataset.name}
         metrics |= {"test_accuracy": report.scores[1]}
     io.save(small, target, plan=info.plan if info else None, metrics={**metrics, "by": by})
+    report.to_json(target.with_name("compact.json"))
     report.print()
     say(f"saved: {target}")
 

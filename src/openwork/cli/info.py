@@ -1,4 +1,4 @@
-"""`openwork info`."""
+"""`openwork info` and `openwork report`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +8,11 @@ import typer
 
 from openwork import io
 from openwork.cli.run import locate
+from openwork.cli.say import say
 from openwork.engine import CompiledModel
 from openwork.models import ModelSource
 from openwork.nn import Plan, Table
+from openwork.report import html
 
 # Kept for the commands; too long to read.
 _HIDDEN = ("by", "classes", "mean", "std")
@@ -39,6 +41,19 @@ def info(
     Table(("what", "found"), tuple(rows), justify="left").print()
     if isinstance(compiled, CompiledModel):
         compiled.layers.print()
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders that openwork wrote to.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File for the page; default report.html in the run, or here."),
+    ] = None,
+) -> None:
+    """Write a page about one or several runs: all that was measured. It opens offline."""
+    target = out or (runs[0] if len(runs) == 1 else Path()) / "report.html"
+    html(*runs, out=target)
+    say(f"report: {target}")
 
 
 def _built(source: ModelSource | None) -> list[tuple[str, str]]:

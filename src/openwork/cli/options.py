@@ -75,6 +75,12 @@ Channels = Annotated[int, typer.Option(help="Channels of the images of --model."
 Side = Annotated[
     int, typer.Option("--image-size", help="Height and width of the images of --model.")
 ]
+Layers = Annotated[
+    list[str] | None, typer.Option(help="Layer globs; default all but first and last.")
+]
+HeldOut = Annotated[
+    float, typer.Option(help="Share of the training images held out to judge cuts on.")
+]
 PlanFile = Annotated[
     Path | None,
     typer.Option("--plan", help="YAML: layer globs to patterns, or a budget for the network."),

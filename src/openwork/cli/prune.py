@@ -1,7 +1,6 @@
 """`openwork prune`."""
 
 import dataclasses
-import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Annotated, Any
 import typer
 from torch import nn
 
-from openwork import data as datasets
 from openwork import io
 from openwork import prune as pruning
 from openwork._arguments import check_choice, check_count
@@ -32,6 +30,7 @@ from openwork.prune import Stage
 from openwork.prune.criteria import CRITERIA
 from openwork.prune.held_out import check_enough, held_count
 from openwork.prune.units.granularity import GRANULARITIES
+from openwork.report.picture import draw_run
 from openwork.train import Recipe, fit
 from openwork.train import evaluate as evaluate_model
 from openwork.train.run_folder import PLAN, identity_of, trained_on
@@ -50,12 +49,8 @@ def prune(
     retrain: Annotated[int, typer.Option(help="Epochs of retraining after each cut.")] = 10,
     criterion: Annotated[str, typer.Option(help=f"{one_of(('search', *CRITERIA))}.")] = "search",
     candidates: Annotated[int, typer.Option(help="Masks that a search draws.")] = 100,
-    layers: Annotated[
-        list[str] | None, typer.Option(help="Layer globs; default all but first and last.")
-    ] = None,
-    held_out: Annotated[
-        float, typer.Option(help="Share of the training images held out to judge masks on.")
-    ] = 0.1,
+    layers: options.Layers = None,
+    held_out: options.HeldOut = 0.1,
     recipe: Annotated[
         Path | None, typer.Option(help="YAML recipe for the retraining; default Adam at 1e-3.")
     ] = None,
@@ -89,11 +84,7 @@ def prune(
     count = held_count(len(network.dataset.train), held_out, "held_out")
     if criterion == "search":
         check_enough(count, candidates)
-    held = pruning.hold_out(network.dataset, held_out, seed=seed)
-    order = datasets.Batches(
-        held.train, 128, held.mean, held.std, device=device, shuffle=True, seed=seed
-    )
-    batches = list(itertools.islice(order.epoch(0), 20))
+    held, batches = network.hold_out(held_out, seed, device, batches=20)
     pruned = network.model
     identity = identity_of(pruned, held, chosen)
     choose = Chooser(
@@ -123,6 +114,7 @@ def prune(
     )
     if os.environ.get("RANK", "0") == "0":
         _keep(pruned, network.dataset, path, by)
+        draw_run(out)
 
 
 def _cuts(kinds: Sequence[str], ratios: Sequence[float]) -> list[Stage]:

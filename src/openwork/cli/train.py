@@ -21,6 +21,7 @@ from openwork.io import load_weights_
 from openwork.nn import Plan, sparsify_
 from openwork.nn.sparse_layer import INITS
 from openwork.observe import SparsityHistory
+from openwork.report.picture import draw_run
 from openwork.train import GrowthSchedule, Recipe, fit
 from openwork.train.recipe import DEFAULT_LR, PRECISIONS
 from openwork.train.schedules import SCHEDULES
@@ -127,6 +128,7 @@ def train(
         on_epoch=SparsityHistory(path=out / "sparsity.csv"),
     )
     if os.environ.get("RANK", "0") == "0":
+        draw_run(out)
         say(
             f"test accuracy {history[-1].test_accuracy:.2%} after "
             f"{counted(len(history), 'epoch')}; the model is in {out / 'model.safetensors'}"

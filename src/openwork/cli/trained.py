@@ -1,6 +1,7 @@
 """A trained network and its data set, as several commands need them."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from openwork import data as datasets
 from openwork.cli.build import sizes_of
 from openwork.cli.normalise import AS_KNOWN, Normalisation, normalised
 from openwork.cli.run import Located, locate
-from openwork.data import DataSet, check_fits
+from openwork.data import Batch, Batches, DataSet, check_fits
 from openwork.errors import ArgumentError
 from openwork.models import ModelSource, source_of
+from openwork.prune import hold_out
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,23 @@ class Trained:
     dataset: DataSet
     model: nn.Module
     normalisation: str
+
+    def hold_out(
+        self, share: float, seed: int, device: str, *, batches: int
+    ) -> tuple[DataSet, list[Batch]]:
+        """The data set with a part of its training images for tests, and some of the others.
+
+        Args:
+            share: of the training images that are held out.
+            seed: of both choices.
+            device: of the batches.
+            batches: of 128 images, how many there are at most.
+        """
+        held = hold_out(self.dataset, share, seed=seed)
+        order = Batches(
+            held.train, 128, held.mean, held.std, device=device, shuffle=True, seed=seed
+        )
+        return held, list(itertools.islice(order.epoch(0), batches))
 
 
 def trained(

@@ -1,5 +1,6 @@
 """`CompactReport`: the outputs that were compared, and what was removed and why."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
+from openwork._json import write_json
 from openwork.compact.locate_fault import module_of
 from openwork.compact.rewrite import Rewrite
 from openwork.flow.atoms import UNKNOWN
@@ -70,6 +72,23 @@ class CompactReport:
     def print(self) -> None:
         """Print the table to standard output."""
         self.layers.print()
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write the table and every comparison to `path`, for `openwork.report.html`.
+
+        Raises:
+            OpenworkError: `path` cannot be written; an earlier file there is unharmed.
+        """
+        numbers = ("what", "shape", "absolute", "relative", "in_float64")
+        held = {
+            "layers": self.layers.plain(),
+            "cases": [{name: getattr(case, name) for name in numbers} for case in self.cases],
+            "training": self.training,
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "scores": self.scores,
+        }
+        write_json(path, held)
 
 
 def make_report(

@@ -1,5 +1,6 @@
 """Run it: networks compiled for inference on sparse kernels of the CPU."""
 
+from openwork.engine.clock import register as register_clock
 from openwork.engine.compile import compile as compile
 from openwork.engine.compiled import CompiledModel as CompiledModel
 from openwork.engine.profile import profile as profile
@@ -8,4 +9,5 @@ from openwork.engine.restore import register
 __all__ = ["CompiledModel", "compile", "profile"]
 
 register()
-del register
+register_clock()
+del register, register_clock

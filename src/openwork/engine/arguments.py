@@ -25,6 +25,26 @@ def check_kernels(kernels: Any) -> None:
             )
 
 
+def check_sizes(sizes: Any) -> list[tuple[int, int]] | None:
+    """The sizes listed; None for "any"."""
+    if isinstance(sizes, str) and sizes == "any":
+        return None
+    pairs = list(sizes) if isinstance(sizes, Sequence) and not isinstance(sizes, str) else []
+    for pair in pairs:
+        numbers = list(pair) if isinstance(pair, Sequence) and not isinstance(pair, str) else []
+        whole = all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in numbers)
+        if len(numbers) != 2 or not whole:
+            raise ArgumentError(
+                f"`sizes` holds {pair!r}, but must hold pairs (height, width) of whole numbers"
+            )
+    if not pairs:
+        raise ArgumentError(
+            f"`sizes`={sizes!r} must be 'any' or a list of pairs (height, width), such as "
+            "[(224, 224), (320, 480)]"
+        )
+    return [(pair[0], pair[1]) for pair in pairs]
+
+
 def check_layers_named(kernels: Mapping[str, Any], layers: Iterable[str]) -> None:
     """Require that each glob but "*" matches a layer."""
     names = list(dict.fromkeys(layers))

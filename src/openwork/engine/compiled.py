@@ -16,11 +16,13 @@ from openwork._nested import nest
 from openwork.capture import BatchSizes
 from openwork.capture.call_form import CallForm
 from openwork.engine.segment import Environment, Segment
+from openwork.engine.sizes import SizeCache
 from openwork.engine.snapshot import Snapshot
 from openwork.engine.tracing import refuse, refuse_tracing
 from openwork.errors import ArgumentError
 from openwork.nn import Table
 from openwork.runtime.graph import Graph
+from openwork.runtime.network import map_sizes
 from openwork.runtime.values import Alias, Value, root
 
 
@@ -31,7 +33,9 @@ class CompiledModel(nn.Module):
     It takes the original's inputs on the CPU, `(batch, ...)` each, by position or by name and
     nested as in the example, and returns the original's outputs, nested in the same way: named
     tuples, dataclasses and dict subclasses too. Arguments other than tensors must be equal to the
-    example's.
+    example's. Where the example is float32, float16 and bfloat16 inputs are taken too: they are
+    widened to float32, which loses nothing, and the outputs are float32. Memory formats, such as
+    channels last, do not matter.
 
     Several threads may call one compiled model at once. It has no parameters and does not train.
     `openwork.save` keeps it with the kernels chosen; a loaded one measures nothing on the same CPU.
@@ -59,15 +63,16 @@ class CompiledModel(nn.Module):
         self._nesting, self._form = nesting, form
         self._batches = batches
         self._snapshot = snapshot
+        self._sizes: SizeCache[CompiledModel] | None = None
         self.layers = layers
         self.difference = float("nan")
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
             # As a decorator it would cost every import of this file 1.5 s.
-            run: Any = torch.compiler.disable(self._run)
+            run: Any = torch.compiler.disable(self._call)
             return run(args, kwargs)
-        return self._run(args, kwargs)
+        return self._call(args, kwargs)
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -83,8 +88,9 @@ class CompiledModel(nn.Module):
         kernels = Counter(str(kernel) for kernel in self.layers.column("kernel"))
         chosen = ", ".join(f"{count} x {name}" for name, count in kernels.most_common())
         left = sum(kind == "fallback" for each, _ in self._steps for _, kind in each.steps)
+        others = "" if self._sizes is None else f"{self._served()}; "
         return (
-            f"{', '.join(inputs)}; {self._batches.limits or 'any batch size'}; "
+            f"{', '.join(inputs)}; {others}{self._batches.limits or 'any batch size'}; "
             f"{len(self.layers.rows)} layers: {chosen or 'none'}; operators left to torch: {left}"
         )
 
@@ -108,30 +114,39 @@ class CompiledModel(nn.Module):
         Args:
             args, kwargs: as for a call; tensors `(batch, ...)`.
         """
-        times = [np.zeros(len(segment.steps)) for segment, _ in self._steps]
-        self._run(args, kwargs, times)
+        model, inputs = self._prepared(args, kwargs)
+        times = [np.zeros(len(segment.steps)) for segment, _ in model._steps]
+        model._run(inputs, times)
         # Convolutions run in the order in which the table lists them.
-        kernels = iter(self.layers.column("kernel"))
+        kernels = iter(model.layers.column("kernel"))
         return [
             (name, next(kernels) if kind == "conv" else kind, float(seconds))
-            for (segment, _), own in zip(self._steps, times, strict=True)
+            for (segment, _), own in zip(model._steps, times, strict=True)
             for (name, kind), seconds in zip(segment.steps, own, strict=True)
         ]
 
+    def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        model, inputs = self._prepared(args, kwargs)
+        return model._run(inputs)
+
+    @torch.no_grad()
+    def _prepared(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> "tuple[CompiledModel, Sequence[torch.Tensor]]":
+        """What runs a call, and its inputs."""
+        refuse_tracing(args, kwargs)
+        inputs = self._inputs_of(args, kwargs)
+        return self._of_size(inputs), inputs
+
     @torch.no_grad()
     def _run(
-        self,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        times: Sequence[np.ndarray] | None = None,
+        self, inputs: Sequence[torch.Tensor], times: Sequence[np.ndarray] | None = None
     ) -> Any:
-        refuse_tracing(args, kwargs)
-        inputs = self._form.tensors(args, kwargs)
         batch = self._check(inputs)
         if torch.is_autocast_enabled("cpu"):
             # The kernels are float32, so what lies between them must be as well.
             with torch.autocast("cpu", enabled=False):
-                return self._run(args, kwargs, times)
+                return self._run(inputs, times)
         threads = torch.get_num_threads()
         tensors: Environment = dict(zip(self._inputs, inputs, strict=True))
         for index, (segment, finished) in enumerate(self._steps):
@@ -140,6 +155,58 @@ class CompiledModel(nn.Module):
                 del tensors[value]
         leaves = [_shaped(tensors, result, batch) for result in self._results]
         return nest(self._nesting, leaves.__getitem__)
+
+    def _inputs_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Sequence[torch.Tensor]:
+        """The inputs of a call, of the types of the example's."""
+        inputs = self._form.tensors(args, kwargs)
+        self._check_kinds(inputs)
+        pairs = list(zip(inputs, self._form.dtypes, strict=True))
+        same = all(tensor.dtype == dtype for tensor, dtype in pairs)
+        return inputs if same else [tensor.to(dtype) for tensor, dtype in pairs]
+
+    def _of_size(self, inputs: Sequence[torch.Tensor]) -> "CompiledModel":
+        """What runs inputs of such sizes: this, or the same network compiled for another size."""
+        if self._sizes is None or not len(inputs):
+            return self
+        other = False
+        for tensor, value in zip(inputs, self._inputs, strict=True):
+            shape = tuple(tensor.shape[1:])
+            if not tensor.dim() or len(tensor) != len(inputs[0]) or not len(tensor):
+                return self
+            if shape != value.shape:
+                if len(shape) != 3 or shape[:1] != value.shape[:1] or 0 in shape:
+                    return self
+                other = True
+        return (self._sizes.at(inputs) or self) if other else self
+
+    def serve(self, sizes: "SizeCache[CompiledModel]") -> None:
+        """Take images of other sizes from now on.
+
+        Args:
+            sizes: the network compiled for them; this one is among those known.
+        """
+        self._sizes = sizes
+
+    @property
+    def models(self) -> "list[CompiledModel]":
+        """The network compiled for each size that is there now, this one first."""
+        others = [] if self._sizes is None else self._sizes.models()
+        return [self, *(model for model in others if model is not self)]
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of the images for which kernels and memory are laid out now.
+
+        That is: of the first input that is a batch of maps; empty if there is none. With
+        `sizes="any"` more are added as images of other sizes come.
+        """
+        return map_sizes(each.shapes for each in self.models)
+
+    def _served(self) -> str:
+        """The sizes of images that are taken, in words."""
+        if self._sizes is not None and self._sizes.open:
+            return "any size"
+        return f"sizes {', '.join(f'{height}x{width}' for height, width in self.sizes)}"
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -166,7 +233,8 @@ class CompiledModel(nn.Module):
         """The network as a file holds it."""
         return self._snapshot
 
-    def _check(self, inputs: Sequence[torch.Tensor]) -> int:
+    def _check_kinds(self, inputs: Sequence[Any]) -> None:
+        """Require as many tensors as there are inputs, of types that they take, on the CPU."""
         if len(inputs) != len(self._inputs):
             raise ArgumentError(
                 f"the network takes {len(self._inputs)} tensors, but {len(inputs)} were given"
@@ -178,13 +246,22 @@ class CompiledModel(nn.Module):
                 )
             if tensor.is_nested or tensor.layout != torch.strided:
                 check_dense(tensor, value.name)
-            if not tensor.dim() or tuple(tensor.shape[1:]) != value.shape:
-                raise ArgumentError(f"{self._other(tensor, value)}; compile it for this size")
-            if tensor.dtype != dtype or tensor.device.type != "cpu":
+            taken = tensor.dtype == dtype or (dtype == torch.float32 and tensor.dtype in _WIDENED)
+            if not taken or tensor.device.type != "cpu":
                 raise ArgumentError(
                     f"`{value.name}` is {tensor.dtype} on {tensor.device}, but a compiled network "
                     f"takes {str(dtype).removeprefix('torch.')} on the CPU"
                 )
+
+    def _check(self, inputs: Sequence[torch.Tensor]) -> int:
+        for tensor, value in zip(inputs, self._inputs, strict=True):
+            if not tensor.dim() or tuple(tensor.shape[1:]) != value.shape:
+                way = "compile it for this size"
+                if self._sizes is not None and self._sizes.open:
+                    way = "only height and width may differ"
+                elif self._sizes is not None:
+                    way = f"it takes {self._served()}; compile it with this size among `sizes`"
+                raise ArgumentError(f"{self._other(tensor, value)}; {way}")
         batch = len(inputs[0]) if inputs else 0
         for tensor, value in zip(inputs, self._inputs, strict=True):
             if len(tensor) != batch:
@@ -215,7 +292,14 @@ class CompiledModel(nn.Module):
         )
 
 
-_SHARED = {"_inputs", "_results", "_steps", "_nesting", "_form", "_snapshot"}
+def widened(tensor: torch.Tensor) -> torch.Tensor:
+    """`tensor`, as float32 if its numbers are shorter floats."""
+    return tensor.float() if tensor.dtype in _WIDENED else tensor
+
+
+# What float32 inputs are made of without a loss.
+_WIDENED = (torch.float16, torch.bfloat16)
+_SHARED = {"_sizes", "_inputs", "_results", "_steps", "_nesting", "_form", "_snapshot"}
 
 
 def _with_last_reads(

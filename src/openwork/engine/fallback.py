@@ -13,6 +13,7 @@ from openwork.engine.operators import name_of, operator_named
 from openwork.engine.segment import Environment
 from openwork.runtime.emission import Emission
 from openwork.runtime.file_errors import require
+from openwork.runtime.layers import TORCH, Packs
 from openwork.runtime.node import FALLBACK, Node
 from openwork.runtime.nodes import Conv
 from openwork.runtime.values import Alias, Value, root
@@ -82,13 +83,17 @@ class TorchConv:
 
     Args:
         conv: the layer, with its dense weight or its live weights.
+        packs: of the layer at other sizes, which then share the dense weight.
 
     Attributes:
         weight: the dense weight.
     """
 
-    def __init__(self, conv: Conv) -> None:
-        dense = conv.weight if conv.is_dense else conv.dense_weight()
+    def __init__(self, conv: Conv, packs: Packs | None = None) -> None:
+        shared = {} if packs is None else packs
+        if (TORCH,) not in shared:
+            shared[TORCH,] = conv.weight if conv.is_dense else conv.dense_weight()
+        dense = shared[TORCH,]
         self.weight = torch.from_numpy(dense)
         self._bias = None if conv.bias is None else torch.from_numpy(conv.bias)
         # The list of live taps would take more memory than the layer itself.

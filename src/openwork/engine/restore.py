@@ -7,6 +7,7 @@ less than reading them, and the file serves every CPU and is a quarter of the pa
 
 import copyreg
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
@@ -17,6 +18,7 @@ from openwork.capture.call_form import CallForm
 from openwork.engine.compiled import CompiledModel
 from openwork.engine.runners import Runner, make_runner
 from openwork.engine.segments import segments
+from openwork.engine.sizes import SizeCache
 from openwork.engine.snapshot import Snapshot, TunedOn
 from openwork.engine.table import Row, layer_row, layer_table
 from openwork.engine.torch_data import TorchDecoder, TorchEncoder
@@ -26,9 +28,9 @@ from openwork.io import kinds
 from openwork.kernels.native import extension as _C
 from openwork.runtime.file_errors import MalformedFile, require
 from openwork.runtime.fits import fits
-from openwork.runtime.layers import DENSE, TORCH
+from openwork.runtime.layers import DENSE, TORCH, SharedWeights
 from openwork.runtime.nodes import Conv
-from openwork.runtime.read_network import read_batches, read_graph, read_nesting
+from openwork.runtime.read_network import read_batches, read_graph, read_nesting, sizes_of
 
 
 def register() -> None:
@@ -43,13 +45,29 @@ def describe(model: CompiledModel) -> tuple[dict[str, torch.Tensor], dict[str, A
     Raises:
         ArgumentError: it holds an operator or a result that a file cannot.
     """
+    first, *others = model.models
+    tensors, header = dict(first.snapshot.tensors), _describe(first)
+    if others:
+        # One tensor of a kind: the sizes differ in their maps, not in their weights.
+        names = {_digest(tensor): name for name, tensor in tensors.items()}
+        header["sizes"] = [_describe(other) for other in others]
+        for other, described in zip(others, header["sizes"], strict=True):
+            described["tensors"] = own = {}
+            for name, tensor in other.snapshot.tensors.items():
+                own[name] = names.setdefault(_digest(tensor), f"t{len(tensors)}")
+                tensors.setdefault(own[name], tensor)
+    return tensors, header
+
+
+def _describe(model: CompiledModel) -> dict[str, Any]:
+    """The header of a network of one size."""
     snapshot = model.snapshot
     if snapshot.refusal is not None:
         raise ArgumentError(
             f"`model` cannot be saved: it holds {snapshot.refusal}. Save the network it was "
             "compiled from, and compile that where it runs"
         )
-    header = {
+    return {
         "network": snapshot.network,
         # The first format's word for it.
         "origin": dataclasses.asdict(snapshot.tuned_on),
@@ -59,7 +77,12 @@ def describe(model: CompiledModel) -> tuple[dict[str, torch.Tensor], dict[str, A
         "notes": list(model.layers.notes),
         "difference": model.difference,
     }
-    return snapshot.tensors, header
+
+
+def _digest(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """Equal for tensors that a file can hold once."""
+    content: Any = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
+    return tensor.dtype, tuple(tensor.shape), hashlib.sha256(content).digest()
 
 
 def restore(tensors: dict[str, torch.Tensor], header: Mapping[str, Any]) -> CompiledModel:
@@ -70,7 +93,13 @@ def restore(tensors: dict[str, torch.Tensor], header: Mapping[str, Any]) -> Comp
     """
     isa: str = _C.chosen_isa()
     try:
-        return _Loader(tensors, header, isa).model()
+        sizes = sizes_of(header, tensors)
+        # At one size, shared weights would only keep the list of live taps in memory.
+        shared = SharedWeights() if len(sizes) > 1 else None
+        models = [_Loader(own, size, isa, shared).model() for size, own in sizes]
+        if len(models) > 1:
+            models[0].serve(SizeCache(models))
+        return models[0]
     except Exception as error:
         # An edited file may cause any error; so may an intact one, if memory is short or a package
         # is missing.
@@ -84,9 +113,14 @@ class _Loader:
     """One file on its way to a network."""
 
     def __init__(
-        self, tensors: dict[str, torch.Tensor], header: Mapping[str, Any], isa: str
+        self,
+        tensors: dict[str, torch.Tensor],
+        header: Mapping[str, Any],
+        isa: str,
+        shared: SharedWeights | None,
     ) -> None:
         self._tensors, self._header, self._isa = tensors, header, isa
+        self._shared = shared
         self._network = dict(header["network"])
         self._decoder = TorchDecoder(tensors, self._network["values"])
         self._tuned_on = TunedOn(**header["origin"])
@@ -140,10 +174,11 @@ class _Loader:
             if not kernel.startswith(DENSE):
                 raise MalformedFile(f"the weight of {conv.layer!r} must not be dense for {kernel}")
             conv = conv.with_live_weights()
-        runner = make_runner(conv, kernel, self._isa)
+        packs = None if self._shared is None else self._shared.packs(conv)
+        runner = make_runner(conv, kernel, self._isa, packs)
         if runner is None:
             kernel = self._choose_again(conv, kernel)
-            runner = make_runner(conv, kernel, self._isa)
+            runner = make_runner(conv, kernel, self._isa, packs)
         if runner is None:
             raise MalformedFile(f"{kernel} must be able to run {conv.layer!r}")
         self._kernels.append(kernel)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from openwork.engine.fallback import TorchConv
-from openwork.runtime.layers import TORCH, Layer, find_candidate
+from openwork.runtime.layers import TORCH, Layer, Packs, find_candidate
 from openwork.runtime.nodes import Conv
 
 Runner = Layer | TorchConv
@@ -29,19 +29,20 @@ class Choice:
     spread: float | None = None
 
 
-def make_runner(conv: Conv, kernel: str, isa: str) -> Runner | None:
+def make_runner(conv: Conv, kernel: str, isa: str, packs: Packs | None = None) -> Runner | None:
     """`conv` packed for `kernel`, or a `TorchConv`.
 
     Args:
         conv: the layer, with its live weights.
         kernel: a candidate's name, or "torch".
         isa: instruction set.
+        packs: what was packed of the layer at other sizes; taken, and added to.
 
     Returns:
         None if there is no such kernel for the layer and the instruction set.
     """
     if kernel == TORCH:
-        return TorchConv(conv)
-    problem = conv.problem()
+        return TorchConv(conv, packs)
+    problem = conv.problem(packs)
     candidate = find_candidate(problem, kernel, isa)
     return None if candidate is None else candidate.build(problem)

@@ -25,6 +25,22 @@ def layer_table(rows: Iterable[Row], notes: Iterable[str]) -> Table:
     return Table(COLUMNS, tuple(rows), notes=tuple(notes))
 
 
+def numbered(layers: Iterable[Conv | str]) -> list[tuple[str, int]]:
+    """The name of each layer, and how often it came before: some layers run several times."""
+    seen: Counter[str] = Counter()
+    names: list[tuple[str, int]] = []
+    for layer in layers:
+        name = layer if isinstance(layer, str) else layer.layer
+        names.append((name, seen[name]))
+        seen[name] += 1
+    return names
+
+
+def kernels_of(table: Table) -> dict[tuple[str, int], str]:
+    """What runs each layer, by `numbered` names."""
+    return dict(zip(numbered(table.column("layer")), table.column("kernel"), strict=True))
+
+
 def fallback_notes(graph: Graph) -> list[str]:
     """Which operators were left to torch, and why."""
     reasons = Counter(node.reason for node in graph.nodes if isinstance(node, Fallback))

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import torch
 from torch.fx import Proxy
 
+from openwork._unchanged import alone
 from openwork.errors import CaptureError
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
@@ -26,7 +27,10 @@ def refuse_tracing(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     if torch._C._get_tracing_state() is not None:
         refuse("torch.jit.trace, or by the ONNX export that uses it")
     if torch.compiler.is_exporting():
-        refuse("torch.export")
+        # The flag is one for all threads: another one may capture for `openwork.compile`.
+        with alone():
+            if torch.compiler.is_exporting():
+                refuse("torch.export")
     functorch: Any = vars(torch._C)["_functorch"]
     if functorch.peek_interpreter_stack() is not None:
         refuse("torch.vmap or another transform of torch.func; a compiled network takes batches")

@@ -13,10 +13,9 @@ import numpy as np
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_dense import pack_dense
 from openwork.kernels.pack_gemv import pack_gemv, shares_inputs
-from openwork.kernels.pack_lists import pack_lists
 from openwork.kernels.pack_rows import pack_depthwise, pack_direct, pack_taps, padded_floats
-from openwork.kernels.pack_spmm import is_plain, spmm_rows
-from openwork.kernels.pack_winograd import transform_filters
+from openwork.kernels.pack_spmm import is_plain, pack_spmm, spmm_rows
+from openwork.kernels.pack_winograd import pack_winograd
 from openwork.kernels.problem import Problem
 from openwork.kernels.to_native import geometry_refusal, native_activation, native_geometry
 
@@ -176,15 +175,10 @@ class SpmmTile:
     in_place: bool
 
     def __call__(self, problem: Problem) -> "_C.Layer":
-        rows, out, inside = spmm_rows(problem)
-        filters = problem.geometry.out_channels
-        packed = pack_lists(filters, len(rows), out, inside, self.chunk, self.group)
-        channel, tap = np.divmod(rows, problem.taps)
+        key = "spmm", self.chunk, self.group
         return _C.spmm(
             *_common(problem, self.isa),
-            _C.Lists(*packed.indices(), problem.weight[packed.order]),
-            channel.astype(np.int32),
-            tap.astype(np.uint16),
+            *problem.packed(key, lambda: pack_spmm(problem, self.chunk, self.group)),
             chunk=self.chunk,
             group=self.group,
             vectors=self.vectors,
@@ -223,13 +217,12 @@ class WinogradTile:
     group: int
 
     def __call__(self, problem: Problem) -> "_C.Layer":
-        g = problem.geometry
-        out, inside, kernels = problem.connections()
-        packed = pack_lists(g.out_channels, g.in_channels, out, inside, self.chunk, self.group)
-        weight = transform_filters(kernels[packed.order], self.output)
+        key = "winograd", self.output, self.chunk, self.group
         return _C.winograd(
             *_common(problem, self.isa),
-            _C.Lists(*packed.indices(), weight.reshape(-1)),
+            problem.packed(
+                key, lambda: pack_winograd(problem, self.output, self.chunk, self.group)
+            ),
             chunk=self.chunk,
             group=self.group,
             vectors=self.vectors,
@@ -279,7 +272,7 @@ class DirectTile:
     vectors: int
 
     def __call__(self, problem: Problem) -> "_C.Layer":
-        packed = pack_direct(problem)
+        packed = problem.packed(("direct",), lambda: pack_direct(problem))
         return _C.direct(*_common(problem, self.isa), *packed, rows=self.rows, vectors=self.vectors)
 
 
@@ -347,7 +340,7 @@ class DenseTile:
     in_place: bool
 
     def __call__(self, problem: Problem) -> "_C.Layer":
-        packed = pack_dense(problem, self.group)
+        packed = problem.packed(("dense", self.group), lambda: pack_dense(problem, self.group))
         return _C.dense(
             *_common(problem, self.isa),
             *packed,
@@ -378,7 +371,8 @@ class Depthwise:
     isa: str
 
     def __call__(self, problem: Problem) -> "_C.Layer":
-        return _C.depthwise(*_common(problem, self.isa), *pack_depthwise(problem))
+        packed = problem.packed(("depthwise",), lambda: pack_depthwise(problem))
+        return _C.depthwise(*_common(problem, self.isa), *packed)
 
 
 # Linear layers ------------------------------------------------------------------------------------
@@ -412,7 +406,9 @@ class GemvTile:
     group: int
 
     def __call__(self, problem: Problem) -> "_C.Layer":
-        packed = pack_gemv(problem, _C.lanes(self.isa), self.group)
+        lanes = _C.lanes(self.isa)
+        key = "gemv", lanes, self.group
+        packed = problem.packed(key, lambda: pack_gemv(problem, lanes, self.group))
         return _C.gemv(
             *_common(problem, self.isa), *packed.arrays(), chunk=packed.chunk, group=self.group
         )

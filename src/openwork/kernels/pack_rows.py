@@ -39,10 +39,12 @@ def pack_direct(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def pack_taps(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Arrays 1 to 3 of the taps kernel, flat."""
+    """Arrays 1 to 3 of the taps kernel, flat; array 2 alone depends on the map's size."""
     out, inside, tap = problem.units()
-    offset = offsets_of(problem.geometry, inside, tap)
-    return starts_of(problem.geometry, out), offset, problem.weight.copy()
+    size = ("taps", *problem.geometry.size)
+    offset = problem.packed(size, lambda: offsets_of(problem.geometry, inside, tap))
+    start = problem.packed(("starts",), lambda: starts_of(problem.geometry, out))
+    return start, offset, problem.packed(("weight",), problem.weight.copy)
 
 
 def pack_depthwise(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -10,6 +10,8 @@ A plain 1x1 convolution, which the kernel may read in place, has all channels in
 
 import numpy as np
 
+from openwork.kernels.native import extension as _C
+from openwork.kernels.pack_lists import pack_lists
 from openwork.kernels.problem import Geometry, Problem
 
 
@@ -27,6 +29,17 @@ def spmm_rows(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return np.arange(g.in_channels), out, inside
     rows, column = live_columns(inside * np.int32(taps) + tap, g.in_channels * taps)
     return rows, out, column
+
+
+def pack_spmm(
+    problem: Problem, chunk: int, group: int
+) -> "tuple[_C.Lists, np.ndarray, np.ndarray]":
+    """The packed lists, and arrays 7 and 8."""
+    rows, out, inside = spmm_rows(problem)
+    packed = pack_lists(problem.geometry.out_channels, len(rows), out, inside, chunk, group)
+    channel, tap = np.divmod(rows, problem.taps)
+    lists = _C.Lists(*packed.indices(), problem.weight[packed.order])
+    return lists, channel.astype(np.int32), tap.astype(np.uint16)
 
 
 def live_columns(pair: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,10 @@
 
 import numpy as np
 
+from openwork.kernels.native import extension as _C
+from openwork.kernels.pack_lists import pack_lists
+from openwork.kernels.problem import Problem
+
 # Rows are the points 0, 1, -1 (, 2, -2) and infinity, scaled so that the transforms of inputs and
 # outputs (csrc/simd/winograd_transform.h) need whole numbers only.
 _FILTERS = {
@@ -17,6 +21,15 @@ _FILTERS = {
         ]
     ),
 }
+
+
+def pack_winograd(problem: Problem, output: int, chunk: int, group: int) -> "_C.Lists":
+    """Live connections as packed lists with transformed filters, for tiles of `output` pixels."""
+    g = problem.geometry
+    out, inside, kernels = problem.connections()
+    packed = pack_lists(g.out_channels, g.in_channels, out, inside, chunk, group)
+    weight = transform_filters(kernels[packed.order], output)
+    return _C.Lists(*packed.indices(), weight.reshape(-1))
 
 
 def transform_filters(kernels: np.ndarray, output: int) -> np.ndarray:

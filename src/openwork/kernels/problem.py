@@ -1,12 +1,15 @@
 """One layer to run: its live weights, its geometry, and what follows the convolution."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
 __all__ = ["Activation", "Geometry", "Problem"]
+
+_Packed = TypeVar("_Packed")
 
 # The names of the extension's `Activation`; a test compares the two.
 Activation = Literal["none", "relu", "relu6", "silu", "hardswish", "sigmoid", "hardsigmoid"]
@@ -44,6 +47,8 @@ class Problem:
         weight: (live,) float32, in the same order.
         bias: (out_channels,) float32 or None.
         activation: applied last, after the residual is added.
+        packs: what candidates packed that does not depend on their tile or on the map's size, by
+            kernel. Problems of one layer at several sizes may share it.
     """
 
     geometry: Geometry
@@ -52,6 +57,9 @@ class Problem:
     weight: np.ndarray
     bias: np.ndarray | None = None
     activation: Activation = "none"
+    packs: dict[tuple[Any, ...], Any] = field(
+        default_factory=dict[tuple[Any, ...], Any], repr=False
+    )
 
     def __post_init__(self) -> None:
         g = self.geometry
@@ -82,6 +90,12 @@ class Problem:
     def group_inputs(self) -> int:
         """Input channels that one filter may read."""
         return self.geometry.in_channels // self.groups
+
+    def packed(self, key: tuple[Any, ...], pack: Callable[[], _Packed]) -> _Packed:
+        """What `pack` gives, packed once for each `key`."""
+        if key not in self.packs:
+            self.packs[key] = pack()
+        return self.packs[key]
 
     def units(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(output, input among all channels, tap) of each live tap, int32."""

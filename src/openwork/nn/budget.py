@@ -23,7 +23,7 @@ _TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
-class _Layer:
+class BudgetLayer:
     """What the budget needs to know about a layer.
 
     Density changes in steps: one block in every row of blocks with a fixed fan-in, otherwise a
@@ -50,7 +50,7 @@ class _Layer:
         return min(self.most, max(self.least, math.floor(density * self.most + 0.5)))
 
 
-RULES: dict[str, Callable[[_Layer], float]] = {
+RULES: dict[str, Callable[[BudgetLayer], float]] = {
     "uniform": lambda layer: 1.0,
     "erk": lambda layer: sum(layer.shape) / math.prod(layer.shape),
     "late_dense": lambda layer: layer.place,
@@ -69,6 +69,24 @@ def budget(
 ) -> dict[str, PatternSpec]:
     """The spec of each layer of `model`, by qualified name; see `Plan.budget`."""
     check_density(density)
+    spec, layers = budget_layers(model, by, keep, example, pattern)
+    kept = len(_kept(keep, dense_layers(model)))
+    live = _spread(layers, kept, density, RULES[by], "MACs" if by == "macs" else "weights")
+    return specs_of(spec, layers, live)
+
+
+def budget_layers(
+    model: nn.Module,
+    by: str,
+    keep: Sequence[str],
+    example: Any,
+    pattern: str | Mapping[str, object],
+) -> tuple[PatternSpec, dict[str, BudgetLayer]]:
+    """The pattern without its density, and the layers of `model` that share a budget, by name.
+
+    Raises:
+        PlanError, ArgumentError: as for `Plan.budget`.
+    """
     check_choice("by", by, tuple(RULES))
     spec = _spec(pattern)
     modules = dense_layers(model)
@@ -76,8 +94,13 @@ def budget(
         why = why_left(model)
         raise ArgumentError(f"`model` has no layer that can be made sparse{why and f'; {why}'}")
     kept = _kept(keep, modules)
-    layers = _describe(modules, spec, _uses(model, modules, by, example), kept)
-    live = _spread(layers, len(kept), density, RULES[by], "MACs" if by == "macs" else "weights")
+    return spec, _describe(modules, spec, _uses(model, modules, by, example), kept)
+
+
+def specs_of(
+    spec: PatternSpec, layers: Mapping[str, BudgetLayer], live: Mapping[str, int]
+) -> dict[str, PatternSpec]:
+    """`spec` with the density that `live` steps of each layer are."""
     return {
         name: PatternSpec.of("dense")
         if live[name] == layer.most
@@ -92,26 +115,30 @@ def budget_arguments(data: Any) -> dict[str, Any]:
     """The `budget` of a plan's file as arguments of `Plan.budget`, which checks their values.
 
     Raises:
-        PlanError: neither or both of macs and parameters, a rule for the other, or unknown keys.
+        PlanError: not one of macs, parameters and milliseconds, a rule that does not go with it,
+            or unknown keys.
     """
-    units = [unit for unit in ("parameters", "macs") if isinstance(data, Mapping) and unit in data]
-    known = {"parameters", "macs", "by", "keep", "pattern"}
+    names = ("parameters", "macs", "milliseconds")
+    units = [unit for unit in names if isinstance(data, Mapping) and unit in data]
+    known = {*names, "by", "keep", "pattern"}
     by_macs = units == ["macs"]
     if len(units) != 1 or set(data) - known or (data.get("by", units[0]) == "macs") != by_macs:
         raise PlanError(
-            f"`budget`={data!r} must have either parameters or macs, the share that lives, and may "
-            "have keep and pattern, and by with parameters, such as {parameters: 0.1, by: erk} or "
-            "{macs: 0.1, keep: [conv1]}"
+            f"`budget`={data!r} must have either parameters or macs, the share that lives, or "
+            "milliseconds. It may have keep and pattern, and by with parameters and milliseconds, "
+            "such as {parameters: 0.1, by: erk} or {macs: 0.1, keep: [conv1]}"
         )
     rest = {key: value for key, value in data.items() if key not in units}
+    if units == ["milliseconds"]:
+        return dict(data)
     return rest | {"density": data[units[0]]} | ({"by": "macs"} if by_macs else {})
 
 
 def _spread(
-    layers: Mapping[str, _Layer],
+    layers: Mapping[str, BudgetLayer],
     kept: int,
     density: float,
-    rule: Callable[[_Layer], float],
+    rule: Callable[[BudgetLayer], float],
     unit: str,
 ) -> dict[str, int]:
     """Live steps of each layer; `kept` layers are fixed as dense.
@@ -196,9 +223,9 @@ def _describe(
     spec: PatternSpec,
     uses: Mapping[str, float],
     kept: set[str],
-) -> dict[str, _Layer]:
+) -> dict[str, BudgetLayer]:
     fixed = dict(spec.parameters)["fan"] == "fixed"
-    layers: dict[str, _Layer] = {}
+    layers: dict[str, BudgetLayer] = {}
     for number, (name, module) in enumerate(modules.items(), start=1):
         shape, groups = pattern_shape(module), groups_of(module)
         b_out, b_in = (1, 1) if name in kept else _block(spec)
@@ -217,7 +244,7 @@ def _describe(
         else:
             least, most = max(rows, columns), rows * columns
         cost = math.prod(shape) / most * uses[name]
-        layers[name] = _Layer(shape, number / len(modules), uses[name], least, most, cost)
+        layers[name] = BudgetLayer(shape, number / len(modules), uses[name], least, most, cost)
     return layers
 
 

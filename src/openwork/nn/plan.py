@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import yaml
 from torch import nn
@@ -18,7 +18,17 @@ from openwork.nn.layers import Dense, dense_layers, sparse_layers
 from openwork.nn.preview import preview
 from openwork.nn.sparse_layer import groups_of, pattern_shape
 from openwork.nn.table import Table
+from openwork.nn.timing.timed_budget import timed_budget
 from openwork.patterns import Pattern, PatternSpec, Scatter, Windows, dense, layer_seed, scatter
+
+
+@runtime_checkable
+class Cuttable(Protocol):
+    """What `prune.sensitivity` measured, as far as a plan needs it."""
+
+    def plan(self, loss: float) -> "Plan":
+        """The plan that cuts each layer within `loss`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -114,23 +124,32 @@ class Plan:
     def budget(
         cls,
         model: nn.Module,
-        density: float = 0.1,
+        density: float | None = None,
         by: str = "uniform",
         keep: Sequence[str] = (),
         example: Any = None,
         pattern: str | Mapping[str, Any] = "random",
         seed: int = 0,
+        *,
+        milliseconds: float | None = None,
     ) -> Self:
         """The plan that spreads the density of the whole `model` over its layers.
 
         Every layer keeps at least one connection in and out of each channel. With the same rule,
-        layers and seed, the patterns of a smaller budget lie inside those of a larger one.
+        layers and seed, the patterns of a smaller density lie inside those of a larger one.
+
+        A budget in `milliseconds` is what a call of the compiled network takes on this machine.
+        The network is compiled at ten densities, which measures what each layer takes; kernels
+        are remembered as in `openwork.compile`. Starting from the sparsest plan, the step that
+        adds most for its time is taken until the time is spent. A layer is worth
+        -weights * rule**2 / density, so that layers whose weights take long are sparser. Then the
+        whole network is measured and the plan corrected until it is within 5 %.
 
         Args:
             model: any module; its convolutions and linear layers that can be made sparse share the
                 budget.
-            density: live / all weights over these layers, in (0, 1], default 0.1; with "macs" the
-                same ratio of their multiply-adds.
+            density: live / all weights over these layers, in (0, 1], default 0.1 without
+                `milliseconds`; with "macs" the same ratio of their multiply-adds.
             by: how the density is spread; no layer exceeds 1.
                 "uniform" (default): the same density everywhere.
                 "erk": proportional to the sum of the weight's sides over their product, so small
@@ -139,16 +158,21 @@ class Plan:
                 "macs": inversely proportional to the square root of how often an image uses each
                 weight, so early layers with their large feature maps are sparser.
             keep: globs of layers that stay dense; their weights count towards the density.
-            example: an input batch `(N, ...)`, or several inputs, needed for "macs".
+            example: an input batch `(N, ...)`, or several inputs, needed for "macs" and
+                `milliseconds`.
             pattern: the kind drawn in every layer, "random" (default) or "block", or a mapping such
                 as `{"pattern": "block", "b_out": 8}`. Its `fan` is "uniform" by default; "fixed"
                 allows only steps that are too coarse for some budgets of small networks.
             seed: as for `Plan`.
+            milliseconds: the time that the compiled network is to take for `example`, with the
+                number of threads that torch uses now; in place of `density`, and not with "macs".
 
         Raises:
             PlanError: a glob matches nothing, or the pattern has no density.
-            ArgumentError: no plan comes within 1 % of `density` (the message says what is
-                feasible), an unknown rule, or "macs" without `example`.
+            ArgumentError: no plan comes within 1 % of `density`, or the network cannot be as fast
+                (the message says what is feasible, and what holds it back), an unknown rule, or no
+                `example` where one is needed.
+            OpenworkError: the times vary too much to come within 5 % of `milliseconds`.
 
         Source: "erk" is the Erdős-Rényi-Kernel rule of "Rigging the Lottery" (Evci et al. 2020).
         That density should rise towards the output is recalled, unverified, from "Pre-Defined
@@ -156,8 +180,38 @@ class Plan:
         ours. "macs" is ours: for a given number of multiply-adds it minimises the sum of
         1 / density over all weights.
         """
-        specs = budget(model, density, by, keep, example, pattern)
+        if milliseconds is None:
+            specs = budget(model, 0.1 if density is None else density, by, keep, example, pattern)
+        elif density is None:
+            specs = timed_budget(model, milliseconds, by, keep, example, pattern, seed)
+        else:
+            raise ArgumentError(
+                f"`density`={density!r} and `milliseconds`={milliseconds!r} are two budgets; "
+                "give one of them"
+            )
         return cls({escape(name): spec for name, spec in specs.items()}, seed=seed)
+
+    @classmethod
+    def from_sensitivity(cls, result: "Cuttable", *, loss: float) -> "Plan":
+        """The plan that cuts each layer as far as the error rises by at most `loss`.
+
+        Each layer was cut alone, so with all of them cut the error rises by more: retrain after
+        `prune.apply_`, or allow less.
+
+        Args:
+            result: from `prune.sensitivity`.
+            loss: how much the error may rise by a cut of one layer, such as 0.01.
+
+        Returns:
+            For each layer the largest ratio that was measured with such an error, as explicit
+            patterns of the dense weights' shapes.
+
+        Raises:
+            ArgumentError: no layer can be cut within `loss`, or `result` is something else.
+        """
+        if not isinstance(result, Cuttable):
+            raise ArgumentError(f"`result`={result!r:.60} must be what `prune.sensitivity` returns")
+        return result.plan(loss)
 
     def resolve(self, model: nn.Module) -> dict[str, Pattern]:
         """The pattern of each layer that a rule matches, by qualified name. Changes nothing.
@@ -256,7 +310,8 @@ class Plan:
 
         Args:
             data: plain data. In place of `layers` it may have a `budget` for `Plan.budget`: the
-                share of `parameters` or `macs` that lives, with `by`, `keep` and `pattern`.
+                share of `parameters` or `macs` that lives, or `milliseconds`, with `by`, `keep`
+                and `pattern`.
             model, example: what a budget is for, as in `Plan.budget`.
 
         Raises:
@@ -270,7 +325,7 @@ class Plan:
         if "budget" not in data:
             return cls(data["layers"], seed=seed)
         if model is None:
-            raise PlanError("a `budget` needs `model`, and `example` if it is of macs")
+            raise PlanError("a `budget` needs `model`, and `example` unless it is of parameters")
         return cls.budget(model, **budget_arguments(data["budget"]), example=example, seed=seed)
 
     def to_yaml(self, path: str | os.PathLike[str] | None = None) -> str:

@@ -41,6 +41,17 @@ class Table:
         index = self.columns.index(heading)
         return [row[index] for row in self.rows]
 
+    def plain(self) -> dict[str, Any]:
+        """The table as JSON can store it."""
+        rows = [list(row) for row in self.rows]
+        total = None if self.total is None else list(self.total)
+        return {
+            "columns": list(self.columns),
+            "rows": rows,
+            "total": total,
+            "notes": list(self.notes),
+        }
+
     def render(self) -> rich_table.Table:
         """The table as a rich renderable."""
         title = literal(self.title) if self.title else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from openwork._files import atomic_path, writing
+from openwork._json import write_json
 from openwork.nn import Table
 from openwork.nn.layers import by_reason
 from openwork.observe.advice import advice
@@ -119,6 +120,14 @@ class ChannelReport:
 
     def __str__(self) -> str:
         return str(self.table())
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write the table to `path`, for `openwork.report.html`.
+
+        Raises:
+            OpenworkError: `path` cannot be written; an earlier file there is unharmed.
+        """
+        write_json(path, {"table": self.table().plain()})
 
     def picture(self, path: str | os.PathLike[str]) -> None:
         """Write a picture (PNG) to `path`: dead shares by layer, and how universal channels are.

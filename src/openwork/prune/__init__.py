@@ -7,6 +7,9 @@ from openwork.prune.held_out import hold_out as hold_out
 from openwork.prune.search.log import Score as Score
 from openwork.prune.search.log import read_log as read_log
 from openwork.prune.search.search import search as search
+from openwork.prune.sensitivity import sensitivity as sensitivity
+from openwork.prune.sensitivity_result import LayerSensitivity as LayerSensitivity
+from openwork.prune.sensitivity_result import Sensitivity as Sensitivity
 from openwork.prune.stages.apply import apply_ as apply_
 from openwork.prune.stages.in_stages import in_stages_ as in_stages_
 from openwork.prune.stages.largest_ratio import LargestRatio as LargestRatio
@@ -21,7 +24,9 @@ from openwork.prune.stages.stage import StageResult as StageResult
 
 __all__ = [
     "LargestRatio",
+    "LayerSensitivity",
     "Score",
+    "Sensitivity",
     "Stage",
     "StageResult",
     "apply_",
@@ -38,4 +43,5 @@ __all__ = [
     "read_log",
     "recalibrate_",
     "search",
+    "sensitivity",
 ]

@@ -99,7 +99,7 @@ def at_init(
         units = units_of(copy, granularity, layers, block, example)
         units.check_ratio(1 - density, scope, "all")
         report = Report(model, units, example, progress)
-        report.begin(1 - density, scope, "all")
+        report.begin(f"{1 - density:.4g}", scope, "all")
         trial = Trial(copy, units, held, loss, example)
         masks: dict[str, np.ndarray] = {}
         for number in range(1, rounds + 1):

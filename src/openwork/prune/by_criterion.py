@@ -1,19 +1,19 @@
 """`by_criterion`: a plan that cuts what a criterion scores lowest."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from openwork._arguments import check_choice, check_model, check_seed
-from openwork.errors import ArgumentError
+from openwork._arguments import check_model, check_seed
 from openwork.nn import Plan
 from openwork.nn.kinds.masked import masks_as_patterns
+from openwork.prune.aim import Aim, rounded
 from openwork.prune.criteria import (
     CRITERIA,
-    FEATURE_MAP_CRITERIA,
     CriterionInputs,
+    check_criterion,
     check_finite,
 )
 from openwork.prune.loss_gradients import Loss
@@ -28,7 +28,11 @@ def by_criterion(
     criterion: str = "l1",
     *,
     granularity: str = "kernel",
-    ratio: float,
+    ratio: float | Mapping[str, float] | None = None,
+    macs: float | None = None,
+    parameters: float | None = None,
+    milliseconds: float | None = None,
+    round_to: int = 1,
     scope: str = "layer",
     of: str = "live",
     layers: Layers = None,
@@ -57,7 +61,19 @@ def by_criterion(
             kernels of a source map; "block": blocks of kernels.
         ratio: share of the maps, kernels, taps or blocks to remove, in [0, 1), rounded to whole
             ones. In sparse layers maps that are left without a kernel count as removed, and fewer
-            are removed where a layer would end empty.
+            are removed where a layer would end empty. A mapping from globs over layer names to
+            ratios cuts the layers that one matches, by the last that does; tied layers have one
+            ratio.
+        macs, parameters: in place of `ratio`, the share of the whole network's multiply-adds or
+            parameters that is left at most, in (0, 1]; the smallest ratio that does it is found.
+        milliseconds: in place of `ratio`, what a call of the compiled network takes for `example`
+            on this machine, within 5 %, with the number of threads that torch uses now. The
+            network is cut and compiled at ten densities, which measures what each layer takes.
+            From the largest ratios, the step that keeps most for its time is taken until the time
+            is spent; then the whole network is measured, and the ratios corrected. In scope
+            "layer" a layer's kept share of its score counts, in scope "global" the score.
+        round_to: the number of feature maps left in a layer that is cut is a multiple of this,
+            the nearest one; default 1.
         scope: "layer" (default): the share of each layer; "global": of all chosen layers
             together, where "l1" and "l2" score a part by the mean over its weights.
         of: "live" (default): the share of what lives now; "all": of what the dense layers have.
@@ -80,8 +96,9 @@ def by_criterion(
 
     Raises:
         PlanError: `layers` selects no layer.
-        ArgumentError: a ratio outside the feasible range, which is named, or another argument that
-            breaks its rule.
+        ArgumentError: a ratio outside the feasible range, which is named, a network that cannot be
+            as small or fast, or another argument that breaks its rule.
+        OpenworkError: the times vary too much to come within 5 % of `milliseconds`.
         CaptureError: feature maps of a network that torch.export cannot capture; cut kernels.
 
     Examples:
@@ -91,26 +108,23 @@ def by_criterion(
         >>> len(plan.layers["2"].connections)  # of 4 * 8 kernels
         8
     """
-    check_choice("criterion", criterion, tuple(CRITERIA))
+    check_criterion(criterion, granularity)
     check_seed(seed)
-    if criterion in FEATURE_MAP_CRITERIA and granularity != "feature_map":
-        raise ArgumentError(
-            f"`criterion`={criterion!r} scores feature maps, not `granularity`={granularity!r}; "
-            "use 'l1', 'l2', 'taylor' or 'random'"
-        )
     check_model(model)
+    aim = Aim(ratio, macs, parameters, milliseconds, scope, of)
+    aim.check(model, example)
     with masks_as_patterns(model):
-        example = example_for(model, example)
-        units = units_of(model, granularity, layers, block, example)
-        units.check_ratio(ratio, scope, of)
-        ratio = float(ratio)
-        report = Report(model, units, example, progress)
-        report.begin(ratio, scope, of)
+        call = example_for(model, example)
+        units = rounded(units_of(model, granularity, layers, block, call), granularity, round_to)
+        aim.begin(units)
+        report = Report(model, units, call, progress)
+        report.begin(aim.words, scope, of)
         scores = CRITERIA[criterion](units, CriterionInputs(model, batches, loss, seed))
         if scope == "global" and criterion in ("l1", "l2"):
             scores = _means(units, scores)
-        masks = units.masks(check_finite(scores, criterion), ratio, scope, of)
-        report.end(masks, ratio, of)
+        chosen = aim.ratio_for(model, units, check_finite(scores, criterion), call, report)
+        masks = units.masks(scores, chosen, scope, of)
+        report.end(masks, chosen if isinstance(chosen, float) else None, of)
         return plan_of(model, masks)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from openwork._arguments import check_choice
 from openwork._mode import evaluation
 from openwork.errors import ArgumentError
 from openwork.patterns.keys import stream
@@ -134,6 +135,20 @@ def _weights(units: Units) -> dict[str, np.ndarray]:
     """Layer -> its weights as a dense float64 array (out, in / groups, ...)."""
     layers = {name: units.layers[name] for name in units.chosen}
     return {name: layer.dense(layer.module.weight) for name, layer in layers.items()}
+
+
+def check_criterion(criterion: str, granularity: str) -> None:
+    """It is a criterion that scores the units of `granularity`.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    check_choice("criterion", criterion, tuple(CRITERIA))
+    if criterion in FEATURE_MAP_CRITERIA and granularity != "feature_map":
+        raise ArgumentError(
+            f"`criterion`={criterion!r} scores feature maps, not `granularity`={granularity!r}; "
+            "use 'l1', 'l2', 'taylor' or 'random'"
+        )
 
 
 def check_finite(scores: list[np.ndarray], criterion: str) -> list[np.ndarray]:

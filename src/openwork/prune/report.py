@@ -10,8 +10,8 @@ from torch import nn
 
 from openwork._terminal import counted, literal
 from openwork.nn import Table, count_macs
-from openwork.nn.cost import live_weights
-from openwork.prune.units.layers import Layer, connected
+from openwork.prune.left import macs_left, parameters_left
+from openwork.prune.units.layers import connected
 from openwork.prune.units.units import Units, rounded_down
 
 
@@ -29,34 +29,35 @@ class Report:
         self._model, self._units, self._example = model, units, example
         self._console = console(shown)
 
-    def begin(self, ratio: float, scope: str, of: str) -> None:
-        """Print how much could be cut and how much will be."""
+    def begin(self, asked: str, scope: str, of: str) -> None:
+        """Print how much could be cut, and how much is `asked`."""
         units = self._units
         count = sum(group.count for group in units.groups)
-        self._print(
+        self.say(
             f"{count:,} {units.noun} in {counted(len(units.chosen), 'layer')}; a ratio from 0 to "
-            f"{rounded_down(units.max_ratio(scope, of))} is feasible, {ratio:.4g} is asked"
+            f"{rounded_down(units.max_ratio(scope, of))} is feasible, {asked} is asked"
         )
         for note in units.notes:
-            self._print(note)
+            self.say(note)
 
     def end_round(self, share: float, errors: Sequence[float], best: int) -> None:
         """Print the errors of the candidates on `share` of the data; `errors` are ascending."""
         all_tie = len(errors) > 1 and errors[0] == errors[-1]
         tied = "; all tie, so the first ones drawn are kept: hold out more data" if all_tie else ""
-        self._print(
+        self.say(
             f"{counted(len(errors), 'candidate')} on {share:.4g} of the data: error "
             f"{errors[0]:.4f} (mask {best}) to {errors[-1]:.4f}, median "
             f"{errors[len(errors) // 2]:.4f}{tied}"
         )
 
-    def end(self, masks: Mapping[str, np.ndarray], ratio: float, of: str) -> None:
-        """Print the table of a cut that leaves `masks` alive."""
+    def end(self, masks: Mapping[str, np.ndarray], ratio: float | None, of: str) -> None:
+        """Print the table of a cut that leaves `masks` alive; `ratio` is None if they differ."""
         if not self._console.quiet:
             table = cut_table(self._model, self._units, masks, ratio, of, self._example)
             table.print(self._console)
 
-    def _print(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Print a line."""
         self._console.print(literal(text), soft_wrap=True)
 
 
@@ -69,7 +70,7 @@ def cut_table(
     model: nn.Module,
     units: Units,
     masks: Mapping[str, np.ndarray],
-    ratio: float,
+    ratio: float | None,
     of: str,
     example: Any,
 ) -> Table:
@@ -83,7 +84,7 @@ def cut_table(
         model: the network before the cut.
         units: the units that are cut.
         masks: layer -> boolean array of the shape of its dense weight.
-        ratio, of: what was asked for.
+        ratio, of: what was asked for; None for no single ratio.
         example: an input batch (N, ...) to count MACs with, or None.
     """
     live = sum(group.count for group in units.groups)
@@ -91,19 +92,18 @@ def cut_table(
     before = [units.layers[name].connections for name in units.chosen]
     after = [connected(masks[name]) for name in units.chosen]
     rows = [
-        (f"asked {ratio:.2%} of the {units.noun}", base, units.count_alive(masks)),
+        (
+            units.noun if ratio is None else f"asked {ratio:.2%} of the {units.noun}",
+            base,
+            units.count_alive(masks),
+        ),
         ("maps", _maps(before), _maps(after)),
         ("kernels", _kernels(before), _kernels(after)),
     ]
-    weights = live_weights(model)
-    removed = {n: int(layer.mask.sum() - masks[n].sum()) for n, layer in units.layers.items()}
-    rows.append(("parameters of the network", weights, weights - sum(removed.values())))
+    rows.append(("parameters of the network", *parameters_left(model, units, masks)))
     if example is not None:
         macs = count_macs(model, example)
-        left = {
-            n: m - m * removed.get(n, 0) // _live_weights(units.layers, n) for n, m in macs.items()
-        }
-        rows.append(("MACs of the network", sum(macs.values()), sum(left.values())))
+        rows.append(("MACs of the network", *macs_left(macs, units, masks)))
     table = tuple((what, old, new, f"{1 - new / old:.2%}") for what, old, new in rows)
     return Table(("what", "before", "after", "pruned"), table)
 
@@ -115,8 +115,3 @@ def _maps(layers: Sequence[np.ndarray]) -> int:
 
 def _kernels(layers: Sequence[np.ndarray]) -> int:
     return sum(int(connections.sum()) for connections in layers)
-
-
-def _live_weights(layers: Mapping[str, Layer], name: str) -> int:
-    """Live weights of a layer, a divisor: 1 for a dead layer and for one that is not cut."""
-    return max(1, int(layers[name].mask.sum())) if name in layers else 1

@@ -6,6 +6,7 @@ from openwork.report.comparison import Comparison as Comparison
 from openwork.report.comparison import NetworkCost as NetworkCost
 from openwork.report.comparison import compare as compare
 from openwork.report.environment import environment as environment
+from openwork.report.html import html as html
 from openwork.report.latency import Latency as Latency
 from openwork.report.latency import measure_latency as measure_latency
 
@@ -17,5 +18,6 @@ __all__ = [
     "benchmark",
     "compare",
     "environment",
+    "html",
     "measure_latency",
 ]

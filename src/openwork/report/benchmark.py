@@ -1,6 +1,8 @@
 """How fast a compiled network runs, per layer and as a whole, and why it is not faster."""
 
 import os
+import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +11,7 @@ from torch import nn
 
 from openwork._copy import copied
 from openwork._files import atomic_path, writing
+from openwork._json import write_json
 from openwork._terminal import counted, visible
 from openwork.engine import CompiledModel, compile
 from openwork.nn import Table, count_macs, densify_
@@ -32,6 +35,8 @@ class Benchmark:
         macs, dense_macs: multiply-adds per call, of live weights and of the dense network, or None.
         best_rate: multiply-adds per second of torch's matrix product on this machine.
         model: the compiled network, for `save`.
+        steps: (layer or operator, kernel or kind, seconds) of each step within a call of the
+            compiled network, in order; empty if unknown.
     """
 
     layers: Table
@@ -45,6 +50,17 @@ class Benchmark:
     dense_macs: int | None
     best_rate: float
     model: CompiledModel
+    steps: tuple[tuple[str, str, float], ...] = ()
+
+    @property
+    def networks(self) -> dict[str, Latency]:
+        """What was timed as a whole, by name."""
+        timed = {
+            "dense, torch": self.dense,
+            "dense, compiled": self.dense_compiled,
+            "as it is, compiled": self.compiled,
+        }
+        return {name: latency for name, latency in timed.items() if latency is not None}
 
     def table(self) -> Table:
         """The whole network: milliseconds, spread, speed-up over dense in torch, and rates.
@@ -53,13 +69,8 @@ class Benchmark:
         dense network in the same time; "% of best" is the first relative to torch's matrix product.
         """
         rows = [
-            (name, *self._times(t), *self._rates(macs, t.median))
-            for name, t, macs in (
-                ("dense, torch", self.dense, self.dense_macs),
-                ("dense, compiled", self.dense_compiled, self.dense_macs),
-                ("as it is, compiled", self.compiled, self.macs),
-            )
-            if t is not None
+            (name, *self._times(t), *self._rates(self._macs_of(t), t.median))
+            for name, t in self.networks.items()
         ]
         notes = (
             f"batch {self.batch}, {counted(self.threads, 'thread')}, median and deciles of "
@@ -70,6 +81,9 @@ class Benchmark:
         )
         columns = ("network", "ms", "low", "high", "speed-up", "GFLOP/s", "as dense", "% of best")
         return Table(columns, tuple(rows), notes=notes)
+
+    def _macs_of(self, t: Latency) -> int | None:
+        return self.macs if t is self.compiled else self.dense_macs
 
     def _times(self, t: Latency) -> tuple[float, float, float, float | None]:
         speed_up = None if self.dense is None else self.dense.median / t.median
@@ -112,12 +126,64 @@ class Benchmark:
                 f"1 / density ({', '.join(row[0] for row in poor[:3])}): small feature maps and "
                 "few channels give kernels little work; block patterns or a larger batch help."
             )
-        if network > 1.5 * total:
+        if self.steps:
+            text += self._whole_and_parts(sum(row[5] for row in rows))
+        elif network > 1.5 * total:
             text.append(
                 f"{1 - total / network:.0%} of the time is outside the layers: pooling, sums and "
                 "operators left to torch (see the notes below the table)."
             )
         return " ".join(text)
+
+    def _whole_and_parts(self, alone: float) -> Iterator[str]:
+        """Why the whole differs from the sum of its parts, `alone` milliseconds."""
+        kernels = set(self.layers.column("kernel"))
+        spent = dict.fromkeys(("layers", "left", "other"), 0.0)
+        for _, kind, seconds in self.steps:
+            part = "layers" if kind in kernels else "left" if kind == "fallback" else "other"
+            spent[part] += 1e3 * seconds
+        if alone:
+            yield (
+                f"The layers sum up to {alone:.2f} ms, each timed alone, again and again on the "
+                f"same numbers, which are then in cache; within a call they take "
+                f"{spent['layers']:.2f} ms."
+            )
+        else:
+            yield f"Within a call the layers take {spent['layers']:.2f} ms."
+        rest = 1e3 * self.compiled.median - sum(spent.values())
+        parts = [
+            f"{milliseconds:.2f} ms {what}"
+            for milliseconds, what in (
+                (spent["other"], "for pooling, sums and other operators with kernels"),
+                (spent["left"], "for operators left to torch"),
+                (max(rest, 0.0), "between the steps: checks, memory and the call itself"),
+            )
+            if milliseconds >= 0.005
+        ]
+        if parts:
+            yield f"To these come {', '.join(parts)}."
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write every measured number to `path`, for `openwork.report.html`.
+
+        Raises:
+            OpenworkError: `path` cannot be written; an earlier file there is unharmed.
+        """
+        names = ("ms", "low", "high", "speed_up")
+        networks = [
+            {"name": name, **dict(zip(names, self._times(t), strict=True))}
+            for name, t in self.networks.items()
+        ]
+        held = {
+            "batch": self.batch,
+            "threads": self.threads,
+            "networks": networks,
+            "layers": self.layers.plain(),
+            "steps": [list(step) for step in self.steps],
+            "difference": self.difference,
+            "why": self.why(),
+        }
+        write_json(path, held)
 
     def picture(self, path: str | os.PathLike[str]) -> None:
         """Write a picture (PNG) to `path`: each layer's time, and torch's for the dense layer.
@@ -172,6 +238,7 @@ def benchmark(model: nn.Module, example: torch.Tensor, *, passes: int = 50) -> B
         dense_macs=len(example) * sum(count_macs(dense, example[:1]).values()),
         best_rate=best_rate(),
         model=compiled,
+        steps=_steps(compiled, example, passes),
     )
 
 
@@ -189,4 +256,16 @@ def _of_compiled(model: CompiledModel, example: torch.Tensor, passes: int) -> Be
         dense_macs=None,
         best_rate=best_rate(),
         model=model,
+        steps=_steps(model, example, passes),
+    )
+
+
+def _steps(
+    model: CompiledModel, example: torch.Tensor, passes: int
+) -> tuple[tuple[str, str, float], ...]:
+    """The median of each step within a call, over at most 20 calls."""
+    calls = [model.step_times(example) for _ in range(min(passes, 20))]
+    return tuple(
+        (turns[0][0], turns[0][1], statistics.median(seconds for _, _, seconds in turns))
+        for turns in zip(*calls, strict=True)
     )

@@ -1,6 +1,5 @@
 """A dense network and its sparse counterpart side by side: measured savings."""
 
-import json
 import os
 import tempfile
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from openwork._copy import copied
-from openwork._files import write_text, writing
+from openwork._json import write_json
 from openwork._terminal import counted
 from openwork.engine import compile
 from openwork.io import save
@@ -87,8 +86,7 @@ class Comparison:
         Raises:
             OpenworkError: `path` cannot be written.
         """
-        with writing(path):
-            write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+        write_json(path, asdict(self))
 
 
 def compare(

@@ -2,5 +2,6 @@
 
 from openwork.runtime.load import load as load
 from openwork.runtime.network import Network as Network
+from openwork.runtime.packed.pack import pack as pack
 
-__all__ = ["Network", "load"]
+__all__ = ["Network", "load", "pack"]

@@ -32,6 +32,7 @@ __all__ = [
     "digest_of_header",
     "read",
     "read_header",
+    "read_layout",
 ]
 
 FORMAT = "1"
@@ -155,6 +156,17 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
         _, metadata = _read_front(file)
         header, _ = _checked(path, metadata)
     return _decoded(path, header)
+
+
+def read_layout(path: str | os.PathLike[str]) -> dict[str, tuple[tuple[int, ...], int]]:
+    """Shape and bytes of each tensor in the file at `path`, without reading any.
+
+    Raises:
+        CheckpointError: as for `read`.
+    """
+    with _opened(path) as file:
+        entries, _ = _read_front(file)
+    return {name: (entry.shape, entry.last - entry.first) for name, entry in entries.items()}
 
 
 def describe(name: str, dtype: str, shape: Iterable[int]) -> bytes:

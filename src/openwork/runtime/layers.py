@@ -1,7 +1,9 @@
 """Convolutions packed for a kernel, or for the fastest one where none is named."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from openwork.errors import CheckpointError
 from openwork.kernels.dispatch import Candidate, candidates, worth_measuring
@@ -14,7 +16,15 @@ if TYPE_CHECKING:
 else:
     Layer = object
 
-__all__ = ["DENSE", "TORCH", "Layer", "find_candidate", "is_large_and_dense"]
+__all__ = [
+    "DENSE",
+    "TORCH",
+    "Layer",
+    "Packs",
+    "SharedWeights",
+    "find_candidate",
+    "is_large_and_dense",
+]
 
 Layers = Mapping[Conv, Layer]
 """The packed layer of each convolution."""
@@ -65,3 +75,31 @@ def fastest_candidate(conv: Conv, isa: str, batch: int, threads: int) -> Candida
     tournament.add_families(families.values())
     times = tournament.finish()
     return found[min(times, key=lambda name: times[name])]
+
+
+Packs = dict[tuple[Any, ...], Any]
+"""What was packed of a layer, whatever the size of its map; see `Problem.packed`."""
+
+
+class SharedWeights:
+    """Layers met so far: one with the same weights at another size gets the arrays of the first."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], list[tuple[Conv, Packs]]] = {}
+
+    def packs(self, conv: Conv) -> Packs:
+        """What was packed of the weights of `conv`, whose arrays are replaced by equal ones."""
+        geometry = conv.stride, conv.padding, conv.dilation, conv.groups
+        alike = self._known.setdefault((conv.layer, conv.shape, *geometry), [])
+        for known, packs in alike:
+            if _equal(known.weight, conv.weight) and _equal(known.positions, conv.positions):
+                conv.weight, conv.positions = known.weight, known.positions
+                if _equal(known.bias, conv.bias):
+                    conv.bias = known.bias
+                return packs
+        alike.append((conv, {}))
+        return alike[-1][1]
+
+
+def _equal(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return one is other or (one is not None and other is not None and np.array_equal(one, other))

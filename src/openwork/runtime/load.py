@@ -1,22 +1,29 @@
 """`load`: a compiled network from its file, with numpy alone."""
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from openwork._arguments import check_count
 from openwork.errors import CheckpointError
+from openwork.kernels.dispatch import Candidate
 from openwork.kernels.native import extension as _C
+from openwork.kernels.problem import Problem
 from openwork.runtime import container
+from openwork.runtime.batch_sizes import BatchSizes
 from openwork.runtime.decode import Decoder
-from openwork.runtime.layers import TORCH, Layer, fastest_candidate, find_candidate
+from openwork.runtime.graph import Graph
+from openwork.runtime.layers import TORCH, Layer, SharedWeights, fastest_candidate, find_candidate
 from openwork.runtime.network import Network
 from openwork.runtime.node import FALLBACK
 from openwork.runtime.nodes import Conv
+from openwork.runtime.packed.opened import is_packed, open_packed
 from openwork.runtime.program import Native
-from openwork.runtime.read_network import read_batches, read_graph, read_nesting
+from openwork.runtime.read_network import read_batches, read_graph, read_nesting, sizes_of
 from openwork.runtime.values import root
 
 
@@ -28,12 +35,14 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network
     of the kernels, which takes up to a second for each such layer.
 
     Args:
-        path: of a file that `openwork.save` wrote of what `openwork.compile` gave.
+        path: of a file that `openwork.save` wrote of what `openwork.compile` gave, or `pack` of
+            that. A packed file is mapped, and must not be written to while the network lives.
         threads: that a call uses, default `OMP_NUM_THREADS` if it is set, else one for each
             processor that this process may use.
 
     Returns:
-        The network. It takes and gives arrays `(batch, ...)` float32.
+        The network. It takes and gives arrays `(batch, ...)` float32, of the sizes of images for
+        which it was compiled when it was saved.
 
     Raises:
         CheckpointError: the file is truncated, foreign, edited or from a newer version, does not
@@ -41,17 +50,77 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network
         ArgumentError: `threads` is not a whole number of at least 1.
         MissingPackageError: openwork was installed without its compiled kernels.
     """
-    threads = _usable_threads() if threads is None else check_count("threads", threads)
+    threads = usable_threads() if threads is None else check_count("threads", threads)
     isa: str = _C.chosen_isa()
+    if is_packed(path):
+        with _blaming(path):
+            return open_packed(path, threads)
+    read = read_compiled(path, measured_choice(isa, threads))
+    with _blaming(path):
+        first, *others = [_network(each, isa, threads) for each in read]
+    return first.with_sizes(others) if others else first
+
+
+def _network(read: "ReadNetwork", isa: str, threads: int) -> Network:
+    graph = read.graph
+    outputs = {root(value) for value in graph.outputs}
+    native = Native(graph.nodes, read.layers, outputs, isa) if graph.nodes else None
+    return Network(graph, native, read.nesting, read.batches, read.kernels, threads)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadNetwork:
+    """What a file holds of a compiled network for one size, its convolutions packed.
+
+    Attributes:
+        graph: without weights.
+        layers: the packed layer of each convolution.
+        nesting: of the results.
+        batches: sizes that it takes.
+        kernels: (layer, kernel) in the order in which they run.
+    """
+
+    graph: Graph
+    layers: Mapping[Conv, Layer]
+    nesting: Any
+    batches: BatchSizes
+    kernels: list[tuple[str, str]]
+
+
+Choose = Callable[[Conv, Problem, str, int], Candidate]
+"""The kernel for a convolution and its problem, from the name of the one that was chosen when it
+was compiled, and the batch size of the calls that were measured then."""
+
+
+def read_compiled(path: str | os.PathLike[str], choose: Choose) -> list[ReadNetwork]:
+    """The compiled network in the file at `path`, for each size of images that it holds.
+
+    Args:
+        path: of the file.
+        choose: finds the kernels.
+
+    Raises:
+        CheckpointError: as `load`.
+    """
     tensors, header = container.read(path)
     if header.get("kind") != "compiled":
         raise CheckpointError(
             f"`path`={str(path)!r} does not hold a compiled network; compile the model and save "
             "what `openwork.compile` gives"
         )
+    with _blaming(path):
+        sizes = sizes_of(header, tensors)
+        for size, _ in sizes:
+            _refuse_fallbacks(size["network"]["nodes"])
+        shared = SharedWeights() if len(sizes) > 1 else None
+        return [_read(own, size, choose, shared) for size, own in sizes]
+
+
+@contextlib.contextmanager
+def _blaming(path: str | os.PathLike[str]) -> Generator[None]:
+    """Raise every error in the block as a CheckpointError about the file at `path`."""
     try:
-        _refuse_fallbacks(header["network"]["nodes"])
-        return _network(tensors, header, isa, threads)
+        yield
     except CheckpointError as error:
         raise CheckpointError(f"`path`={str(path)!r} cannot be loaded: {error}") from error
     except Exception as error:
@@ -62,9 +131,12 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network
         ) from error
 
 
-def _network(
-    tensors: Mapping[str, container.Stored], header: Mapping[str, Any], isa: str, threads: int
-) -> Network:
+def _read(
+    tensors: Mapping[str, container.Stored],
+    header: Mapping[str, Any],
+    choose: Choose,
+    shared: SharedWeights | None,
+) -> ReadNetwork:
     network = header["network"]
     decoder = _StoredDecoder(tensors, network["values"])
     images = decoder.decode_as(int, "images", header["origin"]["images"])
@@ -72,16 +144,24 @@ def _network(
 
     def pack(conv: Conv, kernel: str) -> Layer:
         conv = conv.with_live_weights()
-        candidate = None if kernel == TORCH else find_candidate(conv.problem(), kernel, isa)
-        candidate = candidate or fastest_candidate(conv, isa, images, threads)
+        problem = conv.problem(None if shared is None else shared.packs(conv))
+        candidate = choose(conv, problem, kernel, images)
         kernels.append((conv.layer, candidate.name))
-        return candidate.build(conv.problem())
+        return candidate.build(problem)
 
     graph, layers = read_graph(network, decoder, pack)
-    outputs = {root(value) for value in graph.outputs}
-    program = Native(graph.nodes, layers, outputs, isa) if graph.nodes else None
     nesting = read_nesting(network, decoder, len(graph.results))
-    return Network(graph, program, nesting, read_batches(header, decoder), kernels, threads)
+    return ReadNetwork(graph, layers, nesting, read_batches(header, decoder), kernels)
+
+
+def measured_choice(isa: str, threads: int) -> Choose:
+    """Chooses the named kernel, or else the fastest that is measured here with `threads`."""
+
+    def choose(conv: Conv, problem: Problem, kernel: str, images: int) -> Candidate:
+        named = None if kernel == TORCH else find_candidate(problem, kernel, isa)
+        return named or fastest_candidate(conv, isa, images, threads)
+
+    return choose
 
 
 class _StoredDecoder(Decoder):
@@ -100,7 +180,7 @@ def _refuse_fallbacks(nodes: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def _usable_threads() -> int:
+def usable_threads() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdecimal() and int(given) > 0:
         return int(given)

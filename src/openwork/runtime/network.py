@@ -1,6 +1,6 @@
 """`Network`: a compiled network that runs without torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, cast, final
 
 import numpy as np
@@ -10,8 +10,10 @@ from openwork.errors import ArgumentError
 from openwork.runtime.batch_sizes import BatchSizes
 from openwork.runtime.graph import Graph
 from openwork.runtime.memory import empty_floats
-from openwork.runtime.program import Native
+from openwork.runtime.program import Runs
 from openwork.runtime.values import Value, root
+
+__all__ = ["map_sizes"]
 
 
 @final
@@ -30,7 +32,7 @@ class Network:
     def __init__(
         self,
         graph: Graph,
-        program: Native | None,
+        program: Runs | None,
         nesting: Any,
         batches: BatchSizes,
         kernels: Sequence[tuple[str, str]],
@@ -44,6 +46,21 @@ class Network:
         self.kernels = tuple(kernels)
         self.batches = batches
         self.threads = threads
+        self._others: dict[tuple[tuple[int, ...], ...], Network] = {}
+
+    def with_sizes(self, others: "Sequence[Network]") -> "Network":
+        """This network, which now takes images of other sizes too.
+
+        Args:
+            others: the same network for them.
+        """
+        self._others = {tuple(other.shapes.values()): other for other in others}
+        return self
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of the images that it takes, of the first input that has both."""
+        return map_sizes(each.shapes for each in (self, *self._others.values()))
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{name}: {self._shape(shape)}" for name, shape in self.shapes.items())
@@ -54,7 +71,7 @@ class Network:
 
         Args:
             inputs: `(batch, *shape)` float32 for each of `shapes`, in order, however the original's
-                arguments were nested.
+                arguments were nested. float16 is widened to float32.
 
         Returns:
             What the original network returned, nested in the same tuples, lists and dicts, with
@@ -64,12 +81,19 @@ class Network:
         Raises:
             ArgumentError: the inputs are of another number, type, shape or batch size.
         """
+        shapes = tuple(tuple(np.shape(array)[1:]) for array in inputs)
+        if (other := self._others.get(shapes)) is not None:
+            return other._run(inputs, self.threads)
+        return self._run(inputs, self.threads)
+
+    def _run(self, inputs: Sequence[np.ndarray], threads: int) -> Any:
+        inputs = [_widened(array) for array in inputs]
         batch = self._check(inputs)
         arrays: dict[Value, np.ndarray] = dict(zip(self._inputs, inputs, strict=True))
         if self._program is not None:
             outputs = [empty_floats(batch, *value.shape) for value in self._program.outputs]
             read = [np.ascontiguousarray(arrays[value]) for value in self._program.reads]
-            self._program.run(read, outputs, batch, self.threads)
+            self._program.run(read, outputs, batch, threads)
             arrays.update(zip(self._program.outputs, outputs, strict=True))
 
         def result(number: int) -> Any:
@@ -106,7 +130,7 @@ class Network:
     def _refuse_shape(self, array: np.ndarray, value: Value) -> NoReturn:
         raise ArgumentError(
             f"`{value.name}` has shape {array.shape}, but the network was compiled for "
-            f"{self._shape(value.shape)}; compile it for this size"
+            f"{self._shape(value.shape)}{self._also()}; compile it for this size"
         )
 
     def _refuse_batch(self, array: np.ndarray, batch: int) -> NoReturn:
@@ -121,9 +145,29 @@ class Network:
             "of this size"
         )
 
+    def _also(self) -> str:
+        sizes = ", ".join(f"{height}x{width}" for height, width in self.sizes)
+        return f" and saved with the sizes {sizes}" if self._others else ""
+
     def _shape(self, shape: tuple[int, ...]) -> str:
         return f"({', '.join([str(self.batches), *map(str, shape)])})"
 
 
+def _widened(given: np.ndarray) -> np.ndarray:
+    return given.astype(np.float32) if getattr(given, "dtype", None) == np.float16 else given
+
+
 def _is_float32(given: object) -> bool:
     return isinstance(given, np.ndarray) and cast(np.ndarray, given).dtype == np.float32
+
+
+def map_sizes(
+    networks: Iterable[Mapping[str, tuple[int, ...]]],
+) -> tuple[tuple[int, int], ...]:
+    """(height, width) of the images that each network takes, of the first input that has both.
+
+    Args:
+        networks: for each, name of each input -> the shape of one image.
+    """
+    maps = [[shape for shape in each.values() if len(shape) == 3][:1] for each in networks]
+    return tuple((shape[1], shape[2]) for first in maps for shape in first)

@@ -1,7 +1,7 @@
-"""`Native`: consecutive nodes as one native program, and the memory it runs in."""
+"""`Native`: consecutive nodes as one native program; `Runs`: a program and its memory."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
@@ -17,46 +17,31 @@ from openwork.runtime.values import Value, root
 __all__ = ["Native"]
 
 
-class Native:
-    """Consecutive nodes as one program.
+class Runs:
+    """A program that is complete, and the memory that its calls take turns with.
 
     Args:
-        nodes: the steps.
-        layers: the packed layer of each `Conv` among them.
-        wanted: values that something after these nodes reads.
-        isa: instruction set.
-
-    Attributes:
+        program: native.
         reads: values, none of them an alias, that `run` takes.
         outputs: values that `run` gives.
-        steps: (layer or value, kind) of each node.
+        owners: which of the steps that `run` times each step of the program belongs to.
+
+    Attributes:
+        reads, outputs: as above.
     """
 
     def __init__(
         self,
-        nodes: Sequence[Node],
-        layers: Mapping[Any, "_C.Layer"],
-        wanted: Collection[Value],
-        isa: str,
+        program: "_C.Program",
+        reads: Sequence[Value],
+        outputs: Sequence[Value],
+        owners: Sequence[int],
     ) -> None:
-        self._program = _C.Program(isa)
-        made = [root(node.output) for node in nodes]
-        read = dict.fromkeys(root(value) for node in nodes for value in node.inputs)
-        self.reads = [value for value in read if value not in set(made)]
-        self.outputs = [value for value in made if value in wanted]
-        self.steps = [node.step for node in nodes]
+        self._program = program
+        self.reads, self.outputs = reads, outputs
+        self._owners = owners
         # Concurrent calls each take an arena, or make one, and put it back.
         self._free: list[np.ndarray] = []
-        slots = {value: self._program.input(value.floats) for value in self.reads}
-        slots |= {value: self._program.output(value.floats) for value in self.outputs}
-        aliasing = Aliasing(nodes, slots.keys())
-        _place(self._program, nodes, aliasing, slots)
-        emission = Emission(self._program, slots, layers, aliasing.view)
-        # Which of `steps` each step of the program belongs to.
-        self._owners: list[int] = []
-        for index, node in enumerate(nodes):
-            node.emit(emission)
-            self._owners += [index] * (self._program.steps() - len(self._owners))
 
     def run(
         self,
@@ -79,12 +64,10 @@ class Native:
             ArgumentError: there are more images than the kernels take.
         """
         arena = self._arena(batch, threads)
-        if seconds is None:
-            self._program.run(inputs, outputs, arena, batch, threads, None)
-        else:
-            own = np.zeros(len(self._owners))
-            self._program.run(inputs, outputs, arena, batch, threads, own)
-            seconds[:] = np.bincount(self._owners, own, len(self.steps))
+        own = None if seconds is None else np.zeros(len(self._owners))
+        self._program.run(inputs, outputs, arena, batch, threads, own)
+        if seconds is not None:
+            seconds[:] = np.bincount(self._owners, own, len(seconds))
         self._free.append(arena)
 
     def _arena(self, batch: int, threads: int) -> np.ndarray:
@@ -100,6 +83,67 @@ class Native:
         except IndexError:
             arena = None
         return empty_floats(floats) if arena is None or arena.size < floats else arena
+
+
+@final
+class Native(Runs):
+    """Consecutive nodes as one program.
+
+    Args:
+        nodes: the steps.
+        layers: the packed layer of each `Conv` among them.
+        wanted: values that something after these nodes reads.
+        isa: instruction set.
+
+    Attributes:
+        steps: (layer or value, kind) of each node.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        layers: Mapping[Any, "_C.Layer"],
+        wanted: Collection[Value],
+        isa: str,
+    ) -> None:
+        program = _C.Program(isa)
+        made = [root(node.output) for node in nodes]
+        read = dict.fromkeys(root(value) for node in nodes for value in node.inputs)
+        reads = [value for value in read if value not in set(made)]
+        outputs = [value for value in made if value in wanted]
+        super().__init__(program, reads, outputs, add_steps(program, nodes, layers, reads, outputs))
+        self.steps = [node.step for node in nodes]
+
+
+def add_steps(
+    program: "_C.Program",
+    nodes: Sequence[Node],
+    layers: Mapping[Any, "_C.Layer"],
+    reads: Sequence[Value],
+    outputs: Sequence[Value],
+) -> list[int]:
+    """Give every value of `nodes` a place in `program`, and add their steps.
+
+    Args:
+        program: empty.
+        nodes: in order.
+        layers: the packed layer of each `Conv` among them.
+        reads: values that a run takes.
+        outputs: values that a run gives.
+
+    Returns:
+        Which of `nodes` each step of the program belongs to.
+    """
+    slots = {value: program.input(value.floats) for value in reads}
+    slots |= {value: program.output(value.floats) for value in outputs}
+    aliasing = Aliasing(nodes, slots.keys())
+    _place(program, nodes, aliasing, slots)
+    emission = Emission(program, slots, layers, aliasing.view)
+    owners: list[int] = []
+    for index, node in enumerate(nodes):
+        node.emit(emission)
+        owners += [index] * (program.steps() - len(owners))
+    return owners
 
 
 def _place(

@@ -13,9 +13,10 @@ from openwork.runtime.node import Node, check_node, decode_node
 from openwork.runtime.nodes import Conv
 from openwork.runtime.values import Value
 
-__all__ = ["read_batches", "read_graph", "read_nesting"]
+__all__ = ["read_batches", "read_graph", "read_nesting", "sizes_of"]
 
 _Packed = TypeVar("_Packed")
+_Tensor = TypeVar("_Tensor")
 
 
 def read_graph(
@@ -50,6 +51,29 @@ def read_graph(
     graph = Graph(inputs, results, nodes)
     check_order(graph)
     return graph, packed
+
+
+def sizes_of(
+    header: Mapping[str, Any], tensors: dict[str, _Tensor]
+) -> list[tuple[Mapping[str, Any], dict[str, _Tensor]]]:
+    """The header and the tensors of the network at each size of images, the example's first.
+
+    Further sizes name their tensors in their own way, since equal ones are stored once.
+
+    Raises:
+        MalformedFile: one names a tensor that is not there.
+    """
+    return [
+        (header, tensors),
+        *((size, _tensors_of(size, tensors)) for size in header.get("sizes", [])),
+    ]
+
+
+def _tensors_of(size: Mapping[str, Any], tensors: Mapping[str, _Tensor]) -> dict[str, _Tensor]:
+    named = size["tensors"]
+    for stored in named.values():
+        require(stored in tensors, f"`sizes` names {stored!r}, which must be a tensor of the file")
+    return {name: tensors[stored] for name, stored in named.items()}
 
 
 def read_batches(header: Mapping[str, Any], decoder: Decoder) -> BatchSizes:

@@ -254,3 +254,15 @@ def test_a_fifo_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_the_file_lies_in_the_cache_folder(tmp_path: Path) -> None:
     assert choices_path().parent == tmp_path
+
+
+def test_a_layer_of_the_same_key_that_cannot_run_the_kernel_is_measured_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Times that spread are used for the next such layer, though they are not remembered.
+    answers = iter([Choice("f32-of-other-live-weights", 1.0, 2.0, 9.0), Choice("torch", 1.0, 1.0)])
+    monkeypatch.setattr(Tuner, "_measure", lambda *arguments: next(answers))
+    monkeypatch.setattr(remembered, "_MOST_SPREAD", 0.1)
+    choices = _tuner(None)
+    assert choices.choose(_conv()).name == "f32-of-other-live-weights"
+    assert choices.choose(_conv()).name == "torch"

@@ -35,7 +35,8 @@ def _reader(graph: Graph, copy: Node) -> Node | None:
     """The only node that reads the copy."""
     if not graph.read_once(copy.output):
         return None
-    return next(node for node in graph.nodes if copy.output in node.inputs)
+    # What reads it in another shape is not moved.
+    return next((node for node in graph.nodes if copy.output in node.inputs), None)
 
 
 def _in_front(copy: Rearrange, reader: Node) -> Node | None:

@@ -2,7 +2,6 @@
 
 import fnmatch
 import hashlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from openwork._terminal import Notice
 from openwork.engine.fallback import TorchConv
 from openwork.engine.runners import Choice
 from openwork.errors import ArgumentError
 from openwork.kernels.dispatch import candidates_by_family, worth_measuring
 from openwork.kernels.problem import Problem
 from openwork.kernels.remembered import is_steady, read_remembered, remember, remembered_path
+from openwork.kernels.similar import similar_candidate
 from openwork.runtime.layers import DENSE, TORCH, find_candidate, is_large_and_dense
 from openwork.runtime.nodes import Conv
 from openwork.runtime.tournament import Tournament
@@ -77,25 +76,28 @@ class Tuner:
     _choices: dict[str, Any] = field(default_factory=dict)
     _new: dict[str, Any] = field(default_factory=dict)
     _measured: set[str] = field(default_factory=set)
-    _notice: Notice = field(
-        default_factory=lambda: Notice(
-            "openwork: measuring kernels for the layers, once; the choices are kept"
-        )
-    )
 
     def __post_init__(self) -> None:
         if self.path is not None and not self.retune:
             self._choices = read_remembered(self.path)
 
-    def choose(self, conv: Conv) -> Choice:
-        """The fastest way to run `conv`, measured now or remembered."""
+    def choose(self, conv: Conv, instead: str | None = None) -> Choice:
+        """The fastest way to run `conv`, remembered or else measured now.
+
+        Args:
+            conv: the layer.
+            instead: a kernel to be used rather than measuring, such as that of the layer at another
+                size; taken if it can run the layer.
+        """
         problem = conv.problem()
         key = self.key(conv, problem)
-        if key in self._measured or _is_choice(self._choices.get(key), problem, self.isa):
-            return Choice(*self._choices[key])
-        began = time.perf_counter()
+        entry: Any = self._choices.get(key)
+        # Layers of one key may differ in their live weights, and a tile may fit one of them only.
+        if (key in self._measured or _is_steady(entry)) and _runs(entry[0], problem, self.isa):
+            return Choice(*entry)
+        if instead is not None and (similar := _similar(problem, instead, self.isa)) is not None:
+            return Choice(similar)
         choice = self._measure(conv, problem)
-        self._notice.spent(time.perf_counter() - began)
         self._measured.add(key)
         self._choices[key] = entry = list(astuple(choice))
         if is_steady(choice.spread):
@@ -155,15 +157,26 @@ _TORCH_MARGIN = 1.03
 _CALL_SECONDS = 1e-5
 
 
-def _is_choice(entry: Any, problem: Problem, isa: str) -> bool:
-    """Whether a remembered entry is a choice by steady times, of a kernel that still exists."""
+def _is_steady(entry: Any) -> bool:
+    """Whether a remembered entry is a choice by steady times."""
     if not isinstance(entry, list) or len(entry) != 4 or not isinstance(entry[0], str):
         return False
     if not all(isinstance(seconds, float) and seconds > 0 for seconds in entry[1:3]):
         return False
-    if not is_steady(entry[3]):
-        return False
-    return entry[0] == TORCH or find_candidate(problem, entry[0], isa) is not None
+    return is_steady(entry[3])
+
+
+def _runs(name: str, problem: Problem, isa: str) -> bool:
+    """Whether there is such a way to run the layer."""
+    return name == TORCH or find_candidate(problem, name, isa) is not None
+
+
+def _similar(problem: Problem, kernel: str, isa: str) -> str | None:
+    """`kernel` if it can run the layer, else a tile of its family; None if there is none."""
+    if kernel == TORCH:
+        return TORCH
+    found = similar_candidate(problem, kernel, isa)
+    return None if found is None else found.name
 
 
 def _sharing(problem: Problem) -> float:

@@ -110,7 +110,7 @@ def search(
     }
     with ProcessGroup() as processes:
         report = Report(model, units, example, progress)
-        report.begin(ratio, "layer", of)
+        report.begin(f"{ratio:.4g}", "layer", of)
         full_identity = plain("identity", with_settings(arguments, identity))
         scores = SearchLog(full_identity, log if processes.rank == 0 else None)
         scores.errors |= processes.run_on_first(scores.open)

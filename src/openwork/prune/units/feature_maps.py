@@ -133,7 +133,7 @@ def _numbered(
             continue
         unit_of[live] = first + np.arange(len(live))
         first += len(live)
-        groups.append(Group(_title(names), len(live), len(labels)))
+        groups.append(Group(_title(names), len(live), len(labels), names))
     return tuple(groups), unit_of
 
 

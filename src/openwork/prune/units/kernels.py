@@ -55,7 +55,7 @@ def _numbered(noun: str, layers: Mapping[str, Layer], block: tuple[int, int]) ->
         units = np.full(alive.shape, -1)
         units[alive] = first + np.arange(count)
         owner[name] = units.repeat(block[0], axis=0).repeat(block[1], axis=1)
-        groups.append(Group(f"layer {name!r}", count, alive.size))
+        groups.append(Group(f"layer {name!r}", count, alive.size, (name,)))
         first += count
     if not groups:
         raise nothing_lives(layers)

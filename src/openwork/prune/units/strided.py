@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
 from openwork.errors import ArgumentError
 from openwork.prune.units.layers import Layer, nothing_lives
-from openwork.prune.units.units import Group, Units
+from openwork.prune.units.units import Group, Ratio, Units
 
 
 @final
@@ -53,15 +53,15 @@ class StridedTaps(Units):
             int(_source_taps(layer, masks[name]).sum()) for name, layer in self.layers.items()
         )
 
-    def max_ratio(self, scope: str, of: str) -> float:
+    def max_ratios(self, of: str) -> list[float]:
         # Each live source map keeps one tap.
         taps = map(_tap_count, self.layers.values())
-        return min(
+        return [
             1 - g.count / n / (g.count if of == "live" else g.total)
             for g, n in zip(self.groups, taps, strict=True)
-        )
+        ]
 
-    def check_ratio(self, ratio: float, scope: str = "layer", of: str = "live") -> None:
+    def check_ratio(self, ratio: Any, scope: str = "layer", of: str = "live") -> None:
         if scope == "global":
             raise ArgumentError(
                 f"`scope`={scope!r} does not go with `granularity`='intra_kernel', whose source "
@@ -70,15 +70,21 @@ class StridedTaps(Units):
         super().check_ratio(ratio, scope, of)
 
     def masks(
-        self, scores: Sequence[np.ndarray], ratio: float, scope: str = "layer", of: str = "live"
+        self, scores: Sequence[np.ndarray], ratio: Ratio, scope: str = "layer", of: str = "live"
     ) -> dict[str, np.ndarray]:
         self.check_ratio(ratio, scope, of)
         masks = {}
-        triples = zip(self.layers.items(), self.groups, scores, strict=True)
-        for (name, layer), group, score in triples:
-            kept = int((1 - ratio) * (group.count if of == "live" else group.total) + 0.5)
-            masks[name] = layer.mask & _mask(layer, score, min(kept, group.count))
+        triples = zip(self.layers.items(), self.kept(ratio, of), scores, strict=True)
+        for (name, layer), kept, score in triples:
+            masks[name] = layer.mask & _mask(layer, score, kept)
         return masks
+
+    def kept(self, ratio: Ratio, of: str) -> list[int]:
+        pairs = zip(self.by_group(ratio), self.groups, strict=True)
+        return [
+            min(g.count, int((1 - share) * (g.count if of == "live" else g.total) + 0.5))
+            for share, g in pairs
+        ]
 
 
 def strided_taps(layers: Mapping[str, Layer]) -> StridedTaps:
@@ -110,6 +116,7 @@ def strided_taps(layers: Mapping[str, Layer]) -> StridedTaps:
             f"layer {name!r}",
             int(_source_taps(layer, layer.mask).sum()),
             _source_count(layer) * _tap_count(layer),
+            (name,),
         )
         for name, layer in live.items()
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from openwork.errors import ArgumentError
 from openwork.prune.units.cascade import Cascade
 from openwork.prune.units.layers import Layer, connected
 
+# A ratio for all groups, or one for each.
+Ratio = float | list[float]
 SCOPES = ("layer", "global")
 # A ratio is a share of the units that live now, or of those of the dense layers.
 SHARES = ("live", "all")
@@ -28,11 +30,13 @@ class Group:
         name: the layer or layers, for messages.
         count: units that live.
         total: units of the dense layer or layers.
+        layers: the qualified name of the layer, or of each of the tied ones.
     """
 
     name: str
     count: int
     total: int
+    layers: tuple[str, ...]
 
 
 class Units(ABC):
@@ -76,13 +80,13 @@ class Units(ABC):
 
     @abstractmethod
     def masks(
-        self, scores: Sequence[np.ndarray], ratio: float, scope: str = "layer", of: str = "live"
+        self, scores: Sequence[np.ndarray], ratio: Ratio, scope: str = "layer", of: str = "live"
     ) -> dict[str, np.ndarray]:
         """Cut the units with the lowest scores and return what lives then.
 
         Args:
             scores: one array for each group, of the `shapes`.
-            ratio: share of the units to cut, in [0, 1).
+            ratio: share of the units to cut, in [0, 1); or one for each group.
             scope: "layer": the share of each group; "global": of all groups together.
             of: "live": share of the units that live now; "all": of those of the dense layers.
 
@@ -95,11 +99,27 @@ class Units(ABC):
         """How many units live under `masks` (layer -> mask)."""
 
     @abstractmethod
+    def kept(self, ratio: Ratio, of: str) -> list[int]:
+        """How many units of each group `ratio` leaves in scope "layer"."""
+
+    @abstractmethod
+    def max_ratios(self, of: str) -> list[float]:
+        """The largest ratio that leaves something in each group, by group."""
+
     def max_ratio(self, scope: str, of: str) -> float:
         """The largest ratio that leaves something in each group."""
+        return min(self.max_ratios(of))
 
-    def check_ratio(self, ratio: float, scope: str = "layer", of: str = "live") -> None:
+    def by_group(self, ratio: Ratio) -> list[float]:
+        """`ratio` for each group."""
+        return list(ratio) if isinstance(ratio, list) else [ratio] * len(self.groups)
+
+    def check_ratio(self, ratio: Any, scope: str = "layer", of: str = "live") -> None:
         """Refuse a ratio that cannot be reached.
+
+        Args:
+            ratio: what is asked for, one number or one for each group.
+            scope, of: as for `masks`.
 
         Raises:
             ArgumentError: the ratio is not a number in the feasible range, which the message
@@ -107,15 +127,27 @@ class Units(ABC):
         """
         check_choice("scope", scope, SCOPES)
         check_choice("of", of, SHARES)
+        if isinstance(ratio, list):
+            self._check_ratios(ratio, of)
+            return
         numeric = isinstance(ratio, Real) and not isinstance(ratio, bool)
         highest = self.max_ratio(scope, of)
-        if not numeric or not 0 <= ratio <= highest:
+        if not numeric or not 0 <= float(ratio) <= highest:
             smallest = min(self.groups, key=lambda group: group.count)
             raise ArgumentError(
                 f"`ratio`={ratio!r} must lie in [0, {rounded_down(highest)}], so that something is "
                 f"left of each layer; {smallest.name} has {smallest.count} {self.noun} only, and "
                 "`layers` can leave it out"
             )
+
+    def _check_ratios(self, ratios: list[Any], of: str) -> None:
+        for group, ratio, highest in zip(self.groups, ratios, self.max_ratios(of), strict=True):
+            numeric = isinstance(ratio, Real) and not isinstance(ratio, bool)
+            if not numeric or not 0 <= float(ratio) <= highest:
+                raise ArgumentError(
+                    f"`ratio`={ratio!r} for {group.name} must lie in [0, {rounded_down(highest)}], "
+                    f"so that something is left of its {group.count} {self.noun}"
+                )
 
 
 @final
@@ -132,6 +164,7 @@ class ConnectionUnits(Units):
             connection is removed with it too, but does not add to its score.
         norms: (scale (channels,) of a batch normalisation, unit (channels,) of each channel)
             pairs.
+        round_to: how many units live in a group that is cut is a multiple of this.
     """
 
     noun: str
@@ -141,6 +174,7 @@ class ConnectionUnits(Units):
     reader: Mapping[str, np.ndarray] = field(default_factory=dict)
     norms: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
     notes: tuple[str, ...] = ()
+    round_to: int = 1
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -172,26 +206,39 @@ class ConnectionUnits(Units):
             count = sum(group.count for group in self.groups)
             total = sum(group.total for group in self.groups)
             return ratio_for(count - left, count, total, of)
-        return min(ratio_for(g.count - 1, g.count, g.total, of) for g in self.groups)
+        return super().max_ratio(scope, of)
+
+    def max_ratios(self, of: str) -> list[float]:
+        return [ratio_for(g.count - 1, g.count, g.total, of) for g in self.groups]
 
     def masks(
-        self, scores: Sequence[np.ndarray], ratio: float, scope: str = "layer", of: str = "live"
+        self, scores: Sequence[np.ndarray], ratio: Ratio, scope: str = "layer", of: str = "live"
     ) -> dict[str, np.ndarray]:
         self.check_ratio(ratio, scope, of)
-        if scope == "layer":
-            pairs = zip(scores, self.groups, strict=True)
-            kept = [
-                _keep_highest(score, count_to_cut(ratio, group.count, group.total, of))
-                for score, group in pairs
-            ]
+        if not isinstance(ratio, list) and scope == "global":
+            counts = [int(k.sum()) for k in self._keep_globally(scores, float(ratio), of)]
+            counts = list(map(self._rounded, counts, self._sizes))
         else:
-            kept = self._keep_globally(scores, ratio, of)
+            counts = self.kept(ratio, of)
+        kept = [_keep_highest(s, s.size - n) for s, n in zip(scores, counts, strict=True)]
         alive = np.concatenate(kept)
         if self.reader and not self._cascade.is_closed(alive):
             alive = self._keep_closed(scores, kept, scope)
         # -1 indexes the True at the end: what belongs to no unit is kept.
         alive = np.append(alive, True)
         return {name: self._mask(layer, alive) for name, layer in self.layers.items()}
+
+    def kept(self, ratio: Ratio, of: str) -> list[int]:
+        pairs = zip(self.by_group(ratio), self.groups, strict=True)
+        return [
+            self._rounded(g.count - count_to_cut(share, g.count, g.total, of), g.count)
+            for share, g in pairs
+        ]
+
+    def _rounded(self, left: int, count: int) -> int:
+        """The multiple of `round_to` nearest to `left`, at least one of it; or all `count`."""
+        multiple = max(1, math.floor(left / self.round_to + 0.5)) * self.round_to
+        return count if left == count else min(count, multiple)
 
     def _keep_globally(
         self, scores: Sequence[np.ndarray], ratio: float, of: str

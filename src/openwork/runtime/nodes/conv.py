@@ -96,8 +96,8 @@ class Conv(Node, TakesActivation):
         window = (height, width), self.stride, self.padding, self.dilation
         return Geometry(inside * self.groups, out, self.size, *window)
 
-    def problem(self) -> Problem:
-        """The kernels' view of it."""
+    def problem(self, packs: dict[tuple[Any, ...], Any] | None = None) -> Problem:
+        """The kernels' view of it, which shares `packs` with the same layer at other sizes."""
         return Problem(
             self.geometry,
             self.groups,
@@ -105,6 +105,7 @@ class Conv(Node, TakesActivation):
             np.ascontiguousarray(self.weight),
             self.bias,
             self.activation,
+            {} if packs is None else packs,
         )
 
     def check(self) -> None:

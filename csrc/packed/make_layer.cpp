@@ -1,0 +1,278 @@
+#include "make_layer.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include "../checks.h"
+#include "../isa.h"
+#include "../linear.h"
+
+namespace openwork {
+
+namespace {
+
+template <class T>
+struct Span {
+  const T* data;
+  int64_t count;
+};
+
+// A layer for another machine: it is written to a file, never run.
+class ForeignLayer final : public Layer {
+ public:
+  ForeignLayer(const Geometry& geometry, std::string isa, std::shared_ptr<const void> arrays)
+      : Layer(geometry), isa_(std::move(isa)), arrays_(std::move(arrays)) {}
+
+  int64_t workspace(int /*batch*/, int /*threads*/) const override { refuse(); }
+  void run(const Run& /*run*/) const override { refuse(); }
+
+ private:
+  [[noreturn]] void refuse() const { fail("the layer is packed for '", isa_, "', not for here"); }
+
+  std::string isa_;
+  std::shared_ptr<const void> arrays_;
+};
+
+// The sizes and arrays of one packing, each of them taken once and in order.
+class Parts {
+ public:
+  Parts(const std::string& isa, const Packing& packing, std::shared_ptr<const void> keep)
+      : isa_(isa), packing_(packing), keep_(std::move(keep)) {
+    check(packing.geometry);
+    const Span<float> bias = array<float>("bias");
+    if (bias.count) require_count("bias", bias.count, packing.geometry.out_channels);
+    epilogue_ = {bias.count ? bias.data : nullptr, packing.activation};
+  }
+
+  const Geometry& geometry() const { return packing_.geometry; }
+  const Epilogue& epilogue() const { return epilogue_; }
+  const std::string& isa() const { return isa_; }
+
+  int size(const char* name) {
+    if (sizes_ == packing_.sizes.size()) fail("size `", name, "` is missing");
+    const int64_t size = packing_.sizes[sizes_++];
+    require_range(name, size, INT32_MIN, INT32_MAX);
+    return static_cast<int>(size);
+  }
+  bool flag(const char* name) {
+    const int value = size(name);
+    require_range(name, value, 0, 1);
+    return value != 0;
+  }
+  template <class T>
+  Span<T> array(const char* name) {
+    if (arrays_ == packing_.arrays.size()) fail("array `", name, "` is missing");
+    const Numbers& numbers = packing_.arrays[arrays_++];
+    if (numbers.type != number_of<T>()) fail("array `", name, "` has numbers of another type");
+    return {static_cast<const T*>(numbers.data), numbers.count};
+  }
+  template <class T>
+  const T* array(const char* name, int64_t count) {
+    const Span<T> span = array<T>(name);
+    require_count(name, span.count, count);
+    return span.data;
+  }
+
+  template <class Plan>
+  std::unique_ptr<Layer> layer(const Plan& plan, Kernel<Plan> Kernels::* kernel) const {
+    if (sizes_ != packing_.sizes.size() || arrays_ != packing_.arrays.size())
+      fail("a layer of kernel '", packing_.kernel, "' has sizes or arrays that it does not need");
+    if (!is_usable(isa_)) {
+      shapes_of(isa_);  // Refuses what does not run elsewhere either.
+      return std::make_unique<ForeignLayer>(packing_.geometry, isa_, keep_);
+    }
+    return std::make_unique<PackedLayer<Plan>>(plan, kernels_of(isa_).*kernel, keep_);
+  }
+
+  static void require_count(const char* name, int64_t found, int64_t wanted) {
+    if (found != wanted) fail("`", name, "` has ", found, " entries, but needs ", wanted);
+  }
+
+ private:
+  std::string isa_;
+  const Packing& packing_;
+  std::shared_ptr<const void> keep_;
+  Epilogue epilogue_;
+  size_t sizes_ = 0, arrays_ = 0;
+};
+
+// Arrays 1 to 6 of a packed sparse matrix with weights for each of `positions`.
+Lists lists_of(Parts& parts, int inputs, int rows, int chunk, int group, int positions) {
+  require_range("chunk", chunk, 1, 65535);
+  if (group != 1 && group != 2 && group != 4) fail("`group`=", group, " must be 1, 2 or 4");
+  const int chunks = (inputs + chunk - 1) / chunk;
+  const int groups = (rows + group - 1) / group;
+  const int64_t slots = static_cast<int64_t>(chunks) * groups;
+  Lists lists{};
+  lists.inputs = inputs, lists.rows = rows;
+  lists.chunk = chunk, lists.chunks = chunks;
+  lists.group = group, lists.groups = groups;
+  lists.row = parts.array<int32_t>("row", slots * group);
+  lists.count = parts.array<uint16_t>("count", slots * ((1 << group) - 1));
+  lists.entry_start = parts.array<int64_t>("entry_start", slots);
+  lists.weight_start = parts.array<int64_t>("weight_start", slots);
+  const Span<uint16_t> index = parts.array<uint16_t>("index");
+  const Span<float> weight = parts.array<float>("weight");
+  lists.live = weight.count / positions;
+  Parts::require_count("weight", weight.count, lists.live * positions);
+  lists.index = index.data, lists.weight = weight.data;
+  check(lists, index.count);
+  return lists;
+}
+
+std::unique_ptr<Layer> spmm(Parts& parts) {
+  const Geometry& g = parts.geometry();
+  const Span<int32_t> channel = parts.array<int32_t>("channel");
+  const int64_t columns = channel.count;
+  SpmmPlan plan{.geometry = g,
+                .epilogue = parts.epilogue(),
+                .lists = {},
+                .channel = channel.data,
+                .tap = parts.array<uint16_t>("tap", columns),
+                .plain = is_plain(g) && columns == g.in_channels,
+                .vectors = 0,
+                .in_place = false};
+  const int chunk = parts.size("chunk"), group = parts.size("group");
+  plan.vectors = parts.size("vectors");
+  plan.in_place = parts.flag("in_place");
+  check(plan, columns);
+  plan.lists = lists_of(parts, static_cast<int>(columns), g.out_channels, chunk, group, 1);
+  return parts.layer(plan, &Kernels::spmm);
+}
+
+std::unique_ptr<Layer> winograd(Parts& parts) {
+  const Geometry& g = parts.geometry();
+  const int chunk = parts.size("chunk"), group = parts.size("group");
+  WinogradPlan plan{.geometry = g,
+                    .epilogue = parts.epilogue(),
+                    .lists = {},
+                    .vectors = parts.size("vectors"),
+                    .output = parts.size("output")};
+  check(plan);
+  const int positions = (plan.output + 2) * (plan.output + 2);
+  plan.lists = lists_of(parts, g.in_channels, g.out_channels, chunk, group, positions);
+  return parts.layer(plan, &Kernels::winograd);
+}
+
+std::unique_ptr<Layer> direct(Parts& parts) {
+  const Geometry& g = parts.geometry();
+  const int64_t* start = parts.array<int64_t>("start", static_cast<int64_t>(g.out_channels) + 1);
+  const Span<int32_t> index = parts.array<int32_t>("index");
+  const int64_t weights = index.count * g.kernel_y * g.kernel_x;
+  const DirectPlan plan{.geometry = g,
+                        .epilogue = parts.epilogue(),
+                        .rows = parts.size("rows"),
+                        .vectors = parts.size("vectors"),
+                        .start = start,
+                        .index = index.data,
+                        .weight = parts.array<float>("weight", weights)};
+  check(plan, index.count);
+  return parts.layer(plan, &Kernels::direct);
+}
+
+std::unique_ptr<Layer> taps(Parts& parts) {
+  const Geometry& g = parts.geometry();
+  const int64_t* start = parts.array<int64_t>("start", static_cast<int64_t>(g.out_channels) + 1);
+  const Span<int32_t> offset = parts.array<int32_t>("offset");
+  const TapsPlan plan{.geometry = g,
+                      .epilogue = parts.epilogue(),
+                      .rows = parts.size("rows"),
+                      .vectors = parts.size("vectors"),
+                      .flat = parts.flag("flat"),
+                      .start = start,
+                      .offset = offset.data,
+                      .weight = parts.array<float>("weight", offset.count)};
+  check(plan, offset.count);
+  return parts.layer(plan, &Kernels::taps);
+}
+
+std::unique_ptr<Layer> gemv(Parts& parts) {
+  const Geometry& g = parts.geometry();
+  const Span<int32_t> row = parts.array<int32_t>("row");
+  const Span<int64_t> start = parts.array<int64_t>("start");
+  const Span<uint16_t> index = parts.array<uint16_t>("index");
+  const Span<float> weight = parts.array<float>("weight");
+  const int chunk = parts.size("chunk");
+  require_range("chunk", chunk, 1, UINT16_MAX);
+  const int lanes = shapes_of(parts.isa()).lanes;
+  const GemvPlan plan{.geometry = g,
+                      .epilogue = parts.epilogue(),
+                      .lanes = lanes,
+                      .group = parts.size("group"),
+                      .chunk = chunk,
+                      .chunks = (g.in_channels + chunk - 1) / chunk,
+                      .slices = static_cast<int>(std::min<int64_t>(row.count / lanes, INT32_MAX)),
+                      .row = row.data,
+                      .start = start.data,
+                      .index = index.data,
+                      .weight = weight.data};
+  check(plan, row.count, start.count, index.count, weight.count);
+  return parts.layer(plan, &Kernels::gemv);
+}
+
+std::unique_ptr<Layer> dense_gemv(Parts& parts) {
+  const Span<float> weight = parts.array<float>("weight");
+  const DenseGemvPlan plan{
+      .geometry = parts.geometry(), .epilogue = parts.epilogue(), .weight = weight.data};
+  check(plan, weight.count);
+  return parts.layer(plan, &Kernels::dense_gemv);
+}
+
+std::unique_ptr<Layer> dense(Parts& parts) {
+  const Span<int32_t> channel = parts.array<int32_t>("channel");
+  const uint16_t* tap = parts.array<uint16_t>("tap", channel.count);
+  require_range("len(channel)", channel.count, 1, INT32_MAX);
+  const Span<float> weight = parts.array<float>("weight");
+  const DensePlan plan{.geometry = parts.geometry(),
+                       .epilogue = parts.epilogue(),
+                       .inputs = static_cast<int>(channel.count),
+                       .channel = channel.data,
+                       .tap = tap,
+                       .weight = weight.data,
+                       .group = parts.size("group"),
+                       .vectors = parts.size("vectors"),
+                       .in_place = parts.flag("in_place")};
+  check(plan, weight.count);
+  return parts.layer(plan, &Kernels::dense);
+}
+
+std::unique_ptr<Layer> depthwise(Parts& parts) {
+  const int64_t filters = parts.geometry().out_channels;
+  const int32_t* channel = parts.array<int32_t>("channel", filters);
+  const int64_t* start = parts.array<int64_t>("start", filters + 1);
+  const Span<uint16_t> tap = parts.array<uint16_t>("tap");
+  const DepthwisePlan plan{.geometry = parts.geometry(),
+                           .epilogue = parts.epilogue(),
+                           .channel = channel,
+                           .start = start,
+                           .tap = tap.data,
+                           .weight = parts.array<float>("weight", tap.count)};
+  check(plan, tap.count);
+  return parts.layer(plan, &Kernels::depthwise);
+}
+
+struct Maker {
+  const char* kernel;
+  std::unique_ptr<Layer> (*make)(Parts&);
+};
+
+constexpr Maker makers[] = {{"spmm", spmm},   {"winograd", winograd},  {"direct", direct},
+                            {"taps", taps},   {"gemv", gemv},          {"dense_gemv", dense_gemv},
+                            {"dense", dense}, {"depthwise", depthwise}};
+
+}  // namespace
+
+std::unique_ptr<Layer> make_layer(const std::string& isa, Packing packing,
+                                  std::shared_ptr<const void> keep) {
+  for (const Maker& maker : makers) {
+    if (packing.kernel != maker.kernel) continue;
+    Parts parts(isa, packing, std::move(keep));
+    std::unique_ptr<Layer> layer = maker.make(parts);
+    layer->remember(std::make_shared<const Packing>(std::move(packing)));
+    return layer;
+  }
+  fail("there is no kernel '", packing.kernel, "'");
+}
+
+}  // namespace openwork

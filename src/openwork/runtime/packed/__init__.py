@@ -1,0 +1,1 @@
+"""Packed files: a network placed and packed for one instruction set, which runs where it lies."""

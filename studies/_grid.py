@@ -1,0 +1,277 @@
+"""A study as a grid of cells: each is a run that can be resumed, and its result is one row.
+
+Rows lie in `rows/<study>_<scale>.jsonl`, one JSON object per line. They accumulate over runs and
+machines; tables, intervals and pictures are drawn from them alone (`python -m studies report`).
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import openwork as ow
+from openwork._files import write_text
+from openwork._locks import open_for_lock, try_lock
+from openwork._machine import processor_name
+from openwork.data import DataSet
+from openwork.train import Recipe
+
+FOLDER = Path(__file__).parent
+SCALES = ("smoke", "cpu", "paper")
+
+Settings = dict[str, Any]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A grid of cells, and what they mean.
+
+    Attributes:
+        name: its name on the command line.
+        threads: threads of a cell. Small networks are slower with two than with one.
+        cells: scale -> the settings of each cell, plain data that alone determine its result, in
+            the order in which to run them.
+        run: computes the result of a cell; what it must not lose it keeps in the folder it is
+            given, so that it can be killed at any moment and resumed.
+        cut: scale -> what is smaller than in the paper; "" for nothing.
+        timed: whether its results are times: a row made beside other work is not kept.
+    """
+
+    name: str
+    threads: int
+    cells: Callable[[str], list[Settings]]
+    run: Callable[[Settings, "Desk"], dict[str, Any]]
+    cut: dict[str, str]
+    timed: bool = False
+
+
+class OutOfTimeError(Exception):
+    """The budget is spent; the run can be resumed later."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where a cell works.
+
+    Attributes:
+        folder: kept until the cell's row is written.
+        deadline: when to stop, on `time.monotonic`'s clock.
+    """
+
+    folder: Path
+    deadline: float
+
+    def check(self) -> None:
+        """Stop here if the budget is spent.
+
+        Raises:
+            OutOfTimeError: it is.
+        """
+        if time.monotonic() >= self.deadline:
+            raise OutOfTimeError
+
+    def fit(self, model: nn.Module, data: DataSet, recipe: Recipe, name: str = "run") -> Row:
+        """Train `model`, from the last finished epoch if there is one; accuracy and seconds.
+
+        Raises:
+            OutOfTimeError: the budget is spent.
+        """
+        self.check()
+        history = ow.train.fit(
+            model,
+            data,
+            recipe,
+            out=self.folder / name,
+            resume=True,
+            progress=False,
+            on_epoch=lambda _, epoch: None if epoch == recipe.epochs else self.check(),
+        )
+        return {
+            "accuracy": history[-1].test_accuracy,
+            "train_accuracy": history[-1].train_accuracy,
+            "seconds": sum(row.seconds for row in history),
+        }
+
+
+def key(settings: Settings) -> str:
+    """A name for a cell that is the same wherever and whenever it runs."""
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def rows_path(name: str, scale: str, folder: Path = FOLDER / "rows") -> Path:
+    """The file with the rows of a study."""
+    return folder / f"{name}_{scale}.jsonl"
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows in a file, the first one of each cell, in the order of the file."""
+    if not path.exists():
+        return []
+    found: dict[str, Row] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        found.setdefault(row["cell"], row)
+    return list(found.values())
+
+
+def run_study(
+    study: Study,
+    scale: str,
+    *,
+    hours: float = float("inf"),
+    rows: Path = FOLDER / "rows",
+    work: Path = FOLDER / "rows" / "unfinished",
+    lock: Path | None = None,
+) -> bool:
+    """Run the cells of `study` that have no row yet, one after the other.
+
+    Args:
+        study: the study.
+        scale: "smoke", "cpu" or "paper".
+        hours: stop cleanly when they are over; what runs then is resumed by the next call.
+        rows: folder of the rows.
+        work: folder of the cells that are not finished.
+        lock: file that is locked while a cell runs; default: one per machine and user. Nobody
+            reads the figures of the scale "smoke", which takes no lock.
+
+    Returns:
+        Whether every cell has a row now.
+    """
+    deadline = time.monotonic() + 3600 * hours
+    path = rows_path(study.name, scale, rows)
+    done = {row["cell"] for row in read_rows(path)}
+    left = [cell for cell in study.cells(scale) if key(cell) not in done]
+    torch.set_num_threads(study.threads)
+    os.environ.setdefault("OPENWORK_TRAIN_KERNELS", "native")
+    kept = 0
+    for number, settings in enumerate(left, start=1):
+        folder = work / f"{study.name}_{scale}" / key(settings)
+        try:
+            with (
+                contextlib.nullcontext() if scale == "smoke" else _machine_to_itself(lock, deadline)
+            ):
+                folder.mkdir(parents=True, exist_ok=True)
+                row = _row(study, settings, Desk(folder, deadline))
+        except OutOfTimeError:
+            print(f"{study.name}: stopped with {len(left) - number + 1} cells left")
+            return False
+        keep = not (study.timed and row["contended"]) or scale == "smoke"
+        if keep:
+            _append(path, row)
+            kept += 1
+        # Only now: a run that is killed before this is resumed from the folder.
+        shutil.rmtree(folder)
+        said = row["result"] if keep else "not kept, other work ran beside it"
+        print(f"{study.name} {number}/{len(left)}: {settings} -> {said}", flush=True)
+    return kept == len(left)
+
+
+def _row(study: Study, settings: Settings, desk: Desk) -> Row:
+    desk.check()
+    wall, others = time.perf_counter(), _others_busy()
+    result = study.run(settings, desk)
+    seconds = time.perf_counter() - wall
+    # A tenth of the machine for others may be its housekeeping.
+    contended = _others_busy() - others > 0.1 * seconds * (os.cpu_count() or 1)
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "cell": key(settings),
+        "settings": settings,
+        "seconds": round(result.pop("seconds", seconds), 1),
+        "contended": contended,
+        "result": result,
+        "threads": study.threads,
+        "processor": processor_name(),
+        "gpu": gpu,
+        "versions": {
+            "openwork": ow.__version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "commit": _commit(),
+    }
+
+
+def _others_busy() -> float:
+    """Seconds that the machine's processors have worked for other processes; 0 if unknown."""
+    try:
+        line = Path("/proc/stat").read_text(encoding="utf-8").partition("\n")[0]
+    except OSError:
+        return 0.0
+    ticks = [int(number) for number in line.split()[1:9]]
+    # Neither idle nor waiting for disks; what a host took away counts.
+    busy = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+    return busy - time.process_time()
+
+
+def _append(path: Path, row: Row) -> None:
+    """Add a row to the file: all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    write_text(path, before + json.dumps(row, sort_keys=True) + "\n")
+
+
+def _commit() -> str | None:
+    """The commit of the code, with a plus sign if files that git knows were changed."""
+    command = ["git", "-C", str(FOLDER), "describe", "--always", "--abbrev=40", "--exclude=*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(
+            [*command[:3], "diff", "--quiet", "HEAD", "--", ".", ":!rows", "../src"], check=False
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found + "+" * (changed.returncode != 0)
+
+
+@contextlib.contextmanager
+def _machine_to_itself(path: Path | None, deadline: float) -> Iterator[None]:
+    """Wait until no other cell runs on this machine.
+
+    Raises:
+        OutOfTimeError: the budget was spent on waiting.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    lock = path or Path(tempfile.gettempdir()) / f"openwork-studies-{user}.lock"
+    descriptor = open_for_lock(lock)
+    try:
+        while try_lock(descriptor) is False:
+            if time.monotonic() >= deadline:
+                raise OutOfTimeError
+            time.sleep(0.2)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def values(rows: Sequence[Row], of: str, **where: Any) -> list[Any]:
+    """Results named `of` of the rows whose settings match `where`, by rising seed."""
+    found = [r for r in rows if all(r["settings"].get(k) == v for k, v in where.items())]
+    return [r["result"][of] for r in sorted(found, key=lambda r: r["settings"]["seed"])]
+
+
+def paired(rows: Sequence[Row], of: str, one: Settings, other: Settings) -> list[float]:
+    """Differences of the result `of`, `one` minus `other`, for each seed that both have."""
+
+    def by_seed(where: Settings) -> dict[int, float]:
+        found = [r for r in rows if all(r["settings"].get(k) == v for k, v in where.items())]
+        return {r["settings"]["seed"]: r["result"][of] for r in found}
+
+    first, second = by_seed(one), by_seed(other)
+    return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]

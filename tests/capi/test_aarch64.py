@@ -1,0 +1,81 @@
+"""The NEON kernels under emulation: the table of boundary cases, and whole networks."""
+
+from pathlib import Path
+
+import built
+import corpus
+import kernel_reference as reference
+import numpy as np
+import pytest
+from kernel_cases import Case, table
+from kernel_run import with_small_chunks
+
+from openwork.kernels.native import extension as _C
+from openwork.kernels.problem import Problem
+from openwork.runtime.packed.layout import PackedFile
+from openwork.runtime.packed.recording import Recording
+
+CASES = list(table())
+PART = 40
+
+
+def _file(case: Case, problem: Problem) -> tuple[PackedFile, list[str]]:
+    """A network that gives one output for each candidate, and the candidates' names."""
+    recording = Recording()
+    g = problem.geometry
+    shapes = (g.in_channels, *g.size), (g.out_channels, *g.out_size)
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    x, residual = recording.input(sizes[0]), recording.input(sizes[1])
+    names = []
+    for candidate in with_small_chunks(problem, "neon"):
+        output = recording.output(sizes[1])
+        layer = candidate.build(problem)
+        recording.layer(layer, x, output, residual if case.residual else None)
+        names.append(candidate.name)
+    inputs = [("x", shapes[0]), ("residual", shapes[1])]
+    return corpus.packed(recording, "neon", inputs, [(name, shapes[1]) for name in names]), names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, len(CASES), PART))
+def test_every_case_of_the_table_is_as_exact_as_the_reference(first: int, tmp_path: Path) -> None:
+    command = built.aarch64("openwork_run")
+    lines, checks = [], []
+    for number, case in enumerate(CASES[first : first + PART]):
+        problem, random = case.problem(), np.random.default_rng(first + number)
+        g = problem.geometry
+        x = random.standard_normal((case.batch, g.in_channels, *g.size)).astype(np.float32)
+        shape = (case.batch, g.out_channels, *g.out_size)
+        residual = random.standard_normal(shape).astype(np.float32)
+        file, names = _file(case, problem)
+        path = tmp_path / f"{number}.ow"
+        path.write_bytes(file.to_bytes().tobytes())
+        path.with_suffix(".in").write_bytes(x.tobytes() + residual.tobytes())
+        threads = 1 + number % 2
+        out = path.with_suffix(".out")
+        lines.append(f"{path} {case.batch} {threads} {path.with_suffix('.in')} {out}")
+        checks.append((case, problem, x, residual if case.residual else None, names, out))
+    built.run(command, lines)
+    for case, problem, x, residual, names, out in checks:
+        total, size = reference.convolve(problem, x)
+        wanted = reference.finish(problem, total, residual)
+        found = np.fromfile(out, np.float32).reshape(len(names), *wanted.shape)
+        for name, output in zip(names, found, strict=True):
+            allowed = reference.tolerance(problem, x, size, residual, name)
+            wrong = int((~(np.abs(output - wanted) <= allowed)).sum())
+            assert wrong == 0, (str(case), name, wrong)
+
+
+@pytest.mark.slow
+def test_every_step_gives_what_it_gives_here(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((3, 48), np.float32)
+    x.tofile(tmp_path / "in")
+    (tmp_path / "neon.ow").write_bytes(corpus.of_steps("neon").to_bytes().tobytes())
+    (tmp_path / "here.ow").write_bytes(corpus.of_steps("baseline").to_bytes().tobytes())
+    line = f"{tmp_path}/neon.ow 3 2 {tmp_path}/in {tmp_path}/out"
+    built.run(built.aarch64("openwork_run"), [line])
+    program, _ = _C.open_packed(str(tmp_path / "here.ow"))
+    wanted = np.empty((3, 48), np.float32)
+    program.run([x], [wanted], np.empty(program.arena(3, 1), np.float32), 3, 1)
+    found = np.fromfile(tmp_path / "out", np.float32).reshape(3, 48)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
