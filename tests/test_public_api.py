@@ -26,6 +26,7 @@ EXPORTS = {
         "Pattern",
         "Plan",
         "PlanError",
+        "QuantizeReport",
         "SparseConv1d",
         "SparseConv2d",
         "SparseLinear",
@@ -49,6 +50,7 @@ EXPORTS = {
         "patterns",
         "profile",
         "prune",
+        "quantize",
         "report",
         "save",
         "sparsify_",
@@ -118,6 +120,7 @@ EXPORTS = {
     ],
     "openwork.flow": [],
     "openwork.compact": ["CompactReport", "compact"],
+    "openwork.quantize": ["QuantizeReport", "quantize"],
     "openwork.observe": [
         "ChannelReport",
         "EpochSparsity",

@@ -49,6 +49,7 @@ ROOMS = [
     "compact",
     "observe",
     "prune",
+    "quantize",
     "engine",
     "train",
     "report",

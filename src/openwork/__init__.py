@@ -53,6 +53,8 @@ if typing.TYPE_CHECKING:
     from openwork.observe import SparsityHistory as SparsityHistory
     from openwork.observe import observe as observe
     from openwork.patterns import Pattern as Pattern
+    from openwork.quantize import QuantizeReport as QuantizeReport
+    from openwork.quantize import quantize as quantize
 
 __all__ = [
     "ArgumentError",
@@ -67,6 +69,7 @@ __all__ = [
     "Pattern",
     "Plan",
     "PlanError",
+    "QuantizeReport",
     "SparseConv1d",
     "SparseConv2d",
     "SparseLinear",
@@ -90,6 +93,7 @@ __all__ = [
     "patterns",
     "profile",
     "prune",
+    "quantize",
     "report",
     "save",
     "sparsify_",
@@ -115,6 +119,7 @@ _NAMES = {
     ),
     "openwork.observe": ("ChannelReport", "SparsityHistory", "observe"),
     "openwork.patterns": ("Pattern",),
+    "openwork.quantize": ("QuantizeReport", "quantize"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -39,7 +39,7 @@ def test_runs_by_position_and_by_name() -> None:
         pickle.loads(pickle.dumps(network))(x, y),
     ):
         assert [each.tolist() for each in found] == [[4, 10], [0, 3]]
-    assert len(network._steps) == 3
+    assert len(network._steps.steps) == 3
     with pytest.raises(TypeError, match="missing a required argument: 'y'"):
         network(x)
 

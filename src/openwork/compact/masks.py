@@ -3,6 +3,8 @@
 from torch import nn
 from torch.nn.utils import prune
 
+__all__ = ["make_masks_permanent_"]
+
 
 def make_masks_permanent_(model: nn.Module) -> nn.Module:
     """Replace masked parameters by what their masks leave of them, in place; returns `model`."""

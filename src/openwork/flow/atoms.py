@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-__all__ = ["UNKNOWN", "Layout"]
+__all__ = ["Layout", "UNKNOWN"]
 
 # The atom of everything that is not understood: it depends on the input and is never removed.
 UNKNOWN = 0

@@ -1,0 +1,137 @@
+"""`Net`: a captured network as a graph of operators and the tensors that it holds."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx
+from torch.fx.node import map_arg
+
+from openwork.capture import Captured
+from openwork.capture.operators import arguments
+from openwork.capture.out_of_place import out_of_place
+
+# Operators that change no number in evaluation mode.
+_NOTHING = frozenset(
+    {"dropout", "feature_dropout", "alpha_dropout", "detach", "alias", "lift_fresh_copy", "clone"}
+)
+
+
+@dataclass(eq=False)
+class Net:
+    """A network.
+
+    Attributes:
+        graph: placeholders, operators of torch, and get_attr nodes for the tensors.
+        tensors: target of a get_attr node -> its tensor.
+        layers: name of a node with a weight -> the layer that it is.
+    """
+
+    graph: fx.Graph
+    tensors: dict[str, torch.Tensor]
+    layers: dict[str, str] = field(default_factory=dict)
+
+    def constant(self, node: Any) -> torch.Tensor | None:
+        """The tensor that a node stands for; None if it is computed."""
+        held = isinstance(node, fx.Node) and node.op == "get_attr"
+        return self.tensors[str(node.target)] if held else None
+
+    def hold(self, name: str, tensor: torch.Tensor) -> fx.Node:
+        """A node for one more tensor, called `name` or alike, at the insertion point."""
+        free, count = name, 1
+        while free in self.tensors:
+            count += 1
+            free = f"{name}_{count}"
+        self.tensors[free] = tensor
+        return self.graph.create_node("get_attr", free)
+
+    def walk(
+        self, inputs: Sequence[torch.Tensor], see: Callable[[fx.Node, Any], Any] | None = None
+    ) -> Iterator[tuple[fx.Node, Any]]:
+        """Each node and what it gives, in order.
+
+        Args:
+            inputs: tensors `(N, ...)`, one for each placeholder.
+            see: may give another value in the place of a node's; default None.
+        """
+        known: dict[fx.Node, Any] = {}
+        given = iter(inputs)
+        left = {node: len(node.users) for node in self.graph.nodes}
+        for node in self.graph.nodes:
+            if node.op == "output":
+                return
+            if node.op == "placeholder":
+                value = next(given)
+            elif node.op == "get_attr":
+                value = self.tensors[str(node.target)]
+            else:
+                args, kwargs = map_arg((node.args, node.kwargs), known.__getitem__)
+                value = node.target(*args, **kwargs)
+            known[node] = value = value if see is None else see(node, value)
+            yield node, value
+            for source in node.all_input_nodes:
+                left[source] -= 1
+                if not left[source]:
+                    known.pop(source, None)
+
+
+def name_of(node: fx.Node) -> str:
+    """The operator's name without its library and overload, such as "conv2d"."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return getattr(node.target, "__name__", "")
+    return schema.name.rpartition("::")[2]
+
+
+@torch.no_grad()
+def net_of(captured: Captured) -> Net:
+    """The network of `captured`, with all that depends on constants alone computed."""
+    net = Net(fx.Graph(), {})
+    names = dict(captured.names)
+    inputs = set(captured.program.graph_signature.user_inputs)
+    nodes: dict[fx.Node, Any] = {}
+    for node in captured.program.graph.nodes:
+        if node.op == "placeholder" and node.name in inputs:
+            nodes[node] = net.graph.node_copy(node)
+        elif node.name in captured.constants and node.op != "call_function":
+            tensor = captured.constants[node.name]
+            if isinstance(tensor, torch.Tensor):
+                nodes[node] = net.hold(names.get(node.name, node.name), tensor.detach())
+            else:
+                nodes[node] = tensor
+        elif node.op == "output":
+            net.graph.output(map_arg(node.args[0], nodes.__getitem__))
+        else:
+            nodes[node] = _copied(net, node, nodes)
+    net.graph.eliminate_dead_code()
+    return net
+
+
+def _copied(net: Net, node: fx.Node, nodes: Mapping[fx.Node, Any]) -> Any:
+    name = name_of(node)
+    if name.rstrip("_") in _NOTHING:
+        given = arguments(node)
+        if not given.get("train", False):
+            return nodes[next(iter(node.all_input_nodes))]
+    args, kwargs = map_arg((node.args, node.kwargs), nodes.__getitem__)
+    target = out_of_place(node.target) if callable(node.target) else None
+    target = target or node.target
+    made = net.graph.create_node("call_function", target, args, kwargs, node.name)
+    made.meta = dict(node.meta)
+    sources = made.all_input_nodes
+    if not sources or any(source.op != "get_attr" for source in sources):
+        return made
+    args, kwargs = map_arg((args, kwargs), net.constant)
+    value = made.target(*args, **kwargs)  # type: ignore[operator]
+    if not isinstance(value, torch.Tensor):
+        return made
+    net.graph.erase_node(made)
+    return net.hold(_place(node), value)
+
+
+def _place(node: fx.Node) -> str:
+    """What a computed weight is called: after the module that computes it."""
+    stack = node.meta.get("nn_module_stack") or {}
+    path = next(reversed(stack.values()), ("",))[0] if stack else ""
+    return f"{path}.{node.name}" if path else node.name

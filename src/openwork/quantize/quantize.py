@@ -1,0 +1,167 @@
+"""`quantize`: static post-training quantisation to int8, its score checked."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from openwork._arguments import check_choice, check_model, check_number
+from openwork._call import Call, call_of_batch
+from openwork._copy import copied
+from openwork._unwrap import unwrapped
+from openwork.capture import capture
+from openwork.compact.masks import make_masks_permanent_
+from openwork.errors import ArgumentError, VerificationError
+from openwork.nn import Table, densify_
+from openwork.nn.sparse_layer import SparseLayer
+from openwork.quantize.correct import correct_
+from openwork.quantize.emit import emit
+from openwork.quantize.fold_batch_norms import fold_batch_norms_
+from openwork.quantize.layer import is_layer, layer_name
+from openwork.quantize.net import Net, net_of
+from openwork.quantize.network import QuantizedNetwork
+from openwork.quantize.ranges import METHODS, Observed, scale_of
+from openwork.quantize.scheme import Scheme, scheme_of
+from openwork.verify import outputs
+
+
+@dataclass(frozen=True)
+class QuantizeReport:
+    """What quantisation cost.
+
+    Attributes:
+        scores: `evaluate` of the original and of the copy; without it, 1 and the share of images
+            whose largest output is the same.
+        layers: for each layer, its kind, and signal over error of its output in decibels.
+    """
+
+    scores: tuple[float, float]
+    layers: Table
+
+    def __str__(self) -> str:
+        return str(self.layers)
+
+    def print(self) -> None:
+        """Print the table to standard output."""
+        self.layers.print()
+
+
+@torch.no_grad()
+def quantize(
+    model: nn.Module,
+    batches: Iterable[Any],
+    *,
+    calibrate: str = "minmax",
+    percentile: float = 99.99,
+    correct_bias: bool = True,
+    evaluate: Callable[[nn.Module], float] | None = None,
+    tolerance: float = 0.02,
+) -> tuple[nn.Module, QuantizeReport]:
+    """A copy of `model` that computes in int8, refused if it scores too much worse.
+
+    Weights become int8, symmetric, with a scale for each output channel: zeros of sparse layers
+    stay zero. Activations become uint8 with one scale for each tensor. Batch norms after layers are
+    folded first. Sums and ReLUs directly after a layer belong to it.
+
+    Args:
+        model: any module that torch.export captures, float32; it is not changed.
+        batches: images `(N, ...)` like those that it will see, all of one size, or tuples that
+            begin with them; about a hundred images do.
+        calibrate: how ranges of activations are found: "minmax" (default), "percentile", or "mse"
+            for the least squared error.
+        percentile: with "percentile", how many percent of the numbers lie within, default 99.99.
+        correct_bias: whether the mean error of each output channel is added to its bias, default
+            True; measured on the first batch.
+        evaluate: gives a score for a model in evaluation mode, such as its accuracy, higher is
+            better. Default None: the share of images in `batches` that keep their class.
+        tolerance: how much the score may fall, default 0.02.
+
+    Returns:
+        The copy, which torch runs with `quantized_decomposed` operators, and the report.
+
+    Raises:
+        VerificationError: the score falls by more than `tolerance`.
+        CaptureError: torch cannot capture the network.
+        ArgumentError: no batches, an unknown `calibrate`, or a network without layers.
+    """
+    check_model(model)
+    check_choice("calibrate", calibrate, METHODS)
+    check_number("percentile", percentile, "in (50, 100]", lambda value: 50 < value <= 100)
+    check_number("tolerance", tolerance, "of at least 0", lambda value: value >= 0)
+    model = unwrapped(model)
+    calls = [call_of_batch(model, batch).to("cpu") for batch in batches]
+    if not calls:
+        raise ArgumentError("`batches` is empty, but must hold images to find ranges with")
+    dense = make_masks_permanent_(copied(model).cpu()).eval()
+    dense = dense.to_dense() if isinstance(dense, SparseLayer) else densify_(dense)
+    captured = capture(dense, calls[0])
+    net = net_of(captured)
+    fold_batch_norms_(net)
+    scheme = scheme_of(net)
+    if not scheme.layers:
+        raise ArgumentError(f"`model` ({type(model).__name__}) has no layer with a known weight")
+    given = [list(captured.form.tensors(call.args, call.kwargs)) for call in calls]
+    scales = _scales(net, scheme, given, calibrate, percentile)
+    narrow, origin = emit(net, scheme, scales)
+    left = correct_(net, narrow, origin, given[0], correct_bias)
+    found = QuantizedNetwork(narrow, captured).eval()
+    scores = _scores(model, dense, found, calls, evaluate)
+    if not scores[0] - scores[1] <= tolerance:
+        raise VerificationError(
+            f"the quantised network scores {scores[1]:.6g} and the original {scores[0]:.6g}, which "
+            f"is a loss of more than `tolerance`={tolerance}; try calibrate='mse' or more batches; "
+            "the original is unchanged"
+        )
+    return found, QuantizeReport(scores, _table(net, left, scores, evaluate is not None))
+
+
+def _scales(
+    net: Net, scheme: Scheme, given: list[Any], method: str, percentile: float
+) -> dict[Any, tuple[float, int]]:
+    """Scale and zero point of each uint8 value."""
+    observed = {node: Observed() for node in scheme.values}
+    for inputs in given:
+        for node, value in net.walk(inputs):
+            if node in observed:
+                observed[node].add(value)
+    ranges = {node: each.range(method, percentile) for node, each in observed.items()}
+    whole: dict[Any, tuple[float, float]] = {}
+    for node, (low, high) in ranges.items():
+        root = scheme.root(node)
+        earlier = whole.get(root, (0.0, 0.0))
+        whole[root] = min(low, earlier[0]), max(high, earlier[1])
+    return {node: scale_of(*whole[scheme.root(node)]) for node in ranges}
+
+
+def _scores(
+    model: nn.Module,
+    dense: nn.Module,
+    found: nn.Module,
+    calls: list[Call],
+    evaluate: Callable[[nn.Module], float] | None,
+) -> tuple[float, float]:
+    if evaluate is not None:
+        return float(evaluate(model)), float(evaluate(found))
+    same, count = 0, 0
+    for call in calls:
+        for one, two in zip(outputs(dense, call), outputs(found, call), strict=True):
+            if isinstance(one, torch.Tensor) and one.dim() > 1:
+                equal = one.argmax(1) == two.argmax(1)
+                same, count = same + int(equal.sum()), count + equal.numel()
+    if not count:
+        raise ArgumentError("`evaluate` is not given, but `model` gives no classes to compare")
+    return 1.0, same / count
+
+
+def _table(net: Net, left: dict[Any, float], scores: tuple[float, float], judged: bool) -> Table:
+    rows = [
+        (layer_name(net, node), "int8" if node in left else "float32", left.get(node))
+        for node in net.graph.nodes
+        if is_layer(node)
+    ]
+    what = "evaluated" if judged else "share of images that keep their class"
+    note = f"{what}: {scores[0]:.6g} -> {scores[1]:.6g} ({scores[1] - scores[0]:+.3g})"
+    shown = tuple((name, kind, None if x is None else f"{x:.1f}") for name, kind, x in rows)
+    return Table(("layer", "weights", "signal / error, dB"), shown, notes=(note,))
