@@ -1,5 +1,6 @@
 """What the handlers of exported operators share: known values, constants, and how to decline."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,19 @@ from openwork.engine.lower.places import Places
 from openwork.runtime.values import Value
 
 
+@dataclass(frozen=True, eq=False)
+class NarrowWeight:
+    """A weight in int8.
+
+    Attributes:
+        numbers: int8, of the weight's shape.
+        scale: `(out_channels,)` float64.
+    """
+
+    numbers: np.ndarray
+    scale: np.ndarray
+
+
 class Lowering:
     """What is known so far of a captured network.
 
@@ -20,6 +34,8 @@ class Lowering:
         constants: name of an exported node -> what it always gives.
         native: exported nodes that became nodes of the engine.
         copies: exported nodes that stand for the same numbers as others, but are copies in torch.
+        bytes: exported nodes that give bytes -> the value that holds them.
+        narrow: name of an exported node, or a convolution -> its weight in int8.
         places: values that hold numbers of others in another order -> where these lie there.
     """
 
@@ -28,6 +44,8 @@ class Lowering:
         self.constants: dict[str, Any] = dict(captured.constants)
         self.native: set[FxNode] = set()
         self.copies: set[FxNode] = set()
+        self.bytes: dict[FxNode, Value] = {}
+        self.narrow: dict[Any, NarrowWeight] = {}
         self.places: dict[Value, Places] = {}
         self._parameters = captured.parameters
         # As text: comparing symbolic sizes themselves would have torch decide that they are equal.

@@ -17,6 +17,10 @@ from openwork.runtime.values import Value, root
 __all__ = ["bytes_of"]
 
 
+class OnBytes:
+    """A node that reads or writes bytes."""
+
+
 def bytes_of(numbers: int, name: str) -> Value:
     """A value for so many bytes."""
     return Value((-(-numbers // 4),), name)
@@ -33,7 +37,7 @@ def _check_range(zero: int, least: int, most: int) -> None:
 
 
 @dataclass(eq=False)
-class Quantize(Node):
+class Quantize(Node, OnBytes):
     """Floats to bytes: `clamp(round(x / scale) + zero, least, most)`, halves to even.
 
     Attributes:
@@ -57,7 +61,7 @@ class Quantize(Node):
 
 
 @dataclass(eq=False)
-class Dequantize(Node):
+class Dequantize(Node, OnBytes):
     """Bytes to floats: `(q - zero) * scale`.
 
     Attributes:
@@ -78,7 +82,7 @@ class Dequantize(Node):
 
 
 @dataclass(eq=False)
-class ByteConv(Node):
+class ByteConv(Node, OnBytes):
     """A convolution or linear layer of bytes; a second input is added before the bounds.
 
     Attributes:
@@ -138,6 +142,17 @@ class ByteConv(Node):
             self.residual_scale,
         )
 
+    @property
+    def density(self) -> float:
+        """Live weights / all weights."""
+        return np.count_nonzero(self.weight) / self.weight.size
+
+    def kernel(self, isa: str) -> str:
+        """The name of what runs it in a network for this instruction set."""
+        height, width = self.weight.shape[2:]
+        op = f"conv{height}x{width}" if max(self.size) > 1 else "linear"
+        return f"int8-{op}-quads-{_C.byte_isa_of(isa)}"
+
     def check(self) -> None:
         check_shapes(self, 1, 2)
         require(self.weight.dtype == np.int8, "the weight must be int8")
@@ -147,6 +162,8 @@ class ByteConv(Node):
         require(min(sizes) >= 1 and min(self.padding) >= 0, "sizes must be at least 1")
         require(max(*sizes, *self.padding) <= _LARGEST, f"sizes must be at most {_LARGEST}")
         require(out % self.groups == 0, f"{self.groups} groups must divide {out} filters")
+        inputs = self.weight[0].size
+        require(inputs <= MOST_INPUTS, f"a filter must have at most {MOST_INPUTS} weights")
         for each in (self.scale, self.bias):
             is_vector = (each.dtype, each.shape) == (np.float32, (out,))
             require(is_vector, f"the scale and the bias must be float32 of shape ({out},)")
@@ -173,10 +190,13 @@ class ByteConv(Node):
 
 
 _LARGEST = 1 << 20
+MOST_INPUTS = 1 << 16
+"""Weights of one filter: sums of more products of bytes may not fit an int32."""
+
 
 
 @dataclass(eq=False)
-class BytePool(Node):
+class BytePool(Node, OnBytes):
     """The largest byte of each window.
 
     Attributes:
@@ -225,7 +245,7 @@ class BytePool(Node):
 
 
 @dataclass(eq=False)
-class ByteMean(Node):
+class ByteMean(Node, OnBytes):
     """The mean of each map of bytes: `clamp(round((sum - pixels * zero) * factor) + out_zero)`.
 
     Attributes:
@@ -257,7 +277,7 @@ class ByteMean(Node):
 
 
 @dataclass(eq=False)
-class ByteAdd(Node):
+class ByteAdd(Node, OnBytes):
     """The sum of two values of bytes.
 
     Attributes:
