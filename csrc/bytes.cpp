@@ -64,6 +64,17 @@ void check_columns(const BytePlan& p, int64_t entries) {
   for (int64_t i = 0; i < entries; ++i) require_range("column", p.column[i], 0, p.columns - 1);
 }
 
+// How many weights the kernels read.
+int64_t weights_of(const BytePlan& p, int64_t quads) {
+  const Geometry& g = p.geometry;
+  if (!p.depthwise) return quads * p.rows * 4;
+  if (g.stride_x > 2 || g.dilation_x > 1 || g.out_channels % g.in_channels || p.to_float)
+    fail(
+        "a depthwise layer must have strides of 1 or 2, no dilation along rows, a multiple of its "
+        "channels as filters, and write bytes");
+  return static_cast<int64_t>(g.out_channels) * g.kernel_y * ((g.kernel_x + 3) / 4) * 4;
+}
+
 // Each filter is written, and by one block.
 void check_filters(const BytePlan& p) {
   std::vector<bool> found(p.geometry.out_channels);
@@ -108,12 +119,15 @@ std::string byte_isa_of(const std::string& isa) {
 
 void check(const BytePlan& p, int64_t entries, int64_t quads, int64_t weights) {
   check(p.geometry);
-  if (p.rows != 1 && p.rows != 2 && p.rows != 4) fail("`rows`=", p.rows, " must be 1, 2 or 4");
+  const bool single = is_plain(p.geometry) && p.geometry.height == 1 && p.geometry.width == 1;
+  if (p.rows != 1 && p.rows != 2 && p.rows != 4 && !(p.rows == 16 && single))
+    fail("`rows`=", p.rows, " must be 1, 2, 4, or 16 for maps of one pixel");
   check_columns(p, entries);
   require_starts("group_column", p.group_column, p.groups, entries);
   require_starts("group_block", p.group_block, p.groups, p.blocks);
   require_starts("quad_start", p.quad_start, p.blocks, quads);
-  if (weights != quads * p.rows * 4) fail("`weight` must have four numbers for each row and quad");
+  const int64_t wanted = weights_of(p, quads);
+  if (weights != wanted) fail("`weight` must have ", wanted, " numbers, not ", weights);
   int64_t most = 0;
   for (int group = 0; group < p.groups; ++group) {
     const int64_t columns = p.group_column[group + 1] - p.group_column[group];

@@ -34,11 +34,12 @@ struct BytePlan {
   const int64_t* group_column;  // [groups + 1], into `column`: multiples of 4
   const int32_t* column;
   const int64_t* group_block;  // [groups + 1], into blocks
-  int blocks, rows;            // rows: 1, 2 or 4
+  int blocks, rows;            // rows: 1, 2 or 4; 16 where maps are single pixels
   const int32_t* filter;       // [blocks * rows]; -1 for none
   const int64_t* quad_start;   // [blocks + 1], into `quad`
   const uint16_t* quad;        // within the group
   const int8_t* weight;        // for each entry of `quad`: [rows][4]
+  bool depthwise;              // weight: [out_channels][kernel_y][kernel_x, up to fours], no quads
   int most_quads;              // of one group
   int zero;                    // of the input
   const int32_t* offset;       // [out_channels]: -zero * sum of the filter's weights

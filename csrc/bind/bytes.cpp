@@ -46,9 +46,9 @@ void require_finite(const char* name, const Array<float>& array) {
 }
 
 std::shared_ptr<ByteLayer> make(const std::string& isa, const Geometry& g, const ByteArrays& arrays,
-                                bool plain, bool shared, int rows, int zero, bool to_float,
-                                float least, float most, int out_zero, int residual_zero,
-                                float residual_scale) {
+                                bool plain, bool shared, bool depthwise, int rows, int zero,
+                                bool to_float, float least, float most, int out_zero,
+                                int residual_zero, float residual_scale) {
   const auto held = std::make_shared<ByteArrays>(arrays);
   const ByteArrays& a = *held;
   require_size("tap", a.tap, static_cast<int64_t>(a.channel.size()));
@@ -59,7 +59,7 @@ std::shared_ptr<ByteLayer> make(const std::string& isa, const Geometry& g, const
   require_finite("scale", a.scale);
   require_finite("bias", a.bias);
   if (!std::isfinite(residual_scale)) fail("`residual_scale` must be finite");
-  require_range("rows", rows, 1, 4);
+  require_range("rows", rows, 1, 16);
   const int blocks = count_of(static_cast<int64_t>(a.quad_start.size()) - 1, "blocks");
   require_size("filter", a.filter, static_cast<int64_t>(blocks) * rows);
   BytePlan plan{.geometry = g,
@@ -78,6 +78,7 @@ std::shared_ptr<ByteLayer> make(const std::string& isa, const Geometry& g, const
                 .quad_start = a.quad_start.data(),
                 .quad = a.quad.data(),
                 .weight = a.weight.data(),
+                .depthwise = depthwise,
                 .most_quads = 0,
                 .zero = zero,
                 .offset = a.offset.data(),
@@ -116,8 +117,8 @@ void bind_bytes(nb::module_& m) {
       .def_prop_ro(
           "name", [](const ByteLayer& layer) { return layer.kernels.name; }, "Instruction set.");
   m.def("byte_conv", make, "isa"_a, "geometry"_a, "arrays"_a, nb::kw_only(), "plain"_a, "shared"_a,
-        "rows"_a, "zero"_a, "to_float"_a, "least"_a, "most"_a, "out_zero"_a, "residual_zero"_a,
-        "residual_scale"_a, "A convolution of bytes.");
+        "depthwise"_a, "rows"_a, "zero"_a, "to_float"_a, "least"_a, "most"_a, "out_zero"_a,
+        "residual_zero"_a, "residual_scale"_a, "A convolution of bytes.");
 }
 
 }  // namespace openwork

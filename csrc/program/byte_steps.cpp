@@ -37,6 +37,7 @@ class ByteLayerStep final : public Step {
     require_floats("output", output.floats, plan.to_float ? out : byte_floats(out));
     require_apart(output, input);
     if (!residual) return;
+    if (plan.depthwise) fail("a depthwise layer of bytes adds no residual");
     require_floats("residual", residual->floats, byte_floats(out));
     if (plan.to_float) require_apart(output, *residual);
     residual_ = *residual;

@@ -2,6 +2,8 @@
 #include <omp.h>
 
 #include "byte_columns.h"
+#include "byte_depthwise.h"
+#include "byte_linear.h"
 #include "byte_table.h"
 #include "byte_vec.h"
 
@@ -73,8 +75,8 @@ struct Work {
   }
 
   template <int V>
-  OPENWORK_INLINE_MEMBER static void interleave(const uint8_t* a, const uint8_t* b, const uint8_t* c,
-                                         const uint8_t* d, uint8_t* to) {
+  OPENWORK_INLINE_MEMBER static void interleave(const uint8_t* a, const uint8_t* b,
+                                                const uint8_t* c, const uint8_t* d, uint8_t* to) {
     const bytes va = load_bytes(a), vb = load_bytes(b), vc = load_bytes(c), vd = load_bytes(d);
     const bytes low_ab = low8(va, vb), low_cd = low8(vc, vd);
     store_bytes(to, low16(low_ab, low_cd));
@@ -202,6 +204,8 @@ struct Tiling {
 };
 
 void run(const BytePlan& plan, const ByteRun& r) {
+  if (plan.depthwise) return run_depthwise(plan, r);
+  if (plan.rows == ByteLinear::block_rows) return run_linear(plan, r);
   const Geometry& g = plan.geometry;
   const BytePlanes planes(g, plan.plain);
   uint8_t* copy = reinterpret_cast<uint8_t*>(r.workspace);
@@ -243,6 +247,8 @@ void run(const BytePlan& plan, const ByteRun& r) {
 }
 
 int64_t workspace(const BytePlan& plan, int batch, int threads) {
+  if (plan.depthwise) return depthwise_workspace(plan, threads);
+  if (plan.rows == ByteLinear::block_rows) return linear_workspace(plan, batch);
   const BytePlanes planes(plan.geometry, plan.plain);
   return round_up(planes.floats(batch), 16) + round_up(Work::floats(plan), 16) * threads;
 }

@@ -1,5 +1,6 @@
 """Convolutions of bytes: every instruction set gives the numbers of plain integer sums."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,50 @@ def test_bytes_are_those_of_integer_sums(case: str, density: float, rows: int) -
         for isa in _C.byte_isas():
             for threads in (1, 3):
                 assert np.array_equal(_run(problem, isa, maps, residual, threads), wanted), isa
+
+
+DEPTHWISE: dict[str, dict[str, Any]] = {
+    "3x3": {"size": (14, 14), "kernel": (3, 3), "padding": (1, 1)},
+    "by 2": {"size": (15, 33), "kernel": (3, 3), "stride": (2, 2), "padding": (1, 1)},
+    "small": {"size": (7, 7), "kernel": (3, 3), "padding": (1, 1)},
+    "5x5": {"size": (28, 70), "kernel": (5, 5), "stride": (2, 2), "padding": (2, 2)},
+    "uneven": {
+        **{"size": (9, 20), "kernel": (2, 7), "stride": (3, 1), "padding": (0, 3)},
+        "dilation": (2, 1),
+    },
+    "one pixel": {"size": (1, 1), "kernel": (1, 1)},
+    "far padding": {"size": (2, 2), "kernel": (3, 3), "padding": (4, 4), "stride": (1, 2)},
+}
+
+
+@pytest.mark.parametrize("case", DEPTHWISE)
+@pytest.mark.parametrize("multiplier", [1, 2])
+def test_depthwise_layers(case: str, multiplier: int) -> None:
+    rng = np.random.default_rng(len(case))
+    sizes = {"in_channels": 5, "out_channels": 5 * multiplier, "groups": 5, **DEPTHWISE[case]}
+    problem = replace(_problem(rng, 0.8, **sizes), residual_scale=0.0)
+    g = problem.geometry
+    maps = rng.integers(0, 256, (3, g.in_channels, *g.size)).astype(np.uint8)
+    wanted = _reference(problem, maps, None)
+    for isa in _C.byte_isas():
+        for threads in (1, 3):
+            assert np.array_equal(_run(problem, isa, maps, None, threads), wanted), isa
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("rows", [1, 8])
+def test_linear_layers(images: int, rows: int) -> None:
+    rng = np.random.default_rng(images)
+    sizes = {"in_channels": 70, "out_channels": 150, "size": (1, 1), "kernel": (1, 1)}
+    problem = _problem(rng, 0.4, rows, **sizes)
+    maps = rng.integers(0, 256, (images, 70, 1, 1)).astype(np.uint8)
+    added = rng.integers(0, 256, (images, 150, 1, 1)).astype(np.uint8)
+    floats = replace(problem, least=0.0, most=1e9, out_zero=None)
+    for each, residual in ((problem, None), (problem, added), (floats, None), (floats, added)):
+        wanted = _reference(each, maps, residual)
+        for isa in _C.byte_isas():
+            for threads in (1, 3):
+                assert np.array_equal(_run(each, isa, maps, residual, threads), wanted), isa
 
 
 @pytest.mark.parametrize("isa", _C.byte_isas())

@@ -304,7 +304,7 @@ class ByteLayer:
     def name(self) -> str:
         """Instruction set."""
 
-def byte_conv(isa: str, geometry: Geometry, arrays: ByteArrays, *, plain: bool, shared: bool, rows: int, zero: int, to_float: bool, least: float, most: float, out_zero: int, residual_zero: int, residual_scale: float) -> ByteLayer:
+def byte_conv(isa: str, geometry: Geometry, arrays: ByteArrays, *, plain: bool, shared: bool, depthwise: bool, rows: int, zero: int, to_float: bool, least: float, most: float, out_zero: int, residual_zero: int, residual_scale: float) -> ByteLayer:
     """A convolution of bytes."""
 
 class Program:
@@ -381,7 +381,7 @@ class Program:
     def byte_layer(self, layer: ByteLayer, input: int, output: int, residual: int | None = None) -> None:
         """Run a packed layer of bytes."""
 
-    def quantize(self, input: int, output: int, inverse: float, range: "std::tuple<int, int, int>") -> None:
+    def quantize(self, input: int, output: int, inverse: float, range: tuple[int, int, int]) -> None:
         """Floats times `inverse`, as bytes."""
 
     def dequantize(self, input: int, output: int, scale: float, zero: int) -> None:
@@ -390,12 +390,12 @@ class Program:
     def byte_pool(self, input: int, output: int, pool: Pool) -> None:
         """The largest byte of each window."""
 
-    def byte_mean(self, input: int, output: int, maps: int, pixels: int, from_zero: int, scale: float, range: "std::tuple<int, int, int>") -> None:
+    def byte_mean(self, input: int, output: int, maps: int, pixels: int, from_zero: int, scale: float, range: tuple[int, int, int]) -> None:
         """
         The sum of each map of bytes, less its zeros, times `scale`, as a byte.
         """
 
-    def byte_add(self, a: int, b: int, output: int, from_a: tuple[int, float], from_b: tuple[int, float], range: "std::tuple<int, int, int>") -> None:
+    def byte_add(self, a: int, b: int, output: int, from_a: tuple[int, float], from_b: tuple[int, float], range: tuple[int, int, int]) -> None:
         """
         Sums of two bytes, less their zeros and times their scales, as bytes; `from_a` and `from_b` are (zero, scale).
         """

@@ -7,6 +7,8 @@ with halves rounded to even, or `y` itself. All float32, each operation rounded.
 
 The packed arrays, as `csrc/bytes.h` describes them: columns (a channel at a tap), groups that list
 columns in fours, and blocks of 1, 2 or 4 filters that list which fours of their group they read.
+Linear layers have blocks of 16 filters. Depthwise layers hold their kernels as they are, rows
+filled up to fours.
 """
 
 from dataclasses import dataclass
@@ -73,9 +75,12 @@ def pack_bytes(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
     Raises:
         ValueError: the kernels do not take its sizes.
     """
+    if _is_depthwise(problem):
+        return _pack_depthwise(problem, isa)
     matrix = problem.matrix()
-    groups, rows = _partition(matrix != 0)
     plain = _is_plain(problem.geometry)
+    single = plain and problem.geometry.size == (1, 1)
+    groups, rows = ([np.arange(len(matrix))], 16) if single else _partition(matrix != 0)
     used = np.arange(matrix.shape[1]) if plain else np.flatnonzero((matrix != 0).any(axis=0))
     if not used.size:
         used = np.zeros(1, np.int64)
@@ -84,22 +89,42 @@ def pack_bytes(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
         arrays.add(filters)
     read = sum(len(columns) for columns in arrays.column)
     taps = problem.weight[0, 0].size
+    packed = _C.ByteArrays(
+        (used // taps).astype(np.int32),
+        (used % taps).astype(np.uint16),
+        *arrays.finish(),
+        *_requantisation(problem),
+    )
+    # Each on its own where columns are read once, as in grouped layers.
+    shared = read > 1.5 * used.size or len(groups) == 1
+    return _layer(problem, isa, packed, plain=plain, shared=shared, depthwise=False, rows=rows)
+
+
+def _requantisation(problem: ByteProblem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """offset, scale, bias."""
+    sums = problem.weight.reshape(len(problem.weight), -1).sum(axis=1, dtype=np.int32)
+    return -problem.zero * sums, problem.scale, problem.bias
+
+
+def _layer(
+    problem: ByteProblem,
+    isa: str,
+    arrays: "_C.ByteArrays",
+    *,
+    plain: bool,
+    shared: bool,
+    depthwise: bool,
+    rows: int,
+) -> "_C.ByteLayer":
     out_zero = problem.out_zero
     shift = out_zero or 0
     return _C.byte_conv(
         isa,
         native_geometry(problem.geometry),
-        _C.ByteArrays(
-            (used // taps).astype(np.int32),
-            (used % taps).astype(np.uint16),
-            *arrays.finish(),
-            -problem.zero * matrix.sum(axis=1, dtype=np.int32),
-            problem.scale,
-            problem.bias,
-        ),
+        arrays,
         plain=plain,
-        # Each on its own where columns are read once, as in depthwise layers.
-        shared=read > 1.5 * used.size or len(groups) == 1,
+        shared=shared,
+        depthwise=depthwise,
         rows=rows,
         zero=problem.zero,
         to_float=out_zero is None,
@@ -109,6 +134,38 @@ def pack_bytes(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
         residual_zero=problem.residual_zero,
         residual_scale=problem.residual_scale,
     )
+
+
+def _is_depthwise(problem: ByteProblem) -> bool:
+    """Whether kernels of depthwise layers take it."""
+    geometry = problem.geometry
+    return (
+        problem.groups == geometry.in_channels > 1
+        and geometry.stride[1] <= 2
+        and geometry.dilation[1] == 1
+        and problem.out_zero is not None
+        and problem.residual_scale == 0
+    )
+
+
+def _pack_depthwise(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
+    out, _, height, width = problem.weight.shape
+    kernels = np.zeros((out, height, width + -width % 4), np.int8)
+    kernels[:, :, :width] = problem.weight[:, 0]
+    none = np.zeros(0, np.int32)
+    arrays = _C.ByteArrays(
+        np.zeros(1, np.int32),
+        np.zeros(1, np.uint16),
+        np.zeros(2, np.int64),
+        none,
+        np.array([0, out], np.int64),
+        np.arange(out, dtype=np.int32),
+        np.zeros(out + 1, np.int64),
+        none.astype(np.uint16),
+        kernels.reshape(-1),
+        *_requantisation(problem),
+    )
+    return _layer(problem, isa, arrays, plain=False, shared=False, depthwise=True, rows=1)
 
 
 def _is_plain(geometry: Geometry) -> bool:

@@ -47,7 +47,7 @@ class Lowering:
         self.bytes: dict[FxNode, Value] = {}
         self.narrow: dict[Any, NarrowWeight] = {}
         self.places: dict[Value, Places] = {}
-        self._parameters = captured.parameters
+        self._names, self._parameters = captured.names, captured.parameters
         # As text: comparing symbolic sizes themselves would have torch decide that they are equal.
         self._batches: set[str] = set()
 
@@ -103,6 +103,12 @@ class Lowering:
         # The original may be trained further.
         held = self.constants[source.name]
         return held.detach().clone() if isinstance(held, torch.Tensor) else held
+
+    def keep_narrow(self, fx: FxNode, source: FxNode, weight: NarrowWeight) -> None:
+        """Note that `fx` always gives the numbers of `source`, an int8 weight, as floats."""
+        self.narrow[fx.name] = weight
+        if source.name in self._names:
+            self._parameters[fx.name] = self._names[source.name]
 
     def layer_name(self, fx: FxNode, weight: FxNode) -> str:
         """The qualified name of the layer that calls `fx` with `weight`."""

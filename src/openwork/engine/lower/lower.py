@@ -134,7 +134,7 @@ def _fold(known: Lowering, fx: FxNode) -> bool:
         return False
     held = narrow_weight(fx, known.constants)
     if held is not None:
-        known.narrow[fx.name] = held
+        known.keep_narrow(fx, sources[0], held)
     args, kwargs = map_arg((fx.args, fx.kwargs), lambda source: known.constants[source.name])
     known.constants[fx.name] = target(*args, **kwargs)
     return True

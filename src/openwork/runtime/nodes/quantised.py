@@ -145,7 +145,7 @@ class ByteConv(Node, OnBytes):
     @property
     def density(self) -> float:
         """Live weights / all weights."""
-        return np.count_nonzero(self.weight) / self.weight.size
+        return float(np.count_nonzero(self.weight) / self.weight.size)
 
     def kernel(self, isa: str) -> str:
         """The name of what runs it in a network for this instruction set."""
