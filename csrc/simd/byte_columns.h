@@ -81,49 +81,63 @@ struct ByteSegment {
   int place, count;  // in the tile
 };
 
+// Consecutive pixels. Layers that are not plain count them along the rows of the planes, with the
+// few between rows that no output has, so that what a tap reads lies side by side.
 struct ByteTile {
   ByteSegment read[pixels], write[pixels];
   int reads = 0, writes = 0;
   int count;  // pixels
 
-  ByteTile(const BytePlanes& planes, const ByteRun& run, int64_t begin, int64_t end)
-      : count(static_cast<int>(end - begin)) {
+  // Pixels that tiles are made of: of all images together, or of each.
+  static int64_t pixels_of(const BytePlanes& planes, int batch) {
     const Geometry& g = planes.g;
-    const int64_t map = static_cast<int64_t>(g.out_height) * g.out_width;
-    const int64_t image_in = planes.plain ? run.in_image : planes.image();
-    const int64_t line = planes.plain ? map : g.out_width;
-    for (int64_t at = begin; at < end; ++writes) {
-      const int64_t image = at / map, pixel = at % map;
-      const int some = least(map - pixel, end - at);
-      write[writes] = {0, image * run.out_image + pixel, image * run.residual_image + pixel,
-                       static_cast<int>(at - begin), some};
-      at += some;
-    }
-    for (int64_t at = begin; at < end; ++reads) {
-      const int64_t image = at / map, pixel = at % map;
-      const int some = least(line - pixel % line, end - at);
-      const int64_t from = planes.plain ? pixel : pixel / line * planes.width + pixel % line;
-      read[reads] = {image * image_in + from, 0, 0, static_cast<int>(at - begin), some};
-      at += some;
-    }
+    if (planes.plain) return static_cast<int64_t>(batch) * g.out_height * g.out_width;
+    return static_cast<int64_t>(g.out_height - 1) * planes.width + g.out_width;
   }
 
-  // Brings together what a column reads.
+  ByteTile(const BytePlanes& planes, const ByteRun& run, int64_t image, int64_t begin, int64_t end)
+      : count(static_cast<int>(end - begin)) {
+    if (planes.plain)
+      plain(planes, run, begin, end);
+    else
+      flat(planes, run, image, begin, end);
+  }
+
+  // Brings together what a column of a plain layer reads of several images.
   template <int V>
-  OPENWORK_INLINE_MEMBER void gather(const uint8_t* column, bool exact, uint8_t* line) const {
-    if (exact) {
-      for (int i = 0; i < reads; ++i)
-        copy_bytes(line + read[i].place, column + read[i].from, read[i].count);
-    } else {
-      // What is written too far is overwritten by what follows.
-      for (int i = 0; i < reads; ++i)
-        store_bytes(line + read[i].place, load_bytes(column + read[i].from));
-    }
+  OPENWORK_INLINE_MEMBER void gather(const uint8_t* column, uint8_t* line) const {
+    for (int i = 0; i < reads; ++i)
+      copy_bytes(line + read[i].place, column + read[i].from, read[i].count);
     if constexpr (V < 4) store_bytes(line, spread<V>(load_bytes(line)));
   }
 
  private:
-  static int least(int64_t a, int64_t b) { return static_cast<int>(a < b ? a : b); }
+  void plain(const BytePlanes& planes, const ByteRun& run, int64_t begin, int64_t end) {
+    const int64_t map = static_cast<int64_t>(planes.g.out_height) * planes.g.out_width;
+    for (int64_t at = begin; at < end; ++writes, ++reads) {
+      const int64_t image = at / map, pixel = at % map;
+      const int some = static_cast<int>(map - pixel < end - at ? map - pixel : end - at);
+      const int place = static_cast<int>(at - begin);
+      read[reads] = {image * run.in_image + pixel, 0, 0, place, some};
+      write[writes] = {0, image * run.out_image + pixel, image * run.residual_image + pixel, place,
+                       some};
+      at += some;
+    }
+  }
+
+  void flat(const BytePlanes& planes, const ByteRun& run, int64_t image, int64_t begin,
+            int64_t end) {
+    const int width = planes.g.out_width;
+    read[reads++] = {image * planes.image() + begin, 0, 0, 0, count};
+    for (int64_t row = begin / planes.width; row * planes.width < end; ++row) {
+      const int64_t start = row * planes.width, stop = start + width;
+      const int64_t first = start > begin ? start : begin, last = stop < end ? stop : end;
+      if (first >= last) continue;
+      const int64_t pixel = row * width + first - start;
+      write[writes++] = {0, image * run.out_image + pixel, image * run.residual_image + pixel,
+                         static_cast<int>(first - begin), static_cast<int>(last - first)};
+    }
+  }
 };
 
 }  // namespace openwork::OPENWORK_NAMESPACE

@@ -22,6 +22,7 @@ struct Work {
   const ByteRun& run;
   const BytePlanes planes;
   const uint8_t* source;  // planes, or the input
+  const int64_t* offset;  // [columns], into `source`
 
   static int64_t lines(const BytePlan& p) {
     return (p.shared ? p.columns : 4 * static_cast<int64_t>(p.most_quads)) + 1;
@@ -31,38 +32,35 @@ struct Work {
     return (lines(p) * pixels + static_cast<int64_t>(p.most_quads) * quad_bytes) / 4 + 16;
   }
 
-  template <int V>
-  OPENWORK_INLINE_MEMBER void gather(const ByteTile& tile, int column, uint8_t* line) const {
-    const uint8_t* from =
-        source + plan.channel[column] * planes.channel + planes.tap(plan.tap[column]);
-    tile.gather<V>(from, plan.plain, line);
-  }
+  const uint8_t* column(int number) const { return source + offset[number]; }
 
   // Groups [first, last) for one tile.
   template <int V>
   void tile(const ByteTile& t, int first, int last, uint8_t* memory) const {
     uint8_t* interleaved = memory;
     uint8_t* lines = memory + static_cast<int64_t>(plan.most_quads) * quad_bytes;
-    const bool in_place = plan.plain && t.reads == 1 && t.count == pixels;
-    const uint8_t* base = in_place ? source + t.read[0].from : lines;
-    const int64_t distance = in_place ? planes.channel : pixels;
-    if (!in_place && plan.shared)
+    const bool apart = t.reads > 1;
+    if (apart && plan.shared)
       for (int c = 0; c < plan.columns; ++c)
-        gather<V>(t, c, lines + static_cast<int64_t>(c) * pixels);
+        t.gather<V>(column(c), lines + static_cast<int64_t>(c) * pixels);
     for (int group = first; group < last; ++group) {
       const int64_t begin = plan.group_column[group];
       const int count = static_cast<int>(plan.group_column[group + 1] - begin);
-      const int32_t* column = plan.column + begin;
-      const bool own = !in_place && !plan.shared;
-      if (own)
-        for (int c = 0; c < count; ++c)
-          gather<V>(t, column[c], lines + static_cast<int64_t>(c) * pixels);
-      for (int c = 0; c < count; c += 4)
-        interleave<V>(base + distance * (own ? c : column[c]),
-                      base + distance * (own ? c + 1 : column[c + 1]),
-                      base + distance * (own ? c + 2 : column[c + 2]),
-                      base + distance * (own ? c + 3 : column[c + 3]),
-                      interleaved + static_cast<int64_t>(c) * pixels);
+      const int32_t* columns = plan.column + begin;
+      if (apart) {
+        if (!plan.shared)
+          for (int c = 0; c < count; ++c)
+            t.gather<V>(column(columns[c]), lines + static_cast<int64_t>(c) * pixels);
+        for (int c = 0; c < count; c += 4) {
+          const uint8_t* four[4];
+          for (int i = 0; i < 4; ++i)
+            four[i] = lines + static_cast<int64_t>(pixels) * (plan.shared ? columns[c + i] : c + i);
+          interleave<V>(load_bytes(four[0]), load_bytes(four[1]), load_bytes(four[2]),
+                        load_bytes(four[3]), interleaved + static_cast<int64_t>(c) * pixels);
+        }
+      } else {
+        in_place<V>(t, columns, count, interleaved);
+      }
       for (int64_t b = plan.group_block[group]; b < plan.group_block[group + 1]; ++b) {
         if (plan.rows == 4)
           block<4, V>(t, b, interleaved);
@@ -74,15 +72,30 @@ struct Work {
     }
   }
 
+  // What lies side by side is read where it is. Planes may be read beyond their last pixel.
   template <int V>
-  OPENWORK_INLINE_MEMBER static void interleave(const uint8_t* a, const uint8_t* b,
-                                                const uint8_t* c, const uint8_t* d, uint8_t* to) {
-    const bytes va = load_bytes(a), vb = load_bytes(b), vc = load_bytes(c), vd = load_bytes(d);
-    const bytes low_ab = low8(va, vb), low_cd = low8(vc, vd);
+  OPENWORK_INLINE_MEMBER void in_place(const ByteTile& t, const int32_t* columns, int count,
+                                       uint8_t* to) const {
+    const int64_t from = t.read[0].from;
+    const bool whole = t.count == pixels || !plan.plain;
+    for (int c = 0; c < count; c += 4, to += quad_bytes) {
+      bytes four[4];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        const uint8_t* line = column(columns[c + i]) + from;
+        four[i] = spread<V>(whole ? load_bytes(line) : load_first(line, t.count));
+      }
+      interleave<V>(four[0], four[1], four[2], four[3], to);
+    }
+  }
+
+  template <int V>
+  OPENWORK_INLINE_MEMBER static void interleave(bytes a, bytes b, bytes c, bytes d, uint8_t* to) {
+    const bytes low_ab = low8(a, b), low_cd = low8(c, d);
     store_bytes(to, low16(low_ab, low_cd));
     if constexpr (V > 1) store_bytes(to + pixels, high16(low_ab, low_cd));
     if constexpr (V > 2) {
-      const bytes high_ab = high8(va, vb), high_cd = high8(vc, vd);
+      const bytes high_ab = high8(a, b), high_cd = high8(c, d);
       store_bytes(to + 2 * pixels, low16(high_ab, high_cd));
       if constexpr (V > 3) store_bytes(to + 3 * pixels, high16(high_ab, high_cd));
     }
@@ -163,12 +176,7 @@ struct Work {
     for (int v = 0; v < V; ++v) q[v] = rounded(value[v]) + plan.out_zero;
     const bytes packed = collect<V>(pack(q[0], q[1], q[2], q[3]));
     uint8_t* output = static_cast<uint8_t*>(run.output) + map;
-    if (t.writes == 1) {
-      if (t.count == pixels) return store_bytes(output + t.write[0].to, packed);
-      uint8_t line[2 * pixels];
-      store_bytes(line, packed);
-      return copy_bytes(output + t.write[0].to, line, t.count);
-    }
+    if (t.writes == 1 && t.count == pixels) return store_bytes(output + t.write[0].to, packed);
     uint8_t line[2 * pixels];
     store_bytes(line, packed);
     for (int i = 0; i < t.writes; ++i)
@@ -176,32 +184,38 @@ struct Work {
   }
 };
 
-// Vectors of int32 that all pixels fill, shared out so that tiles differ by one vector at most.
+// Tiles of pixels, and parts of the groups of filters where there are fewer tiles than threads.
 struct Tiling {
-  int64_t count, vectors, tiles;
+  int64_t pixels_each, tiles_each, tiles;  // of an image, or of all
   int parts;
 
-  Tiling(const BytePlan& plan, int batch, int threads) {
-    const Geometry& g = plan.geometry;
-    count = static_cast<int64_t>(batch) * g.out_height * g.out_width;
-    vectors = (count + pixels / 4 - 1) / (pixels / 4);
-    tiles = (vectors + 3) / 4;
+  Tiling(const BytePlan& plan, const BytePlanes& planes, int batch, int threads) {
+    pixels_each = ByteTile::pixels_of(planes, batch);
+    tiles_each = (pixels_each + pixels - 1) / pixels;
+    tiles = tiles_each * (planes.plain ? 1 : batch);
     parts = tiles >= threads ? 1 : static_cast<int>((threads + tiles - 1) / tiles);
     parts = smaller(parts, plan.groups);
   }
   int64_t begin(int64_t tile) const {
-    const int64_t at = tiles * 4 - vectors < 4 ? full(tile) : vectors * tile / tiles;
-    return at * (pixels / 4) < count ? at * (pixels / 4) : count;
-  }
-
- private:
-  // As many whole tiles as there can be: those need no rearranging.
-  int64_t full(int64_t tile) const {
-    const int64_t missing = tiles * 4 - vectors, whole = tiles - missing;
-    if (whole < 0) return vectors * tile / tiles;
-    return tile <= whole ? 4 * tile : 4 * whole + 3 * (tile - whole);
+    const int64_t at = tile * pixels;
+    return at < pixels_each ? at : pixels_each;
   }
 };
+
+int64_t offset_floats(const BytePlan& plan) {
+  const Geometry& g = plan.geometry;
+  return round_up(2 * (int64_t{1} * g.kernel_y * g.kernel_x + plan.columns), 16);
+}
+
+// Where each column begins. Places of taps are divisions, which are made once.
+const int64_t* offsets(const BytePlan& plan, const BytePlanes& planes, int64_t* memory) {
+  const int taps = plan.geometry.kernel_y * plan.geometry.kernel_x;
+  for (int tap = 0; tap < taps; ++tap) memory[tap] = planes.tap(tap);
+  int64_t* offset = memory + taps;
+  for (int c = 0; c < plan.columns; ++c)
+    offset[c] = plan.channel[c] * planes.channel + memory[plan.tap[c]];
+  return offset;
+}
 
 void run(const BytePlan& plan, const ByteRun& r) {
   if (plan.depthwise) return run_depthwise(plan, r);
@@ -209,9 +223,11 @@ void run(const BytePlan& plan, const ByteRun& r) {
   const Geometry& g = plan.geometry;
   const BytePlanes planes(g, plan.plain);
   uint8_t* copy = reinterpret_cast<uint8_t*>(r.workspace);
-  const Work work{plan, r, planes, plan.plain ? r.input : copy};
-  const Tiling tiling(plan, r.batch, r.threads);
   float* scratch = r.workspace + round_up(planes.floats(r.batch), 16);
+  const Work work{plan, r, planes, plan.plain ? r.input : copy,
+                  offsets(plan, planes, reinterpret_cast<int64_t*>(scratch))};
+  scratch += offset_floats(plan);
+  const Tiling tiling(plan, planes, r.batch, r.threads);
   const int64_t each = round_up(Work::floats(plan), 16);
   const int64_t maps = plan.plain ? 0 : static_cast<int64_t>(r.batch) * g.in_channels;
 #pragma omp parallel num_threads(r.threads)
@@ -226,7 +242,8 @@ void run(const BytePlan& plan, const ByteRun& r) {
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < tiling.tiles * tiling.parts; ++i) {
       const int64_t tile = i / tiling.parts, part = i % tiling.parts;
-      const ByteTile t(planes, r, tiling.begin(tile), tiling.begin(tile + 1));
+      const int64_t image = tile / tiling.tiles_each, own = tile % tiling.tiles_each;
+      const ByteTile t(planes, r, image, tiling.begin(own), tiling.begin(own + 1));
       const int first = static_cast<int>(plan.groups * part / tiling.parts);
       const int last = static_cast<int>(plan.groups * (part + 1) / tiling.parts);
       switch (ceil_div(t.count, pixels / 4)) {
@@ -250,7 +267,8 @@ int64_t workspace(const BytePlan& plan, int batch, int threads) {
   if (plan.depthwise) return depthwise_workspace(plan, threads);
   if (plan.rows == ByteLinear::block_rows) return linear_workspace(plan, batch);
   const BytePlanes planes(plan.geometry, plan.plain);
-  return round_up(planes.floats(batch), 16) + round_up(Work::floats(plan), 16) * threads;
+  return round_up(planes.floats(batch), 16) + offset_floats(plan) +
+         round_up(Work::floats(plan), 16) * threads;
 }
 
 const char* refusal(const BytePlan&) { return nullptr; }

@@ -48,6 +48,18 @@ OPENWORK_INLINE void copy_bytes(uint8_t* to, const uint8_t* from, int64_t count)
 #endif
 }
 
+// `count` bytes, and zeros; touches no byte beside them.
+OPENWORK_INLINE bytes load_first(const uint8_t* from, int count) {
+#if defined(__AVX512F__)
+  const __mmask64 mask = count < 64 ? (uint64_t{1} << count) - 1 : ~uint64_t{0};
+  return (bytes)_mm512_maskz_loadu_epi8(mask, from);
+#else
+  bytes value{};
+  for (int i = 0; i < count; ++i) value[i] = from[i];
+  return value;
+#endif
+}
+
 // Neighbours of the lower or upper half of each lane, in turns.
 #if defined(__AVX512F__)
 OPENWORK_INLINE bytes low8(bytes a, bytes b) {
@@ -185,9 +197,19 @@ OPENWORK_INLINE void widen(bytes a, ints (&wide)[4]) {
 
 OPENWORK_INLINE reals to_floats(ints value) { return __builtin_convertvector(value, reals); }
 
+// Of equal numbers `value` is kept: zeros may differ in their sign.
 OPENWORK_INLINE reals between(reals value, float least, float most) {
-  value = value < least ? reals{} + least : value;
-  return value > most ? reals{} + most : value;
+  const reals low = reals{} + least, high = reals{} + most;
+#if defined(__AVX512F__)
+  // Masked: without a mask GCC 12 warns of what it leaves undefined.
+  const __m512 above = _mm512_maskz_max_ps(0xffff, (__m512)low, (__m512)value);
+  return (reals)_mm512_maskz_min_ps(0xffff, (__m512)high, above);
+#elif defined(__AVX2__)
+  return (reals)_mm256_min_ps((__m256)high, _mm256_max_ps((__m256)low, (__m256)value));
+#else
+  value = value < low ? low : value;
+  return value > high ? high : value;
+#endif
 }
 
 // To the nearest, halves to even, of numbers within 2^21: a float beside 1.5 * 2^23 has no bits

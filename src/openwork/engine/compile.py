@@ -198,9 +198,7 @@ class _Compilation:
             self.progress.stage("comparing the outputs")
             try:
                 with unchanged(self.network):
-                    worst = verify(
-                        self.network, compiled, inputs, dynamic, self.tolerance, steps
-                    )
+                    worst = verify(self.network, compiled, inputs, dynamic, self.tolerance, steps)
             except OtherBatches as reason:
                 captured = self._captured(inputs, fixed_because=str(reason))
                 compiled, steps = self._assembled(captured, like)

@@ -21,7 +21,9 @@ class Deep(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("numbers", torch.randint(-60, 61, (12, 16, 16, 3, 3), dtype=torch.int8))
+        self.register_buffer(
+            "numbers", torch.randint(-60, 61, (12, 16, 16, 3, 3), dtype=torch.int8)
+        )
         self.register_buffer("scale", torch.full((16,), 0.003))
         self.register_buffer("zero", torch.zeros(16, dtype=torch.int64))
 

@@ -17,7 +17,9 @@ from openwork.runtime import load
 Build = Callable[..., CompiledModel]
 
 
-def qdq(x: torch.Tensor, scale: float = 0.05, zero: int = 100, signed: bool = False) -> torch.Tensor:
+def qdq(
+    x: torch.Tensor, scale: float = 0.05, zero: int = 100, signed: bool = False
+) -> torch.Tensor:
     low, kind = (-128, torch.int8) if signed else (0, torch.uint8)
     form = (scale, zero + low, low, low + 255, kind)
     return DEQUANTIZE(QUANTIZE(x, *form), *form)
@@ -69,9 +71,7 @@ class Net(nn.Module):
 
 
 def kinds(compiled: CompiledModel, x: torch.Tensor) -> list[str]:
-    return [
-        "layer" if kind.startswith("int8-") else kind for _, kind, _ in compiled.step_times(x)
-    ]
+    return ["layer" if kind.startswith("int8-") else kind for _, kind, _ in compiled.step_times(x)]
 
 
 @pytest.mark.parametrize("signed", [False, True])

@@ -144,7 +144,7 @@ def _conv(**changed: Any) -> ByteConv:
         "layer",
         (5, 5),
         *((1, 1), (1, 1), (1, 1), 2),
-        *(weight, 3, scale, bias, 10, 200, 10),
+        *(weight, 3, scale, bias, 10.0, 200.0, 10),
     )
     return dataclasses.replace(node, **changed)
 

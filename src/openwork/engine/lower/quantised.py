@@ -13,7 +13,7 @@ from openwork.runtime.node import Node
 from openwork.runtime.nodes import Dequantize, Quantize
 from openwork.runtime.nodes.quantised import bytes_of
 
-# By name: torch registers the operators when a file of it is imported that most networks never need.
+# By name: most networks never need the file of torch that registers these operators.
 _LIBRARY = "quantized_decomposed"
 _QUANTIZE = f"{_LIBRARY}.quantize_per_tensor.default"
 _DEQUANTIZE = f"{_LIBRARY}.dequantize_per_tensor.default"

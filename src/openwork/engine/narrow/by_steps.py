@@ -84,7 +84,9 @@ class BySteps:
         shape = tuple(inputs[0].shape)
         return OutputDifference("given", shape, absolute, relative, None, kept)
 
-    def _original(self, given: Sequence[torch.Tensor]) -> tuple[dict[Value, torch.Tensor], list[Any]]:
+    def _original(
+        self, given: Sequence[torch.Tensor]
+    ) -> tuple[dict[Value, torch.Tensor], list[Any]]:
         """The original's bytes, and its results, as torch computes them."""
         constants, values = self._known.constants, self._known.bytes
         bytes_of: dict[Value, torch.Tensor] = {}
@@ -110,16 +112,14 @@ class BySteps:
     def _run(
         self, given: Sequence[torch.Tensor], original: Mapping[Value, torch.Tensor]
     ) -> list[torch.Tensor]:
-        """The computed results of the steps one by one, which continue with the original's bytes."""
+        """The results of the steps one by one, which go on with the original's bytes."""
         batch, threads = len(given[0]), torch.get_num_threads()
         tensors: Environment = dict(zip(self._graph.inputs, given, strict=True))
         for segment, value in self._steps:
             segment.run(tensors, batch, threads)
             if value in original:
                 tensors[value] = _checked(value, tensors[value], original[value])
-        return [
-            tensors[root(value)].reshape(batch, *value.shape) for value in self._graph.outputs
-        ]
+        return [tensors[root(value)].reshape(batch, *value.shape) for value in self._graph.outputs]
 
     def _check_whole(self, whole: Sequence[Any], alone: Sequence[torch.Tensor]) -> None:
         pairs = zip([each for each in whole if isinstance(each, torch.Tensor)], alone, strict=False)

@@ -29,7 +29,7 @@ from openwork.runtime.nodes import (
     Quantize,
 )
 from openwork.runtime.nodes.quantised import MOST_INPUTS, bytes_of
-from openwork.runtime.values import Alias, Value, root
+from openwork.runtime.values import Value, root
 
 _BOUNDS = {"none": (-np.inf, np.inf), "relu": (0.0, np.inf), "relu6": (0.0, 6.0)}
 # Files hold no infinities.
@@ -233,9 +233,7 @@ class _Joining:
             residual_scale=residual.scale / node.scale,
         )
 
-    def _conv(
-        self, conv: Conv, source: Dequantize, to: Quantize | None, output: Value
-    ) -> ByteConv:
+    def _conv(self, conv: Conv, source: Dequantize, to: Quantize | None, output: Value) -> ByteConv:
         """`conv` from bytes, to bytes or to floats."""
         weight = self._weights[conv]
         step = 1.0 if to is None else to.scale

@@ -194,7 +194,6 @@ MOST_INPUTS = 1 << 16
 """Weights of one filter: sums of more products of bytes may not fit an int32."""
 
 
-
 @dataclass(eq=False)
 class BytePool(Node, OnBytes):
     """The largest byte of each window.
