@@ -55,6 +55,7 @@ class BySteps:
             (segment,) = segments(alone, runners, isa)
             self._steps.append((segment, root(node.output)))
 
+    @torch.no_grad()
     def compare(
         self, model: nn.Module, compiled: CompiledModel, inputs: Inputs, tolerance: float
     ) -> OutputDifference:

@@ -14,7 +14,7 @@ from openwork.runtime.file_errors import require
 from openwork.runtime.node import Node, check_shapes
 from openwork.runtime.values import Value, root
 
-__all__ = ["bytes_of"]
+__all__ = ["MOST_INPUTS", "bytes_of"]
 
 
 class OnBytes:
