@@ -151,7 +151,7 @@ struct Work {
   template <int V>
   OPENWORK_INLINE_MEMBER bytes residual(const ByteTile& t, int64_t map) const {
     const uint8_t* from = run.residual + map;
-    if (t.writes == 1 && t.count == pixels) return load_bytes(from + t.write[0].residual);
+    if (t.write[0].count == pixels) return load_bytes(from + t.write[0].residual);
     uint8_t line[2 * pixels];
     for (int i = 0; i < t.writes; ++i)
       copy_bytes(line + t.write[i].place, from + t.write[i].residual, t.write[i].count);
@@ -176,7 +176,7 @@ struct Work {
     for (int v = 0; v < V; ++v) q[v] = rounded(value[v]) + plan.out_zero;
     const bytes packed = collect<V>(pack(q[0], q[1], q[2], q[3]));
     uint8_t* output = static_cast<uint8_t*>(run.output) + map;
-    if (t.writes == 1 && t.count == pixels) return store_bytes(output + t.write[0].to, packed);
+    if (t.write[0].count == pixels) return store_bytes(output + t.write[0].to, packed);
     uint8_t line[2 * pixels];
     store_bytes(line, packed);
     for (int i = 0; i < t.writes; ++i)

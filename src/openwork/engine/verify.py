@@ -119,7 +119,9 @@ def _compare(
     Raises:
         Exception: whatever one of the networks raises.
     """
-    found = compare(model, compiled, inputs, tolerance, steps)
+    if steps is not None:
+        return steps.compare(model, compiled, inputs, tolerance)
+    found = compare(model, compiled, inputs, tolerance)
     if found.error is not None:
         raise found.error
     return found
