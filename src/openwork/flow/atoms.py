@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-__all__ = ["Layout", "UNKNOWN"]
+__all__ = ["UNKNOWN", "Layout"]
 
 # The atom of everything that is not understood: it depends on the input and is never removed.
 UNKNOWN = 0

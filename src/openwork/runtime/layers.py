@@ -18,10 +18,10 @@ else:
 
 __all__ = [
     "DENSE",
+    "TORCH",
     "Layer",
     "Packs",
     "SharedWeights",
-    "TORCH",
     "find_candidate",
     "is_large_and_dense",
 ]

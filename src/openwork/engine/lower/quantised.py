@@ -37,7 +37,12 @@ class Bytes(NamedTuple):
     most: int
 
 
-def _form(fx: FxNode) -> Bytes:
+def form_of(fx: FxNode) -> Bytes:
+    """How a quantisation, or what undoes one, holds its numbers.
+
+    Raises:
+        NotUnderstood: not in bytes with a constant scale.
+    """
     given = arguments(fx)
     scale, zero = given["scale"], given["zero_point"]
     offset = _OFFSETS.get(given["dtype"])
@@ -51,7 +56,7 @@ def _form(fx: FxNode) -> Bytes:
 
 
 def _quantize(known: Lowering, fx: FxNode) -> Node:
-    value, form = known.input(arguments(fx)["input"]), _form(fx)
+    value, form = known.input(arguments(fx)["input"]), form_of(fx)
     if any(str(user.target) != _DEQUANTIZE or not _is_read(user) for user in fx.users):
         raise NotUnderstood("its whole numbers are read")
     known.bytes[fx] = output = bytes_of(value.floats, fx.name)
@@ -62,7 +67,7 @@ def _dequantize(known: Lowering, fx: FxNode) -> Node:
     source = arguments(fx)["input"]
     if source not in known.bytes:
         raise NotUnderstood("of whole numbers that torch computes")
-    form = _form(fx)
+    form = form_of(fx)
     return Dequantize([known.bytes[source]], known.output(fx), form.scale, form.zero)
 
 
@@ -70,7 +75,7 @@ def _is_read(fx: FxNode) -> bool:
     """Whether a dequantisation is one that `_dequantize` takes."""
     held = fx.meta.get("val")
     try:
-        _form(fx)
+        form_of(fx)
     except NotUnderstood:
         return False
     return isinstance(held, torch.Tensor) and held.dtype == torch.float32

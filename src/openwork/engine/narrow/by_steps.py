@@ -3,12 +3,14 @@
 Two correct runs of a quantised network drift apart: where sums round differently, one number in
 some thousands is a byte larger or smaller, each layer makes more of them, and after ten layers the
 outputs differ by as much as quantisation itself costs. No tolerance of outputs tells that from a
-fault. So the steps run one by one, and wherever the original has bytes, they must be equal but for
-few that differ by one; then the next step is given the original's. Floats must be within the
-tolerance. At last the whole program must give exactly what its steps give one by one.
+fault. So the steps run one by one. Where the original has bytes, those of the step must be the
+original's numbers, rounded: nearly half a step away at most. Then the next step is given the
+original's bytes. Floats must be within the tolerance. At last the whole program must give exactly
+what its steps give one by one.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from openwork._call import as_call
 from openwork.capture import Captured
 from openwork.engine.compiled import CompiledModel
 from openwork.engine.lower.context import Lowering
+from openwork.engine.lower.quantised import Bytes, form_of
 from openwork.engine.runners import Runners
 from openwork.engine.segment import Environment, Segment
 from openwork.engine.segments import segments
@@ -29,9 +32,18 @@ from openwork.runtime.graph import Graph
 from openwork.runtime.values import Value, root
 from openwork.verify import Inputs, OutputDifference, largest_difference, outputs
 
-# Of the bytes of one value: how many may differ, by one. Float32 sums in another order round
-# differently in one of 2000; Winograd's, which a layer before a quantisation may have, in 200.
-_SHARE = 0.01
+# Steps of the scale, beyond the half that rounding takes. Sums in another order are some 0.001 off,
+# and those of Winograd, which a float32 layer may run on, 0.003.
+_SLACK = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class _Narrow:
+    """What the original makes bytes of, `(N, ...)`, the bytes, and how they hold the numbers."""
+
+    numbers: torch.Tensor
+    bytes: torch.Tensor
+    form: Bytes
 
 
 class BySteps:
@@ -68,7 +80,7 @@ class BySteps:
             tolerance: what the difference may be at most.
 
         Raises:
-            VerificationError: bytes differ by more than one, too many differ, or the network gives
+            VerificationError: bytes are not the original's numbers, rounded, or the network gives
                 other results than its steps.
         """
         call = as_call(inputs)
@@ -85,12 +97,10 @@ class BySteps:
         shape = tuple(inputs[0].shape)
         return OutputDifference("given", shape, absolute, relative, None, kept)
 
-    def _original(
-        self, given: Sequence[torch.Tensor]
-    ) -> tuple[dict[Value, torch.Tensor], list[Any]]:
+    def _original(self, given: Sequence[torch.Tensor]) -> tuple[dict[Value, _Narrow], list[Any]]:
         """The original's bytes, and its results, as torch computes them."""
         constants, values = self._known.constants, self._known.bytes
-        bytes_of: dict[Value, torch.Tensor] = {}
+        bytes_of: dict[Value, _Narrow] = {}
         results: dict[FxNode, Any] = {}
         left = iter(given)
         for fx in self._captured.program.graph.nodes:
@@ -102,7 +112,7 @@ class BySteps:
                 args, kwargs = map_arg((fx.args, fx.kwargs), results.__getitem__)
                 results[fx] = fx.target(*args, **kwargs)
                 if fx in values:
-                    bytes_of[values[fx]] = results[fx]
+                    bytes_of[values[fx]] = _Narrow(results[fx.args[0]], results[fx], form_of(fx))
         return bytes_of, self._outputs(results)
 
     def _outputs(self, results: Mapping[FxNode, Any]) -> list[Any]:
@@ -111,7 +121,7 @@ class BySteps:
         return [results[leaf] for leaf in leaves if leaf in self._known.values]
 
     def _run(
-        self, given: Sequence[torch.Tensor], original: Mapping[Value, torch.Tensor]
+        self, given: Sequence[torch.Tensor], original: Mapping[Value, _Narrow]
     ) -> list[torch.Tensor]:
         """The results of the steps one by one, which go on with the original's bytes."""
         batch, threads = len(given[0]), torch.get_num_threads()
@@ -132,24 +142,25 @@ class BySteps:
                 )
 
 
-def _checked(value: Value, found: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
+def _checked(value: Value, found: torch.Tensor, original: _Narrow) -> torch.Tensor:
     """The original's bytes as the engine holds them.
 
     Raises:
         VerificationError: those that were found are others.
     """
-    wanted = original.numpy().reshape(len(original), -1)
+    form, images = original.form, len(found)
+    wanted = original.bytes.numpy().reshape(images, -1)
     if wanted.dtype == np.int8:
         wanted = (wanted.astype(np.int16) + 128).astype(np.uint8)
     count = wanted.shape[1]
-    own = found.numpy().reshape(len(found), -1).view(np.uint8)[:, :count]
-    apart = np.abs(own.astype(np.int16) - wanted)
-    differ, most = int(np.count_nonzero(apart)), int(apart.max(initial=0))
-    if most > 1 or differ > max(1, _SHARE * apart.size):
+    own = found.numpy().reshape(images, -1).view(np.uint8)[:, :count]
+    exact = original.numbers.double().numpy().reshape(images, -1) / form.scale + form.zero
+    off = np.abs(own - exact.clip(form.least, form.most))
+    wrong = int(np.count_nonzero(off > 0.5 + _SLACK))
+    if wrong:
         raise VerificationError(
-            f"{differ} of {apart.size} int8 numbers of {value.name!r} differ from the original's, "
-            f"by up to {most}; sums that round differently explain 1, in {_SHARE:.0%} of the "
-            "numbers. The original is unchanged"
+            f"{wrong} of {off.size} int8 numbers of {value.name!r} are not the original's, "
+            f"rounded: one is {off.max():.2f} steps away. The original is unchanged"
         )
     padded = np.pad(wanted, ((0, 0), (0, -count % 4)))
     return torch.from_numpy(padded.view(np.float32)).reshape(found.shape)
