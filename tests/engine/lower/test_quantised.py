@@ -43,10 +43,12 @@ def test_bytes_with_a_constant_scale_are_steps(
 ) -> None:
     graph, known = lower(capture(_qdq(*form), (X,)))
     to, back = graph.nodes
-    assert isinstance(to, Quantize) and isinstance(back, Dequantize)
+    assert isinstance(to, Quantize)
+    assert isinstance(back, Dequantize)
     assert (to.scale, to.zero, to.least, to.most) == wanted
     assert (back.scale, back.zero) == wanted[:2]
-    assert to.output.floats == 25 and list(known.bytes.values()) == [to.output]
+    assert to.output.floats == 25
+    assert list(known.bytes.values()) == [to.output]
 
 
 @pytest.mark.parametrize(
@@ -109,4 +111,5 @@ def test_symmetric_weights_of_filters_stay_int8(
 def test_a_network_without_quantisations_is_not_touched() -> None:
     graph, known = lower(capture(nn.Conv2d(4, 4, 1), (X,)))
     before = list(graph.nodes)
-    assert join_bytes(graph, known.narrow) == [] and graph.nodes == before
+    assert join_bytes(graph, known.narrow) == []
+    assert graph.nodes == before
