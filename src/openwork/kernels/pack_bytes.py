@@ -176,7 +176,7 @@ def _is_plain(geometry: Geometry) -> bool:
 def _partition(live: np.ndarray) -> tuple[list[np.ndarray], int]:
     """Groups of filters that list their columns together, and the filters in a block."""
     out, columns = live.shape
-    best: tuple[float, int, int] | None = None
+    best = np.inf, out, 1
     for size in (*(each for each in _GROUPS if each < out), out):
         starts = np.arange(0, out, size)
         unions = np.logical_or.reduceat(live, starts, axis=0).sum(axis=1)
@@ -184,7 +184,7 @@ def _partition(live: np.ndarray) -> tuple[list[np.ndarray], int]:
         rows = next(each for each in (4, 2, 1) if each <= size)
         blocks = -(-np.minimum(size, out - starts) // rows)
         cost = float((fours * (_INTERLEAVE + blocks * _PRODUCT[rows])).sum())
-        if best is None or cost < best[0]:
+        if cost < best[0]:
             best = cost, size, rows
     # One group of all filters, whose blocks leave out the fours that none of them reads.
     padded = np.pad(live[:, live.any(axis=0)], ((0, -out % 4), (0, -columns % 4 + 4)))
@@ -192,10 +192,8 @@ def _partition(live: np.ndarray) -> tuple[list[np.ndarray], int]:
     for rows in (1, 2, 4):
         read = fours_live.reshape(-1, rows, fours_live.shape[1]).any(axis=1).sum()
         cost = fours_live.shape[1] * _INTERLEAVE + float(read) * _PRODUCT[rows]
-        assert best is not None
         if cost < best[0]:
             best = cost, out, rows
-    assert best is not None
     _, size, rows = best
     return [np.arange(at, min(at + size, out)) for at in range(0, out, size)], rows
 

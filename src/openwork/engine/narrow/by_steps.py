@@ -123,7 +123,7 @@ class BySteps:
     def _run(
         self, given: Sequence[torch.Tensor], original: Mapping[Value, _Narrow]
     ) -> list[torch.Tensor]:
-        """The results of the steps one by one, which go on with the original's bytes."""
+        """The results of the steps one by one, which continue with the original's bytes."""
         batch, threads = len(given[0]), torch.get_num_threads()
         tensors: Environment = dict(zip(self._graph.inputs, given, strict=True))
         for segment, value in self._steps:

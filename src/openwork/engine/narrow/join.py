@@ -95,10 +95,9 @@ class _Joining:
             made = self._concat(node)
         elif isinstance(node, Quantize):
             self._drop(node)
-        if made is None:
-            return
         before = self._dequantized(node.inputs[0])
-        assert before is not None
+        if made is None or before is None:
+            return
         after = Dequantize([made.output], node.output, before.scale, before.zero)
         self._replace([node], [made, after])
 
@@ -111,11 +110,9 @@ class _Joining:
 
     def to_float(self, conv: Conv) -> list[str]:
         """Let a convolution that reads bytes write floats; else why it stays float32."""
-        reason = self._refusal(conv)
-        if reason is not None:
+        reason, source = self._refusal(conv), self._dequantized(conv.inputs[0])
+        if reason is not None or source is None:
             return [f"{conv.layer} stayed float32 because {reason}"]
-        source = self._dequantized(conv.inputs[0])
-        assert source is not None
         made = self._conv(conv, source, None, conv.output)
         self._replace([conv], [made])
         return []
@@ -200,7 +197,9 @@ class _Joining:
         if len(known) < len(sources):
             return None
         if isinstance(maker, Conv):
-            return None if self._refusal(maker) else self._quantized_conv(node, layer, known[0])
+            return (
+                None if self._refusal(maker) else self._quantized_conv(node, maker, layer, known[0])
+            )
         least, most = _bounds(node, layer.activation)
         # A bound between two bytes is one of numbers before they are rounded.
         if least != int(least) or most != int(most):
@@ -217,9 +216,10 @@ class _Joining:
         first, second = ((source.zero, source.scale / node.scale) for source in known)
         return ByteAdd(values, node.output, first, second, *span)
 
-    def _quantized_conv(self, node: Quantize, layer: _Layer, source: Dequantize) -> Node:
-        assert isinstance(layer.maker, Conv)
-        made = self._conv(layer.maker, source, node, node.output)
+    def _quantized_conv(
+        self, node: Quantize, conv: Conv, layer: _Layer, source: Dequantize
+    ) -> Node:
+        made = self._conv(conv, source, node, node.output)
         least, most = _bounds(node, layer.activation)
         residual = None if layer.residual is None else self._dequantized(layer.residual)
         if residual is None:
