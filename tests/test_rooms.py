@@ -63,7 +63,7 @@ ROOMS = [
 
 # Sub-rooms of a room, and their order: one imports only those before it, and files of the room.
 SUBROOMS = {
-    "engine": ["lower", "tune"],
+    "engine": ["lower", "tune", "narrow"],
     "flow": ["handle"],
     "interchange": ["handle"],
     "nn": ["kinds", "ssc", "change", "norms", "timing"],

@@ -15,5 +15,6 @@ void bind_program(nb::module_& m);
 void bind_packed(nb::module_& m);
 void bind_batch_norm(nb::module_& m);
 void bind_max_pool2d(nb::module_& m);
+void bind_bytes(nb::module_& m);
 
 }  // namespace openwork

@@ -62,6 +62,7 @@ NB_MODULE(_C, m) {
   openwork::bind_packing(m);
   openwork::bind_layers(m);
   openwork::bind_training(m);
+  openwork::bind_bytes(m);
   openwork::bind_program(m);
   openwork::bind_packed(m);
   openwork::bind_batch_norm(m);

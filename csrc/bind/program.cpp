@@ -7,6 +7,7 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
@@ -18,6 +19,7 @@
 
 #include "../isa.h"
 #include "../packed/read_program.h"
+#include "../program/byte_steps.h"
 #include "../program/steps.h"
 #include "bind.h"
 
@@ -33,11 +35,18 @@ using Seconds = nb::ndarray<double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 class BoundProgram {
  public:
   explicit BoundProgram(const std::string& isa)
-      : kernels_(kernels_of(isa)), step_kernels_(step_kernels_of(isa)) {}
+      : isa_(isa),
+        kernels_(kernels_of(isa)),
+        step_kernels_(step_kernels_of(isa)),
+        byte_kernels_(byte_kernels_of(byte_isa_of(isa))) {}
   explicit BoundProgram(PackedProgram&& packed)
       : program_(std::move(packed.program)),
-        kernels_(kernels_of(packed.isa)),
-        step_kernels_(step_kernels_of(packed.isa)) {}
+        isa_(packed.isa),
+        kernels_(kernels_of(isa_)),
+        step_kernels_(step_kernels_of(isa_)),
+        byte_kernels_(byte_kernels_of(byte_isa_of(isa_))) {}
+
+  const std::string& isa() const { return isa_; }
 
   int arena_slot(int64_t at, int64_t floats) {
     return program_.add_slot(Slot::Kind::arena, at, floats);
@@ -112,6 +121,32 @@ class BoundProgram {
         softmax_step(step_kernels_.functions, at(input), at(output), size, inner, log));
   }
 
+  void byte_layer(std::shared_ptr<const ByteLayer> layer, int input, int output,
+                  std::optional<int> residual) {
+    program_.add_step(byte_layer_step(std::move(layer), at(input), at(output),
+                                      residual ? &at(*residual) : nullptr));
+  }
+  void quantize(int input, int output, float inverse, const ByteRange& range) {
+    program_.add_step(quantize_step(byte_kernels_, at(input), at(output), inverse, range));
+  }
+  void dequantize(int input, int output, float scale, int zero) {
+    program_.add_step(dequantize_step(byte_kernels_, at(input), at(output), {zero, scale}));
+  }
+  void byte_pool(int input, int output, const Pool& pool) {
+    program_.add_step(byte_pool_step(byte_kernels_, pool, at(input), at(output)));
+  }
+  void byte_mean(int input, int output, int64_t maps, int64_t pixels, int from_zero, float scale,
+                 const ByteRange& range) {
+    program_.add_step(byte_mean_step(byte_kernels_, at(input), at(output), maps, pixels, from_zero,
+                                     scale, range));
+  }
+  void byte_add(int a, int b, int output, std::pair<int, float> from_a,
+                std::pair<int, float> from_b, const ByteRange& range) {
+    program_.add_step(byte_add_step(byte_kernels_, at(a), at(b), at(output),
+                                    {from_a.first, from_a.second}, {from_b.first, from_b.second},
+                                    range));
+  }
+
   int steps() const { return program_.steps(); }
 
   int64_t arena(int batch, int threads) const {
@@ -155,8 +190,10 @@ class BoundProgram {
   }
 
   Program program_;
+  std::string isa_;
   const Kernels& kernels_;
   const StepKernels& step_kernels_;
+  const ByteKernels& byte_kernels_;
 };
 
 std::pair<std::unique_ptr<BoundProgram>, std::string> open_packed(const std::string& path) {
@@ -216,6 +253,22 @@ void bind_program(nb::module_& m) {
            "Negative numbers times the slope of their channel.")
       .def("softmax", &BoundProgram::softmax, "input"_a, "output"_a, "size"_a, "inner"_a, "log"_a,
            "Softmax, or its logarithm, of `size` numbers that are `inner` floats apart.")
+      .def("byte_layer", &BoundProgram::byte_layer, "layer"_a, "input"_a, "output"_a,
+           "residual"_a.none() = nb::none(), "Run a packed layer of bytes.")
+      .def("quantize", &BoundProgram::quantize, "input"_a, "output"_a, "inverse"_a, "range"_a,
+           "Floats times `inverse`, as bytes.")
+      .def("dequantize", &BoundProgram::dequantize, "input"_a, "output"_a, "scale"_a, "zero"_a,
+           "Bytes as floats.")
+      .def("byte_pool", &BoundProgram::byte_pool, "input"_a, "output"_a, "pool"_a,
+           "The largest byte of each window.")
+      .def("byte_mean", &BoundProgram::byte_mean, "input"_a, "output"_a, "maps"_a, "pixels"_a,
+           "from_zero"_a, "scale"_a, "range"_a,
+           "The sum of each map of bytes, less its zeros, times `scale`, as a byte.")
+      .def("byte_add", &BoundProgram::byte_add, "a"_a, "b"_a, "output"_a, "from_a"_a, "from_b"_a,
+           "range"_a,
+           "Sums of two bytes, less their zeros and times their scales, as bytes; `from_a` and "
+           "`from_b` are (zero, scale).")
+      .def_prop_ro("isa", &BoundProgram::isa, "Instruction set.")
       .def("steps", &BoundProgram::steps, "Steps added so far.")
       .def("arena", &BoundProgram::arena, "batch"_a, "threads"_a,
            "Floats that `run` needs as its arena.")

@@ -22,6 +22,8 @@ from openwork.engine.lower.copy_later import copy_later
 from openwork.engine.lower.fuse import fuse
 from openwork.engine.lower.lower import lower
 from openwork.engine.lower.remove_unread import remove_unread
+from openwork.engine.narrow.by_steps import BySteps
+from openwork.engine.narrow.join import join_bytes
 from openwork.engine.progress import Progress
 from openwork.engine.runners import Choice, Runner, make_runner
 from openwork.engine.segments import segments
@@ -35,7 +37,14 @@ from openwork.engine.sizes import (
     resized,
 )
 from openwork.engine.snapshot import TunedOn, take_snapshot
-from openwork.engine.table import fallback_notes, kernels_of, layer_row, layer_table, numbered
+from openwork.engine.table import (
+    byte_row,
+    fallback_notes,
+    kernels_of,
+    layer_row,
+    layer_table,
+    numbered,
+)
 from openwork.engine.tune.tuner import Tuner, choices_path, requested
 from openwork.engine.verify import OtherBatches, verify
 from openwork.errors import ArgumentError, CaptureError
@@ -43,7 +52,7 @@ from openwork.interchange import from_onnx
 from openwork.interchange.example import example_of
 from openwork.kernels.native import extension as _C
 from openwork.runtime.layers import Packs, SharedWeights
-from openwork.runtime.nodes import Conv
+from openwork.runtime.nodes import ByteConv, Conv, OnBytes
 
 __all__ = ["OPTIMIZE"]
 
@@ -184,17 +193,17 @@ class _Compilation:
         """
         with torch.autocast("cpu", enabled=False):
             captured = self._captured(inputs)
-            compiled = self._assembled(captured, like)
+            compiled, steps = self._assembled(captured, like)
             dynamic = captured.batch is None
             self.progress.stage("comparing the outputs")
             try:
                 with unchanged(self.network):
-                    worst = verify(self.network, compiled, inputs, dynamic, self.tolerance)
+                    worst = verify(self.network, compiled, inputs, dynamic, self.tolerance, steps)
             except OtherBatches as reason:
                 captured = self._captured(inputs, fixed_because=str(reason))
-                compiled = self._assembled(captured, like)
+                compiled, steps = self._assembled(captured, like)
                 with unchanged(self.network):
-                    worst = verify(self.network, compiled, inputs, False, self.tolerance)
+                    worst = verify(self.network, compiled, inputs, False, self.tolerance, steps)
         compiled.difference = worst
         return compiled.eval()
 
@@ -209,7 +218,9 @@ class _Compilation:
         self.progress.stage("capturing the network")
         return capture(self.network, inputs, *([fixed_because] if fixed_because else []))
 
-    def _assembled(self, captured: Captured, like: CompiledModel | None) -> CompiledModel:
+    def _assembled(
+        self, captured: Captured, like: CompiledModel | None
+    ) -> tuple[CompiledModel, BySteps | None]:
         tuner = self.tuner
         kernels = {} if like is None else kernels_of(like.layers)
 
@@ -222,9 +233,9 @@ class _Compilation:
                 )
             ]
 
-        compiled = assemble(captured, choose, tuner.isa, tuner.optimize, self.shared)
+        assembled = assemble(captured, choose, tuner.isa, tuner.optimize, self.shared)
         tuner.keep()
-        return compiled
+        return assembled
 
 
 def _from_file(path: str | os.PathLike[str]) -> nn.Module:
@@ -248,8 +259,8 @@ def assemble(
     isa: str,
     optimize: str,
     shared: SharedWeights,
-) -> CompiledModel:
-    """The compiled network, not yet compared with the original.
+) -> tuple[CompiledModel, BySteps | None]:
+    """The compiled network, and what compares it with the original if it computes in bytes.
 
     Args:
         captured: the network.
@@ -258,8 +269,9 @@ def assemble(
         optimize: what `choose` chose for.
         shared: the weights of the network at other sizes.
     """
-    graph, _ = lower(captured)
+    graph, known = lower(captured)
     remove_unread(graph)
+    stayed = join_bytes(graph, known.narrow)
     copy_later(graph)
     fuse(graph)
     convs = [node for node in graph.nodes if isinstance(node, Conv)]
@@ -273,19 +285,26 @@ def assemble(
         graph.results[number] = held
     nesting, form = captured.results.nesting, captured.form
     tuned_on = TunedOn.here(isa, optimize, captured.images)
-    notes = fallback_notes(graph)
+    notes = [*fallback_notes(graph), *stayed]
     if captured.batches.limits:
         why = f" only: {captured.fixed_because}" if captured.fixed_because else ""
         notes.append(captured.batches.limits + why)
-    return CompiledModel(
+    rows = [
+        layer_row(node, choices[node]) if isinstance(node, Conv) else byte_row(node, isa)
+        for node in graph.nodes
+        if isinstance(node, Conv | ByteConv)
+    ]
+    compiled = CompiledModel(
         graph,
         segments(graph, runners, isa),
         nesting,
         form,
         captured.batches,
-        layer_table([layer_row(conv, choices[conv]) for conv in convs], notes),
+        layer_table(rows, notes),
         take_snapshot(graph, choices, runners, nesting, form, tuned_on),
     )
+    in_bytes = any(isinstance(node, OnBytes) for node in graph.nodes)
+    return compiled, BySteps(captured, known, graph, runners, isa) if in_bytes else None
 
 
 def _runner(conv: Conv, kernel: str, isa: str, packs: Packs) -> Runner:

@@ -120,7 +120,7 @@ class CompiledModel(nn.Module):
         # Convolutions run in the order in which the table lists them.
         kernels = iter(model.layers.column("kernel"))
         return [
-            (name, next(kernels) if kind == "conv" else kind, float(seconds))
+            (name, next(kernels) if kind in _LAYERS else kind, float(seconds))
             for (segment, _), own in zip(model._steps, times, strict=True)
             for (name, kind), seconds in zip(segment.steps, own, strict=True)
         ]
@@ -297,6 +297,8 @@ def widened(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.float() if tensor.dtype in _WIDENED else tensor
 
 
+# Kinds of steps that the table lists.
+_LAYERS = ("conv", "byteconv")
 # What float32 inputs are made of without a loss.
 _WIDENED = (torch.float16, torch.bfloat16)
 _SHARED = {"_sizes", "_inputs", "_results", "_steps", "_nesting", "_form", "_snapshot"}

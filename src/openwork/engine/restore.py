@@ -8,7 +8,7 @@ less than reading them, and the file serves every CPU and is a quarter of the pa
 import copyreg
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
 import torch
@@ -20,7 +20,7 @@ from openwork.engine.runners import Runner, make_runner
 from openwork.engine.segments import segments
 from openwork.engine.sizes import SizeCache
 from openwork.engine.snapshot import Snapshot, TunedOn
-from openwork.engine.table import Row, layer_row, layer_table
+from openwork.engine.table import Row, byte_row, layer_row, layer_table
 from openwork.engine.torch_data import TorchDecoder, TorchEncoder
 from openwork.engine.tune.tuner import Tuner, choices_path
 from openwork.errors import ArgumentError, CheckpointError
@@ -29,7 +29,7 @@ from openwork.kernels.native import extension as _C
 from openwork.runtime.file_errors import MalformedFile, require
 from openwork.runtime.fits import fits
 from openwork.runtime.layers import DENSE, TORCH, SharedWeights
-from openwork.runtime.nodes import Conv
+from openwork.runtime.nodes import ByteConv, Conv
 from openwork.runtime.read_network import read_batches, read_graph, read_nesting, sizes_of
 
 
@@ -131,6 +131,7 @@ class _Loader:
         self._rows: list[Row] = list(decode_as(tuple[Row, ...], "rows", header["rows"]))
         self._notes: list[str] = decode_as(list[str], "notes", header["notes"])
         self._kernels: list[str] = []
+        self._rechosen: dict[int, Row] = {}
         self._tuner: Tuner | None = None
 
     def model(self) -> CompiledModel:
@@ -138,8 +139,10 @@ class _Loader:
         difference = self._decoder.decode_as(float, "difference", self._header["difference"])
         batches = read_batches(self._header, self._decoder)
         graph, runners = read_graph(self._network, self._decoder, self._runner)
+        layers = [node for node in graph.nodes if isinstance(node, Conv | ByteConv)]
         rows = len(self._rows)
-        require(rows == len(runners), f"`rows` must have {len(runners)} rows, not {rows}")
+        require(rows == len(layers), f"`rows` must have {len(layers)} rows, not {rows}")
+        self._update_rows(layers)
         nesting = read_nesting(self._network, self._decoder, len(graph.results))
         form = self._form(len(graph.inputs))
         parts = segments(graph, runners, self._isa)
@@ -194,8 +197,17 @@ class _Loader:
         self._notes.append(
             f"{conv.layer}: {missing} is not there on {self._isa}; chosen again here"
         )
-        self._rows[len(self._kernels)] = layer_row(conv, choice)
+        self._rechosen[len(self._kernels)] = layer_row(conv, choice)
         return choice.name
+
+    def _update_rows(self, layers: Sequence[Conv | ByteConv]) -> None:
+        """The table's rows, of what runs here."""
+        rechosen = iter(range(len(self._kernels)))
+        for place, layer in enumerate(layers):
+            if isinstance(layer, ByteConv):
+                self._rows[place] = byte_row(layer, self._isa)
+            else:
+                self._rows[place] = self._rechosen.get(next(rechosen), self._rows[place])
 
     def _moved(self) -> list[str]:
         here = processor_name()

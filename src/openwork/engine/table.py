@@ -8,7 +8,7 @@ from openwork.engine.fallback import Fallback
 from openwork.engine.runners import Choice
 from openwork.nn import Table
 from openwork.runtime.graph import Graph
-from openwork.runtime.nodes import Conv
+from openwork.runtime.nodes import ByteConv, Conv
 
 COLUMNS = ("layer", "weight", "map", "density", "kernel", "ms", "torch ms", "ratio")
 Row = tuple[str, str, str, float, str, float | None, float | None, float | None]
@@ -18,6 +18,12 @@ def layer_row(conv: Conv, choice: Choice) -> Row:
     """One layer: its sizes, its kernel, milliseconds, torch's, and their ratio."""
     weight, size = ("x".join(map(str, numbers)) for numbers in (conv.shape, conv.size))
     return conv.layer, weight, size, conv.density, choice.name, *_times(choice)
+
+
+def byte_row(conv: ByteConv, isa: str) -> Row:
+    """One layer of bytes, whose kernel is not measured."""
+    weight, size = ("x".join(map(str, numbers)) for numbers in (conv.weight.shape, conv.size))
+    return conv.layer, weight, size, conv.density, conv.kernel(isa), None, None, None
 
 
 def layer_table(rows: Iterable[Row], notes: Iterable[str]) -> Table:

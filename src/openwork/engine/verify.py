@@ -5,6 +5,7 @@ from dataclasses import replace
 from torch import nn
 
 from openwork.engine.compiled import CompiledModel
+from openwork.engine.narrow.by_steps import BySteps
 from openwork.verify import Inputs, OutputDifference, compare, refusal, with_batch_size
 
 
@@ -21,6 +22,7 @@ def verify(
     inputs: Inputs,
     dynamic: bool,
     tolerance: float,
+    steps: BySteps | None = None,
 ) -> float:
     """Largest difference over the example, over another batch size and over one image.
 
@@ -33,6 +35,7 @@ def verify(
         inputs: the example, tensors `(N, ...)`.
         dynamic: whether `compiled` takes other batch sizes.
         tolerance: largest difference allowed, relative to the largest output.
+        steps: compares networks of bytes; None (default) for others.
 
     Raises:
         VerificationError: the results differ by more, or in their kind or shape.
@@ -42,7 +45,7 @@ def verify(
     # torch captures one image as if there were several.
     as_several = images == 1 and dynamic
     try:
-        found = _compare(model, compiled, inputs, tolerance)
+        found = _compare(model, compiled, inputs, tolerance, steps)
     except Exception as error:
         if not as_several:
             raise
@@ -55,9 +58,9 @@ def verify(
     others = [*range(images + 1, 2 * images + 8), *range(images - 1, 1, -1)]
     other = next((size for size in others if size in compiled.batches), None)
     if other is not None:
-        worst = max(worst, _other_batch(model, compiled, inputs, other, tolerance))
+        worst = max(worst, _other_batch(model, compiled, inputs, other, tolerance, steps))
     if images > 1 and 1 in compiled.batches:
-        worst = max(worst, _one_image(model, compiled, inputs, tolerance))
+        worst = max(worst, _one_image(model, compiled, inputs, tolerance, steps))
     return worst
 
 
@@ -67,6 +70,7 @@ def _other_batch(
     inputs: Inputs,
     size: int,
     tolerance: float,
+    steps: BySteps | None,
 ) -> float:
     """Largest difference for a batch of `size` images.
 
@@ -74,7 +78,7 @@ def _other_batch(
         OtherBatches: the networks differ, or one of them fails.
     """
     try:
-        found = _compare(model, compiled, with_batch_size(inputs, size), tolerance)
+        found = _compare(model, compiled, with_batch_size(inputs, size), tolerance, steps)
     except Exception as error:
         # The original may raise anything.
         raise OtherBatches(f"{size} images give {type(error).__name__}: {error}") from error
@@ -84,11 +88,15 @@ def _other_batch(
 
 
 def _one_image(
-    model: nn.Module, compiled: CompiledModel, inputs: Inputs, tolerance: float
+    model: nn.Module,
+    compiled: CompiledModel,
+    inputs: Inputs,
+    tolerance: float,
+    steps: BySteps | None,
 ) -> float:
     """Largest difference for one image; if it is too large, `compiled` refuses single images."""
     try:
-        found = _compare(model, compiled, with_batch_size(inputs, 1), tolerance)
+        found = _compare(model, compiled, with_batch_size(inputs, 1), tolerance, steps)
     except Exception:
         # Either network may refuse a single image.
         found = None
@@ -100,13 +108,19 @@ def _one_image(
 
 
 def _compare(
-    model: nn.Module, compiled: CompiledModel, inputs: Inputs, tolerance: float
+    model: nn.Module,
+    compiled: CompiledModel,
+    inputs: Inputs,
+    tolerance: float,
+    steps: BySteps | None,
 ) -> OutputDifference:
     """The difference.
 
     Raises:
         Exception: whatever one of the networks raises.
     """
+    if steps is not None:
+        return steps.compare(model, compiled, inputs, tolerance)
     found = compare(model, compiled, inputs, tolerance)
     if found.error is not None:
         raise found.error

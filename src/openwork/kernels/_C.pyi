@@ -295,6 +295,28 @@ def sampled_direct(isa: str, geometry: Geometry, bound: Annotated[NDArray[numpy.
 def interleave(isa: str, phases: Sequence[tuple[Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)] | None, int, int]], output: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu')], *, stride_y: int, stride_x: int, threads: int) -> None:
     """Put (array or None, top, left) of each phase together into `output`."""
 
+def byte_isas() -> list[str]:
+    """Instruction sets of kernels of bytes, worst first."""
+
+def byte_isa_of(isa: str) -> str:
+    """Which of them runs networks compiled for `isa`."""
+
+class ByteArrays:
+    """The arrays of a packed convolution of bytes."""
+
+    def __init__(self, channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], group_column: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], column: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], group_block: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], filter: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], quad_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], quad: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.int8], dict(shape=(None,), order='C', device='cpu', writable=False)], offset: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], scale: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+        """Checked when a layer is made of them."""
+
+class ByteLayer:
+    """A packed convolution of bytes."""
+
+    @property
+    def name(self) -> str:
+        """Instruction set."""
+
+def byte_conv(isa: str, geometry: Geometry, arrays: ByteArrays, *, plain: bool, shared: bool, depthwise: bool, rows: int, zero: int, to_float: bool, least: float, most: float, out_zero: int, residual_zero: int, residual_scale: float) -> ByteLayer:
+    """A convolution of bytes."""
+
 class Program:
     """
     A network as steps over one arena. Slots are tensors: the methods that make them return the number by which the steps name them; sizes are floats per image.
@@ -370,6 +392,32 @@ class Program:
         """
         Softmax, or its logarithm, of `size` numbers that are `inner` floats apart.
         """
+
+    def byte_layer(self, layer: ByteLayer, input: int, output: int, residual: int | None = None) -> None:
+        """Run a packed layer of bytes."""
+
+    def quantize(self, input: int, output: int, inverse: float, range: tuple[int, int, int]) -> None:
+        """Floats times `inverse`, as bytes."""
+
+    def dequantize(self, input: int, output: int, scale: float, zero: int) -> None:
+        """Bytes as floats."""
+
+    def byte_pool(self, input: int, output: int, pool: Pool) -> None:
+        """The largest byte of each window."""
+
+    def byte_mean(self, input: int, output: int, maps: int, pixels: int, from_zero: int, scale: float, range: tuple[int, int, int]) -> None:
+        """
+        The sum of each map of bytes, less its zeros, times `scale`, as a byte.
+        """
+
+    def byte_add(self, a: int, b: int, output: int, from_a: tuple[int, float], from_b: tuple[int, float], range: tuple[int, int, int]) -> None:
+        """
+        Sums of two bytes, less their zeros and times their scales, as bytes; `from_a` and `from_b` are (zero, scale).
+        """
+
+    @property
+    def isa(self) -> str:
+        """Instruction set."""
 
     def steps(self) -> int:
         """Steps added so far."""

@@ -20,7 +20,7 @@ from openwork.runtime.graph import Graph
 from openwork.runtime.layers import TORCH, Layer, SharedWeights, fastest_candidate, find_candidate
 from openwork.runtime.network import Network
 from openwork.runtime.node import FALLBACK
-from openwork.runtime.nodes import Conv
+from openwork.runtime.nodes import ByteConv, Conv
 from openwork.runtime.packed.opened import is_packed, open_packed
 from openwork.runtime.program import Native
 from openwork.runtime.read_network import read_batches, read_graph, read_nesting, sizes_of
@@ -150,6 +150,12 @@ def _read(
         return candidate.build(problem)
 
     graph, layers = read_graph(network, decoder, pack)
+    chosen = iter(kernels)
+    kernels = [
+        next(chosen) if isinstance(node, Conv) else (node.layer, node.kernel(_C.chosen_isa()))
+        for node in graph.nodes
+        if isinstance(node, Conv | ByteConv)
+    ]
     nesting = read_nesting(network, decoder, len(graph.results))
     return ReadNetwork(graph, layers, nesting, read_batches(header, decoder), kernels)
 

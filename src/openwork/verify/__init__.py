@@ -4,6 +4,7 @@ from openwork.verify.compare import OutputDifference as OutputDifference
 from openwork.verify.compare import compare as compare
 from openwork.verify.compare import compare_many as compare_many
 from openwork.verify.difference import difference as difference
+from openwork.verify.difference import largest_difference as largest_difference
 from openwork.verify.inputs import ANOTHER_SIZE as ANOTHER_SIZE
 from openwork.verify.inputs import with_batch_size as with_batch_size
 from openwork.verify.outputs import Inputs as Inputs
@@ -20,6 +21,7 @@ __all__ = [
     "compare_many",
     "compare_training",
     "difference",
+    "largest_difference",
     "outputs",
     "refusal",
     "rounding",

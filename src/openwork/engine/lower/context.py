@@ -1,5 +1,6 @@
 """What the handlers of exported operators share: known values, constants, and how to decline."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,19 @@ from openwork.engine.lower.places import Places
 from openwork.runtime.values import Value
 
 
+@dataclass(frozen=True, eq=False)
+class NarrowWeight:
+    """A weight in int8.
+
+    Attributes:
+        numbers: int8, of the weight's shape.
+        scale: `(out_channels,)` float64.
+    """
+
+    numbers: np.ndarray
+    scale: np.ndarray
+
+
 class Lowering:
     """What is known so far of a captured network.
 
@@ -20,6 +34,8 @@ class Lowering:
         constants: name of an exported node -> what it always gives.
         native: exported nodes that became nodes of the engine.
         copies: exported nodes that stand for the same numbers as others, but are copies in torch.
+        bytes: exported nodes that give bytes -> the value that holds them.
+        narrow: name of an exported node, or a convolution -> its weight in int8.
         places: values that hold numbers of others in another order -> where these lie there.
     """
 
@@ -28,8 +44,10 @@ class Lowering:
         self.constants: dict[str, Any] = dict(captured.constants)
         self.native: set[FxNode] = set()
         self.copies: set[FxNode] = set()
+        self.bytes: dict[FxNode, Value] = {}
+        self.narrow: dict[Any, NarrowWeight] = {}
         self.places: dict[Value, Places] = {}
-        self._parameters = captured.parameters
+        self._names, self._parameters = captured.names, captured.parameters
         # As text: comparing symbolic sizes themselves would have torch decide that they are equal.
         self._batches: set[str] = set()
 
@@ -85,6 +103,12 @@ class Lowering:
         # The original may be trained further.
         held = self.constants[source.name]
         return held.detach().clone() if isinstance(held, torch.Tensor) else held
+
+    def keep_narrow(self, fx: FxNode, source: FxNode, weight: NarrowWeight) -> None:
+        """Note that `fx` always gives the numbers of `source`, an int8 weight, as floats."""
+        self.narrow[fx.name] = weight
+        if source.name in self._names:
+            self._parameters[fx.name] = self._names[source.name]
 
     def layer_name(self, fx: FxNode, weight: FxNode) -> str:
         """The qualified name of the layer that calls `fx` with `weight`."""

@@ -18,6 +18,7 @@ from openwork.engine.lower.context import Lowering
 from openwork.engine.lower.functional import functional
 from openwork.engine.lower.functions import FUNCTIONS
 from openwork.engine.lower.pointwise import POINTWISE
+from openwork.engine.lower.quantised import QUANTISED, narrow_weight
 from openwork.engine.lower.rearrange import REARRANGED
 from openwork.engine.lower.resample import RESAMPLED
 from openwork.engine.lower.spatial import MAPS
@@ -63,7 +64,7 @@ def lower(captured: Captured) -> tuple[Graph, Lowering]:
 
 
 def _call(known: Lowering, fx: FxNode) -> list[Node]:
-    handler = _HANDLERS.get(fx.target)
+    handler = _HANDLERS.get(fx.target) or QUANTISED.get(str(fx.target))
     try:
         if handler is None:
             raise NotUnderstood("not an operator that the engine has")
@@ -77,6 +78,8 @@ def _call(known: Lowering, fx: FxNode) -> list[Node]:
         known.values[fx] = made
         return []
     nodes = [made] if isinstance(made, Node) else made
+    if fx in known.bytes:
+        return nodes
     known.values[fx] = nodes[-1].output
     return nodes
 
@@ -129,6 +132,9 @@ def _fold(known: Lowering, fx: FxNode) -> bool:
         return False
     if any(not isinstance(known.constants[source.name], _FOLDABLE) for source in sources):
         return False
+    held = narrow_weight(fx, known.constants)
+    if held is not None:
+        known.keep_narrow(fx, sources[0], held)
     args, kwargs = map_arg((fx.args, fx.kwargs), lambda source: known.constants[source.name])
     known.constants[fx.name] = target(*args, **kwargs)
     return True

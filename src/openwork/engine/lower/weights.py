@@ -71,7 +71,7 @@ def _conv(
         raise NotUnderstood("over more than one axis")
     out, inside, *kernel = shape
     height, width = kernel or (1, 1)
-    return Conv(
+    conv = Conv(
         [value],
         known.output(fx),
         known.layer_name(fx, record.weight),
@@ -83,6 +83,10 @@ def _conv(
         known.constant(record.bias),
         linear=geometry is None,
     )
+    narrow = known.narrow.get(record.weight.name)
+    if narrow is not None:
+        known.narrow[conv] = narrow
+    return conv
 
 
 # Stride, padding, dilation and groups of a linear layer.

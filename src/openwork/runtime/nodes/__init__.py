@@ -12,6 +12,13 @@ from openwork.runtime.nodes.layout import Concat as Concat
 from openwork.runtime.nodes.layout import Slice as Slice
 from openwork.runtime.nodes.pool import Mean as Mean
 from openwork.runtime.nodes.pool import Pool as Pool
+from openwork.runtime.nodes.quantised import ByteAdd as ByteAdd
+from openwork.runtime.nodes.quantised import ByteConv as ByteConv
+from openwork.runtime.nodes.quantised import ByteMean as ByteMean
+from openwork.runtime.nodes.quantised import BytePool as BytePool
+from openwork.runtime.nodes.quantised import Dequantize as Dequantize
+from openwork.runtime.nodes.quantised import OnBytes as OnBytes
+from openwork.runtime.nodes.quantised import Quantize as Quantize
 from openwork.runtime.nodes.rearrange import Pad as Pad
 from openwork.runtime.nodes.rearrange import Rearrange as Rearrange
 from openwork.runtime.nodes.rearrange import Resample as Resample
@@ -20,14 +27,21 @@ __all__ = [
     "Add",
     "Affine",
     "Arithmetic",
+    "ByteAdd",
+    "ByteConv",
+    "ByteMean",
+    "BytePool",
     "Concat",
     "Conv",
+    "Dequantize",
     "Gate",
     "Mean",
+    "OnBytes",
     "PRelu",
     "Pad",
     "PointFunction",
     "Pool",
+    "Quantize",
     "Rearrange",
     "Resample",
     "Slice",

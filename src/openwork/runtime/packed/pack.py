@@ -12,7 +12,7 @@ from openwork.kernels.problem import Problem
 from openwork.runtime.file_errors import NotSerializable
 from openwork.runtime.graph import Graph
 from openwork.runtime.load import ReadNetwork, measured_choice, read_compiled, usable_threads
-from openwork.runtime.nodes import Conv
+from openwork.runtime.nodes import Conv, OnBytes
 from openwork.runtime.packed.layout import PackedFile
 from openwork.runtime.packed.nearest import nearest_candidate
 from openwork.runtime.packed.opened import write_notes
@@ -96,6 +96,8 @@ def packed_file(network: ReadNetwork, isa: str) -> PackedFile:
             f"it {batches.limits}, which a packed file cannot say; compile it for one batch size"
         )
     graph = network.graph
+    if any(isinstance(node, OnBytes) for node in graph.nodes):
+        raise NotSerializable("layers that compute in int8")
     outputs = _outputs(graph)
     recording = Recording()
     roots = list(outputs)

@@ -1,0 +1,154 @@
+#include "bytes.h"
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "checks.h"
+#include "isa.h"
+
+namespace openwork {
+
+#if defined(OPENWORK_BASELINE_ONLY)
+namespace baseline {
+const ByteKernels& byte_kernels();
+}
+#elif defined(__x86_64__)
+namespace baseline {
+const ByteKernels& byte_kernels();
+}
+namespace avx2 {
+const ByteKernels& byte_kernels();
+}
+namespace avx512 {
+const ByteKernels& byte_kernels();
+}
+namespace avx512vnni {
+const ByteKernels& byte_kernels();
+}
+#else
+namespace neon {
+const ByteKernels& byte_kernels();
+}
+#endif
+
+namespace {
+
+constexpr const char* best = "avx512vnni";
+
+bool has_best() {
+#if defined(__x86_64__) && !defined(OPENWORK_BASELINE_ONLY)
+  return usable_isas().back() == "avx512" && __builtin_cpu_supports("avx512vnni");
+#else
+  return false;
+#endif
+}
+
+void require_starts(const char* name, const int64_t* start, int64_t count, int64_t end) {
+  if (start[0] != 0 || start[count] != end) fail("`", name, "` must reach from 0 to ", end);
+  for (int64_t i = 0; i < count; ++i)
+    if (start[i + 1] < start[i]) fail("`", name, "` must rise");
+}
+
+void check_columns(const BytePlan& p, int64_t entries) {
+  const Geometry& g = p.geometry;
+  const int taps = g.kernel_y * g.kernel_x;
+  for (int c = 0; c < p.columns; ++c) {
+    require_range("channel", p.channel[c], 0, g.in_channels - 1);
+    require_range("tap", p.tap[c], 0, taps - 1);
+    if (p.plain && p.channel[c] != c) fail("columns of a plain layer must be its channels");
+  }
+  if (p.plain && (!is_plain(g) || p.columns != g.in_channels))
+    fail("a plain layer must be 1x1, and have a column for each channel");
+  for (int64_t i = 0; i < entries; ++i) require_range("column", p.column[i], 0, p.columns - 1);
+}
+
+// How many weights the kernels read.
+int64_t weights_of(const BytePlan& p, int64_t quads) {
+  const Geometry& g = p.geometry;
+  if (!p.depthwise) return quads * p.rows * 4;
+  if (g.stride_x > 2 || g.dilation_x > 1 || g.out_channels % g.in_channels || p.to_float)
+    fail(
+        "a depthwise layer must have strides of 1 or 2, no dilation along rows, a multiple of its "
+        "channels as filters, and write bytes");
+  return static_cast<int64_t>(g.out_channels) * g.kernel_y * ((g.kernel_x + 3) / 4) * 4;
+}
+
+// Each filter is written, and by one block.
+void check_filters(const BytePlan& p) {
+  std::vector<bool> found(p.geometry.out_channels);
+  int left = p.geometry.out_channels;
+  for (int64_t i = 0; i < static_cast<int64_t>(p.blocks) * p.rows; ++i) {
+    const int filter = p.filter[i];
+    if (filter == -1) continue;
+    require_range("filter", filter, 0, p.geometry.out_channels - 1);
+    if (found[filter]) fail("filter ", static_cast<int64_t>(filter), " is in two blocks");
+    found[filter] = true;
+    --left;
+  }
+  if (left) fail("each filter must be in a block");
+}
+
+}  // namespace
+
+std::vector<std::string> byte_isas() {
+  std::vector<std::string> names = usable_isas();
+  if (has_best()) names.push_back(best);
+  return names;
+}
+
+const ByteKernels& byte_kernels_of(const std::string& isa) {
+#if defined(OPENWORK_BASELINE_ONLY)
+  kernels_of(isa);
+  return baseline::byte_kernels();
+#elif defined(__x86_64__)
+  if (has_best() && (isa == best)) return avx512vnni::byte_kernels();
+  kernels_of(isa);  // throws
+  if (isa == "avx512") return avx512::byte_kernels();
+  return isa == "avx2" ? avx2::byte_kernels() : baseline::byte_kernels();
+#else
+  kernels_of(isa);
+  return neon::byte_kernels();
+#endif
+}
+
+std::string byte_isa_of(const std::string& isa) {
+  return isa == "avx512" && has_best() ? best : isa;
+}
+
+void check(const BytePlan& p, int64_t entries, int64_t quads, int64_t weights) {
+  check(p.geometry);
+  const bool single = is_plain(p.geometry) && p.geometry.height == 1 && p.geometry.width == 1;
+  if (p.rows != 1 && p.rows != 2 && p.rows != 4 && !(p.rows == 16 && single))
+    fail("`rows`=", p.rows, " must be 1, 2, 4, or 16 for maps of one pixel");
+  check_columns(p, entries);
+  require_starts("group_column", p.group_column, p.groups, entries);
+  require_starts("group_block", p.group_block, p.groups, p.blocks);
+  require_starts("quad_start", p.quad_start, p.blocks, quads);
+  const int64_t wanted = weights_of(p, quads);
+  if (weights != wanted) fail("`weight` must have ", wanted, " numbers, not ", weights);
+  int64_t most = 0;
+  for (int group = 0; group < p.groups; ++group) {
+    const int64_t columns = p.group_column[group + 1] - p.group_column[group];
+    if (columns % 4 || columns > 4 * most_byte_inputs) fail("a group's columns must be fours");
+    most = columns / 4 > most ? columns / 4 : most;
+    for (int64_t b = p.group_block[group]; b < p.group_block[group + 1]; ++b) {
+      if (p.quad_start[b + 1] - p.quad_start[b] > most_byte_inputs / 4)
+        fail("a filter must have at most ", static_cast<int64_t>(most_byte_inputs), " inputs");
+      for (int64_t q = p.quad_start[b]; q < p.quad_start[b + 1]; ++q)
+        require_range("quad", p.quad[q], 0, columns / 4 - 1);
+    }
+  }
+  require_range("most_quads", p.most_quads, most, most);
+  check_filters(p);
+  require_range("zero", p.zero, 0, 255);
+  require_range("residual_zero", p.residual_zero, 0, 255);
+  require_range("out_zero", p.out_zero, 0, 255);
+  const float zero = static_cast<float>(p.out_zero);
+  if (!(p.least <= p.most)) fail("`least` must be at most `most`");
+  if (!p.to_float && (p.least < -zero || p.most > 255 - zero))
+    fail("`least` and `most` must be within a byte");
+}
+
+}  // namespace openwork

@@ -1,0 +1,143 @@
+// The columns of a convolution of bytes: a padded copy of its input in phases, and what one tap of
+// one channel reads for a tile of consecutive output pixels, counted through all images.
+#pragma once
+#include "../bytes.h"
+#include "byte_vec.h"
+
+namespace openwork::OPENWORK_NAMESPACE {
+
+// Rows and columns of the padded input that have the same remainder by the strides lie side by
+// side, so that neighbouring outputs read neighbouring bytes. Plain layers read the input itself.
+struct BytePlanes {
+  const Geometry& g;
+  bool plain;
+  int rows, width;  // of one phase
+  int64_t channel;  // bytes
+
+  BytePlanes(const Geometry& geometry, bool plain) : g(geometry), plain(plain) {
+    rows = g.out_height + (g.kernel_y - 1) * g.dilation_y / g.stride_y;
+    width = g.out_width + (g.kernel_x - 1) * g.dilation_x / g.stride_x;
+    channel = plain ? static_cast<int64_t>(g.height) * g.width
+                    : static_cast<int64_t>(rows) * width * g.stride_y * g.stride_x;
+  }
+
+  int64_t image() const { return channel * g.in_channels; }
+  // A tile may read a vector beyond its last pixel.
+  int64_t floats(int batch) const { return plain ? 0 : (image() * batch + pixels) / 4 + 1; }
+
+  int64_t tap(int number) const {
+    if (plain) return 0;
+    const int y = number / g.kernel_x * g.dilation_y, x = number % g.kernel_x * g.dilation_x;
+    const int64_t phase = static_cast<int64_t>(y % g.stride_y) * g.stride_x + x % g.stride_x;
+    return (phase * rows + y / g.stride_y) * width + x / g.stride_x;
+  }
+
+  void fill(const uint8_t* map, uint8_t* to, int zero) const {
+    for (int y = 0; y < g.stride_y; ++y)
+      for (int x = 0; x < g.stride_x; ++x)
+        if (read(y, g.kernel_y, g.dilation_y, g.stride_y) &&
+            read(x, g.kernel_x, g.dilation_x, g.stride_x))
+          fill_phase(map, to + (static_cast<int64_t>(y) * g.stride_x + x) * rows * width, y, x,
+                     zero);
+  }
+
+ private:
+  static bool read(int phase, int taps, int dilation, int stride) {
+    for (int k = 0; k < taps; ++k)
+      if (k * dilation % stride == phase) return true;
+    return false;
+  }
+
+  void fill_phase(const uint8_t* map, uint8_t* to, int phase_y, int phase_x, int zero) const {
+    const int shift = phase_x - g.pad_x;
+    const int first = shift >= 0 ? 0 : smaller(width, ceil_div(-shift, g.stride_x));
+    const int stop =
+        larger(first, smaller(width, g.width > shift ? ceil_div(g.width - shift, g.stride_x) : 0));
+    for (int row = 0; row < rows; ++row, to += width) {
+      const int y = row * g.stride_y + phase_y - g.pad_y;
+      const bool inside = y >= 0 && y < g.height;
+      const int from = inside ? first : width, end = inside ? stop : width;
+      for (int i = 0; i < from; ++i) to[i] = static_cast<uint8_t>(zero);
+      for (int i = end; i < width; ++i) to[i] = static_cast<uint8_t>(zero);
+      if (from >= end) continue;
+      const uint8_t* line =
+          map + static_cast<int64_t>(y) * g.width + static_cast<int64_t>(from) * g.stride_x + shift;
+      if (g.stride_x == 1)
+        copy_bytes(to + from, line, end - from);
+      else if (g.stride_x == 2)
+        for (int i = 0; i < end - from; ++i) to[from + i] = line[2 * i];
+      else
+        for (int i = 0; i < end - from; ++i)
+          to[from + i] = line[static_cast<int64_t>(i) * g.stride_x];
+    }
+  }
+};
+
+// Pixels that lie side by side.
+struct ByteSegment {
+  int64_t from;  // in the planes, of channel 0 and tap 0
+  int64_t to;    // in the output, of filter 0
+  int64_t residual;
+  int place, count;  // in the tile
+};
+
+// Consecutive pixels. Layers that are not plain count them along the rows of the planes, with the
+// few between rows that no output has, so that what a tap reads lies side by side.
+struct ByteTile {
+  ByteSegment read[pixels], write[pixels];
+  int reads = 0, writes = 0;
+  int count;  // pixels
+
+  // Pixels that tiles are made of: of all images together, or of each.
+  static int64_t pixels_of(const BytePlanes& planes, int batch) {
+    const Geometry& g = planes.g;
+    if (planes.plain) return static_cast<int64_t>(batch) * g.out_height * g.out_width;
+    return static_cast<int64_t>(g.out_height - 1) * planes.width + g.out_width;
+  }
+
+  ByteTile(const BytePlanes& planes, const ByteRun& run, int64_t image, int64_t begin, int64_t end)
+      : count(static_cast<int>(end - begin)) {
+    if (planes.plain)
+      plain(planes, run, begin, end);
+    else
+      flat(planes, run, image, begin, end);
+  }
+
+  // Brings together what a column of a plain layer reads of several images.
+  template <int V>
+  OPENWORK_INLINE_MEMBER void gather(const uint8_t* column, uint8_t* line) const {
+    for (int i = 0; i < reads; ++i)
+      copy_bytes(line + read[i].place, column + read[i].from, read[i].count);
+    if constexpr (V < 4) store_bytes(line, spread<V>(load_bytes(line)));
+  }
+
+ private:
+  void plain(const BytePlanes& planes, const ByteRun& run, int64_t begin, int64_t end) {
+    const int64_t map = static_cast<int64_t>(planes.g.out_height) * planes.g.out_width;
+    for (int64_t at = begin; at < end; ++writes, ++reads) {
+      const int64_t image = at / map, pixel = at % map;
+      const int some = static_cast<int>(map - pixel < end - at ? map - pixel : end - at);
+      const int place = static_cast<int>(at - begin);
+      read[reads] = {image * run.in_image + pixel, 0, 0, place, some};
+      write[writes] = {0, image * run.out_image + pixel, image * run.residual_image + pixel, place,
+                       some};
+      at += some;
+    }
+  }
+
+  void flat(const BytePlanes& planes, const ByteRun& run, int64_t image, int64_t begin,
+            int64_t end) {
+    const int width = planes.g.out_width;
+    read[reads++] = {image * planes.image() + begin, 0, 0, 0, count};
+    for (int64_t row = begin / planes.width; row * planes.width < end; ++row) {
+      const int64_t start = row * planes.width, stop = start + width;
+      const int64_t first = start > begin ? start : begin, last = stop < end ? stop : end;
+      if (first >= last) continue;
+      const int64_t pixel = row * width + first - start;
+      write[writes++] = {0, image * run.out_image + pixel, image * run.residual_image + pixel,
+                         static_cast<int>(first - begin), static_cast<int>(last - first)};
+    }
+  }
+};
+
+}  // namespace openwork::OPENWORK_NAMESPACE

@@ -1,0 +1,219 @@
+// Vectors of bytes, and of the int32 and float32 numbers that are made of them.
+//
+// Sixteen bytes side by side are a lane. `pixels` bytes of four channels are interleaved into four
+// vectors of [pixel][channel]; vector j then holds pixels 4j to 4j+3 of each lane, and packing four
+// vectors of int32 into bytes gives the pixels in their order again.
+#pragma once
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "vec.h"
+
+namespace openwork::OPENWORK_NAMESPACE {
+
+#if defined(__AVX512F__)
+constexpr int pixels = 64;
+#elif defined(__AVX2__)
+constexpr int pixels = 32;
+#else
+constexpr int pixels = 16;
+#endif
+
+typedef uint8_t bytes __attribute__((vector_size(pixels)));
+typedef uint8_t memory_bytes __attribute__((vector_size(pixels), aligned(1)));
+typedef int16_t shorts __attribute__((vector_size(pixels)));
+typedef int32_t ints __attribute__((vector_size(pixels)));
+typedef float reals __attribute__((vector_size(pixels)));
+
+OPENWORK_INLINE bytes load_bytes(const uint8_t* from) {
+  return *reinterpret_cast<const memory_bytes*>(from);
+}
+OPENWORK_INLINE void store_bytes(uint8_t* to, bytes value) {
+  *reinterpret_cast<memory_bytes*>(to) = value;
+}
+
+// `count` bytes, and no byte beside them.
+OPENWORK_INLINE void copy_bytes(uint8_t* to, const uint8_t* from, int64_t count) {
+  int64_t i = 0;
+  for (; i + pixels <= count; i += pixels) store_bytes(to + i, load_bytes(from + i));
+  if (i == count) return;
+#if defined(__AVX512F__)
+  const __mmask64 mask = (uint64_t{1} << (count - i)) - 1;
+  _mm512_mask_storeu_epi8(to + i, mask, _mm512_maskz_loadu_epi8(mask, from + i));
+#else
+  for (; i < count; ++i) to[i] = from[i];
+#endif
+}
+
+// `count` bytes, and zeros; touches no byte beside them.
+OPENWORK_INLINE bytes load_first(const uint8_t* from, int count) {
+#if defined(__AVX512F__)
+  const __mmask64 mask = count < 64 ? (uint64_t{1} << count) - 1 : ~uint64_t{0};
+  return (bytes)_mm512_maskz_loadu_epi8(mask, from);
+#else
+  bytes value{};
+  for (int i = 0; i < count; ++i) value[i] = from[i];
+  return value;
+#endif
+}
+
+// Neighbours of the lower or upper half of each lane, in turns.
+#if defined(__AVX512F__)
+OPENWORK_INLINE bytes low8(bytes a, bytes b) {
+  return (bytes)_mm512_unpacklo_epi8((__m512i)a, (__m512i)b);
+}
+OPENWORK_INLINE bytes high8(bytes a, bytes b) {
+  return (bytes)_mm512_unpackhi_epi8((__m512i)a, (__m512i)b);
+}
+OPENWORK_INLINE bytes low16(bytes a, bytes b) {
+  return (bytes)_mm512_unpacklo_epi16((__m512i)a, (__m512i)b);
+}
+OPENWORK_INLINE bytes high16(bytes a, bytes b) {
+  return (bytes)_mm512_unpackhi_epi16((__m512i)a, (__m512i)b);
+}
+OPENWORK_INLINE bytes pack(ints a, ints b, ints c, ints d) {
+  return (bytes)_mm512_packus_epi16(_mm512_packs_epi32((__m512i)a, (__m512i)b),
+                                    _mm512_packs_epi32((__m512i)c, (__m512i)d));
+}
+OPENWORK_INLINE ints madd(shorts a, shorts b) {
+  return (ints)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+}
+OPENWORK_INLINE bytes permute(bytes a, ints place) {
+  return (bytes)_mm512_maskz_permutexvar_epi32(0xffff, (__m512i)place, (__m512i)a);
+}
+#elif defined(__AVX2__)
+OPENWORK_INLINE bytes low8(bytes a, bytes b) {
+  return (bytes)_mm256_unpacklo_epi8((__m256i)a, (__m256i)b);
+}
+OPENWORK_INLINE bytes high8(bytes a, bytes b) {
+  return (bytes)_mm256_unpackhi_epi8((__m256i)a, (__m256i)b);
+}
+OPENWORK_INLINE bytes low16(bytes a, bytes b) {
+  return (bytes)_mm256_unpacklo_epi16((__m256i)a, (__m256i)b);
+}
+OPENWORK_INLINE bytes high16(bytes a, bytes b) {
+  return (bytes)_mm256_unpackhi_epi16((__m256i)a, (__m256i)b);
+}
+OPENWORK_INLINE bytes pack(ints a, ints b, ints c, ints d) {
+  return (bytes)_mm256_packus_epi16(_mm256_packs_epi32((__m256i)a, (__m256i)b),
+                                    _mm256_packs_epi32((__m256i)c, (__m256i)d));
+}
+OPENWORK_INLINE ints madd(shorts a, shorts b) {
+  return (ints)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+}
+OPENWORK_INLINE bytes permute(bytes a, ints place) {
+  return (bytes)_mm256_permutevar8x32_epi32((__m256i)a, (__m256i)place);
+}
+#else
+OPENWORK_INLINE bytes low8(bytes a, bytes b) {
+  return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+OPENWORK_INLINE bytes high8(bytes a, bytes b) {
+  return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15,
+                                 31);
+}
+OPENWORK_INLINE bytes low16(bytes a, bytes b) {
+  return __builtin_shufflevector(a, b, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23);
+}
+OPENWORK_INLINE bytes high16(bytes a, bytes b) {
+  return __builtin_shufflevector(a, b, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30,
+                                 31);
+}
+OPENWORK_INLINE bytes permute(bytes a, ints) { return a; }
+#if defined(__x86_64__)
+OPENWORK_INLINE bytes pack(ints a, ints b, ints c, ints d) {
+  return (bytes)_mm_packus_epi16(_mm_packs_epi32((__m128i)a, (__m128i)b),
+                                 _mm_packs_epi32((__m128i)c, (__m128i)d));
+}
+OPENWORK_INLINE ints madd(shorts a, shorts b) {
+  return (ints)_mm_madd_epi16((__m128i)a, (__m128i)b);
+}
+#else
+OPENWORK_INLINE bytes pack(ints a, ints b, ints c, ints d) {
+  bytes packed;
+  for (int i = 0; i < 4; ++i) {
+    packed[i] = static_cast<uint8_t>(a[i]);
+    packed[4 + i] = static_cast<uint8_t>(b[i]);
+    packed[8 + i] = static_cast<uint8_t>(c[i]);
+    packed[12 + i] = static_cast<uint8_t>(d[i]);
+  }
+  return packed;
+}
+OPENWORK_INLINE ints madd(shorts a, shorts b) {
+  ints sum;
+  for (int i = 0; i < 4; ++i) sum[i] = a[2 * i] * b[2 * i] + a[2 * i + 1] * b[2 * i + 1];
+  return sum;
+}
+#endif
+#endif
+
+// Four weights, for all pixels.
+OPENWORK_INLINE ints broadcast_quad(const int8_t* weight) {
+  typedef int32_t memory_int __attribute__((aligned(1), may_alias));
+  return *reinterpret_cast<const memory_int*>(weight) - ints{};
+}
+
+// sum + the products of four channels with their weights. Where one instruction does not do it,
+// channels 0 and 2, then 1 and 3 are multiplied as 16-bit numbers: products of bytes added in 16
+// bits, as AVX2 does in one instruction, would saturate.
+OPENWORK_INLINE ints dot(ints sum, bytes x, ints weight) {
+#if defined(__AVX512VNNI__)
+  return (ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)weight);
+#else
+  typedef uint16_t ushorts __attribute__((vector_size(pixels)));
+  const shorts even = (shorts)((ushorts)x & 255), odd = (shorts)((ushorts)x >> 8);
+  const shorts w = (shorts)weight;
+  return sum + madd(even, (shorts)((ushorts)w << 8) >> 8) + madd(odd, w >> 8);
+#endif
+}
+
+// Bytes of a tile of V vectors: moves pixel 4 * (V * lane + j) on to where vector j has it.
+template <int V>
+OPENWORK_INLINE bytes spread(bytes a) {
+  if constexpr (V == 4 || pixels == 16) return a;
+  ints place{};
+  for (int i = 0; i < pixels / 4; ++i) place[i] = i % 4 < V ? V * (i / 4) + i % 4 : 0;
+  return permute(a, place);
+}
+
+// The inverse.
+template <int V>
+OPENWORK_INLINE bytes collect(bytes a) {
+  if constexpr (V == 4 || pixels == 16) return a;
+  ints place{};
+  for (int i = 0; i < pixels / 16 * V; ++i) place[i] = 4 * (i / V) + i % V;
+  return permute(a, place);
+}
+
+// The bytes of a tile as numbers in the order of four vectors.
+OPENWORK_INLINE void widen(bytes a, ints (&wide)[4]) {
+  const bytes low = low8(a, bytes{}), high = high8(a, bytes{});
+  wide[0] = (ints)low16(low, bytes{}), wide[1] = (ints)high16(low, bytes{});
+  wide[2] = (ints)low16(high, bytes{}), wide[3] = (ints)high16(high, bytes{});
+}
+
+OPENWORK_INLINE reals to_floats(ints value) { return __builtin_convertvector(value, reals); }
+
+// Of equal numbers `value` is kept: zeros may differ in their sign.
+OPENWORK_INLINE reals between(reals value, float least, float most) {
+  const reals low = reals{} + least, high = reals{} + most;
+#if defined(__AVX512F__)
+  // Masked: without a mask GCC 12 warns of what it leaves undefined.
+  const __m512 above = _mm512_maskz_max_ps(0xffff, (__m512)low, (__m512)value);
+  return (reals)_mm512_maskz_min_ps(0xffff, (__m512)high, above);
+#elif defined(__AVX2__)
+  return (reals)_mm256_min_ps((__m256)high, _mm256_max_ps((__m256)low, (__m256)value));
+#else
+  value = value < low ? low : value;
+  return value > high ? high : value;
+#endif
+}
+
+// To the nearest, halves to even, of numbers within 2^21: a float beside 1.5 * 2^23 has no bits
+// after the point, and its lowest bits are the number.
+OPENWORK_INLINE ints rounded(reals value) { return (ints)(value + 12582912.f) - 0x4b400000; }
+
+}  // namespace openwork::OPENWORK_NAMESPACE

@@ -1,0 +1,3 @@
+"""Networks of bytes: what becomes of a quantised graph, and how its numbers are compared."""
+
+__all__: list[str] = []

@@ -1,0 +1,227 @@
+"""Convolutions of bytes: every instruction set gives the numbers of plain integer sums."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
+
+from openwork.kernels.native import extension as _C
+from openwork.kernels.pack_bytes import ByteProblem, pack_bytes
+from openwork.kernels.problem import Geometry
+
+F = np.float32
+
+
+def _floats(numbers: np.ndarray) -> np.ndarray:
+    """Images of bytes as a program takes them."""
+    flat = numbers.reshape(len(numbers), -1)
+    return np.pad(flat, ((0, 0), (0, -flat.shape[1] % 4))).view(F)
+
+
+def _sums(p: ByteProblem, maps: np.ndarray) -> np.ndarray:
+    g, (out, inside, *_) = p.geometry, p.weight.shape
+    padding = ((0, 0), (0, 0), *((each, each) for each in g.padding))
+    padded = np.pad(maps.astype(np.int64) - p.zero, padding)
+    height, width = g.out_size
+    sums = np.zeros((len(maps), out, height, width), np.int64)
+    for y in range(g.kernel[0]):
+        for x in range(g.kernel[1]):
+            top, left = y * g.dilation[0], x * g.dilation[1]
+            seen = padded[:, :, top:, left:][:, :, :: g.stride[0], :: g.stride[1]]
+            seen = seen[:, :, :height, :width]
+            for group in range(p.groups):
+                filters = slice(group * out // p.groups, (group + 1) * out // p.groups)
+                sums[:, filters] += np.einsum(
+                    "oi,nihw->nohw",
+                    p.weight[filters, :, y, x].astype(np.int64),
+                    seen[:, group * inside : (group + 1) * inside],
+                )
+    return sums
+
+
+def _reference(p: ByteProblem, maps: np.ndarray, residual: np.ndarray | None) -> np.ndarray:
+    value = _sums(p, maps).astype(np.int32).astype(F) * p.scale[:, None, None]
+    value = value + p.bias[:, None, None]
+    if residual is not None:
+        other = (residual.astype(np.int32) - p.residual_zero).astype(F)
+        value = value + other * F(p.residual_scale)
+    if p.out_zero is None:
+        return np.clip(value, F(p.least), F(p.most))
+    return np.clip(np.rint(value) + p.out_zero, p.least, p.most).astype(np.uint8)
+
+
+def _run(
+    p: ByteProblem, isa: str, maps: np.ndarray, residual: np.ndarray | None, threads: int
+) -> np.ndarray:
+    layer = pack_bytes(p, isa)
+    assert layer.name == isa
+    program = _C.Program(_C.chosen_isa())
+    count = p.geometry.out_channels * int(np.prod(p.geometry.out_size))
+    arrays = [_floats(maps)] + ([] if residual is None else [_floats(residual)])
+    inputs = [program.input(array.shape[1]) for array in arrays]
+    floats = count if p.out_zero is None else -(-count // 4)
+    program.byte_layer(
+        layer, inputs[0], program.output(floats), inputs[1] if residual is not None else None
+    )
+    output = np.zeros((len(maps), floats), F)
+    program.run(
+        arrays, [output], np.empty(program.arena(len(maps), threads), F), len(maps), threads
+    )
+    found = output if p.out_zero is None else output.view(np.uint8)[:, :count]
+    return found.reshape(len(maps), p.geometry.out_channels, *p.geometry.out_size)
+
+
+def _problem(
+    rng: np.random.Generator, density: float = 1.0, rows: int = 1, **sizes: Any
+) -> ByteProblem:
+    groups = sizes.pop("groups", 1)
+    geometry = Geometry(**sizes)
+    out, inside = geometry.out_channels, geometry.in_channels // groups
+    weight = rng.integers(-127, 128, (out, inside, *geometry.kernel)).astype(np.int8)
+    live = np.repeat(rng.random((-(-out // rows), inside)) < density, rows, axis=0)[:out]
+    weight *= live[:, :, None, None]
+    scale = (rng.random(out) * 4e-3 / np.sqrt(inside)).astype(F)
+    bias = rng.normal(size=out).astype(F) * F(20)
+    return ByteProblem(
+        geometry, groups, weight, int(rng.integers(256)), scale, bias, 3, 250, 100, 7, 0.5
+    )
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "plain": {"in_channels": 13, "out_channels": 9, "size": (9, 15), "kernel": (1, 1)},
+    "full tiles": {"in_channels": 8, "out_channels": 5, "size": (16, 16), "kernel": (1, 1)},
+    "linear": {"in_channels": 65, "out_channels": 10, "size": (1, 1), "kernel": (1, 1)},
+    "3x3": {
+        "in_channels": 6,
+        "out_channels": 8,
+        "size": (7, 7),
+        "kernel": (3, 3),
+        "padding": (1, 1),
+    },
+    "wide": {
+        "in_channels": 3,
+        "out_channels": 4,
+        "size": (5, 70),
+        "kernel": (3, 3),
+        "padding": (1, 1),
+    },
+    "strided": {
+        **{"in_channels": 5, "out_channels": 6, "size": (17, 23), "kernel": (3, 3)},
+        **{"stride": (2, 2), "padding": (1, 1)},
+    },
+    "1x1 strided": {
+        "in_channels": 5,
+        "out_channels": 6,
+        "size": (9, 8),
+        "kernel": (1, 1),
+        "stride": (2, 2),
+    },
+    "uneven": {
+        **{"in_channels": 4, "out_channels": 3, "size": (20, 19), "kernel": (2, 5)},
+        **{"stride": (3, 1), "padding": (0, 3), "dilation": (2, 3)},
+    },
+    "far padding": {
+        **{"in_channels": 2, "out_channels": 3, "size": (2, 2), "kernel": (5, 5)},
+        **{"stride": (1, 3), "padding": (4, 4)},
+    },
+    "depthwise": {
+        **{"in_channels": 7, "out_channels": 7, "size": (14, 14), "kernel": (3, 3)},
+        **{"padding": (1, 1), "groups": 7},
+    },
+    "groups": {"in_channels": 6, "out_channels": 4, "size": (6, 6), "kernel": (1, 1), "groups": 2},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("density", "rows"), [(1.0, 1), (0.3, 1), (0.3, 8), (0.0, 1)])
+def test_bytes_are_those_of_integer_sums(case: str, density: float, rows: int) -> None:
+    rng = np.random.default_rng(len(case))
+    problem = _problem(rng, density, rows, **CASES[case])
+    g = problem.geometry
+    maps = rng.integers(0, 256, (3, g.in_channels, *g.size)).astype(np.uint8)
+    added = rng.integers(0, 256, (3, g.out_channels, *g.out_size)).astype(np.uint8)
+    for residual in (None, added):
+        wanted = _reference(problem, maps, residual)
+        for isa in _C.byte_isas():
+            for threads in (1, 3):
+                assert np.array_equal(_run(problem, isa, maps, residual, threads), wanted), isa
+
+
+DEPTHWISE: dict[str, dict[str, Any]] = {
+    "3x3": {"size": (14, 14), "kernel": (3, 3), "padding": (1, 1)},
+    "by 2": {"size": (15, 33), "kernel": (3, 3), "stride": (2, 2), "padding": (1, 1)},
+    "small": {"size": (7, 7), "kernel": (3, 3), "padding": (1, 1)},
+    "5x5": {"size": (28, 70), "kernel": (5, 5), "stride": (2, 2), "padding": (2, 2)},
+    "uneven": {
+        **{"size": (9, 20), "kernel": (2, 7), "stride": (3, 1), "padding": (0, 3)},
+        "dilation": (2, 1),
+    },
+    "one pixel": {"size": (1, 1), "kernel": (1, 1)},
+    "far padding": {"size": (2, 2), "kernel": (3, 3), "padding": (4, 4), "stride": (1, 2)},
+}
+
+
+@pytest.mark.parametrize("case", DEPTHWISE)
+@pytest.mark.parametrize("multiplier", [1, 2])
+def test_depthwise_layers(case: str, multiplier: int) -> None:
+    rng = np.random.default_rng(len(case))
+    sizes = {"in_channels": 5, "out_channels": 5 * multiplier, "groups": 5, **DEPTHWISE[case]}
+    problem = replace(_problem(rng, 0.8, **sizes), residual_scale=0.0)
+    g = problem.geometry
+    maps = rng.integers(0, 256, (3, g.in_channels, *g.size)).astype(np.uint8)
+    wanted = _reference(problem, maps, None)
+    for isa in _C.byte_isas():
+        for threads in (1, 3):
+            assert np.array_equal(_run(problem, isa, maps, None, threads), wanted), isa
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("rows", [1, 8])
+def test_linear_layers(images: int, rows: int) -> None:
+    rng = np.random.default_rng(images)
+    sizes = {"in_channels": 70, "out_channels": 150, "size": (1, 1), "kernel": (1, 1)}
+    problem = _problem(rng, 0.4, rows, **sizes)
+    maps = rng.integers(0, 256, (images, 70, 1, 1)).astype(np.uint8)
+    added = rng.integers(0, 256, (images, 150, 1, 1)).astype(np.uint8)
+    floats = replace(problem, least=0.0, most=1e9, out_zero=None)
+    for each, residual in ((problem, None), (problem, added), (floats, None), (floats, added)):
+        wanted = _reference(each, maps, residual)
+        for isa in _C.byte_isas():
+            for threads in (1, 3):
+                assert np.array_equal(_run(each, isa, maps, residual, threads), wanted), isa
+
+
+@pytest.mark.parametrize("isa", _C.byte_isas())
+def test_floats_are_written_as_they_are(isa: str) -> None:
+    rng = np.random.default_rng(0)
+    problem = _problem(rng, **CASES["3x3"])
+    problem = ByteProblem(
+        problem.geometry, 1, problem.weight, 9, problem.scale, problem.bias, 0.0, np.inf, None
+    )
+    maps = rng.integers(0, 256, (2, 6, 7, 7)).astype(np.uint8)
+    assert np.array_equal(_run(problem, isa, maps, None, 1), _reference(problem, maps, None))
+
+
+@pytest.mark.parametrize("isa", _C.byte_isas())
+def test_the_largest_sums_do_not_saturate(isa: str) -> None:
+    geometry = Geometry(in_channels=512, out_channels=2, size=(4, 4), kernel=(1, 1))
+    weight = np.full((2, 512, 1, 1), 127, np.int8) * np.array([1, -1], np.int8)[:, None, None, None]
+    one = np.ones(2, F)
+    problem = ByteProblem(geometry, 1, weight, 0, one, 0 * one, -np.inf, np.inf, None)
+    found = _run(problem, isa, np.full((1, 512, 4, 4), 255, np.uint8), None, 1)
+    assert (found[0, 0] == 512 * 127 * 255).all()
+    assert (found[0, 1] == -512 * 127 * 255).all()
+
+
+def test_a_column_beyond_the_layer_is_refused() -> None:
+    problem = _problem(np.random.default_rng(0), **CASES["plain"])
+    with pytest.raises(ValueError, match="`zero`=256 must"):
+        pack_bytes(
+            ByteProblem(
+                problem.geometry, 1, problem.weight, 256, problem.scale, problem.bias, 0, 255, 0
+            ),
+            _C.byte_isas()[0],
+        )
