@@ -52,6 +52,7 @@ ROOMS = [
     "engine",
     "train",
     "report",
+    "predict",
     "demo",
     "cli",
     "__init__",
@@ -61,7 +62,7 @@ ROOMS = [
 
 # Sub-rooms of a room, and their order: one imports only those before it, and files of the room.
 SUBROOMS = {
-    "engine": ["lower", "tune"],
+    "engine": ["lower", "tune", "dynamo"],
     "flow": ["handle"],
     "interchange": ["handle"],
     "nn": ["kinds", "ssc", "change", "norms", "timing"],
