@@ -176,6 +176,7 @@ EXPORTS = {
     ],
     "openwork.train": ["EpochMetrics", "Evaluation", "GrowthSchedule", "Recipe", "evaluate", "fit"],
     "openwork.engine": ["CompiledModel", "compile", "profile"],
+    "openwork.predict": ["Prediction", "predict"],
     "openwork.report": [
         "Benchmark",
         "Comparison",

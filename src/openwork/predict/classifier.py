@@ -74,9 +74,11 @@ class Classifier:
         metrics = self._network.metrics
         names: Any = metrics.get("classes")
         self.names = tuple(map(str, names)) if isinstance(names, list) else ()
-        stored = (metrics.get("mean"), metrics.get("std"))
-        known = all(isinstance(each, list) for each in stored)
-        mean, std = stored if known else ([0.0], [1.0])
+        mean: Any = metrics.get("mean")
+        std: Any = metrics.get("std")
+        known = isinstance(mean, list) and isinstance(std, list)
+        if not known:
+            mean, std = [0.0], [1.0]
         self._mean = self._per_channel("mean", setup.mean, mean)
         self._std = self._per_channel("std", setup.std, std)
         if (self._std <= 0).any():

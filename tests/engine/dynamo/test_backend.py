@@ -135,3 +135,38 @@ def test_unknown_options_are_refused(options: dict[str, Any], message: str) -> N
     graph = torch.fx.symbolic_trace(nn.ReLU())
     with pytest.raises(ArgumentError, match=message):
         backend(graph, [torch.zeros(1)], options=options)
+
+
+# (name, height and width): small images, so that a network takes seconds.
+ZOO = [
+    *((name, 32) for name in ("basicnet", "mobilenet", "resnet32", "vgg16-cifar")),
+    *(
+        (f"timm:{name}", 64)
+        for name in (
+            *("convnext_atto", "densenet121", "efficientnet_b0", "ghostnet_100", "hrnet_w18_small"),
+            *("mixnet_s", "mobilenetv3_small_100", "regnetx_002", "repvgg_a0", "resnet18"),
+            *("resnext50_32x4d", "seresnet18", "vgg11_bn"),
+        )
+    ),
+    ("torchvision:googlenet", 64),
+    ("torchvision:shufflenet_v2_x0_5", 64),
+    ("torchvision:squeezenet1_1", 64),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "side"), ZOO)
+def test_networks_of_the_zoo_run_on_the_engine(
+    name: str, side: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    model = ow.models.build(name, num_classes=10, in_channels=3, image_size=side).eval()
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    fast = _compiled(model)
+    for batch in (2, 3, 1):
+        x = torch.randn(batch, 3, side, side)
+        with torch.no_grad():
+            wanted, found = model(x), fast(x)
+        assert (found - wanted).abs().max() <= 1e-3 * wanted.abs().max()
+    assert caplog.messages == []
+    assert all(torch.equal(before[key], each) for key, each in model.state_dict().items())

@@ -9,6 +9,7 @@ import torch
 from dynamo_graphs import graphs
 from torch import nn
 
+from openwork.capture import BatchSizes
 from openwork.engine.dynamo.runner import Runner, compiled_or_reason
 
 QUICK: Mapping[str, Any] = {"kernels": {"*": ("*-spmm-*", "*-direct-*", "*")}}
@@ -80,4 +81,20 @@ def test_after_eight_changes_of_its_weights_a_graph_stays_eager(
             next(model.parameters()).add_(0.5)
             (output,) = runner(*given)
             torch.testing.assert_close(output, model(given[-1]))
-    assert caplog.messages == ["a graph now runs in eager mode: its weights changed 2 times"]
+    assert caplog.messages == ["a graph runs in eager mode: its weights changed 2 times"]
+
+
+def test_a_batch_that_the_network_treats_otherwise_runs_in_eager_mode(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "openwork.torch_compile")
+    model = _conv()
+    runner, given = _runner(model, (2, 2, 6, 6))
+    runner._compiled.limit(BatchSizes.of(2), "for this test")
+    x = torch.randn(3, 2, 6, 6)
+    with torch.no_grad():
+        (output,) = runner(*given[:-1], x)
+        torch.testing.assert_close(output, model(x))
+    assert caplog.messages == [
+        "a graph runs in eager mode: a batch of 3 takes another path through the network"
+    ]

@@ -14,6 +14,8 @@ from openwork.engine.dynamo.trial import trial
 class Net(nn.Module):
     """A convolution, and what `after` makes of its input and output."""
 
+    calls: torch.Tensor
+
     def __init__(self, after: Callable[..., object]) -> None:
         super().__init__()
         self.conv = nn.Conv2d(2, 3, 1)

@@ -6,6 +6,7 @@ from typing import Any, final
 
 import torch
 from torch import fx
+from torch._guards import tracing
 
 from openwork.engine.compile import compile
 from openwork.engine.compiled import CompiledModel
@@ -38,7 +39,6 @@ class Runner:
         self._bound = Bound(graph, given)
         self._left = _MOST_COMPILED
         self._said: set[str] = set()
-        _refuse(self._bound, given)
         self._sizes = _sizes(self._bound, given)
         self._compile(given)
 
@@ -57,8 +57,9 @@ class Runner:
     def _compile(self, given: Sequence[Any]) -> None:
         self._left -= 1
         bound = self._bound
+        _refuse(bound, given)
         # A context of torch.compile would give the capture its fake tensors.
-        with torch._guards.tracing(None), torch.inference_mode(False), torch.no_grad():
+        with tracing(None), torch.inference_mode(False), torch.no_grad():
             inputs = [given[index].detach().clone() for index in bound.inputs]
             bound.bind(given)
             self._restores: list[Restore] = trial(bound, inputs)
@@ -69,9 +70,11 @@ class Runner:
 
     def _again(self, given: Sequence[Any]) -> bool:
         """Whether the graph was compiled with the weights that it has now."""
+        if not self._left:
+            if not self._said:
+                self._say(f"its weights changed {_MOST_COMPILED} times")
+            return False
         try:
-            if not self._left:
-                raise Refused(f"its weights changed {_MOST_COMPILED} times")
             self._compile(given)
         except Exception as error:
             self._left = 0
@@ -82,7 +85,7 @@ class Runner:
     def _say(self, reason: str) -> None:
         if reason not in self._said:
             self._said.add(reason)
-            _log.warning("a graph now runs in eager mode: %s", reason)
+            _log.warning("a graph runs in eager mode: %s", reason)
 
 
 def compiled_or_reason(
@@ -131,4 +134,7 @@ def _sizes(bound: Bound, given: Sequence[Any]) -> str | None:
 def _weights(bound: Bound, given: Sequence[Any]) -> list[tuple[int, int, int]]:
     """What differs once a weight is another tensor, is written to, or gets other memory."""
     weights = (given[index] for index in bound.weights)
-    return [(id(weight), weight._version, weight.data_ptr()) for weight in weights]
+    return [
+        (id(weight), -1 if weight.is_inference() else weight._version, weight.data_ptr())
+        for weight in weights
+    ]
