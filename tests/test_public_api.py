@@ -5,6 +5,8 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,6 +181,7 @@ EXPORTS = {
     "openwork.train": ["EpochMetrics", "Evaluation", "GrowthSchedule", "Recipe", "evaluate", "fit"],
     "openwork.integrations": ["GradualPruning"],
     "openwork.engine": ["CompiledModel", "compile", "profile"],
+    "openwork.predict": ["Prediction", "predict"],
     "openwork.report": [
         "Benchmark",
         "Comparison",
@@ -317,3 +320,61 @@ def test_names_of_any_shape_are_among_those_that_take_arrays() -> None:
     assert len(names) > 10
     assert ANY_SHAPE.keys() <= names
     assert all(len(reason) > 20 for reason in ANY_SHAPE.values())
+
+
+# What `openwork[torch]` brings, as modules.
+_EXTRA = (
+    "torch", "safetensors", "pyarrow", "PIL", "yaml", "lightning_fabric", "lightning",
+    "tensorboardX", "typer", "rich", "matplotlib",
+)  # fmt: skip
+_WITHOUT_EXTRA = f"""
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {_EXTRA}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def _without_extra(code: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", _WITHOUT_EXTRA + code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_with_numpy_alone_the_package_imports_and_names_the_extra() -> None:
+    ran = _without_extra(
+        """
+import openwork as ow
+from openwork import runtime
+for name in ("compile", "nn", "Plan", "save"):
+    try:
+        getattr(ow, name)
+    except ow.MissingPackageError as error:
+        print(error)
+print(runtime.load.__name__, ow.ArgumentError.__name__)
+"""
+    )
+    assert ran.returncode == 0, ran.stderr
+    *refused, last = ran.stdout.splitlines()
+    for line, name in zip(refused, ("compile", "nn", "Plan", "save"), strict=True):
+        assert line.startswith(f"openwork.{name} needs more packages than are installed (No module")
+    assert all(line.endswith("): pip install 'openwork[torch]'") for line in refused)
+    assert last == "load ArgumentError"
+
+
+def test_with_numpy_alone_the_command_line_names_the_extra() -> None:
+    ran = _without_extra("from openwork.__main__ import main; main()")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("error: the command line needs more packages than are installed")
+
+
+def test_the_extra_holds_all_that_the_package_needs_beside_numpy() -> None:
+    root = Path(__file__).parent.parent
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert project["dependencies"] == ["numpy>=2.0"]
+    packages = {re.split("[>=]", each)[0] for each in project["optional-dependencies"]["torch"]}
+    named = {"PIL": "Pillow", "yaml": "PyYAML", "lightning_fabric": "lightning-fabric"}
+    assert packages == {named.get(each, each) for each in _EXTRA} - {"lightning"}

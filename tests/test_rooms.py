@@ -54,6 +54,7 @@ ROOMS = [
     "train",
     "report",
     "integrations",
+    "predict",
     "demo",
     "cli",
     "__init__",
@@ -63,7 +64,7 @@ ROOMS = [
 
 # Sub-rooms of a room, and their order: one imports only those before it, and files of the room.
 SUBROOMS = {
-    "engine": ["lower", "tune", "narrow"],
+    "engine": ["lower", "tune", "narrow", "dynamo"],
     "flow": ["handle"],
     "interchange": ["handle"],
     "nn": ["kinds", "ssc", "change", "norms", "timing"],

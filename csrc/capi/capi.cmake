@@ -15,21 +15,24 @@ set_target_properties(openwork PROPERTIES VERSION ${openwork_version} SOVERSION 
 if(OPENWORK_PYTHON)
   set_target_properties(openwork PROPERTIES EXCLUDE_FROM_ALL ON
                         LIBRARY_OUTPUT_DIRECTORY ${CMAKE_SOURCE_DIR}/build/c)
-else()
-  install(TARGETS openwork EXPORT openwork-targets
-          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
-          PUBLIC_HEADER DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-  set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/openwork)
-  install(EXPORT openwork-targets FILE openwork-config.cmake NAMESPACE openwork::
-          DESTINATION ${package_folder})
-  write_basic_package_version_file(openwork-config-version.cmake VERSION ${openwork_version}
-                                   COMPATIBILITY SameMajorVersion)
-  configure_file(csrc/capi/openwork.pc.in openwork.pc @ONLY)
-  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/openwork-config-version.cmake
-          DESTINATION ${package_folder})
-  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/openwork.pc
-          DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endif()
+# OPTIONAL, because the library is not built with the module, whose installation leaves it out.
+install(TARGETS openwork EXPORT openwork-targets
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT c OPTIONAL
+        PUBLIC_HEADER DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT c)
+set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/openwork)
+install(EXPORT openwork-targets FILE openwork-config.cmake NAMESPACE openwork::
+        DESTINATION ${package_folder} COMPONENT c)
+write_basic_package_version_file(openwork-config-version.cmake VERSION ${openwork_version}
+                                 COMPATIBILITY SameMajorVersion)
+# From its own place, so that an installed tree may be moved.
+file(RELATIVE_PATH prefix_from_pkgconfig ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig
+     ${CMAKE_INSTALL_PREFIX})
+configure_file(csrc/capi/openwork.pc.in openwork.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/openwork-config-version.cmake
+        DESTINATION ${package_folder} COMPONENT c)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/openwork.pc
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT c)
 
 check_language(C)
 if(NOT CMAKE_C_COMPILER)

@@ -120,8 +120,12 @@ struct SliceSums<1, 4> {
       prefetch_step(index, weight, lanes);
       const vec weights = load(weight);
 #pragma GCC unroll 4
-      for (int v = 0; v < 4; ++v)
-        sum[v] += four_rows(x, index + v * 4) * __builtin_shuffle(weights, row + v * 4);
+      for (int v = 0; v < 4; ++v) {
+        // Not __builtin_shuffle, which Clang lacks.
+        const __m512i order = (__m512i)(row + v * 4);
+        const vec spread = (vec)_mm512_maskz_permutexvar_ps(0xffff, order, (__m512)weights);
+        sum[v] += four_rows(x, index + v * 4) * spread;
+      }
     }
   }
 

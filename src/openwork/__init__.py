@@ -21,6 +21,7 @@ from openwork.errors import MissingPackageError as MissingPackageError
 from openwork.errors import OpenworkError as OpenworkError
 from openwork.errors import PlanError as PlanError
 from openwork.errors import VerificationError as VerificationError
+from openwork.errors import missing_extra as _missing_extra
 
 if typing.TYPE_CHECKING:
     from openwork import data as data
@@ -126,11 +127,18 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 def __getattr__(name: str) -> typing.Any:
     if name in _ROOMS:
-        return importlib.import_module(f"openwork.{name}")
+        return _imported(f"openwork.{name}", name)
     if name not in _HOMES:
         raise AttributeError(f"module 'openwork' has no attribute {name!r}")
-    globals()[name] = value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value = getattr(_imported(_HOMES[name], name), name)
     return value
+
+
+def _imported(module: str, name: str) -> types.ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise _missing_extra(f"openwork.{name}", error) from error
 
 
 def __dir__() -> list[str]:

@@ -36,6 +36,13 @@ class VerificationError(OpenworkError):
     """A rewritten network does not compute the same as the original, which is unchanged."""
 
 
+def missing_extra(what: str, error: ImportError) -> MissingPackageError:
+    """The error for `what`, which needs more than numpy; `error` says what is not installed."""
+    return MissingPackageError(
+        f"{what} needs more packages than are installed ({error}): pip install 'openwork[torch]'"
+    )
+
+
 def first_line(error: BaseException) -> str:
     """The first line of the error's text, for a message that names it; its type if it has none.
 

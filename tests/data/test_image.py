@@ -57,8 +57,9 @@ def test_the_centre_is_cut_out(tmp_path: Path) -> None:
     image.paste(200, (4, 0, 8, 4))
     image.save(tmp_path / "a.png")
     assert header(tmp_path / "a.png") == (True, (4, 12))
-    assert read(tmp_path / "a.png", 1, 4).tolist() == [[[200] * 4] * 4]
-    assert read(tmp_path / "a.png", 3, 2).shape == (3, 2, 2)
+    assert read(tmp_path / "a.png", 1, (4, 4)).tolist() == [[[200] * 4] * 4]
+    assert read(tmp_path / "a.png", 3, (2, 2)).shape == (3, 2, 2)
+    assert read(tmp_path / "a.png", 1, (4, 2)).tolist() == [[[200] * 2] * 4]
 
 
 def test_sixteen_bits_a_channel_are_refused(tmp_path: Path) -> None:

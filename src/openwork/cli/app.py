@@ -13,9 +13,9 @@ from openwork.cli.compile import compile, quantize
 from openwork.cli.demo import demo
 from openwork.cli.env import cache, env
 from openwork.cli.evaluate import evaluate
-from openwork.cli.info import info, report
+from openwork.cli.info import info, preview, report
 from openwork.cli.observe import observe, sensitivity
-from openwork.cli.preview import preview
+from openwork.cli.predict import predict
 from openwork.cli.prune import prune
 from openwork.cli.say import say, say_error
 from openwork.cli.train import train
@@ -60,6 +60,7 @@ app.command()(bench)
 app.command()(report)
 app.command()(compile)
 app.command()(quantize)
+app.command()(predict)
 app.command()(cache)
 app.command()(env)
 app.command()(demo)

@@ -1,4 +1,4 @@
-"""`openwork info` and `openwork report`."""
+"""The commands that only show: `openwork info`, `openwork report` and `openwork preview`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from openwork import io
-from openwork.cli.run import locate
+from openwork.cli import options
+from openwork.cli.build import Sizes, build_named
+from openwork.cli.run import locate, random_images
 from openwork.cli.say import say
 from openwork.engine import CompiledModel
 from openwork.models import ModelSource
@@ -55,6 +57,22 @@ def report(
     target = out or (runs[0] if len(runs) == 1 else Path()) / "report.html"
     html(*runs, out=target)
     say(f"report: {target}")
+
+
+def preview(
+    model: options.Model,
+    plan: Annotated[
+        Path, typer.Option(help="YAML: layer globs to patterns, or a budget for the network.")
+    ],
+    classes: Annotated[int, typer.Option(help="Outputs of the network.")] = 10,
+    channels: Annotated[int, typer.Option(help="Channels of its images.")] = 3,
+    image_size: Annotated[int, typer.Option(help="Height and width of its images.")] = 32,
+    depth_multiplier: options.Depth = 1.0,
+) -> None:
+    """Show what a plan would do to a network, layer by layer."""
+    network = build_named(model, Sizes(classes, channels, image_size), depth_multiplier)
+    example = random_images(1, channels, image_size)
+    Plan.from_yaml(plan, network, example).preview(network, example)
 
 
 def _built(source: ModelSource | None) -> list[tuple[str, str]]:

@@ -37,7 +37,7 @@ class FolderReader:
         self.name = f"{PREFIX}{path.resolve()}"
         self.slug = "folder-" + re.sub(r"[^A-Za-z0-9_.]+", "-", path.resolve().name)[:40]
         self._root = path
-        self._side = image_size
+        self._size = None if image_size is None else (image_size, image_size)
         self._tree: Tree = scan(path)
         self.classes = self._tree.classes
         if skipped := self._tree.skipped:
@@ -74,7 +74,7 @@ class FolderReader:
         """
         for position, (path, label) in enumerate(self._tree.splits[split]):
             try:
-                image = read(path, images.shape[1], self._side)
+                image = read(path, images.shape[1], self._size)
             except ImageFault as fault:
                 raise DataError(f"`{path}`: {fault}") from fault
             if image.shape != images.shape[1:]:
@@ -93,14 +93,14 @@ class FolderReader:
                 raise DataError(f"`{path}`: {fault}") from fault
             grey = grey and image_grey
             first = first or (path, size)
-            if self._side is None and size != first[1]:
+            if self._size is None and size != first[1]:
                 raise DataError(
                     f"`{first[0]}` is {_hw(first[1])} and `{path}` is {_hw(size)}; all images must "
                     "have one size: pass `image_size=` (pixels) to resize and crop them to squares"
                 )
         if first is None:
             raise DataError(f"the data set is empty: `{self._root}` has no images; add some")
-        size = first[1] if self._side is None else (self._side, self._side)
+        size = self._size or first[1]
         return 1 if grey else 3, size
 
 

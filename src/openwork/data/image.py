@@ -10,6 +10,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from openwork._files import open_file
 
+__all__ = ["SUFFIXES", "ImageFault", "read"]
+
 # Listed, because Pillow would otherwise try every plugin, and some run other programs (EPS).
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset(
@@ -60,19 +62,19 @@ def header(path: Path) -> tuple[bool, tuple[int, int]]:
         return image.mode == "L", (height, width)
 
 
-def read(path: Path, channels: int, side: int | None) -> np.ndarray:
-    """Read an image file upright; with `side`, resize the shorter side and crop the centre.
+def read(path: Path, channels: int, size: tuple[int, int] | None) -> np.ndarray:
+    """Read an image file upright; with `size` (H, W), fill that and crop what is left over.
 
     Returns:
-        `(channels, side, side)` uint8; without `side`, `(channels, H, W)` of the file.
+        `(channels, *size)` uint8; without `size`, `(channels, H, W)` of the file.
     """
     with _opened(path) as source:
         image = ImageOps.exif_transpose(source)
         if image.mode == "P" and "transparency" in image.info:
             image = image.convert("RGBA")
         image = image.convert(_MODES[channels])
-        if side is not None and image.size != (side, side):
-            image = ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR)
+        if size is not None and image.size != size[::-1]:
+            image = ImageOps.fit(image, size[::-1], Image.Resampling.BILINEAR)
         return _planes(image)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from openwork.models import ModelSource
 from openwork.nn import Plan, densify_
 from openwork.nn.resize import describe_resized, restore_resized_, unsaved_buffers
 from openwork.nn.sparse_layer import SparseLayer
+from openwork.runtime import pack
 
 __all__ = ["distinct"]
 
@@ -54,6 +56,7 @@ def save(
     *,
     plan: Plan | None = None,
     metrics: Mapping[str, Any] | None = None,
+    packed: bool = False,
 ) -> None:
     """Write `model` to one safetensors file: live weights, patterns, and how to build it again.
 
@@ -66,12 +69,15 @@ def save(
         path: path of the file.
         plan: a plan to record in the file. Loading does not need it: the patterns are stored.
         metrics: plain numbers and strings to record in the file.
+        packed: write a compiled model as `openwork.runtime.pack` does, for this instruction set:
+            larger, mapped where it lies, and for `openwork.runtime` and C only. Default False.
 
     Raises:
-        CheckpointError: the folder cannot be written to, or the disk is full.
+        CheckpointError: the folder cannot be written to, the disk is full, or `packed` is asked of
+            a network that needs torch.
         ArgumentError: the model's state holds something that is not a tensor, `metrics` holds
-            something that is not plain data, or a compiled model has an operator that a file cannot
-            name.
+            something that is not plain data, a compiled model has an operator that a file cannot
+            name, or `packed` for a model that is not compiled.
     """
     model = unwrapped(model)
     check_model(model)
@@ -84,7 +90,27 @@ def save(
         "plan": plan.to_dict() if plan else None,
         "metrics": plain("metrics", metrics or {}),
     }
-    container.write(path, tensors, header | described)
+    if not packed:
+        container.write(path, tensors, header | described)
+    elif header["kind"] == "compiled":
+        _pack(path, tensors, header | described)
+    else:
+        raise ArgumentError(
+            "`packed`=True is for compiled networks only; save what `openwork.compile` gives"
+        )
+
+
+def _pack(
+    path: str | os.PathLike[str], tensors: dict[str, torch.Tensor], header: dict[str, Any]
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="openwork-") as folder:
+        file = os.path.join(folder, "compiled")
+        container.write(file, tensors, header)
+        try:
+            pack(file, path)
+        except (ArgumentError, CheckpointError) as error:
+            named = str(error).replace(f"`path`={file!r}", "`model`").replace("`packed`", "`path`")
+            raise type(error)(named) from error
 
 
 def _describe(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -26,6 +26,8 @@ from openwork.runtime.program import Native
 from openwork.runtime.read_network import read_batches, read_graph, read_nesting, sizes_of
 from openwork.runtime.values import root
 
+__all__ = ["usable_threads"]
+
 
 def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network:
     """The compiled network in the file at `path`. Neither this nor calling it needs torch.
@@ -65,7 +67,7 @@ def _network(read: "ReadNetwork", isa: str, threads: int) -> Network:
     graph = read.graph
     outputs = {root(value) for value in graph.outputs}
     native = Native(graph.nodes, read.layers, outputs, isa) if graph.nodes else None
-    return Network(graph, native, read.nesting, read.batches, read.kernels, threads)
+    return Network(graph, native, read.nesting, read.batches, read.kernels, threads, read.metrics)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +80,7 @@ class ReadNetwork:
         nesting: of the results.
         batches: sizes that it takes.
         kernels: (layer, kernel) in the order in which they run.
+        metrics: that were saved with it.
     """
 
     graph: Graph
@@ -85,6 +88,7 @@ class ReadNetwork:
     nesting: Any
     batches: BatchSizes
     kernels: list[tuple[str, str]]
+    metrics: Mapping[str, Any]
 
 
 Choose = Callable[[Conv, Problem, str, int], Candidate]
@@ -113,7 +117,8 @@ def read_compiled(path: str | os.PathLike[str], choose: Choose) -> list[ReadNetw
         for size, _ in sizes:
             _refuse_fallbacks(size["network"]["nodes"])
         shared = SharedWeights() if len(sizes) > 1 else None
-        return [_read(own, size, choose, shared) for size, own in sizes]
+        metrics = header["metrics"]
+        return [_read(own, size, metrics, choose, shared) for size, own in sizes]
 
 
 @contextlib.contextmanager
@@ -134,6 +139,7 @@ def _blaming(path: str | os.PathLike[str]) -> Generator[None]:
 def _read(
     tensors: Mapping[str, container.Stored],
     header: Mapping[str, Any],
+    metrics: Mapping[str, Any],
     choose: Choose,
     shared: SharedWeights | None,
 ) -> ReadNetwork:
@@ -157,7 +163,7 @@ def _read(
         if isinstance(node, Conv | ByteConv)
     ]
     nesting = read_nesting(network, decoder, len(graph.results))
-    return ReadNetwork(graph, layers, nesting, read_batches(header, decoder), kernels)
+    return ReadNetwork(graph, layers, nesting, read_batches(header, decoder), kernels, metrics)
 
 
 def measured_choice(isa: str, threads: int) -> Choose:

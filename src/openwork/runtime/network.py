@@ -26,6 +26,8 @@ class Network:
         shapes: name of each input -> the shape of one image, such as `(channels, height, width)`.
         kernels: what runs each layer: (layer, kernel), in the order in which they run.
         batches: the batch sizes that it takes.
+        metrics: what the file says of the network: mean and deviation of its images, names of its
+            classes, and whatever else `openwork.save` was given.
         threads: of the OpenMP pool that a call uses; may be set.
     """
 
@@ -37,6 +39,7 @@ class Network:
         batches: BatchSizes,
         kernels: Sequence[tuple[str, str]],
         threads: int,
+        metrics: Mapping[str, Any] | None = None,
     ) -> None:
         self._inputs = graph.inputs
         self._results = graph.results
@@ -45,6 +48,7 @@ class Network:
         self.shapes = {value.name: value.shape for value in graph.inputs}
         self.kernels = tuple(kernels)
         self.batches = batches
+        self.metrics = dict(metrics or {})
         self.threads = threads
         self._others: dict[tuple[tuple[int, ...], ...], Network] = {}
 

@@ -22,8 +22,11 @@ def test_only_files_that_begin_so_are_packed(tmp_path: Path) -> None:
 def test_notes_hold_views_and_constants() -> None:
     x, y = Value((2, 3), "x"), Value((6,), "y")
     graph = Graph([x], [y, Alias(x, (3, 2)), np.array([1, 2], np.int64)], [])
-    notes = json.loads(write_notes(graph, [y], [0, (1,), 2], BatchSizes(2, 4), [("a", "k")]))
+    notes = json.loads(
+        write_notes(graph, [y], [0, (1,), 2], BatchSizes(2, 4), [("a", "k")], {"mean": [0.5]})
+    )
     assert [value["name"] for value in notes["values"]] == ["x", "y", "x"]
     assert notes["values"][2]["of"] == 0
     assert (notes["batches"], notes["kernels"]) == ([2, 4], [["a", "k"]])
+    assert notes["metrics"] == {"mean": [0.5]}
     assert notes["arrays"] == {"t0": ["<i8", [2], "AQAAAAAAAAACAAAAAAAAAA=="]}

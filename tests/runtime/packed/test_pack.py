@@ -51,6 +51,21 @@ def test_a_packed_file_gives_the_same_bit_for_bit(tmp_path: Path, build: Build) 
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_compiled_network_is_saved_packed_at_once(tmp_path: Path, build: Build) -> None:
+    compiled = build(nn.Conv2d(3, 4, 3), torch.randn(2, 3, 6, 6))
+    ow.save(compiled, tmp_path / "file", metrics={"classes": ["a"]})
+    runtime.pack(tmp_path / "file", tmp_path / "packed")
+    ow.save(compiled, tmp_path / "saved", metrics={"classes": ["a"]}, packed=True)
+    assert (tmp_path / "saved").read_bytes() == (tmp_path / "packed").read_bytes()
+    for name in ("file", "saved"):
+        assert runtime.load(tmp_path / name).metrics == {"classes": ["a"]}
+    with pytest.raises(ArgumentError, match="`packed`=True is for compiled networks only"):
+        ow.save(nn.Conv2d(3, 4, 3), tmp_path / "saved", packed=True)
+    sized = ow.compile(nn.Conv2d(3, 4, 3), torch.randn(1, 3, 6, 6), sizes=[(8, 8)])
+    with pytest.raises(ArgumentError, match=r"^`model` holds a network for 2 sizes of images"):
+        ow.save(sized, tmp_path / "saved", packed=True)
+
+
 def test_a_network_without_steps(tmp_path: Path, build: Build) -> None:
     compiled = build(nn.Flatten(), torch.randn(2, 3, 4, 5))
     ow.save(compiled, tmp_path / "file")

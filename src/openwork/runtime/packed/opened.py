@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ from openwork.runtime.program import Runs
 from openwork.runtime.read_network import read_nesting
 from openwork.runtime.values import Value, root
 
+__all__ = ["is_packed"]
+
 
 def is_packed(path: str | os.PathLike[str]) -> bool:
     """Whether the file at `path` begins as a packed file does."""
@@ -42,6 +44,7 @@ def write_notes(
     nesting: Any,
     batches: BatchSizes,
     kernels: Sequence[tuple[str, str]],
+    metrics: Mapping[str, Any],
 ) -> str:
     """What a packed file keeps for `open_packed` beside its program, as JSON.
 
@@ -51,6 +54,7 @@ def write_notes(
         nesting: of the results.
         batches: sizes that the network takes.
         kernels: (layer, kernel) in order.
+        metrics: that were saved with it.
 
     Raises:
         NotSerializable: a result is a constant of a type that files do not hold.
@@ -63,6 +67,7 @@ def write_notes(
         "nesting": encoder.encode(nesting),
         "batches": [batches.least, batches.most],
         "kernels": [list(pair) for pair in kernels],
+        "metrics": metrics,
         "values": encoder.values,
         "arrays": {name: _to_text(array) for name, array in encoder.tensors.items()},
     }
@@ -98,7 +103,10 @@ def open_packed(path: str | os.PathLike[str], threads: int) -> Network:
     batches = BatchSizes(least or 1, most)
     pairs = [(layer, kernel) for layer, kernel in kernels]
     runs = Runs(program, inputs, outputs, range(program.steps()))
-    return Network(graph, runs, nesting, batches, pairs, threads)
+    # Files written before have none.
+    metrics = notes.get("metrics", {})
+    require(isinstance(metrics, dict), "metrics must be a mapping")
+    return Network(graph, runs, nesting, batches, pairs, threads, metrics)
 
 
 def _to_text(array: np.ndarray) -> list[Any]:

@@ -110,7 +110,7 @@ def packed_file(network: ReadNetwork, isa: str) -> PackedFile:
         (batches.least, most),
         recording.made_slots,
         recording.made_steps,
-        write_notes(graph, roots, network.nesting, batches, network.kernels),
+        write_notes(graph, roots, network.nesting, batches, network.kernels, network.metrics),
     )
 
 

@@ -1,0 +1,46 @@
+"""Which files of some folders are images."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from openwork.data.image import SUFFIXES
+from openwork.errors import DataError
+
+
+def found(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The images at `paths`, folder by folder, in the order of their names.
+
+    Args:
+        paths: a folder stands for all images in it and in its folders, except hidden ones; a file
+            is taken whatever it is called.
+
+    Raises:
+        DataError: a path does not exist, or there are no images.
+    """
+    files: list[Path] = []
+    given = [Path(path) for path in paths]
+    for path in given:
+        if path.is_dir():
+            files += _within(path)
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise DataError(f"`images`={str(path)!r} does not exist; check the path")
+    if not files:
+        where = ", ".join(map(repr, map(str, given)))
+        kinds = " ".join(sorted(SUFFIXES))
+        raise DataError(f"`images`={where} holds no images ({kinds}); give another folder")
+    return files
+
+
+def _within(folder: Path) -> list[Path]:
+    files: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        files += [
+            Path(root, name)
+            for name in sorted(names)
+            if name[0] != "." and Path(name).suffix.lower() in SUFFIXES
+        ]
+    return files
