@@ -36,8 +36,8 @@ def build(name: str) -> nn.Module:
     model = import_zoo("torchvision").models.mobilenet_v2(weights=None)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
+            nn.init.normal_(module.get_buffer("running_mean"), 0, 0.1)
+            nn.init.uniform_(module.get_buffer("running_var"), 0.5, 1.5)
     return model.eval()
 
 
@@ -71,7 +71,7 @@ def int8_of_onnxruntime(graph: bytes, path: Path) -> None:
         def __init__(self) -> None:
             self.left = [{"x": image.numpy()} for image in images(4)]
 
-        def get_next(self) -> dict | None:
+        def get_next(self) -> dict | None:  # type: ignore[override]
             return self.left.pop() if self.left else None
 
     wide, ready = path.with_suffix(".f32.onnx"), path.with_suffix(".ready.onnx")

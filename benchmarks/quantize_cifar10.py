@@ -20,7 +20,13 @@ from openwork.quantize.ranges import METHODS
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from cifar_resnets import CORRECT, classes, held_out, trained, training_images
+from cifar_resnets import (  # type: ignore[import-not-found]
+    CORRECT,
+    classes,
+    held_out,
+    trained,
+    training_images,
+)
 
 
 @dataclass(frozen=True)

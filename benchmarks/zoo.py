@@ -256,7 +256,7 @@ def _difference(
     def choose(convs: Sequence[Conv]) -> list[Choice]:
         return [choice(conv) for conv in convs]
 
-    compiled = assemble(captured, choose, isa, "speed", SharedWeights())
+    compiled, _ = assemble(captured, choose, isa, "speed", SharedWeights())
     row.fallbacks = [note for note in compiled.layers.notes if note.startswith("left to torch")]
     if kernels == SPARSE_PLANS[-1]:
         row.unsaved = _unsaved(compiled, example)

@@ -116,6 +116,7 @@ EXPORTS = {
         "compare_many",
         "compare_training",
         "difference",
+        "largest_difference",
         "outputs",
         "refusal",
         "rounding",

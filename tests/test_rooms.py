@@ -67,6 +67,7 @@ SUBROOMS = {
     "engine": ["lower", "tune", "narrow", "dynamo"],
     "flow": ["handle"],
     "interchange": ["handle"],
+    "kernels": ["narrow"],
     "nn": ["kinds", "ssc", "change", "norms", "timing"],
     "prune": ["units", "search", "stages"],
     "report": ["page"],
@@ -223,7 +224,7 @@ def test_imports_by_text_are_few_and_known() -> None:
         # What needs torch, when a user first asks for it.
         "openwork.data": {"openwork.data.augment", "openwork.data.batches", "openwork.data.fits"},
         # A compiled network's file needs the room that registers its kind.
-        "openwork.io.kinds": {"openwork.engine"},
+        "openwork.io.kinds": {"openwork.engine", "openwork.quantize"},
         # A budget in milliseconds needs the room that registers the clock.
         "openwork.nn.timing.clock": {"openwork.engine"},
     }

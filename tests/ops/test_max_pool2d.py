@@ -64,6 +64,7 @@ def test_outputs_and_gradients_are_torchs_bits(
         found.backward(upstream)
         expected.backward(upstream)
         assert ours.grad is not None
+        assert torchs.grad is not None
         assert torch.equal(ours.grad, torchs.grad)
         assert upstream.sum() != 0 != ours.grad.abs().sum()
     assert tried >= 3
@@ -96,6 +97,7 @@ def test_gradients_of_any_layout_are_taken() -> None:
         max_pool2d(ours, (2, 2), (2, 2), (0, 0)).backward(upstream)
         F.max_pool2d(torchs, 2).backward(upstream)
         assert ours.grad is not None
+        assert torchs.grad is not None
         assert torch.equal(ours.grad, torchs.grad)
 
 
@@ -167,6 +169,8 @@ def test_the_boundary_refuses_what_would_leave_the_arrays(
         "threads": 1,
     }
     call = {**call, **changed}
-    arrays = {k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in call.items()}
+    arrays: dict[str, Any] = {
+        k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in call.items()
+    }
     with pytest.raises(ValueError, match=message):
         extension.max_pool2d_backward(extension.chosen_isa(), **arrays)

@@ -74,7 +74,7 @@ def read(path: Path, channels: int, size: tuple[int, int] | None) -> np.ndarray:
             image = image.convert("RGBA")
         image = image.convert(_MODES[channels])
         if size is not None and image.size != size[::-1]:
-            image = ImageOps.fit(image, size[::-1], Image.Resampling.BILINEAR)
+            image = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BILINEAR)
         return _planes(image)
 
 

@@ -32,7 +32,12 @@ def difference(expected: Any, found: Any) -> float:
 def largest_difference(expected: Sequence[Any], found: Sequence[Any]) -> tuple[float, float]:
     """The largest difference of two lists of results, absolute and relative.
 
-    Both are infinite where the results differ in number, kind, shape or dtype.
+    Args:
+        expected: tensors of any shape, and other values.
+        found: the same of the other network.
+
+    Returns:
+        Both are infinite where the results differ in number, kind, shape or dtype.
     """
     if len(found) != len(expected):
         return float("inf"), float("inf")

@@ -67,6 +67,8 @@ def test_other_forms_are_left_to_torch(network: nn.Module) -> None:
 class Weighted(nn.Module):
     """A convolution whose weight is int8 along `axis`, or with one scale for all of it."""
 
+    numbers: torch.Tensor
+
     def __init__(self, axis: int | None, zero: int = 0) -> None:
         super().__init__()
         self.register_buffer("numbers", torch.arange(-8, 8, dtype=torch.int8).reshape(4, 4, 1, 1))

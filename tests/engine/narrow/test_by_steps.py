@@ -19,6 +19,8 @@ from openwork.runtime.nodes import ByteConv
 class Deep(nn.Module):
     """Twelve layers, whose roundings outgrow any tolerance of the outputs."""
 
+    numbers: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer(

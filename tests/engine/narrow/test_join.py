@@ -91,6 +91,7 @@ def test_files_hold_it_and_packed_files_refuse_it(build: Build, tmp_path: Path) 
     path = tmp_path / "net.ow"
     ow.save(compiled, path)
     restored, runs = ow.load(path), load(path)
+    assert isinstance(restored, CompiledModel)
     assert torch.equal(restored(x), compiled(x))
     assert torch.equal(torch.from_numpy(runs(x.numpy())), compiled(x))
     assert restored.layers.rows == compiled.layers.rows

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from openwork.kernels.narrow.pack_bytes import ByteProblem, pack_bytes
 from openwork.kernels.native import extension as _C
-from openwork.kernels.pack_bytes import ByteProblem, pack_bytes
 from openwork.kernels.problem import Geometry
 from openwork.runtime.emission import Emission
 from openwork.runtime.file_errors import require

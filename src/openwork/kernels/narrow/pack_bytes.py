@@ -12,7 +12,6 @@ filled up to fours.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -81,7 +80,7 @@ def pack_bytes(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
     plain = _is_plain(problem.geometry)
     single = plain and problem.geometry.size == (1, 1)
     groups, rows = ([np.arange(len(matrix))], 16) if single else _partition(matrix != 0)
-    used = np.arange(matrix.shape[1]) if plain else np.flatnonzero((matrix != 0).any(axis=0))
+    used = _numbers(matrix.shape[1]) if plain else np.flatnonzero((matrix != 0).any(axis=0))
     if not used.size:
         used = np.zeros(1, np.int64)
     arrays = _Arrays(matrix, used, rows)
@@ -149,7 +148,7 @@ def _is_depthwise(problem: ByteProblem) -> bool:
 
 
 def _pack_depthwise(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
-    out, _, height, width = problem.weight.shape
+    out, (height, width) = len(problem.weight), problem.geometry.kernel
     kernels = np.zeros((out, height, width + -width % 4), np.int8)
     kernels[:, :, :width] = problem.weight[:, 0]
     none = np.zeros(0, np.int32)
@@ -160,8 +159,8 @@ def _pack_depthwise(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
         none,
         np.array([0, out], np.int64),
         np.arange(out, dtype=np.int32),
-        np.zeros(out + 1, np.int64),
-        none.astype(np.uint16),
+        np.zeros(len(kernels) + 1, np.int64),
+        np.zeros(0, np.uint16),
         kernels.reshape(-1),
         *_requantisation(problem),
     )
@@ -175,10 +174,10 @@ def _is_plain(geometry: Geometry) -> bool:
 
 def _partition(live: np.ndarray) -> tuple[list[np.ndarray], int]:
     """Groups of filters that list their columns together, and the filters in a block."""
-    out, columns = live.shape
-    best = np.inf, out, 1
+    out = len(live)
+    best = float("inf"), out, 1
     for size in (*(each for each in _GROUPS if each < out), out):
-        starts = np.arange(0, out, size)
+        starts = _numbers(out)[::size]
         unions = np.logical_or.reduceat(live, starts, axis=0).sum(axis=1)
         fours = -(-unions // 4)
         rows = next(each for each in (4, 2, 1) if each <= size)
@@ -187,15 +186,23 @@ def _partition(live: np.ndarray) -> tuple[list[np.ndarray], int]:
         if cost < best[0]:
             best = cost, size, rows
     # One group of all filters, whose blocks leave out the fours that none of them reads.
-    padded = np.pad(live[:, live.any(axis=0)], ((0, -out % 4), (0, -columns % 4 + 4)))
-    fours_live = padded[:, : padded.shape[1] // 4 * 4].reshape(len(padded), -1, 4).any(axis=2)
+    some = live[:, live.any(axis=0)]
+    number = max(1, -(-some.shape[1] // 4))
+    padded = np.zeros((out + -out % 4, 4 * number), bool)
+    padded[:out, : some.shape[1]] = some
+    fours_live = padded.reshape(-1, number, 4).any(axis=2)
     for rows in (1, 2, 4):
-        read = fours_live.reshape(-1, rows, fours_live.shape[1]).any(axis=1).sum()
-        cost = fours_live.shape[1] * _INTERLEAVE + float(read) * _PRODUCT[rows]
+        read = fours_live.reshape(-1, rows, number).any(axis=1).sum()
+        cost = number * _INTERLEAVE + float(read) * _PRODUCT[rows]
         if cost < best[0]:
             best = cost, out, rows
     _, size, rows = best
     return [np.arange(at, min(at + size, out)) for at in range(0, out, size)], rows
+
+
+_Finished = tuple[
+    np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray
+]
 
 
 class _Arrays:
@@ -229,7 +236,7 @@ class _Arrays:
             self._quad.append(read.astype(np.uint16))
             self._weight.append(block[:, read].transpose(1, 0, 2).reshape(-1))
 
-    def finish(self) -> tuple[Any, ...]:
+    def finish(self) -> "_Finished":
         """group_column, column, group_block, filter, quad_start, quad, weight."""
         return (
             _starts([len(each) for each in self.column]),
@@ -240,6 +247,10 @@ class _Arrays:
             np.concatenate(self._quad),
             np.ascontiguousarray(np.concatenate(self._weight)),
         )
+
+
+def _numbers(count: int) -> np.ndarray:
+    return np.arange(count)
 
 
 def _starts(sizes: list[int]) -> np.ndarray:

@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
 
+from openwork.kernels.narrow.pack_bytes import ByteProblem, pack_bytes
 from openwork.kernels.native import extension as _C
-from openwork.kernels.pack_bytes import ByteProblem, pack_bytes
 from openwork.kernels.problem import Geometry
 
 F = np.float32

@@ -1,0 +1,3 @@
+"""Layers of bytes: uint8 maps and int8 weights."""
+
+__all__: list[str] = []
