@@ -52,7 +52,9 @@ def test_any_sizes(inside: tuple[int, int], outside: tuple[int, int], mode: dict
 
     compiled = compile(Do(body, 2), torch.randn(2, 2, *inside), kernels={"*": "*-taps-*"})
     assert compiled.layers.notes == ()
-    assert compiled.difference < 2e-6
+    # torch finds places in float32: off by at most 40 * 2**-24 of a pixel, where neighbours differ
+    # by twice the largest value.
+    assert compiled.difference < 40 * 2**-24 * 2 + 2e-6
 
 
 def test_nan_and_infinity_go_where_torch_puts_them(build: Build) -> None:

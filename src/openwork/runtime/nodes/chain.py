@@ -84,7 +84,7 @@ def _continues(
 ) -> bool:
     """Whether `conv` can follow the layers of `run` in one chain."""
     between = root(run[-1].output)
-    alone = reads[between] == 1 and between not in wanted
+    alone = reads.get(between) == 1 and between not in wanted
     return (
         alone
         and root(conv.inputs[0]) is between
