@@ -89,4 +89,6 @@ def training_images(count: int) -> torch.Tensor:
 @torch.no_grad()
 def classes(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """The class of each image."""
+    # In this order of numbers torch takes two thirds of the time.
+    images = images.contiguous(memory_format=torch.channels_last)
     return torch.cat([model(batch).argmax(1) for batch in images.split(250)])
