@@ -2,6 +2,7 @@
 
 import logging
 import tomllib
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,44 @@ def test_batches_and_sizes_of_all_kinds_give_what_the_network_gives(
     assert caplog.messages == []
     assert all(torch.equal(before[name], each) for name, each in model.state_dict().items())
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def _fused_step(model: nn.Sequential, x: torch.Tensor) -> None:
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1, fused=True)
+    model.train()(x).square().mean().backward()
+    optimizer.step()
+    model.eval()
+
+
+def _statistics(model: nn.Sequential, x: torch.Tensor) -> None:
+    model.train()(3 * x)
+    model.eval()
+
+
+def _average(model: nn.Sequential, x: torch.Tensor) -> None:
+    for parameter in model.parameters():
+        parameter.data.copy_(parameter.data * 0.5)
+
+
+def _through_numpy(model: nn.Sequential, x: torch.Tensor) -> None:
+    model[0].get_parameter("weight").detach().numpy()[...] *= 2
+
+
+@pytest.mark.parametrize("change", [_fused_step, _statistics, _average, _through_numpy])
+def test_writes_that_torch_does_not_count_are_seen(
+    change: Callable[[nn.Sequential, torch.Tensor], None],
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    x = torch.randn(4, 3, 12, 12)
+    fast = _compiled(model.eval())
+    _check(fast, model, x)
+    with torch.no_grad():
+        before = model(x)
+    change(model, x)
+    with torch.no_grad():
+        assert (model(x) - before).abs().max() > 0.01
+    _check(fast, model, x)
 
 
 def test_written_and_replaced_weights_count(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,8 @@ from openwork.errors import first_line
 
 _log = logging.getLogger("openwork.torch_compile")
 _MOST_COMPILED = 8
+# Numbers of each weight that are compared in each call.
+_LOOKED_AT = 1024
 
 
 @final
@@ -131,10 +133,25 @@ def _sizes(bound: Bound, given: Sequence[Any]) -> str | None:
     return "any" if varies & {2, 3} else None
 
 
-def _weights(bound: Bound, given: Sequence[Any]) -> list[tuple[int, int, int]]:
-    """What differs once a weight is another tensor, is written to, or gets other memory."""
+def _weights(bound: Bound, given: Sequence[Any]) -> list[tuple[int, int, int, bytes]]:
+    """What differs once a weight is another tensor, is written to, or gets other memory.
+
+    Fused optimisers, batch norms in training and writes to `.data` or through NumPy raise no
+    version, so contents are looked at too.
+    """
     weights = (given[index] for index in bound.weights)
     return [
-        (id(weight), -1 if weight.is_inference() else weight._version, weight.data_ptr())
+        (
+            id(weight),
+            -1 if weight.is_inference() else weight._version,
+            weight.data_ptr(),
+            _sample(weight),
+        )
         for weight in weights
     ]
+
+
+def _sample(weight: torch.Tensor) -> bytes:
+    """All of a small tensor, and evenly spaced numbers of a larger one: microseconds."""
+    flat = weight.detach().reshape(-1)
+    return flat[:: max(1, flat.numel() // _LOOKED_AT)].numpy().tobytes()
