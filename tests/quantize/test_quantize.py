@@ -12,7 +12,7 @@ from torch.nn.utils import prune
 from openwork._copy import copied
 from openwork.compact import compact
 from openwork.compact.masks import make_masks_permanent_
-from openwork.errors import VerificationError
+from openwork.errors import ArgumentError, VerificationError
 from openwork.nn import Plan, densify_, sparsify_
 from openwork.quantize import quantize
 
@@ -81,3 +81,33 @@ def test_refuses_a_worse_score() -> None:
     model, images = residual()
     with pytest.raises(VerificationError, match=r"`tolerance`=0\.1"):
         quantize(model, [images], evaluate=lambda m: float(m is model), tolerance=0.1)
+
+
+class _Above(nn.Module):
+    """A result of numbers, and one of truth values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y = self.layer(x)
+        return y.relu(), y > 0
+
+
+def test_truth_values_may_be_among_the_results() -> None:
+    model, images = _Above(), torch.randn(4, 3, 8, 8)
+    small, _ = quantize(model, [images], tolerance=0.2)
+    wanted, found = model(images), small(images)
+    assert found[1].dtype == torch.bool
+    assert (wanted[1] == found[1]).float().mean() > 0.9
+
+
+def test_what_is_no_list_of_batches_and_no_score_is_said() -> None:
+    model, images = residual()
+    with pytest.raises(ArgumentError, match=r"`batches` is a tensor .* pass \[images\]"):
+        quantize(model, images)
+    with pytest.raises(ArgumentError, match="`evaluate` gave 'good', but must give a number"):
+        quantize(model, [images], evaluate=lambda _: "good")  # type: ignore[arg-type, return-value]
+    with pytest.raises(ArgumentError, match="`evaluate` gave nan"):
+        quantize(model, [images], evaluate=lambda _: float("nan"))

@@ -75,6 +75,11 @@ def quantize(
     check_number("percentile", percentile, "in (50, 100]", lambda value: 50 < value <= 100)
     check_number("tolerance", tolerance, "of at least 0", lambda value: value >= 0)
     model = unwrapped(model)
+    if isinstance(batches, torch.Tensor):
+        raise ArgumentError(
+            f"`batches` is a tensor {tuple(batches.shape)}, but must be a list of batches; "
+            "pass [images]"
+        )
     calls = [call_of_batch(model, batch).to("cpu") for batch in batches]
     if not calls:
         raise ArgumentError("`batches` is empty, but must hold images to find ranges with")
@@ -137,6 +142,17 @@ def _scales(
     return {node: scale_of(*whole[scheme.root(node)]) for node in ranges}
 
 
+def _score(evaluate: Callable[[nn.Module], float], network: nn.Module) -> float:
+    given = evaluate(network)
+    try:
+        score = float(given)
+    except (TypeError, ValueError):
+        score = float("nan")
+    if score != score:
+        raise ArgumentError(f"`evaluate` gave {given!r}, but must give a number")
+    return score
+
+
 def _scores(
     model: nn.Module,
     dense: nn.Module,
@@ -145,11 +161,11 @@ def _scores(
     evaluate: Callable[[nn.Module], float] | None,
 ) -> tuple[float, float]:
     if evaluate is not None:
-        return float(evaluate(model)), float(evaluate(found))
+        return _score(evaluate, model), _score(evaluate, found)
     same, count = 0, 0
     for call in calls:
         for one, two in zip(outputs(dense, call), outputs(found, call), strict=True):
-            if isinstance(one, torch.Tensor) and one.dim() > 1:
+            if isinstance(one, torch.Tensor) and one.is_floating_point() and one.dim() > 1:
                 equal = one.argmax(1) == two.argmax(1)
                 same, count = same + int(equal.sum()), count + equal.numel()
     if not count:

@@ -8,7 +8,7 @@ from torch import nn
 from openwork._call import Call
 from openwork.capture import BatchSizes
 from openwork.quantize.net import Net
-from openwork.verify import outputs, with_batch_size
+from openwork.verify import difference, outputs, with_batch_size
 
 # Of an error of float32, over the largest output.
 _TOLERANCE = 1e-3
@@ -59,11 +59,5 @@ def _same(model: nn.Module, net: Net, call: Call) -> bool:
         return False
     found = [each for each in given if isinstance(each, torch.Tensor)]
     return len(expected) == len(found) and all(
-        one.shape == two.shape and _close(one, two)
-        for one, two in zip(expected, found, strict=True)
+        difference(one, two) <= _TOLERANCE for one, two in zip(expected, found, strict=True)
     )
-
-
-def _close(one: torch.Tensor, two: torch.Tensor) -> bool:
-    largest = one.abs().max().clamp(min=1e-12)
-    return bool((one - two).abs().max() / largest <= _TOLERANCE)
