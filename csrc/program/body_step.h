@@ -2,6 +2,7 @@
 #pragma once
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "program.h"
@@ -21,6 +22,26 @@ inline void require_writable(const Slot& slot) {
 inline void require_apart(const Slot& output, const Slot& input) {
   if (Program::overlap(output, input)) fail("the step's output shares memory with what it reads");
 }
+
+// What a step adds to its results, if anything.
+class Residual {
+ public:
+  Residual(const Slot* slot, int64_t floats) {
+    if (!slot) return;
+    require_floats("residual", slot->floats, floats);
+    slot_ = *slot;
+  }
+  explicit operator bool() const { return slot_.has_value(); }
+  const Slot& operator*() const { return *slot_; }
+  const Slot* operator->() const { return &*slot_; }
+  // Null if there is none.
+  const float* read(const Frame& f, int64_t image) const {
+    return slot_ ? f.read(*slot_) + image * slot_->image : nullptr;
+  }
+
+ private:
+  std::optional<Slot> slot_;
+};
 
 // A step that is one function of its frame.
 template <class Body>

@@ -30,26 +30,25 @@ class ByteLayerStep final : public Step {
  public:
   ByteLayerStep(std::shared_ptr<const ByteLayer> layer, const Slot& input, const Slot& output,
                 const Slot* residual)
-      : layer_(std::move(layer)), input_(input), output_(output) {
+      : layer_(std::move(layer)),
+        input_(input),
+        output_(output),
+        residual_(residual, byte_floats(image_out(layer_->plan.geometry))) {
     const BytePlan& plan = layer_->plan;
     const int64_t out = image_out(plan.geometry);
     require_floats("input", input.floats, byte_floats(image_in(plan.geometry)));
     require_floats("output", output.floats, plan.to_float ? out : byte_floats(out));
     require_apart(output, input);
-    if (!residual) return;
-    if (plan.depthwise) fail("a depthwise layer of bytes adds no residual");
-    require_floats("residual", residual->floats, byte_floats(out));
-    if (plan.to_float) require_apart(output, *residual);
-    residual_ = *residual;
-    has_residual_ = true;
+    if (residual_ && plan.depthwise) fail("a depthwise layer of bytes adds no residual");
+    if (residual_ && plan.to_float) require_apart(output, *residual_);
   }
   void run(const Frame& f) const override {
     const BytePlan& plan = layer_->plan;
     const int64_t out = plan.to_float ? output_.image : 4 * output_.image;
     layer_->kernels.conv.run(
-        plan, {as_bytes(f.read(input_)), has_residual_ ? as_bytes(f.read(residual_)) : nullptr,
-               f.write(output_), 4 * input_.image, has_residual_ ? 4 * residual_.image : 0, out,
-               f.workspace, f.batch, f.threads});
+        plan, {as_bytes(f.read(input_)), as_bytes(residual_.read(f, 0)), f.write(output_),
+               4 * input_.image, residual_ ? 4 * residual_->image : 0, out, f.workspace, f.batch,
+               f.threads});
   }
   int64_t workspace(int batch, int threads) const override {
     return layer_->kernels.conv.workspace(layer_->plan, batch, threads);
@@ -57,8 +56,8 @@ class ByteLayerStep final : public Step {
 
  private:
   std::shared_ptr<const ByteLayer> layer_;
-  Slot input_, output_, residual_{};
-  bool has_residual_ = false;
+  Slot input_, output_;
+  Residual residual_;
 };
 
 // Calls `body(image)` for each image.

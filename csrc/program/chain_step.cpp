@@ -196,16 +196,11 @@ class ChainStep final : public Step {
       : last_(static_cast<int>(layers.size()) - 1),
         chain_(std::move(layers)),
         input_(input),
-        output_(output) {
-    const int64_t out = image_out(chain_.geometry(last_));
+        output_(output),
+        residual_(residual, image_out(chain_.geometry(last_))) {
     require_floats("input", input.floats, image_in(chain_.geometry(0)));
-    require_floats("output", output.floats, out);
+    require_floats("output", output.floats, image_out(chain_.geometry(last_)));
     require_apart(output, input);
-    if (residual) {
-      require_floats("residual", residual->floats, out);
-      residual_ = *residual;
-      has_residual_ = true;
-    }
   }
 
   void run(const Frame& f) const override {
@@ -219,7 +214,7 @@ class ChainStep final : public Step {
         const int64_t image = item / bands, end = std::min(stop, (image + 1) * bands);
         Run whole{};
         whole.input = f.read(input_) + image * input_.image;
-        whole.residual = has_residual_ ? f.read(residual_) + image * residual_.image : nullptr;
+        whole.residual = residual_.read(f, image);
         whole.output = f.write(output_) + image * output_.image;
         chain_.run(whole, static_cast<int>(item - image * bands),
                    static_cast<int>(end - image * bands), memory);
@@ -233,8 +228,8 @@ class ChainStep final : public Step {
  private:
   int last_;
   Chain chain_;
-  Slot input_, output_, residual_{};
-  bool has_residual_ = false;
+  Slot input_, output_;
+  Residual residual_;
 };
 
 }  // namespace

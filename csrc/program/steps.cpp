@@ -16,26 +16,21 @@ class LayerStep final : public Step {
  public:
   LayerStep(std::shared_ptr<const Layer> layer, const Slot& input, const Slot& output,
             const Slot* residual)
-      : layer_(std::move(layer)), input_(input), output_(output) {
-    const Geometry& g = layer_->geometry();
-    const int64_t out = static_cast<int64_t>(g.out_channels) * g.out_height * g.out_width;
-    require_floats("input", input.floats, static_cast<int64_t>(g.in_channels) * g.height * g.width);
-    require_floats("output", output.floats, out);
+      : layer_(std::move(layer)),
+        input_(input),
+        output_(output),
+        residual_(residual, image_out(layer_->geometry())) {
+    require_floats("input", input.floats, image_in(layer_->geometry()));
+    require_floats("output", output.floats, image_out(layer_->geometry()));
     require_apart(output, input);
-    if (residual) {
-      require_floats("residual", residual->floats, out);
-      residual_ = *residual;
-      has_residual_ = true;
-    }
   }
   void run(const Frame& f) const override {
     // Kernels read the residual at the output's offsets: all images in one call only if both have
     // the same distance from image to image.
-    const bool same_stride = !has_residual_ || residual_.image == output_.image;
+    const bool same_stride = !residual_ || residual_->image == output_.image;
     const int batch = same_stride ? f.batch : 1;
     for (int64_t image = 0; image < f.batch; image += batch)
-      layer_->run({f.read(input_) + image * input_.image,
-                   has_residual_ ? f.read(residual_) + image * residual_.image : nullptr,
+      layer_->run({f.read(input_) + image * input_.image, residual_.read(f, image),
                    f.write(output_) + image * output_.image, input_.image, output_.image,
                    f.workspace, batch, f.threads});
   }
@@ -45,8 +40,8 @@ class LayerStep final : public Step {
 
  private:
   std::shared_ptr<const Layer> layer_;
-  Slot input_, output_, residual_{};
-  bool has_residual_ = false;
+  Slot input_, output_;
+  Residual residual_;
 };
 
 }  // namespace

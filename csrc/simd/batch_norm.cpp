@@ -9,8 +9,6 @@
 #include "table.h"
 #include "vec.h"
 
-#define OPENWORK_INLINE_LAMBDA __attribute__((always_inline))
-
 namespace openwork::OPENWORK_NAMESPACE {
 
 namespace {

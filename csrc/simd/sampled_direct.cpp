@@ -5,8 +5,6 @@
 #include "sampled.h"
 #include "table.h"
 
-#define OPENWORK_INLINE_LAMBDA __attribute__((always_inline))
-
 namespace openwork::OPENWORK_NAMESPACE {
 
 namespace {

@@ -16,6 +16,7 @@
 
 #define OPENWORK_INLINE_MEMBER inline __attribute__((always_inline))
 #define OPENWORK_INLINE static OPENWORK_INLINE_MEMBER
+#define OPENWORK_INLINE_LAMBDA __attribute__((always_inline))
 
 namespace openwork::OPENWORK_NAMESPACE {
 
