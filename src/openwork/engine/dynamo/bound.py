@@ -60,6 +60,10 @@ class Bound(nn.Module):
             for item in graph.graph.output_node().args[0]  # type: ignore[union-attr]
         ]
 
+    def weights_in(self, given: Sequence[Any]) -> list[torch.Tensor]:
+        """The weights among `given`, which must be all arguments of the graph."""
+        return [given[index] for index in self.weights]
+
     def bind(self, given: Sequence[Any]) -> None:
         """Hold the weights among `given`, which must be all arguments of the graph."""
         for index in self.weights:

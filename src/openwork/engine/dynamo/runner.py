@@ -11,13 +11,12 @@ from torch._guards import tracing
 from openwork.engine.compile import compile
 from openwork.engine.compiled import CompiledModel
 from openwork.engine.dynamo.bound import Bound, Refused
+from openwork.engine.dynamo.seen_weights import SeenWeights
 from openwork.engine.dynamo.trial import Restore, trial
 from openwork.errors import first_line
 
 _log = logging.getLogger("openwork.torch_compile")
 _MOST_COMPILED = 8
-# Numbers of each weight that are compared in each call.
-_LOOKED_AT = 1024
 
 
 @final
@@ -46,7 +45,7 @@ class Runner:
 
     def __call__(self, *given: Any) -> Sequence[Any]:
         bound = self._bound
-        if self._weights != _weights(bound, given) and not self._again(given):
+        if not self._weights.are(bound.weights_in(given)) and not self._again(given):
             return bound.graph(*given)
         inputs = [given[index] for index in bound.inputs]
         if inputs[0].shape[0] not in self._compiled.batches:
@@ -68,7 +67,7 @@ class Runner:
             self._compiled: CompiledModel = compile(
                 bound, tuple(inputs), sizes=self._sizes, **self._options
             )
-        self._weights = _weights(bound, given)
+        self._weights = SeenWeights(bound.weights_in(given))
 
     def _again(self, given: Sequence[Any]) -> bool:
         """Whether the graph was compiled with the weights that it has now."""
@@ -102,7 +101,7 @@ def compiled_or_reason(
 
 
 def _refuse(bound: Bound, given: Sequence[Any]) -> None:
-    weights = [given[index] for index in bound.weights]
+    weights = bound.weights_in(given)
     inputs = [given[index] for index in bound.inputs]
     if not any(isinstance(weight, torch.nn.Parameter) for weight in weights):
         raise Refused("it has no weights")
@@ -131,27 +130,3 @@ def _sizes(bound: Bound, given: Sequence[Any]) -> str | None:
     if 1 in varies or not maps:
         raise Refused("the length of an axis varies that is not the batch, height or width")
     return "any" if varies & {2, 3} else None
-
-
-def _weights(bound: Bound, given: Sequence[Any]) -> list[tuple[int, int, int, bytes]]:
-    """What differs once a weight is another tensor, is written to, or gets other memory.
-
-    Fused optimisers, batch norms in training and writes to `.data` or through NumPy raise no
-    version, so contents are looked at too.
-    """
-    weights = (given[index] for index in bound.weights)
-    return [
-        (
-            id(weight),
-            -1 if weight.is_inference() else weight._version,
-            weight.data_ptr(),
-            _sample(weight),
-        )
-        for weight in weights
-    ]
-
-
-def _sample(weight: torch.Tensor) -> bytes:
-    """All of a small tensor, and evenly spaced numbers of a larger one: microseconds."""
-    flat = weight.detach().reshape(-1)
-    return flat[:: max(1, flat.numel() // _LOOKED_AT)].numpy().tobytes()
