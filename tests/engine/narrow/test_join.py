@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ import openwork as ow
 from openwork.capture.qdq import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE
 from openwork.engine import CompiledModel
 from openwork.errors import CheckpointError
+from openwork.kernels.narrow.pack_bytes import ByteProblem, pack_bytes
 from openwork.runtime import load
+from openwork.runtime.nodes import quantised
 
 Build = Callable[..., CompiledModel]
 
@@ -83,6 +86,19 @@ def test_a_network_stays_in_bytes(build: Build, signed: bool, images: int) -> No
     assert kinds(compiled, x) == [*wanted, "concat", "bytemean", "layer"]
     assert not compiled.layers.notes
     assert compiled.difference < 1e-5
+
+
+def test_each_layer_is_packed_once(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[tuple[int, ...]] = []
+
+    def pack(problem: ByteProblem, isa: str) -> Any:
+        packed.append(problem.weight.shape)
+        return pack_bytes(problem, isa)
+
+    monkeypatch.setattr(quantised, "pack_bytes", pack)
+    build(Net(), torch.randn(2, 3, 16, 16))
+    # Steps alone and the whole program share it; `b` runs twice, as two layers.
+    assert len(packed) == 5
 
 
 def test_files_hold_it_and_packed_files_refuse_it(build: Build, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Nodes that reduce maps: pools and means."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,48 @@ from openwork.kernels.to_native import native_activation
 from openwork.runtime.emission import Emission
 from openwork.runtime.file_errors import require
 from openwork.runtime.node import Node, check_shapes
+
+Pair = Sequence[int]
+
+
+def native_pool(
+    channels: int,
+    sizes: tuple[Pair, Pair],
+    window: tuple[Pair, Pair, Pair],
+    *,
+    average: bool = False,
+    count_padding: bool = False,
+    activation: Activation = "none",
+) -> "_C.Pool":
+    """A pool as the extension takes it.
+
+    Args:
+        channels: maps of an image.
+        sizes: (height, width) before and after.
+        window: kernel, stride and padding, (vertical, horizontal) each.
+        average, count_padding, activation: as of `Pool`; by default a maximum.
+
+    Raises:
+        ValueError: the kernels cannot run such sizes.
+    """
+    (height, width), (out_height, out_width) = sizes
+    kernel, stride, padding = window
+    return _C.Pool(
+        channels=channels,
+        height=height,
+        width=width,
+        kernel_y=kernel[0],
+        kernel_x=kernel[1],
+        stride_y=stride[0],
+        stride_x=stride[1],
+        pad_y=padding[0],
+        pad_x=padding[1],
+        out_height=out_height,
+        out_width=out_width,
+        average=average,
+        count_padding=count_padding,
+        activation=native_activation(activation),
+    )
 
 
 @dataclass(eq=False)
@@ -38,23 +81,14 @@ class Pool(Node):
         Raises:
             ValueError: the kernels cannot run such sizes.
         """
-        channels, height, width = self.inputs[0].shape
-        out_height, out_width = self.output.shape[1:]
-        return _C.Pool(
-            channels=channels,
-            height=height,
-            width=width,
-            kernel_y=self.kernel[0],
-            kernel_x=self.kernel[1],
-            stride_y=self.stride[0],
-            stride_x=self.stride[1],
-            pad_y=self.padding[0],
-            pad_x=self.padding[1],
-            out_height=out_height,
-            out_width=out_width,
+        channels, *size = self.inputs[0].shape
+        return native_pool(
+            channels,
+            (size, self.output.shape[1:]),
+            (self.kernel, self.stride, self.padding),
             average=self.average,
             count_padding=self.count_padding,
-            activation=native_activation(self.activation),
+            activation=self.activation,
         )
 
     def refusal(self) -> str | None:

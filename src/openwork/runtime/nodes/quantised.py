@@ -1,7 +1,7 @@
 """Nodes over bytes: uint8 numbers, each `(q - zero) * scale`, four in each float of a value."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from openwork.kernels.problem import Geometry
 from openwork.runtime.emission import Emission
 from openwork.runtime.file_errors import require
 from openwork.runtime.node import Node, check_shapes
+from openwork.runtime.nodes.pool import native_pool
 from openwork.runtime.values import Value, root
 
 __all__ = ["MOST_INPUTS", "bytes_of"]
@@ -114,6 +115,9 @@ class ByteConv(Node, OnBytes):
     residual_zero: int = 0
     residual_scale: float = 0.0
 
+    def __post_init__(self) -> None:
+        self._packed: dict[str, _C.ByteLayer] = {}
+
     @property
     def step(self) -> tuple[str, str]:
         """(layer, kind)."""
@@ -128,19 +132,13 @@ class ByteConv(Node, OnBytes):
 
     def problem(self) -> ByteProblem:
         """The kernels' view of it."""
-        return ByteProblem(
-            self.geometry,
-            self.groups,
-            self.weight,
-            self.zero,
-            self.scale,
-            self.bias,
-            self.least,
-            self.most,
-            self.out_zero,
-            self.residual_zero,
-            self.residual_scale,
-        )
+        return ByteProblem(**{each.name: getattr(self, each.name) for each in fields(ByteProblem)})
+
+    def packed(self, isa: str) -> "_C.ByteLayer":
+        """The layer packed for an instruction set: once, for all programs that it is part of."""
+        if isa not in self._packed:
+            self._packed[isa] = pack_bytes(self.problem(), isa)
+        return self._packed[isa]
 
     @property
     def density(self) -> float:
@@ -179,7 +177,7 @@ class ByteConv(Node, OnBytes):
             _check_bytes(self.output, count)
 
     def emit(self, to: Emission) -> None:
-        layer = pack_bytes(self.problem(), _C.byte_isa_of(to.native.isa))
+        layer = self.packed(_C.byte_isa_of(to.native.isa))
         residual = to.slot(self.inputs[1]) if len(self.inputs) > 1 else None
         to.native.byte_layer(layer, to.slot(self.inputs[0]), to.slot(self.output), residual)
 
@@ -213,22 +211,8 @@ class BytePool(Node, OnBytes):
 
     def native(self) -> "_C.Pool":
         """Its sizes as the extension takes them."""
-        return _C.Pool(
-            channels=self.channels,
-            height=self.size[0],
-            width=self.size[1],
-            kernel_y=self.kernel[0],
-            kernel_x=self.kernel[1],
-            stride_y=self.stride[0],
-            stride_x=self.stride[1],
-            pad_y=self.padding[0],
-            pad_x=self.padding[1],
-            out_height=self.out_size[0],
-            out_width=self.out_size[1],
-            average=False,
-            count_padding=False,
-            activation=_C.Activation.none,
-        )
+        window = self.kernel, self.stride, self.padding
+        return native_pool(self.channels, (self.size, self.out_size), window)
 
     def check(self) -> None:
         check_shapes(self, 1)
