@@ -23,8 +23,24 @@ from openwork.train import GrowthSchedule
 _LABELS = ("label", "labels", "label_ids")
 
 
+class SparseCallback:
+    """A callback that leads a network through its course, and what is known of that afterwards."""
+
+    _course: "SparseCourse"
+
+    @property
+    def history(self) -> SparsityHistory | None:
+        """The record of dead channels."""
+        return self._course.history
+
+    @property
+    def report(self) -> CompactReport | None:
+        """What compaction found."""
+        return self._course.report
+
+
 class SparseCourse:
-    """What both callbacks share; their docstrings describe the arguments.
+    """What both callbacks do; their docstrings describe the arguments.
 
     Attributes:
         history: the record of dead channels, or None.
@@ -50,10 +66,23 @@ class SparseCourse:
         self.report: CompactReport | None = None
         self._last = -1
 
-    @property
-    def resizes(self) -> bool:
-        """Whether parameters change their size while the network trains."""
-        return self._growth is not None or self._pruning is not None
+    def check_processes(self, count: int, trainer: str, alone: str) -> None:
+        """Require one process if parameters change their size while the network trains.
+
+        Args:
+            count: processes that train it.
+            trainer: what starts them.
+            alone: how to train with one, in words.
+
+        Raises:
+            ArgumentError: there are several.
+        """
+        if count > 1 and (self._growth is not None or self._pruning is not None):
+            raise ArgumentError(
+                f"`growth` and `pruning` need one process, and this {trainer} has {count}: "
+                "DistributedDataParallel relies on the sizes of parameters. Train with "
+                f"{alone}, or with openwork.train.fit, which wraps the model again"
+            )
 
     def begin_(self, model: nn.Module) -> None:
         """Make `model` sparse, and let it take over the patterns of states that it loads."""

@@ -5,9 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from openwork.compact import CompactReport
-from openwork.errors import ArgumentError
-from openwork.integrations.course import SparseCourse
+from openwork.integrations.course import SparseCallback, SparseCourse
 from openwork.integrations.gradual_pruning import GradualPruning
 from openwork.integrations.packages import imported
 from openwork.nn import Plan
@@ -17,7 +15,7 @@ from openwork.train import GrowthSchedule
 _Callback: Any = imported(("transformers",), "huggingface").TrainerCallback
 
 
-class HuggingFaceSparsity(_Callback):
+class HuggingFaceSparsity(SparseCallback, _Callback):
     """Makes a network sparse before training, grows or prunes it meanwhile, compacts it in the end.
 
         trainer = Trainer(model, args, train_dataset=data, callbacks=[HuggingFaceSparsity(plan)])
@@ -54,24 +52,9 @@ class HuggingFaceSparsity(_Callback):
     ) -> None:
         self._course = SparseCourse(plan, init, growth, pruning, history, compact_to)
 
-    @property
-    def history(self) -> SparsityHistory | None:
-        """The record of dead channels."""
-        return self._course.history
-
-    @property
-    def report(self) -> CompactReport | None:
-        """What compaction found."""
-        return self._course.report
-
     def on_init_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """When the Trainer is made: the network becomes sparse."""
-        if args.world_size > 1 and self._course.resizes:
-            raise ArgumentError(
-                f"`growth` and `pruning` need one process, and this Trainer has {args.world_size}: "
-                "DistributedDataParallel relies on the sizes of parameters. Train with one "
-                "process, or with openwork.train.fit, which wraps the model again"
-            )
+        self._course.check_processes(args.world_size, "Trainer", "one process")
         self._course.begin_(given["model"])
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:

@@ -5,9 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from openwork.compact import CompactReport
 from openwork.errors import ArgumentError
-from openwork.integrations.course import SparseCourse
+from openwork.integrations.course import SparseCallback, SparseCourse
 from openwork.integrations.gradual_pruning import GradualPruning
 from openwork.integrations.packages import imported
 from openwork.nn import Plan
@@ -17,7 +16,7 @@ from openwork.train import GrowthSchedule
 _Callback: Any = imported(("lightning.pytorch", "pytorch_lightning"), "lightning").Callback
 
 
-class LightningSparsity(_Callback):
+class LightningSparsity(SparseCallback, _Callback):
     """Makes a network sparse before training, grows or prunes it meanwhile, compacts it in the end.
 
         trainer = Trainer(callbacks=[LightningSparsity(plan, network="model")])
@@ -60,26 +59,11 @@ class LightningSparsity(_Callback):
         self._course = SparseCourse(plan, init, growth, pruning, history, compact_to)
         self._network = network
 
-    @property
-    def history(self) -> SparsityHistory | None:
-        """The record of dead channels."""
-        return self._course.history
-
-    @property
-    def report(self) -> CompactReport | None:
-        """What compaction found."""
-        return self._course.report
-
     def setup(self, trainer: Any, pl_module: nn.Module, stage: str) -> None:
         """Before the optimisers are made and a checkpoint is restored."""
         if stage != "fit":
             return
-        if trainer.world_size > 1 and self._course.resizes:
-            raise ArgumentError(
-                f"`growth` and `pruning` need one process, and this trainer has "
-                f"{trainer.world_size}: DistributedDataParallel relies on the sizes of parameters. "
-                "Train with devices=1, or with openwork.train.fit, which wraps the model again"
-            )
+        self._course.check_processes(trainer.world_size, "trainer", "devices=1")
         self._course.begin_(self._of(pl_module))
 
     def on_train_batch_start(
