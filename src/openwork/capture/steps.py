@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Self
 
 from torch import fx, nn
@@ -71,7 +72,7 @@ class Steps:
         for step in self.steps:
             run = step.function
             if run is None:
-                run = _found(network, step.target)
+                run = attrgetter(step.target)(network)
             if isinstance(run, nn.Module) or step.function is not None:
                 known[step.name] = run(
                     *_filled(step.args, known),
@@ -93,14 +94,6 @@ def results_in(argument: Any) -> set[str]:
     if isinstance(argument, list | tuple):
         return set().union(*map(results_in, argument))
     return set()
-
-
-def _found(network: nn.Module, target: str) -> Any:
-    """The module, parameter or buffer at a path."""
-    found: Any = network
-    for part in target.split("."):
-        found = getattr(found, part)
-    return found
 
 
 def _filled(argument: Any, known: Mapping[str, Any]) -> Any:

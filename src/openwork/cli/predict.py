@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from openwork._terminal import counted
 from openwork.cli.normalise import numbers
 from openwork.cli.run import naming
 from openwork.cli.say import say
 from openwork.predict import predict as predict_images
+from openwork.train.progress import progress_bar
 
 _SHOWN = 20
 
@@ -40,15 +40,7 @@ def predict(
     ] = None,
 ) -> None:
     """Write the class of every image to a CSV file. Exits with status 1 if one cannot be read."""
-    bar = Progress(
-        TextColumn("predict"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar, naming("network"):
+    with progress_bar(Console(stderr=True)) as bar, naming("network"):
         task = bar.add_task("predict", total=None)
         result = predict_images(
             network,

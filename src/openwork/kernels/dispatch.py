@@ -13,7 +13,13 @@ import numpy as np
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_dense import pack_dense
 from openwork.kernels.pack_gemv import pack_gemv, shares_inputs
-from openwork.kernels.pack_rows import pack_depthwise, pack_direct, pack_taps, padded_floats
+from openwork.kernels.pack_rows import (
+    DIRECT_KERNELS,
+    pack_depthwise,
+    pack_direct,
+    pack_taps,
+    padded_floats,
+)
 from openwork.kernels.pack_spmm import is_plain, pack_spmm, spmm_rows
 from openwork.kernels.pack_winograd import pack_winograd
 from openwork.kernels.problem import Problem
@@ -232,16 +238,10 @@ class WinogradTile:
 
 # Direct kernels -----------------------------------------------------------------------------------
 
-# (kernel, stride) with a template in csrc/simd/direct.cpp.
-_SHAPES = {
-    ((3, 3), (1, 1)),
-    ((5, 5), (1, 1)),
-}
-
 
 def _direct_refusal(problem: Problem) -> str | None:
     g = problem.geometry
-    if (g.kernel, g.stride) not in _SHAPES:
+    if g.kernel not in DIRECT_KERNELS or g.stride != (1, 1):
         return f"no template for kernel {g.kernel} with stride {g.stride}"
     if g.dilation != (1, 1):
         return f"dilation is {g.dilation}, not (1, 1)"

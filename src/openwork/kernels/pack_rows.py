@@ -30,6 +30,9 @@ from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Geometry, Problem
 from openwork.kernels.to_native import native_geometry
 
+# Kernels with a template in csrc/simd/direct.cpp, for stride and dilation 1.
+DIRECT_KERNELS = ((3, 3), (5, 5))
+
 
 def pack_direct(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Arrays 1 to 3 of the direct kernel, flat."""

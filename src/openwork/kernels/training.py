@@ -9,7 +9,7 @@ import numpy as np
 
 from openwork.kernels.live_taps import LiveTaps, Phase, input_gradient
 from openwork.kernels.native import extension as _C
-from openwork.kernels.pack_rows import padded_floats
+from openwork.kernels.pack_rows import DIRECT_KERNELS, padded_floats
 from openwork.kernels.pack_spmm import is_plain
 from openwork.kernels.pack_training import (
     sampled_direct,
@@ -386,7 +386,7 @@ def _product_work(taps: LiveTaps) -> float:
 
 def _is_direct(taps: LiveTaps) -> bool:
     g = taps.geometry
-    fits = g.kernel in ((3, 3), (5, 5)) and (g.stride, g.dilation) == ((1, 1), (1, 1))
+    fits = g.kernel in DIRECT_KERNELS and (g.stride, g.dilation) == ((1, 1), (1, 1))
     return fits and taps.tap is None and g.in_channels <= _ALL
 
 

@@ -50,48 +50,47 @@ class _MaxPool2d(torch.autograd.Function):
     def forward(
         ctx: Any, input: torch.Tensor, kernel: Pair, stride: Pair, pad: Pair
     ) -> torch.Tensor:
-        output = input.new_empty(_pooled(input.shape, kernel, stride, pad))
+        ctx.window, ctx.shape = {"kernel": kernel, "stride": stride, "pad": pad}, input.shape
+        output = input.new_empty(_pooled(input.shape, **ctx.window))
         tap = torch.empty(output.shape, dtype=torch.uint8)
         extension.max_pool2d_forward(
             extension.chosen_isa(),
             input=array(input),
             output=array(output),
             tap=array(tap),
-            kernel=kernel,
-            stride=stride,
-            pad=pad,
+            **ctx.window,
             threads=torch.get_num_threads(),
         )
         ctx.save_for_backward(tap)
-        ctx.window, ctx.shape = (kernel, stride, pad), input.shape
         return output
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
         (tap,) = ctx.saved_tensors
         gradient = gradient.contiguous()
-        kernel, stride, pad = ctx.window
         # Gradients of gradients go through torch's operators.
         if torch.is_grad_enabled() or not (is_eager(gradient) and are_native(gradient)):
-            return _torchs_backward(gradient, tap, ctx.shape, ctx.window), None, None, None
+            return _torchs_backward(gradient, tap, ctx.shape, **ctx.window), None, None, None
         grad_input = gradient.new_empty(ctx.shape)
         extension.max_pool2d_backward(
             extension.chosen_isa(),
             gradient=array(gradient),
             tap=array(tap),
             grad_input=array(grad_input),
-            kernel=kernel,
-            stride=stride,
-            pad=pad,
+            **ctx.window,
             threads=torch.get_num_threads(),
         )
         return grad_input, None, None, None
 
 
 def _torchs_backward(
-    gradient: torch.Tensor, tap: torch.Tensor, shape: torch.Size, window: tuple[Pair, Pair, Pair]
+    gradient: torch.Tensor,
+    tap: torch.Tensor,
+    shape: torch.Size,
+    kernel: Pair,
+    stride: Pair,
+    pad: Pair,
 ) -> torch.Tensor:
-    kernel, stride, pad = window
     place = []
     for axis, each in enumerate((tap // kernel[1], tap % kernel[1])):
         starts = torch.arange(tap.shape[2 + axis]) * stride[axis] - pad[axis]

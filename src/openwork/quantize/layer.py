@@ -6,7 +6,7 @@ import torch
 from torch import fx
 
 from openwork.capture.operators import arguments, convolution
-from openwork.quantize.net import Net, name_of
+from openwork.quantize.net import Net, free_name, name_of
 
 _CONVS = ("conv1d", "conv2d", "conv3d", "convolution")
 
@@ -58,11 +58,6 @@ def layer_name(net: Net, node: fx.Node) -> str:
         weight = arguments(node)["weight"]
         held = str(weight.target) if isinstance(weight, fx.Node) else ""
         path, _, last = held.rpartition(".")
-        taken = set(net.layers.values())
         name = path if last == "weight" and path else node.name
-        free, count = name, 1
-        while free in taken:
-            count += 1
-            free = f"{name}_{count}"
-        net.layers[node.name] = free
+        net.layers[node.name] = free_name(name, net.layers.values())
     return net.layers[node.name]

@@ -1,6 +1,7 @@
 """`Net`: a captured network as a graph of operators and the tensors that it holds."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,10 +41,7 @@ class Net:
 
     def hold(self, name: str, tensor: torch.Tensor) -> fx.Node:
         """A node for one more tensor, called `name` or alike, at the insertion point."""
-        free, count = name, 1
-        while free in self.tensors:
-            count += 1
-            free = f"{name}_{count}"
+        free = free_name(name, self.tensors)
         self.tensors[free] = tensor
         return self.graph.create_node("get_attr", free)
 
@@ -86,6 +84,12 @@ class Net:
         wanted = set(results) if isinstance(results, list | tuple) else {results}
         found = {node: value for node, value in self.walk(inputs) if node in wanted}
         return [found[node] for node in results if node in found]  # type: ignore[union-attr]
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """`name`, or with the first number behind it that is not taken."""
+    numbered = (f"{name}_{count}" for count in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in taken)
 
 
 def name_of(node: fx.Node) -> str:

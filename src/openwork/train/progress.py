@@ -9,6 +9,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from openwork._terminal import literal, visible
 from openwork.train.metrics import EpochMetrics
 
+__all__ = ["progress_bar"]
+
+
+def progress_bar(console: Console) -> Progress:
+    """A bar with what is done, how many there are and the time left, gone once it is complete."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
 
 class ProgressBar:
     """A bar over all steps of a run, and a line for each finished epoch.
@@ -23,14 +37,7 @@ class ProgressBar:
 
     def __init__(self, title: str, epochs: int, steps: int, finished: int, shown: bool) -> None:
         self._console = Console(quiet=not shown, stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-        )
+        self._progress = progress_bar(self._console)
         self._title, self._epochs = visible(title), epochs
         total = epochs * steps
         self._task = self._progress.add_task(self._title, total=total, completed=finished * steps)
