@@ -49,7 +49,7 @@ $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(SOURCES)
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable '.[torch,dev,hub,zoo,bench,lightning,huggingface]'
+	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable '.[torch,dev,hub,zoo,bench,lightning,huggingface,ray]'
 	touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed

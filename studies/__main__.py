@@ -1,6 +1,6 @@
 """Run a study, or draw the page, its tables and its pictures from the rows there are.
 
-    python -m studies NAME [--scale smoke|cpu|paper] [--budget HOURS]
+    python -m studies NAME [--scale smoke|cpu|paper] [--budget HOURS] [--ray ADDRESS]
     python -m studies report
 
 A study that is stopped in any way continues where it was when the command is given again.
@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scale", choices=SCALES, default="cpu")
     parser.add_argument("--budget", type=float, default=float("inf"), help="hours")
     parser.add_argument("--rows", type=Path, default=FOLDER / "rows", help="folder of the rows")
+    parser.add_argument("--ray", help="cluster to share the cells over: local, auto or HOST:PORT")
     asked = parser.parse_args(arguments)
     if asked.name == "report":
         write(asked.rows)
@@ -34,8 +35,15 @@ def main(arguments: list[str] | None = None) -> int:
     names = STUDIES if asked.name == "all" else [asked.name]
     work = asked.rows / "unfinished"
     done = [
-        run_study(STUDIES[n].STUDY, asked.scale, hours=asked.budget, rows=asked.rows, work=work)
-        for n in names
+        run_study(
+            STUDIES[name].STUDY,
+            asked.scale,
+            hours=asked.budget,
+            rows=asked.rows,
+            work=work,
+            ray=asked.ray,
+        )
+        for name in names
     ]
     return 0 if all(done) else 3
 

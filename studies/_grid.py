@@ -26,6 +26,7 @@ import openwork as ow
 from openwork._files import write_text
 from openwork._locks import open_for_lock, try_lock
 from openwork._machine import processor_name
+from openwork.cluster.tasks import Cluster
 from openwork.data import DataSet
 from openwork.train import Recipe
 
@@ -137,48 +138,89 @@ def run_study(
     rows: Path = FOLDER / "rows",
     work: Path = FOLDER / "rows" / "unfinished",
     lock: Path | None = None,
+    ray: str | None = None,
 ) -> bool:
-    """Run the cells of `study` that have no row yet, one after the other.
+    """Run the cells of `study` that have no row yet.
 
     Args:
         study: the study.
         scale: "smoke", "cpu" or "paper".
         hours: stop cleanly when they are over; what runs then is resumed by the next call.
         rows: folder of the rows.
-        work: folder of the cells that are not finished.
+        work: folder of the cells that are not finished. A cell whose machine is lost resumes on
+            another one only if both see this folder.
         lock: file that is locked while a cell runs; default: one per machine and user. Nobody
             reads the figures of the scale "smoke", which takes no lock.
+        ray: cluster that runs the cells, as in `openwork.prune.search`; default none, and they run
+            here, one after the other.
 
     Returns:
         Whether every cell has a row now.
     """
-    deadline = time.monotonic() + 3600 * hours
     path = rows_path(study.name, scale, rows)
     done = {row["cell"] for row in read_rows(path)}
     left = [cell for cell in study.cells(scale) if key(cell) not in done]
-    torch.set_num_threads(study.threads)
-    os.environ.setdefault("OPENWORK_TRAIN_KERNELS", "native")
-    kept = 0
-    for number, settings in enumerate(left, start=1):
-        folder = work / f"{study.name}_{scale}" / key(settings)
-        try:
-            with (
-                contextlib.nullcontext() if scale == "smoke" else _machine_to_itself(lock, deadline)
-            ):
-                folder.mkdir(parents=True, exist_ok=True)
-                row = _row(study, settings, Desk(folder, deadline))
-        except OutOfTimeError:
-            print(f"{study.name}: stopped with {len(left) - number + 1} cells left")
-            return False
-        keep = not (study.timed and row["contended"]) or scale == "smoke"
-        if keep:
-            _append(path, row)
-            kept += 1
-        # Only now: a run that is killed before this is resumed from the folder.
-        shutil.rmtree(folder)
-        said = row["result"] if keep else "not kept, other work ran beside it"
-        print(f"{study.name} {number}/{len(left)}: {settings} -> {said}", flush=True)
+    # By the clock of the day, which all machines have.
+    place = Place(study, scale, work, lock, time.time() + 3600 * hours)
+    number = kept = 0
+    try:
+        for number, row in enumerate(_rows(place, left, ray), start=1):
+            keep = not (study.timed and row["contended"]) or scale == "smoke"
+            if keep:
+                _append(path, row)
+                kept += 1
+            # Only now: a run that is killed before this is resumed from the folder.
+            shutil.rmtree(place.folder(row["settings"]), ignore_errors=True)
+            said = row["result"] if keep else "not kept, other work ran beside it"
+            print(f"{study.name} {number}/{len(left)}: {row['settings']} -> {said}", flush=True)
+    except OutOfTimeError:
+        print(f"{study.name}: stopped with {len(left) - number} cells left")
     return kept == len(left)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and until when the cells of a study run.
+
+    Attributes:
+        study, scale, work, lock: as in `run_study`.
+        until: when to stop, in seconds of `time.time`.
+    """
+
+    study: Study
+    scale: str
+    work: Path
+    lock: Path | None
+    until: float
+
+    def folder(self, settings: Settings) -> Path:
+        """Where the cell with these settings works."""
+        return self.work / f"{self.study.name}_{self.scale}" / key(settings)
+
+    def row(self, settings: Settings) -> Row:
+        """Run a cell.
+
+        Raises:
+            OutOfTimeError: the budget was spent before it was done.
+        """
+        torch.set_num_threads(self.study.threads)
+        os.environ.setdefault("OPENWORK_TRAIN_KERNELS", "native")
+        deadline = time.monotonic() + self.until - time.time()
+        alone = self.scale != "smoke"
+        with _machine_to_itself(self.lock, deadline) if alone else contextlib.nullcontext():
+            folder = self.folder(settings)
+            folder.mkdir(parents=True, exist_ok=True)
+            return _row(self.study, settings, Desk(folder, deadline))
+
+
+def _rows(place: Place, cells: list[Settings], ray: str | None) -> Iterator[Row]:
+    if ray is None:
+        yield from map(place.row, cells)
+        return
+    with Cluster(ray) as cluster:
+        calls = ((cell,) for cell in cells)
+        for _, row in cluster.run(Place.row, place, calls, cpus=place.study.threads):
+            yield row
 
 
 def _row(study: Study, settings: Settings, desk: Desk) -> Row:

@@ -34,6 +34,7 @@ ROOMS = [
     "_identity",
     "_nested",
     "_call",
+    "cluster",
     "patterns",
     "kernels",
     "runtime",

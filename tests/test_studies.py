@@ -219,6 +219,26 @@ def test_the_smoke_scale_of_all_studies_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_cluster_gives_the_rows_of_one_process(study, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    cells = study("fully_connected").cells("smoke")
+    rows = []
+    for name, more in (("here", ()), ("there", ("--ray", "local"))):
+        folder = tmp_path / name
+        path = folder / "fully_connected_smoke.jsonl"
+        folder.mkdir()
+        done = [{"cell": study("_grid").key(cell)} for cell in cells[2:]]
+        path.write_text("".join(json.dumps(row) + "\n" for row in done))
+        command = _command("fully_connected", "--scale", "smoke", "--rows", str(folder), *more)
+        subprocess.run(command, check=True, cwd=FOLDER.parent, capture_output=True, timeout=300)
+        found = study("_grid").read_rows(path)[-2:]
+        rows.append({row["cell"]: row["result"] for row in found})
+        assert not list(folder.glob("unfinished/*/*"))
+    assert rows[0] == rows[1]
+    assert set(rows[0]) == {study("_grid").key(cell) for cell in cells[:2]}
+
+
+@pytest.mark.slow
 def test_a_killed_cell_ends_with_the_same_row(study, tmp_path: Path) -> None:
     cells = study("fully_connected").cells("smoke")
     rows = {}

@@ -1,5 +1,6 @@
 """How `openwork prune` chooses: by a search or a criterion, and what of it is kept."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +60,13 @@ def test_a_later_cut_that_cannot_be_made_is_refused_at_once(tmp_path: Path) -> N
     chooser.check(_model(), [Stage("kernel", 0.5)])
     with pytest.raises(ArgumentError, match="`"):
         chooser.check(nn.Sequential(nn.ReLU()), [Stage("kernel", 0.5)])
+
+
+def test_a_search_is_handed_to_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr("openwork.prune.search", lambda *_, **options: asked.update(options) or {})
+    chooser = dataclasses.replace(_chooser("search", tmp_path), ray="auto")
+    chooser(_model(), Stage("kernel", 0.5), 0)
+    assert asked["ray"] == "auto"
+    # Where it runs does not determine what it finds: a search resumes on another cluster.
+    assert "ray" not in chooser.settings

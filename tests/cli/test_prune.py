@@ -154,3 +154,8 @@ def test_too_few_held_out_images_for_a_search_are_refused(run: Path) -> None:
     with pytest.raises(ow.ArgumentError, match=r"on 12 images .* hold out at least 13"):
         _prune(run, "--ratio", "0.5", "--candidates", "13")
     assert not (run.parent / "b").exists()
+
+
+def test_a_cluster_is_for_a_search(run: Path) -> None:
+    with pytest.raises(ow.ArgumentError, match="`ray`='local'"):
+        _prune(run, "--ratio", "0.5", "--criterion", "l1", "--ray", "local")

@@ -25,6 +25,7 @@ class Chooser:
         batches: batches of training images, for criteria that need them.
         out: folder for the log of a search.
         data: identity of the held-out images.
+        ray: Ray cluster for a search.
     """
 
     evaluate: Evaluate
@@ -35,6 +36,7 @@ class Chooser:
     seed: int
     out: Path
     data: dict[str, Any]
+    ray: str | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -54,6 +56,7 @@ class Chooser:
             layers=self.layers,
             log=self.out / f"search-{index + 1}.jsonl",
             identity={"data": self.data},
+            ray=self.ray,
             **dataclasses.asdict(stage),
         )
 

@@ -98,6 +98,7 @@ def sensitivity(
     mean: options.Mean = None,
     std: options.Std = None,
     device: options.Device = "cpu",
+    ray: options.Ray = None,
 ) -> None:
     """Cut one layer at a time and measure the error. Run the same command again to resume."""
     network = trained(
@@ -126,6 +127,7 @@ def sensitivity(
         seed=seed,
         out=out,
         identity={"data": network.dataset.name, "held_out": held_out},
+        ray=ray,
     )
     result.table().print()
     result.picture(out / "sensitivity.png")

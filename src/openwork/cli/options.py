@@ -81,6 +81,13 @@ Layers = Annotated[
 HeldOut = Annotated[
     float, typer.Option(help="Share of the training images held out to judge cuts on.")
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        help="Share the work over a Ray cluster: local starts one on this machine, auto finds the "
+        "one that runs here, else HOST:PORT."
+    ),
+]
 PlanFile = Annotated[
     Path | None,
     typer.Option("--plan", help="YAML: layer globs to patterns, or a budget for the network."),

@@ -71,11 +71,14 @@ def prune(
     mean: options.Mean = None,
     std: options.Std = None,
     device: options.Device = "cpu",
+    ray: options.Ray = None,
 ) -> None:
     """Prune and retrain a network, once or in stages. Run the same command again to resume."""
     cuts = _cuts([granularity, *(then or [])], ratio)
     check_choice("criterion", criterion, ("search", *CRITERIA))
     check_count("retrain", retrain, 0)
+    if ray and criterion != "search":
+        raise ArgumentError(f"`ray`={ray!r} shares a search; a criterion takes seconds")
     if teacher and not retrain:
         raise ArgumentError("`teacher` needs epochs of retraining; give `retrain` at least 1")
     chosen = Recipe.from_yaml(recipe) if recipe else RECIPE
@@ -98,7 +101,15 @@ def prune(
     pruned = network.model
     identity = identity_of(pruned, held, chosen)
     choose = Chooser(
-        pruning.error_on(held), criterion, candidates, layers, batches, seed, out, identity["data"]
+        pruning.error_on(held),
+        criterion,
+        candidates,
+        layers,
+        batches,
+        seed,
+        out,
+        identity["data"],
+        ray,
     )
     settings = plain("identity", choose.settings | {"held_out": held_out, "retrain": retrain})
     settings |= plain("identity", {"recipe": identity["recipe"]}) if retrain else {}

@@ -4,6 +4,7 @@ from openwork.prune.at_init import at_init as at_init
 from openwork.prune.by_criterion import by_criterion as by_criterion
 from openwork.prune.held_out import error_on as error_on
 from openwork.prune.held_out import hold_out as hold_out
+from openwork.prune.recalibrate import recalibrate_ as recalibrate_
 from openwork.prune.search.log import Score as Score
 from openwork.prune.search.log import read_log as read_log
 from openwork.prune.search.search import search as search
@@ -14,7 +15,6 @@ from openwork.prune.stages.apply import apply_ as apply_
 from openwork.prune.stages.in_stages import in_stages_ as in_stages_
 from openwork.prune.stages.largest_ratio import LargestRatio as LargestRatio
 from openwork.prune.stages.largest_ratio import largest_ratio as largest_ratio
-from openwork.prune.stages.recalibrate import recalibrate_ as recalibrate_
 from openwork.prune.stages.schedules import gradual as gradual
 from openwork.prune.stages.schedules import in_steps as in_steps
 from openwork.prune.stages.schedules import iterative as iterative

@@ -1,29 +1,28 @@
 """`sensitivity`: cut one layer at a time, and see how much the error rises."""
 
-import contextlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-import torch
+from rich.text import Text
 from torch import nn
 
 from openwork._arguments import check_flag, check_model, check_seed
 from openwork._identity import digest_of, with_settings
-from openwork._mode import evaluation
 from openwork._terminal import literal
+from openwork.cluster.tasks import Cluster
 from openwork.errors import ArgumentError
 from openwork.io.plain import plain
-from openwork.nn import Plan
 from openwork.prune.criteria import CRITERIA, CriterionInputs, check_criterion, check_finite
 from openwork.prune.error_of import Evaluate, error_of
 from openwork.prune.loss_gradients import Loss
 from openwork.prune.report import console
-from openwork.prune.search.masked import Masked
+from openwork.prune.search.masked_trial import MaskedTrial
 from openwork.prune.sensitivity_file import SensitivityFile
 from openwork.prune.sensitivity_result import LayerSensitivity, Sensitivity
-from openwork.prune.stages.recalibrate import recalibrate_
 from openwork.prune.units.granularity import example_for, units_of
 from openwork.prune.units.layers import Layers, plan_of
 from openwork.prune.units.units import Units
@@ -49,6 +48,7 @@ def sensitivity(
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     identity: Mapping[str, Any] | None = None,
+    ray: str | None = None,
     progress: bool = True,
 ) -> Sensitivity:
     """Measure the error with one layer cut by each ratio, without retraining. Changes nothing.
@@ -73,6 +73,7 @@ def sensitivity(
             that was stopped resumes from it. Default none.
         identity: what else determines the errors, such as the data of `evaluate`, as plain data; a
             folder of a run with another one is refused. Default nothing.
+        ray: Ray cluster that measures the errors, each as a task, as in `search`. Default none.
         progress: print a line for each layer on standard error, default True.
 
     Returns:
@@ -80,8 +81,8 @@ def sensitivity(
         `Plan.from_sensitivity(result, loss=...)`.
 
     Raises:
-        ArgumentError: a ratio outside (0, 1), `recalibrate` without `batches`, or as
-            `by_criterion`.
+        ArgumentError: a ratio outside (0, 1), `recalibrate` without `batches`, no cluster is found
+            or the network cannot be sent to it, or as `by_criterion`.
         CheckpointError: `out` holds another run.
         OpenworkError: `evaluate` does not return a finite number; the folder keeps what there is.
         PlanError, CaptureError: as `by_criterion`.
@@ -91,13 +92,14 @@ def sensitivity(
     check_model(model)
     check_flag("recalibrate", recalibrate)
     shares = _checked(ratios)
+    cluster = None if ray is None else Cluster(ray)
     held = None if batches is None else list(batches)
     if recalibrate and not held:
         raise ArgumentError("`recalibrate`=True needs `batches`, some images of the training")
     call = example_for(model, example)
     units = units_of(model, granularity, layers, block, call)
     scores = CRITERIA[criterion](units, CriterionInputs(model, held, loss, seed))
-    trials = _Trials(model, evaluate, units, check_finite(scores, criterion))
+    check_finite(scores, criterion)
     arguments = {
         "kind": "sensitivity",
         "model": digest_of(model),
@@ -112,63 +114,94 @@ def sensitivity(
     baseline = kept.get("baseline")
     if baseline is None:
         baseline = kept.add("baseline", error_of(model, evaluate))
-    rows: list[LayerSensitivity] = []
-    for item, (group, most) in enumerate(zip(units.groups, units.max_ratios("live"), strict=True)):
-        errors: list[float | None] = []
-        for ratio in shares:
-            name = f"{item} {ratio!r}"
-            error = kept.get(name)
-            if error is None and ratio <= most:
-                error = kept.add(name, trials.error(item, ratio, held if recalibrate else None))
-            errors.append(error)
-        rows.append(LayerSensitivity(group.layers, group.count, tuple(errors)))
-        shown = ", ".join("-" if error is None else f"{error:.4g}" for error in errors)
-        console(progress).print(literal(f"{group.name}: {shown}"), soft_wrap=True)
+    cuts = _SingleCuts(units, scores, shares, kept)
+    left = Counter(item for item, _ in cuts.waiting)
+    printed = console(progress)
+    for item in range(len(units.groups)):
+        if not left[item]:
+            printed.print(cuts.line(item), soft_wrap=True)
+    trial = MaskedTrial(model, evaluate, units.layers, held if recalibrate else None)
+    with cluster or nullcontext():
+        for (item, ratio), error in cuts.measured(trial, cluster):
+            kept.add(_key(item, ratio), error)
+            left[item] -= 1
+            if not left[item]:
+                printed.print(cuts.line(item), soft_wrap=True)
+    rows = tuple(map(cuts.row, range(len(units.groups))))
     return Sensitivity(
-        granularity, criterion, shares, baseline, tuple(rows), recalibrate, trials.plan
+        granularity,
+        criterion,
+        shares,
+        baseline,
+        rows,
+        recalibrate,
+        lambda ratios: plan_of(model, units.masks(scores, ratios)),
     )
 
 
-class _Trials:
-    """Cuts of single layers in a network that is left as it was."""
+Cut = tuple[int, float]
+
+
+class _SingleCuts:
+    """The cuts of single layers, each the number of a group and a ratio.
+
+    Attributes:
+        waiting: those without an error in `kept`, in order.
+    """
 
     def __init__(
-        self, model: nn.Module, evaluate: Evaluate, units: Units, scores: list[np.ndarray]
+        self,
+        units: Units,
+        scores: list[np.ndarray],
+        ratios: Sequence[float],
+        kept: SensitivityFile,
     ) -> None:
-        self._model, self._evaluate = model, evaluate
-        self._units, self._scores = units, scores
-        self._masked = Masked(units.layers)
+        self._units, self._scores, self._ratios, self._kept = units, scores, ratios, kept
+        self.waiting: list[Cut] = [
+            (item, ratio)
+            for item, most in enumerate(units.max_ratios("live"))
+            for ratio in ratios
+            if ratio <= most and kept.get(_key(item, ratio)) is None
+        ]
 
-    def error(self, item: int, ratio: float, batches: list[Any] | None) -> float:
-        """The error with group `item` cut by `ratio`, after recalibration on `batches` if given."""
+    def measured(self, trial: MaskedTrial, cluster: Cluster | None) -> Iterator[tuple[Cut, float]]:
+        """The errors of those that wait, as they are measured: here, or by `cluster`."""
+        calls = ((self._masks(cut), 1.0, self._name(cut)) for cut in self.waiting)
+        if cluster is None:
+            yield from zip(self.waiting, (trial.error(*call) for call in calls), strict=True)
+            return
+        gpus = int(trial.on_accelerator())
+        for number, error in cluster.run(MaskedTrial.error, trial, calls, gpus=gpus):
+            yield self.waiting[number], error
+
+    def row(self, item: int) -> LayerSensitivity:
+        """The errors of a group."""
+        group = self._units.groups[item]
+        errors = tuple(self._kept.get(_key(item, ratio)) for ratio in self._ratios)
+        return LayerSensitivity(group.layers, group.count, errors)
+
+    def line(self, item: int) -> Text:
+        """The same for the terminal."""
+        shown = ("-" if error is None else f"{error:.4g}" for error in self.row(item).errors)
+        return literal(f"{self._units.groups[item].name}: {', '.join(shown)}")
+
+    def _name(self, cut: Cut) -> str:
+        return f"a cut of {cut[1]:.4g} of {self._units.groups[cut[0]].name}"
+
+    def _masks(self, cut: Cut) -> dict[str, np.ndarray]:
+        """The masks of the layers that a cut changes."""
         ratios = [0.0] * len(self._units.groups)
-        ratios[item] = ratio
-        masks = {
+        ratios[cut[0]] = cut[1]
+        return {
             name: mask
             for name, mask in self._units.masks(self._scores, ratios).items()
             if not np.array_equal(mask, self._units.layers[name].mask)
         }
-        what = f"a cut of {ratio:.4g} of {self._units.groups[item].name}"
-        with evaluation(self._model), _buffers_kept(self._model), self._masked.trial(masks):
-            if batches is not None:
-                recalibrate_(self._model, batches)
-            return error_of(self._model, self._evaluate, what=what)
-
-    def plan(self, ratios: list[float]) -> Plan:
-        """The plan that cuts each group by its ratio."""
-        return plan_of(self._model, self._units.masks(self._scores, ratios))
 
 
-@contextlib.contextmanager
-def _buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Put the buffers of `model` back afterwards: statistics, and counts of batches."""
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)
+def _key(item: int, ratio: float) -> str:
+    """The name of a cut in `SensitivityFile`."""
+    return f"{item} {ratio!r}"
 
 
 def _checked(ratios: Any) -> tuple[float, ...]:

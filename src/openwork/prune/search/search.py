@@ -1,8 +1,9 @@
 """`search`: draw masks, score each without retraining, and keep the best."""
 
+import contextlib
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +12,16 @@ from torch import nn
 
 from openwork._arguments import check_count, check_flag, check_seed
 from openwork._identity import digest_of, with_settings
-from openwork._mode import evaluation
-from openwork.errors import OpenworkError
+from openwork.cluster.tasks import Cluster
+from openwork.errors import ArgumentError, OpenworkError
 from openwork.io.plain import plain
 from openwork.nn import Plan
 from openwork.prune.criteria import drawn
-from openwork.prune.error_of import Evaluate, error_of
+from openwork.prune.error_of import Evaluate
 from openwork.prune.held_out import HeldOutError, check_enough
 from openwork.prune.report import Report
 from openwork.prune.search.log import Score, SearchLog
-from openwork.prune.search.masked import Masked
+from openwork.prune.search.masked_trial import MaskedTrial
 from openwork.prune.search.process_group import ProcessGroup
 from openwork.prune.search.successive_halving import halving_rounds
 from openwork.prune.units.granularity import example_for, units_of
@@ -43,6 +44,7 @@ def search(
     seed: int = 0,
     log: str | os.PathLike[str] | None = None,
     identity: Mapping[str, Any] | None = None,
+    ray: str | None = None,
     progress: bool = True,
 ) -> Plan:
     """Find the least harmful of `candidates` random masks of a trained network.
@@ -70,6 +72,10 @@ def search(
             that was stopped resumes from it, and `prune.read_log` reads it. Default none.
         identity: what else determines the scores, such as the data of `evaluate`, as plain data; a
             log that was started with another one is refused. Default nothing.
+        ray: Ray cluster that scores the candidates: "local" starts one on this machine, "auto"
+            finds the one that runs here, else "HOST:PORT". Each candidate is a task on one
+            processor and one thread; one whose worker dies is scored again. The scores are those
+            of a single process with one thread. Default none.
         progress: print the feasible range, the scores and the table of the cut on standard error,
             default True.
 
@@ -78,7 +84,8 @@ def search(
         has the shape of the layer's dense weight, `(out, in / groups, kh, kw)` or `(out, in)`.
 
     Raises:
-        ArgumentError: there are more candidates than images in the data of `prune.error_on`.
+        ArgumentError: there are more candidates than images in the data of `prune.error_on`; no
+            cluster is found, or the network cannot be sent to it; `ray` under `torchrun`.
         OpenworkError: `evaluate` fails or does not return a finite number; the log is kept.
         CheckpointError: `log` is of another search.
         PlanError, ArgumentError, CaptureError: as `by_criterion`.
@@ -89,6 +96,7 @@ def search(
     check_count("candidates", candidates)
     check_seed(seed)
     check_flag("halving", halving)
+    cluster = None if ray is None else Cluster(ray)
     images = evaluate.images if isinstance(evaluate, HeldOutError) else None
     if images is not None:
         check_enough(images, candidates)
@@ -108,35 +116,60 @@ def search(
         "block": [int(side) for side in block],
         "seed": seed,
     }
-    with ProcessGroup() as processes:
+    with ProcessGroup() as processes, cluster or contextlib.nullcontext():
+        if cluster is not None and processes.size > 1:
+            raise ArgumentError(f"`ray`={ray!r} under torchrun: use one of the two")
         report = Report(model, units, example, progress)
         report.begin(f"{ratio:.4g}", "layer", of)
         full_identity = plain("identity", with_settings(arguments, identity))
         scores = SearchLog(full_identity, log if processes.rank == 0 else None)
         scores.errors |= processes.run_on_first(scores.open)
-        contest = _Contest(model, evaluate, units, ratio, of, seed, processes, scores)
+        trial = MaskedTrial(model, evaluate, units.layers)
+        contest = _Contest(trial, units, ratio, of, seed, processes, cluster, scores)
         winner = contest.run(halving_rounds(candidates, halving, images), report)
         masks = contest.masks(winner)
     report.end(masks, ratio, of)
     return plan_of(model, masks)
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """The score of a candidate, or the reason why there is none."""
+
+    score: Score | None
+    failure: str = ""
+    cause: Exception | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not every exception can be sent to another process.
+        return _Outcome, (self.score, self.failure)
+
+
+def _outcome(
+    trial: MaskedTrial, candidate: int, share: float, masks: Mapping[str, np.ndarray]
+) -> _Outcome:
+    try:
+        error = trial.error(masks, share, f"candidate {candidate}")
+    except OpenworkError as error:
+        return _Outcome(None, str(error), error)
+    except Exception as error:
+        # Every kind of error: the other processes wait, and must hear of it.
+        return _Outcome(None, f"`evaluate` failed with {type(error).__name__}: {error}", error)
+    return _Outcome(Score(candidate, share, error))
+
+
 @dataclass(eq=False)
 class _Contest:
     """The candidates, by number, and what is needed to score them."""
 
-    model: nn.Module
-    evaluate: Evaluate
+    trial: MaskedTrial
     units: Units
     ratio: float
     of: str
     seed: int
     processes: ProcessGroup
+    cluster: Cluster | None
     log: SearchLog
-    cause: Exception | None = None
-
-    def __post_init__(self) -> None:
-        self._masked = Masked(self.units.layers)
 
     def masks(self, candidate: int) -> dict[str, np.ndarray]:
         """The masks of `candidate`, by layer."""
@@ -156,31 +189,34 @@ class _Contest:
         return alive[0]
 
     def _score(self, waiting: Sequence[int], share: float) -> None:
-        """Score each of `waiting`, one at a time on each process, and record the scores."""
+        """Score each of `waiting`, and record each score as soon as it is known."""
+        if self.cluster is None:
+            rounds = self._by_processes(waiting, share)
+        else:
+            rounds = self._by_cluster(self.cluster, waiting, share)
+        for outcomes in rounds:
+            scores = [outcome.score for outcome in outcomes if outcome.score]
+            self.processes.run_on_first(lambda scores=scores: self.log.add(scores))
+            self.log.errors |= {(score.candidate, score.share): score.error for score in scores}
+            for outcome in outcomes:
+                if outcome.failure:
+                    raise OpenworkError(f"{outcome.failure}{self.log.way_out()}") from outcome.cause
+
+    def _by_processes(self, waiting: Sequence[int], share: float) -> Iterator[list[_Outcome]]:
+        """One candidate at a time on each process."""
         rank, size = self.processes.rank, self.processes.size
         for start in range(0, len(waiting), size):
             mine = waiting[start : start + size][rank : rank + 1]
-            outcomes = self.processes.gather([self._outcome(c, share) for c in mine])
-            scores: list[Score] = []
-            failures: list[str] = []
-            for score, failure in itertools.chain.from_iterable(outcomes):
-                scores += [score] if score else []
-                failures += [failure] if failure else []
-            self.processes.run_on_first(lambda scores=scores: self.log.add(scores))
-            self.log.errors |= {(score.candidate, score.share): score.error for score in scores}
-            if failures:
-                raise OpenworkError(f"{failures[0]}{self.log.way_out()}") from self.cause
+            found = [_outcome(self.trial, c, share, self.masks(c)) for c in mine]
+            by_rank = self.processes.gather(found)
+            by_rank[rank] = found
+            yield list(itertools.chain.from_iterable(by_rank))
 
-    def _outcome(self, candidate: int, share: float) -> tuple[Score | None, str]:
-        """The candidate's score, or the reason why there is none."""
-        try:
-            with evaluation(self.model), self._masked.trial(self.masks(candidate)):
-                error = error_of(self.model, self.evaluate, share, f"candidate {candidate}")
-        except OpenworkError as error:
-            self.cause = error
-            return None, str(error)
-        except Exception as error:
-            # Every kind of error: the other processes wait, and must hear of it.
-            self.cause = error
-            return None, f"`evaluate` failed with {type(error).__name__}: {error}"
-        return Score(candidate, share, error), ""
+    def _by_cluster(
+        self, cluster: Cluster, waiting: Sequence[int], share: float
+    ) -> Iterator[list[_Outcome]]:
+        """Each candidate as a task, in the order in which they end."""
+        calls = ((c, share, self.masks(c)) for c in waiting)
+        gpus = int(self.trial.on_accelerator())
+        for _, outcome in cluster.run(_outcome, self.trial, calls, gpus=gpus):
+            yield [outcome]

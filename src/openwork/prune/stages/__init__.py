@@ -1,8 +1,8 @@
 """How far can a network be cut if it is retrained in between? Stages, schedules, bisection.
 
-`in_stages` and `largest_ratio` are the ways in. A `stage` is one cut with the retraining after it:
-`apply` cuts, `recalibrate` measures batch normalisation again. `schedules` make the stages that
-reach a ratio, and `checkpoints` keep the network after each one.
+`in_stages` and `largest_ratio` are the ways in. `apply` cuts, and a `stage` is one cut with the
+retraining after it. `schedules` make the stages that reach a ratio, and `checkpoints` keep the
+network after each one.
 """
 
 __all__: list[str] = []

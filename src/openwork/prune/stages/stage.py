@@ -10,8 +10,8 @@ from openwork._arguments import check_choice, check_number
 from openwork.nn import Plan
 from openwork.nn.cost import live_weights
 from openwork.prune.error_of import Evaluate, error_of
+from openwork.prune.recalibrate import recalibrate_
 from openwork.prune.stages.apply import apply_
-from openwork.prune.stages.recalibrate import recalibrate_
 from openwork.prune.units.granularity import GRANULARITIES
 from openwork.prune.units.units import SHARES
 

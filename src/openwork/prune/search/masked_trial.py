@@ -1,0 +1,70 @@
+"""The error of a network with some of its weights set to zero, which leaves it as it was."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from openwork._mode import evaluation
+from openwork.prune.error_of import Evaluate, error_of
+from openwork.prune.recalibrate import recalibrate_
+from openwork.prune.search.masked import Masked
+from openwork.prune.units.layers import Layer
+
+
+class MaskedTrial:
+    """Measures the error under masks. It can be sent to other processes.
+
+    Args:
+        model: the network.
+        evaluate: measures its error.
+        layers: those that masks may name.
+        batches: training images, over which batch normalisation is measured again under each
+            mask; default None, not at all.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        evaluate: Evaluate,
+        layers: Mapping[str, Layer],
+        batches: Iterable[Any] | None = None,
+    ) -> None:
+        self._model, self._evaluate, self._batches = model, evaluate, batches
+        self._masked = Masked(layers)
+
+    def error(self, masks: Mapping[str, np.ndarray], share: float, what: str) -> float:
+        """The error with only the weights of `masks` live.
+
+        Args:
+            masks: layer -> boolean array of the shape of its dense weight.
+            share: share of the data, in (0, 1].
+            what: name of the trial in messages.
+
+        Raises:
+            OpenworkError: `evaluate` does not return a finite number. What it raises passes
+                through.
+        """
+        with evaluation(self._model), _buffers_kept(self._model), self._masked.trial(masks):
+            if self._batches is not None:
+                recalibrate_(self._model, self._batches)
+            return error_of(self._model, self._evaluate, share, what)
+
+    def on_accelerator(self) -> bool:
+        """Whether the network has a parameter on one."""
+        return any(parameter.is_cuda for parameter in self._model.parameters())
+
+
+@contextlib.contextmanager
+def _buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Put the buffers of `model` back afterwards: statistics, and counts of batches."""
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
