@@ -17,6 +17,7 @@ from toy_search import toy_error, toy_network
 import openwork as ow
 from openwork import prune
 from openwork.cluster.tasks import Cluster
+from openwork.models.own import from_file
 
 
 def test_without_ray_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +29,13 @@ def test_without_ray_the_message_says_how_to_install_it(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("address", ["", None, 6379])
 def test_an_address_that_is_none_is_refused(address: Any) -> None:
     with pytest.raises(ow.ArgumentError, match="`ray`="):
+        Cluster(address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1", "::"])
+def test_an_address_where_nobody_answers_is_refused_at_once(address: str) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(ow.ArgumentError, match="ray start --head"):
         Cluster(address)
 
 
@@ -89,6 +97,15 @@ class TestTasks:
     def test_what_cannot_be_sent_is_named(self, nodes: Any) -> None:
         with Cluster("auto") as cluster, pytest.raises(ow.ArgumentError, match="lock"):
             list(cluster.run(cluster_calls.added, threading.Lock(), [(0, 0)]))
+
+    def test_a_network_of_a_file_run_by_its_path_is_sent(self, nodes: Any, tmp_path: Path) -> None:
+        path = tmp_path / "mine.py"
+        path.write_text(
+            "from torch import nn\nclass Net(nn.Linear): pass\ndef build(**_): return Net(2, 3)\n"
+        )
+        model = from_file(f"{path}:build", num_classes=3, in_channels=1, image_size=2)
+        with Cluster("auto") as cluster:
+            assert dict(cluster.run(lambda net: net.out_features, model, [()])) == {0: 3}
 
     def test_the_tasks_of_a_lost_node_run_elsewhere(self, nodes: Any, tmp_path: Path) -> None:
         node = nodes.add_node(num_cpus=2, resources={"lost": 1})

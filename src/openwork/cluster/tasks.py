@@ -3,6 +3,7 @@
 import importlib
 import os
 import site
+import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import PathFinder
@@ -13,6 +14,8 @@ from openwork.errors import ArgumentError, MissingPackageError, OpenworkError
 
 __all__ = ["Cluster"]
 
+# Addresses that Ray resolves.
+_NAMES = ("local", "auto")
 # Deaths of a task's worker before the task counts as the cause.
 _RETRIES = 5
 # Tasks handed over per processor: none waits for work, and few arguments are in memory.
@@ -44,6 +47,8 @@ class Cluster:
             raise MissingPackageError(
                 "`ray` needs the package Ray: pip install 'openwork[ray]'"
             ) from error
+        if address not in _NAMES:
+            _check_answers(address)
 
     def __enter__(self) -> Self:
         if self._ray.is_initialized():
@@ -52,12 +57,9 @@ class Cluster:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             self._ray.init(self._address, logging_level="warning", log_to_driver=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            first = str(error).partition("\n")[0]
-            raise ArgumentError(
-                f"`ray`={self._address!r}: {first}. Start a cluster with `ray start --head`, or "
-                "pass 'local'"
-            ) from error
+        # Ray exits where something other than a cluster answers.
+        except (ConnectionError, ValueError, RuntimeError, SystemExit) as error:
+            raise _no_cluster(self._address, error) from error
         self._opened = True
         return self
 
@@ -142,6 +144,23 @@ class Cluster:
                 f"a task of the cluster failed in each of {_RETRIES + 1} tries: {first} Give its "
                 "workers more memory, or run without `ray`"
             ) from error
+
+
+def _check_answers(address: str) -> None:
+    """Refuse an address where nothing listens: Ray would try it for two minutes, and exit."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: BaseException) -> ArgumentError:
+    first = str(error).partition("\n")[0]
+    return ArgumentError(
+        f"`ray`={address!r} is not a cluster ({first}); start one with `ray start --head`, or pass "
+        "'local'"
+    )
 
 
 def _own_folders() -> list[str]:
