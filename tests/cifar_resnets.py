@@ -90,5 +90,7 @@ def training_images(count: int) -> torch.Tensor:
 def classes(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """The class of each image."""
     # In this order of numbers torch takes two thirds of the time.
-    images = images.contiguous(memory_format=torch.channels_last)
+    kind = torch.channels_last
+    model = model.to(memory_format=kind)  # type: ignore[call-overload]
+    images = images.contiguous(memory_format=kind)
     return torch.cat([model(batch).argmax(1) for batch in images.split(250)])

@@ -59,6 +59,16 @@ OPENWORK_INLINE __m256i lanes_below(int last) {
 }
 #endif
 
+#if !defined(__AVX2__)
+// Not inline: unrolled kernels would hold hundreds of copies, and take minutes to compile.
+[[gnu::noinline, maybe_unused]] static vec load_each(const float* from, uint32_t bits) {
+  vec value{};
+  for (int lane = 0; lane < lanes; ++lane)
+    if (bits >> lane & 1) value[lane] = from[lane];
+  return value;
+}
+#endif
+
 // The lanes whose bits are set from memory, zero elsewhere; touches no byte outside them.
 OPENWORK_INLINE vec load_masked(const float* from, uint32_t bits) {
 #if defined(__AVX512F__)
@@ -68,10 +78,7 @@ OPENWORK_INLINE vec load_masked(const float* from, uint32_t bits) {
   const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), own);
   return (vec)_mm256_maskload_ps(from, _mm256_cmpeq_epi32(set, own));
 #else
-  vec value{};
-  for (int lane = 0; lane < lanes; ++lane)
-    if (bits >> lane & 1) value[lane] = from[lane];
-  return value;
+  return load_each(from, bits);
 #endif
 }
 
