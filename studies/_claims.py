@@ -78,6 +78,17 @@ def no_loss(differences: Sequence[float], tolerance: float) -> Finding:
     return at_least(differences, -tolerance)
 
 
+def equal(differences: Sequence[float], within: float) -> Finding:
+    """Held if the whole interval lies within `within` of zero; did not hold if it lies outside."""
+    if not differences:
+        return Finding(UNDECIDED, 0)
+    mean, half = interval(differences)
+    low, high = mean - half, mean + half
+    outside = low > within or high < -within
+    verdict = HELD if -within <= low and high <= within else FAILED if outside else UNDECIDED
+    return Finding(verdict, len(differences), mean, low, high)
+
+
 def combined(findings: Sequence[Finding]) -> Finding:
     """Held, or did not hold, if all did; in part if some held; else undecided."""
     verdicts = {finding.verdict for finding in findings}

@@ -6,8 +6,11 @@ from types import ModuleType
 from typing import Any
 
 import fully_connected
+import incremental_training
 import run_time
 import scatter
+import sparse_vs_depth_multiplier
+import ssc_vs_others
 from _claims import ORDER, Claim
 from _grid import FOLDER, SCALES, Row, read_rows, rows_path
 from _study import curve, figure, interval
@@ -15,7 +18,11 @@ from _study import curve, figure, interval
 from openwork._files import write_text
 
 STUDIES: dict[str, ModuleType] = {
-    module.STUDY.name: module for module in (fully_connected, scatter, run_time)
+    module.STUDY.name: module
+    for module in (
+        *(fully_connected, scatter, sparse_vs_depth_multiplier, incremental_training),
+        *(ssc_vs_others, run_time),
+    )
 }
 DOCS = FOLDER.parent / "docs"
 _HEAD = """\
@@ -72,14 +79,19 @@ def page(found: dict[str, tuple[str, list[Row]]]) -> str:
 
 
 def picture(study: ModuleType, rows: list[Row]) -> Any:
-    """The picture of a study: one panel per curve, means with their intervals."""
+    """The picture of a study: means with their intervals; curves named "A, b" share panel A."""
     across, up, curves = study.points(rows)
-    drawn, axes = figure(len(curves), study.STUDY.name.replace("_", " "))
-    for ax, (name, points) in zip(axes, curves.items(), strict=True):
+    panels = list(dict.fromkeys(name.partition(", ")[0] for name in curves))
+    drawn, axes = figure(len(panels), study.STUDY.name.replace("_", " "))
+    by_name = dict(zip(panels, axes, strict=True))
+    for name, points in curves.items():
+        panel, _, label = name.partition(", ")
         x, groups = zip(*points, strict=True)
         # `curve` plots in per cent.
-        curve(ax, x, [[v / 100 for v in group] for group in groups], name)
-        ax.set(xlabel=across, ylabel=up, title=name)
+        curve(by_name[panel], x, [[v / 100 for v in group] for group in groups], label or panel)
+        by_name[panel].set(xlabel=across, ylabel=up, title=panel)
+        if label:
+            by_name[panel].legend()
     return drawn
 
 

@@ -1,34 +1,22 @@
 """Claim: a network that starts at 1 % density and doubles it as it trains catches up with dense.
 
-    python studies/incremental_training.py [--scale paper] [--data-root FOLDER]
+    python -m studies incremental_training [--scale paper]
 
 All convolutions but the first start with 1 % of their connections and double every T steps; the run
 length is the same for all, the learning rate constant. *Dense* trains everything from the first
-step; *1 %* never grows. Test accuracy is recorded after each epoch.
+step; *1 %* never grows.
 
 Source: "The Power of Sparsity in Convolutional Neural Networks" (2017), incremental training: for
-all T the network catches up with the full one; the dip after a doubling is short.
-
-Result at the scale "cpu" (incremental_training_cpu.json; three convolutions, 2,000 MNIST images, 6
-epochs of 63 steps, 3 seeds, one thread of a busy AMD EPYC, 13 minutes, openwork 0.1.0, torch
-2.13.0): the claim showed, as far as such a short run can show it. Final accuracy, and points above
-dense, with 95 % intervals:
-
-    dense                      95.6 +- 0.9
-    1 %, never grown           94.4 +- 1.7    -1.1 +- 2.5
-    grown in 1/4 of the run    96.2 +- 0.4     0.6 +- 1.3
-    grown in 1/2 of the run    96.0 +- 0.3     0.4 +- 1.3
-    the same, original values  95.1 +- 0.6    -0.4 +- 0.4
-
-Grown networks end level with dense within the intervals. Starting new weights at zero did no harm
-and looked better than original values. How long the dip after a doubling lasts cannot be seen,
-because accuracy is measured once per epoch and most doublings fall in between.
+all T the network catches up with the full one; the dip after a doubling is short. How long the dip
+lasts is not looked at here. What counts as level is our reading.
 """
 
-import dataclasses
+from typing import Any
 
 import torch
-from _study import Options, Record, curve, figure, history, interval, options
+from _claims import Claim, combined, no_loss
+from _grid import Desk, Row, Settings, Study, paired, values
+from _study import first_samples
 from torch import nn
 
 import openwork as ow
@@ -36,7 +24,9 @@ from openwork.data import DataSet
 from openwork.train import GrowthSchedule
 
 START = 0.01
-RECIPE = ow.train.Recipe(batch_size=32, optimizer="adam", lr=1e-3, schedule="constant")
+# Points of accuracy that count as a loss.
+LOSS = 0.5
+BATCH = 32
 # Name -> when the seven doublings to full density end, as a share of the run, and how new weights
 # start; None: no growth.
 KINDS = {
@@ -46,63 +36,105 @@ KINDS = {
     "grown by 1/2": (0.5, "zero"),
     "grown by 1/2, original": (0.5, "original"),
 }
+# Scale -> seeds, epochs, data set, training images, kinds.
+SIZES: dict[str, tuple[int, int, str, int | None, list[str]]] = {
+    "smoke": (1, 1, "mnist-subset", 500, ["dense", "grown by 1/2"]),
+    "cpu": (3, 6, "mnist-subset", 2000, list(KINDS)),
+    "paper": (3, 100, "cifar10", None, list(KINDS)),
+}
 
 
-def build(kind: str, seed: int, data: DataSet) -> nn.Module:
-    torch.manual_seed(seed)
+def cells(scale: str) -> list[Settings]:
+    seeds, epochs, data, train, kinds = SIZES[scale]
+    return [
+        {"data": data, "train": train, "kind": kind, "epochs": epochs, "seed": seed}
+        for seed in range(seeds)
+        for kind in kinds
+    ]
+
+
+def run(settings: Settings, desk: Desk) -> dict[str, Any]:
+    data = first_samples(ow.data.load(settings["data"]), settings["train"])
+    recipe = ow.train.Recipe(
+        epochs=settings["epochs"],
+        batch_size=BATCH,
+        optimizer="adam",
+        lr=1e-3,
+        schedule="constant",
+        growth=_schedule(settings, len(data.train)),
+        seed=settings["seed"],
+    )
+    return desk.fit(_network(settings, data), data, recipe)
+
+
+def _network(settings: Settings, data: DataSet) -> nn.Module:
+    torch.manual_seed(settings["seed"])
     model = ow.models.build(
         "mnist_3conv" if data.channels == 1 else "cnn_small",
         in_channels=data.channels,
         image_size=data.image_size[0],
         num_classes=data.num_classes,
     )
-    if kind != "dense":
+    if settings["kind"] != "dense":
         random = {"pattern": "random", "density": START}
-        ow.sparsify_(model, ow.Plan({"conv:*": random, "features.0": "dense"}, seed=seed))
+        plan = ow.Plan({"conv:*": random, "features.0": "dense"}, seed=settings["seed"])
+        ow.sparsify_(model, plan)
     return model
 
 
-def schedule(kind: str, steps: int) -> GrowthSchedule | None:
-    grown = KINDS[kind]
-    return (
-        GrowthSchedule(START, max(1, int(grown[0] * steps / 7)), init=grown[1]) if grown else None
-    )
+def _schedule(settings: Settings, images: int) -> GrowthSchedule | None:
+    grown = KINDS[settings["kind"]]
+    if grown is None:
+        return None
+    share, init = grown
+    steps = settings["epochs"] * -(-images // BATCH)
+    return GrowthSchedule(START, max(1, int(share * steps / 7)), init=init)
 
 
-def data_set(asked: Options) -> DataSet:
-    return asked.data("cifar10") if asked.paper else asked.data("mnist-subset", 2000)
+def claims(rows: list[Row]) -> list[Claim]:
+    text = "A network that grows from 1 % by doublings catches up with the full one"
+    findings = {
+        kind: no_loss(
+            [100 * gap for gap in paired(rows, "accuracy", {"kind": kind}, {"kind": "dense"})],
+            LOSS,
+        )
+        for kind in KINDS
+        if KINDS[kind]
+    }
+    return [
+        *(
+            Claim(
+                text,
+                f"accuracy {kind} of the run minus dense; a loss of {LOSS} points counts",
+                finding,
+                "points",
+            )
+            for kind, finding in findings.items()
+        ),
+        Claim(text, "all of these", combined(list(findings.values())), "points"),
+    ]
 
 
-def main() -> None:
-    asked = options(__doc__)
-    epochs, seeds = (100, 3) if asked.paper else (6, 3)
-    data = data_set(asked)
-    steps = epochs * -(-len(data.train) // RECIPE.batch_size)
-    record = Record(__file__, asked, recipe=RECIPE.to_dict(), epochs=epochs, seeds=seeds)
-    for kind in KINDS:
-        for seed in range(seeds):
-            growth = schedule(kind, steps)
-            recipe = dataclasses.replace(RECIPE, epochs=epochs, seed=seed, growth=growth)
-            for row in history(build(kind, seed, data), data, recipe):
-                record.add(network=kind, seed=seed, epoch=row.epoch, accuracy=row.test_accuracy)
-    picture, (ax,) = figure(1, f"From {START:.0%} by doublings, {data.name}")
-    ticks = range(1, epochs + 1)
-    for name in KINDS:
-        groups = [record.values("accuracy", network=name, epoch=epoch) for epoch in ticks]
-        curve(ax, list(ticks), groups, name)
-    ax.set(xlabel="epoch", ylabel="test accuracy, %")
-    ax.legend()
-    last = {name: record.values("accuracy", network=name, epoch=epochs) for name in KINDS}
-    record.save(
-        picture,
-        steps=steps,
-        final_accuracy_percent={n: list(interval([100 * a for a in v])) for n, v in last.items()},
-        final_minus_dense_points={
-            n: list(interval([100 * (a - d) for a, d in zip(v, last["dense"], strict=True)]))
-            for n, v in last.items()
-        },
-    )
+def points(rows: list[Row]) -> tuple[str, str, dict[str, list[tuple[float, list[float]]]]]:
+    """What the picture shows: axis labels, and (share of the run grown, accuracies) by kind."""
+    curves: dict[str, list[tuple[float, list[float]]]] = {}
+    for kind, grown in KINDS.items():
+        accuracy = [100 * value for value in values(rows, "accuracy", kind=kind)]
+        if accuracy:
+            curves[f"{rows[0]['settings']['data']}, {kind}"] = [
+                (100 * (grown[0] if grown else kind == "1 %"), accuracy)
+            ]
+    return "share of the run below full density, %", "test accuracy, %", curves
 
 
-if __name__ == "__main__":
-    main()
+STUDY = Study(
+    "incremental_training",
+    threads=1,
+    cells=cells,
+    run=run,
+    cut={
+        "smoke": "everything",
+        "cpu": "three convolutions, 2,000 MNIST images, 6 epochs of 63 steps, 3 seeds",
+        "paper": "",
+    },
+)

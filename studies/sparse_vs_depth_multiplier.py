@@ -1,45 +1,28 @@
 """Claim: below 10 % density a sparse network beats a narrower one; above, the two are equal.
 
-    python studies/sparse_vs_depth_multiplier.py [--scale paper] [--data-root FOLDER]
+    python -m studies sparse_vs_depth_multiplier [--scale paper]
 
 A network of three convolutions, on MNIST and on CIFAR-10. *Sparse*: each convolution but the first
 keeps a random share alpha of its connections. *Depth multiplier*: each width is multiplied by
 sqrt(alpha), so that both have about alpha times the connections of the dense network. Same recipe,
 same seeds. Parameters are counted without the softmax layer, as in the paper's table; MACs with it.
 
+At alpha 0.01 the sparse network has twice the parameters of the narrow one, because every filter
+must read something and the first layer is dense, and its softmax layer, which is not counted, is as
+wide as the dense network's.
+
 Source: "The Power of Sparsity in Convolutional Neural Networks" (2017): equal once the density is
 above 0.1, sparse clearly better below; on MNIST sparse wins by parameters and loses by MACs,
-because the first layer dominates the cost. The network's widths are our reading.
-
-Result at the scale "cpu" (sparse_vs_depth_multiplier_cpu.json; 5,000 images, 5 epochs, 3 seeds, one
-thread of a busy AMD EPYC, 18 minutes, openwork 0.1.0, torch 2.13.0): the claim showed. Sparse minus
-depth multiplier in points of accuracy, with 95 % intervals:
-
-    alpha       0.01          0.03          0.1          0.3
-    MNIST        8.7 +- 3.6    5.3 +- 2.5    1.2 +- 2.2   -0.1 +- 1.3
-    CIFAR-10    20.3 +- 11.5  14.1 +- 5.5    5.9 +- 9.1    2.0 +- 5.5
-
-Below 0.1 sparse is clearly better; from 0.1 the two cannot be told apart. Note that at 0.01 the
-sparse network has twice the parameters of the narrow one, because every filter must read something
-and the first layer is dense, and that its softmax layer, which is not counted, is as wide as the
-dense network's. Unlike in the paper, sparse also wins by MACs on MNIST. With so few epochs no
-network is trained to convergence.
+because the first layer dominates the cost. The network's widths, and what counts as equal, are our
+reading.
 """
 
-import dataclasses
 from typing import Any
 
 import torch
-from _study import (
-    Options,
-    Record,
-    accuracy,
-    curve,
-    figure,
-    interval,
-    options,
-    parameters_without_softmax,
-)
+from _claims import Claim, at_least, combined, equal
+from _grid import Desk, Row, Settings, Study, paired, values
+from _study import first_samples, parameters_without_softmax
 from torch import nn
 
 import openwork as ow
@@ -48,78 +31,120 @@ from openwork.nn import count_macs
 
 ALPHAS = (0.01, 0.03, 0.1, 0.3)
 KINDS = ("sparse", "depth multiplier")
-RECIPE = ow.train.Recipe(batch_size=64, optimizer="adam", lr=2e-3, warmup=0.1)
+# Points of accuracy within which two networks count as equal.
+EQUAL = 1.0
+# Scale -> seeds, epochs, densities, and (data set, training images, test images).
+SIZES: dict[str, tuple[int, int, tuple[float, ...], list[tuple[str, int | None, int | None]]]] = {
+    "smoke": (1, 1, (0.03,), [("mnist-subset", 500, 500)]),
+    "cpu": (3, 5, ALPHAS, [("mnist-subset", 5000, None), ("cifar10", 5000, 2000)]),
+    "paper": (5, 20, ALPHAS, [("mnist", None, None), ("cifar10", None, None)]),
+}
 
 
-def build(kind: str, alpha: float, seed: int, data: DataSet) -> nn.Module:
-    torch.manual_seed(seed)
-    thinner = alpha**0.5 if kind == "depth multiplier" else 1.0
+def cells(scale: str) -> list[Settings]:
+    seeds, epochs, alphas, sets = SIZES[scale]
+    kinds = [("dense", 1.0), *((kind, alpha) for alpha in alphas for kind in KINDS)]
+    return [
+        {
+            "data": name,
+            "train": train,
+            "test": test,
+            "kind": kind,
+            "alpha": alpha,
+            "epochs": epochs,
+            "seed": seed,
+        }
+        for name, train, test in sets
+        for seed in range(seeds)
+        for kind, alpha in kinds
+    ]
+
+
+def run(settings: Settings, desk: Desk) -> dict[str, Any]:
+    data = first_samples(ow.data.load(settings["data"]), settings["train"], settings["test"])
+    model = _network(settings, data)
+    macs = count_macs(model, torch.zeros(1, *data.train.images.shape[1:]))
+    recipe = ow.train.Recipe(
+        epochs=settings["epochs"],
+        batch_size=64,
+        optimizer="adam",
+        lr=2e-3,
+        warmup=0.1,
+        seed=settings["seed"],
+    )
+    return {
+        "parameters": parameters_without_softmax(model),
+        "macs": sum(macs.values()),
+        **desk.fit(model, data, recipe),
+    }
+
+
+def _network(settings: Settings, data: DataSet) -> nn.Module:
+    torch.manual_seed(settings["seed"])
+    alpha, kind = settings["alpha"], settings["kind"]
     model = ow.models.build(
         "mnist_3conv",
         in_channels=data.channels,
         image_size=data.image_size[0],
-        depth_multiplier=thinner,
+        depth_multiplier=alpha**0.5 if kind == "depth multiplier" else 1.0,
     )
-    if kind == "sparse" and alpha < 1:
+    if kind == "sparse":
         random = {"pattern": "random", "density": alpha}
-        ow.sparsify_(model, ow.Plan({"conv:*": random, "features.0": "dense"}, seed=seed))
+        plan = ow.Plan({"conv:*": random, "features.0": "dense"}, seed=settings["seed"])
+        ow.sparsify_(model, plan)
     return model
 
 
-def datasets(asked: Options) -> tuple[DataSet, DataSet]:
-    if asked.paper:
-        return asked.data("mnist"), asked.data("cifar10")
-    return asked.data("mnist-subset", 5000), asked.data("cifar10", 5000, 2000)
+def claims(rows: list[Row]) -> list[Claim]:
+    sets = dict.fromkeys(row["settings"]["data"] for row in rows)
+    found = {(name, alpha): _gaps(rows, name, alpha) for name in sets for alpha in ALPHAS}
+    below = [(*key, at_least(gaps, 0.0)) for key, gaps in found.items() if key[1] < 0.1]
+    above = [(*key, equal(gaps, EQUAL)) for key, gaps in found.items() if key[1] >= 0.1]
+    made = []
+    for text, parts in (
+        ("Below 10 % density a sparse network beats a narrow one", below),
+        ("From 10 % density on the two are equal", above),
+    ):
+        made += [
+            Claim(
+                text,
+                f"sparse minus depth multiplier at alpha {alpha:g}, {name}",
+                finding,
+                "points",
+            )
+            for name, alpha, finding in parts
+        ]
+        made.append(Claim(text, "all of these", combined([part[2] for part in parts]), "points"))
+    return made
 
 
-def gap(record: Record, name: str, alpha: float) -> list[float]:
-    """Sparse minus depth multiplier, in points of accuracy: mean and half of its 95 % interval."""
-    sparse, thin = (record.values("accuracy", data=name, kind=kind, alpha=alpha) for kind in KINDS)
-    return list(interval([100 * (s - t) for s, t in zip(sparse, thin, strict=True)]))
+def _gaps(rows: list[Row], name: str, alpha: float) -> list[float]:
+    sparse, thin = ({"data": name, "kind": kind, "alpha": alpha} for kind in KINDS)
+    return [100 * gap for gap in paired(rows, "accuracy", sparse, thin)]
 
 
-def draw(record: Record, name: str, axes: Any) -> None:
-    for ax, key in zip(axes, ("parameters", "macs"), strict=True):
-        for kind in KINDS:
-            groups = [
-                record.values("accuracy", data=name, kind=kind, alpha=alpha)
-                for alpha in (*ALPHAS, 1.0)
-            ]
-            x = [record.values(key, data=name, kind=kind, alpha=a)[0] for a in (*ALPHAS, 1.0)]
-            curve(ax, x, groups, kind)
-        ax.set(xscale="log", xlabel=key, ylabel="test accuracy, %", title=name)
-        ax.legend()
+def points(rows: list[Row]) -> tuple[str, str, dict[str, list[tuple[float, list[float]]]]]:
+    """What the picture shows: axis labels, and (parameters, accuracies in per cent) by kind."""
+    curves: dict[str, list[tuple[float, list[float]]]] = {}
+    for row in rows:
+        settings = row["settings"]
+        where = {key: settings[key] for key in ("data", "kind", "alpha")}
+        accuracy = [100 * value for value in values(rows, "accuracy", **where)]
+        point = (row["result"]["parameters"] / 1000, accuracy)
+        curve = curves.setdefault(f"{settings['data']}, {settings['kind']}", [])
+        if settings["seed"] == 0:
+            curve.append(point)
+    return "thousand parameters", "test accuracy, %", {k: sorted(v) for k, v in curves.items()}
 
 
-def main() -> None:
-    asked = options(__doc__)
-    seeds, epochs = (5, 20) if asked.paper else (3, 5)
-    record = Record(__file__, asked, recipe=RECIPE.to_dict(), epochs=epochs, seeds=seeds)
-    sets = datasets(asked)
-    for data in sets:
-        cells = [("sparse", 1.0), *((kind, alpha) for alpha in ALPHAS for kind in KINDS)]
-        for kind, alpha in cells:
-            for seed in range(seeds):
-                model = build(kind, alpha, seed, data)
-                row = {
-                    "data": data.name,
-                    "alpha": alpha,
-                    "parameters": parameters_without_softmax(model),
-                    "macs": sum(
-                        count_macs(model, torch.zeros(1, *data.train.images.shape[1:])).values()
-                    ),
-                }
-                recipe = dataclasses.replace(RECIPE, epochs=epochs, seed=seed)
-                row["accuracy"] = accuracy(model, data, recipe)
-                # At alpha = 1 both are the dense network.
-                for name in KINDS if alpha == 1 else (kind,):
-                    record.add(kind=name, seed=seed, **row)
-    picture, axes = figure(2 * len(sets), "Sparse against the depth multiplier")
-    for index, data in enumerate(sets):
-        draw(record, data.name, axes[2 * index : 2 * index + 2])
-    summary = {d.name: {str(a): gap(record, d.name, a) for a in ALPHAS} for d in sets}
-    record.save(picture, sparse_minus_depth_multiplier_points=summary)
-
-
-if __name__ == "__main__":
-    main()
+STUDY = Study(
+    "sparse_vs_depth_multiplier",
+    threads=1,
+    cells=cells,
+    run=run,
+    cut={
+        "smoke": "everything",
+        "cpu": "5,000 images, 5 epochs, 3 seeds",
+        "paper": "",
+    },
+)

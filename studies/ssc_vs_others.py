@@ -1,6 +1,6 @@
 """Claim: at equal parameters structured sparse convolution (SSC) holds its own against its peers.
 
-    python studies/ssc_vs_others.py [--scale paper] [--data-root FOLDER]
+    python -m studies ssc_vs_others [--scale paper]
 
 Five ways to have the same number of convolution weights: *ssc* (our reconstruction); *random*
 connections, with the weights of ssc in each layer; *groupwise*, groups that rotate from filter to
@@ -14,28 +14,20 @@ says that SSC generalises depthwise, groupwise and pointwise convolution and is 
 pruning at initialisation. Its definition and figures were not available to us: this study is of our
 reconstruction (`patterns.ssc`), and the comparisons are ours.
 
-Result at the scale "cpu" (ssc_vs_others_cpu.json; 4 epochs, 3 seeds, one thread of a busy AMD EPYC,
-4 minutes, openwork 0.1.0, torch 2.13.0): undecided. Accuracy with 95 % intervals, and weights:
-
-    ssc                    34.4 +- 3.3   14,176
-    random                 34.2 +- 2.7   14,184
-    groupwise              36.1 +- 5.7   12,672 (group sizes come in powers of two)
-    depth multiplier       33.0 +- 3.1   13,860
-    depthwise-separable    32.5 +- 2.6   14,131
-
-All intervals overlap: at this scale ssc is as good as its peers and no better, and nothing more can
-be said. ResNet-32 and CIFAR-100 were not run. There, at 98 %, random connections need at least
-10,962 weights (one kernel in and out of each channel), where ssc has 9,200.
+At 98 % on ResNet-32 random connections need at least 10,962 weights (one kernel in and out of each
+channel), where ssc has 9,200.
 """
 
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from _study import Options, Record, accuracy, curve, figure, interval, options
-from matplotlib.figure import Figure
+from _claims import Claim, at_least, combined
+from _grid import Desk, Row, Settings, Study, paired, values
+from _study import first_samples
 from torch import nn
 
 import openwork as ow
@@ -43,10 +35,14 @@ from openwork.data import DataSet, Split
 from openwork.nn import ssc_plan
 
 KINDS = ("ssc", "random", "groupwise", "depth multiplier", "depthwise-separable")
-CPU = ow.train.Recipe(batch_size=32, optimizer="adam", lr=2e-3, warmup=0.1, flip=True)
-PAPER = ow.train.Recipe(
-    lr=0.1, l2=1e-4, schedule="step", flip=True, crop_padding=4, batch_size=128, epochs=160
-)
+SHORT = ow.train.Recipe(batch_size=32, optimizer="adam", lr=2e-3, warmup=0.1, flip=True)
+LONG = ow.train.Recipe(lr=0.1, l2=1e-4, schedule="step", flip=True, crop_padding=4, batch_size=128)
+# Scale -> seeds, epochs, data sets, sparsities.
+SIZES: dict[str, tuple[int, int, tuple[str, ...], tuple[float, ...]]] = {
+    "smoke": (1, 1, ("cifar10",), (0.95,)),
+    "cpu": (3, 4, ("cifar10",), (0.95,)),
+    "paper": (3, 160, ("cifar10", "cifar100"), (0.9, 0.95, 0.98)),
+}
 
 
 Conv = nn.Conv2d | ow.SparseConv2d
@@ -142,53 +138,83 @@ def halved(data: DataSet) -> DataSet:
     return dataclasses.replace(data, train=half(data.train), test=half(data.test))
 
 
-def cells(asked: Options) -> list[tuple[str, DataSet, float]]:
-    if asked.paper:
-        sets = [asked.data(name) for name in ("cifar10", "cifar100")]
-        return [("resnet32", data, sparsity) for data in sets for sparsity in (0.9, 0.95, 0.98)]
-    return [("vgg-small", halved(asked.data("cifar10", 1500, 1500)), 0.95)]
+def cells(scale: str) -> list[Settings]:
+    seeds, epochs, sets, sparsities = SIZES[scale]
+    whole = scale == "paper"
+    return [
+        {
+            "data": data,
+            # Of the training and of the test images; half of the side of each.
+            "images": None if whole else 1500,
+            "halved": not whole,
+            "network": "resnet32" if whole else "vgg-small",
+            "sparsity": sparsity,
+            "kind": kind,
+            "epochs": epochs,
+            "seed": seed,
+        }
+        for data in sets
+        for sparsity in sparsities
+        for seed in range(seeds)
+        for kind in KINDS
+    ]
 
 
-def draw(record: Record) -> tuple[Figure, dict[str, list[float]]]:
-    """The picture, and the mean and interval of each data set, sparsity and kind."""
-    sets = list(dict.fromkeys(row["data"] for row in record.rows))
-    picture, axes = figure(len(sets), "Five ways with equal convolution weights")
-    summary: dict[str, list[float]] = {}
-    for ax, data in zip(axes, sets, strict=True):
-        levels = list(dict.fromkeys(r["sparsity"] for r in record.rows if r["data"] == data))
-        for index, kind in enumerate(KINDS):
-            groups = [record.values("accuracy", data=data, kind=kind, sparsity=s) for s in levels]
-            # Side by side, so that equal accuracies do not hide each other.
-            curve(ax, [100 * s + 0.1 * (index - 2) for s in levels], groups, kind)
-            for level, group in zip(levels, groups, strict=True):
-                summary[f"{data} {level} {kind}"] = list(interval([100 * a for a in group]))
-        ax.set_xticks([100 * s for s in levels])
-        ax.set(xlabel="sparsity of the convolutions, %", ylabel="test accuracy, %", title=data)
-        ax.legend()
-    return picture, summary
+def run(settings: Settings, desk: Desk) -> dict[str, Any]:
+    data = first_samples(ow.data.load(settings["data"]), settings["images"], settings["images"])
+    data = halved(data) if settings["halved"] else data
+    seed = settings["seed"]
+    model = build(settings["kind"], settings["network"], settings["sparsity"], data, seed)
+    base = SHORT if settings["halved"] else LONG
+    recipe = dataclasses.replace(base, epochs=settings["epochs"], seed=seed)
+    return {"weights": weights(model), **desk.fit(model, data, recipe)}
 
 
-def main() -> None:
-    asked = options(__doc__)
-    base, seeds = (PAPER, 3) if asked.paper else (dataclasses.replace(CPU, epochs=4), 3)
-    record = Record(__file__, asked, recipe=base.to_dict(), seeds=seeds)
-    for name, data, sparsity in cells(asked):
-        for kind in KINDS:
-            for seed in range(seeds):
-                model = build(kind, name, sparsity, data, seed)
-                recipe = dataclasses.replace(base, seed=seed)
-                record.add(
-                    data=data.name,
-                    network=name,
-                    sparsity=sparsity,
-                    kind=kind,
-                    weights=weights(model),
-                    seed=seed,
-                    accuracy=accuracy(model, data, recipe),
-                )
-    picture, summary = draw(record)
-    record.save(picture, accuracy_percent=summary)
+def claims(rows: list[Row]) -> list[Claim]:
+    text = "SSC is more accurate than others with as many weights (comparisons are ours)"
+    levels = dict.fromkeys((r["settings"]["data"], r["settings"]["sparsity"]) for r in rows)
+    made = []
+    for data, sparsity in levels:
+        where = {"data": data, "sparsity": sparsity}
+        findings = {
+            kind: at_least(
+                [
+                    100 * gap
+                    for gap in paired(
+                        rows, "accuracy", {**where, "kind": "ssc"}, {**where, "kind": kind}
+                    )
+                ],
+                0.0,
+            )
+            for kind in KINDS[1:]
+        }
+        measure = f"accuracy of ssc minus {{}} at {sparsity:.0%} sparsity, {data}"
+        made += [Claim(text, measure.format(k), found, "points") for k, found in findings.items()]
+        every = combined(list(findings.values()))
+        made.append(Claim(text, measure.format("each of the four"), every, "points"))
+    return made
 
 
-if __name__ == "__main__":
-    main()
+def points(rows: list[Row]) -> tuple[str, str, dict[str, list[tuple[float, list[float]]]]]:
+    """What the picture shows: axis labels, and (weights, accuracies in per cent) by kind."""
+    curves: dict[str, list[tuple[float, list[float]]]] = {}
+    keys = ("data", "sparsity", "kind")
+    for chosen in dict.fromkeys(tuple(r["settings"][key] for key in keys) for r in rows):
+        where = dict(zip(keys, chosen, strict=True))
+        found = [100 * value for value in values(rows, "accuracy", **where)]
+        point = (values(rows, "weights", **where)[0] / 1000, found)
+        curves.setdefault(f"{where['data']}, {where['kind']}", []).append(point)
+    return "thousand convolution weights", "test accuracy, %", curves
+
+
+STUDY = Study(
+    "ssc_vs_others",
+    threads=1,
+    cells=cells,
+    run=run,
+    cut={
+        "smoke": "everything",
+        "cpu": "a plain network of six convolutions, 1,500 images of 16x16, 4 epochs, 3 seeds",
+        "paper": "",
+    },
+)

@@ -212,10 +212,10 @@ def _command(*arguments: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_smoke_scale_of_all_studies_runs(tmp_path: Path) -> None:
+def test_the_smoke_scale_of_all_studies_runs(study, tmp_path: Path) -> None:
     command = _command("all", "--scale", "smoke", "--rows", str(tmp_path))
     subprocess.run(command, check=True, cwd=FOLDER.parent, capture_output=True, timeout=600)
-    assert len(list(tmp_path.glob("*_smoke.jsonl"))) == 3
+    assert len(list(tmp_path.glob("*_smoke.jsonl"))) == len(study("_page").STUDIES) == 6
 
 
 @pytest.mark.slow
