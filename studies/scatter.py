@@ -15,16 +15,18 @@ is recalled from the paper and unverified. The mixing is ours.
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from _claims import Claim, rank_correlation
 from _grid import Desk, Row, Settings, Study
 from _study import first_samples
-from scatter_predicts import GROUPS, SIZES, mixed, spearman
 
 import openwork as ow
-from openwork.patterns import Pattern, clash_free
+from openwork.patterns import Pattern, clash_free, grouped, layer_seed, structured
 from openwork.patterns import scatter as scatter_of
 
+SIZES = (64, 1024, 64)
+GROUPS = 8
 SHARES = (1.0, 0.9, 0.8, 0.6, 0.4, 0.2, 0.0)
 # Scale -> patterns of each kind, epochs, learning rate, frames.
 SCALES: dict[str, tuple[int, int, float, int | None]] = {
@@ -66,11 +68,24 @@ def run(settings: Settings, desk: Desk) -> dict[str, Any]:
     }
 
 
+def _mixed(out: int, inputs: int, share: float, seed: int) -> Pattern:
+    """Density 1 / GROUPS: a `share` of the outputs reads its own block, the rest any inputs."""
+    local, free = (
+        grouped(out, inputs, groups=GROUPS),
+        structured(out, inputs, density=1 / GROUPS, seed=seed),
+    )
+    order = np.random.PCG64(layer_seed(seed, f"mixed {out}")).random_raw(out).argsort()
+    taps = free.taps
+    rows = order[: round(share * out)]
+    taps[rows] = local.taps[rows]
+    return Pattern(taps)
+
+
 def _patterns(settings: Settings) -> list[Pattern]:
     junctions = list(zip(SIZES[1:], SIZES[:-1], strict=True))
     seed = settings["seed"]
     if settings["family"] == "mixed":
-        return [mixed(*junction, settings["share"], seed) for junction in junctions]
+        return [_mixed(*junction, settings["share"], seed) for junction in junctions]
     dither = bool(settings["dither"])
     return [
         clash_free(
@@ -78,6 +93,17 @@ def _patterns(settings: Settings) -> list[Pattern]:
         )
         for junction in junctions
     ]
+
+
+def ranks(values: list[float]) -> np.ndarray:
+    """Ranks from 0; equal values share their mean rank."""
+    array = np.array(values)
+    below = (array[:, None] > array).sum(1)
+    return below + ((array[:, None] == array).sum(1) - 1) / 2
+
+
+def spearman(one: list[float], two: list[float]) -> float:
+    return float(np.corrcoef(ranks(one), ranks(two))[0, 1])
 
 
 def claims(rows: list[Row]) -> list[Claim]:

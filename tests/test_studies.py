@@ -77,7 +77,7 @@ def test_intervals_are_students(study) -> None:
 
 
 def test_rank_correlation_ignores_the_scale_and_shares_ties(study) -> None:
-    predicts = study("scatter_predicts")
+    predicts = study("scatter")
     assert predicts.ranks([5.0, 1.0, 5.0]).tolist() == [1.5, 0.0, 1.5]
     values = [0.1, 0.5, 0.7, 3.0]
     assert predicts.spearman(values, [v**3 for v in values]) == pytest.approx(1)
