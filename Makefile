@@ -13,7 +13,10 @@ CXX_SOURCES := $(filter csrc/%,$(SOURCES))
 WERROR ?= OFF
 BUILD := --no-build-isolation --config-settings=cmake.define.OPENWORK_WERROR=$(WERROR)
 
-.PHONY: demo test lint docs install matrix sanitize c wheels aarch64 aarch64-build fuzz clean
+INSTALL_OWN = PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable
+DEV := torch,dev,hub,zoo,bench,lightning,huggingface,ray
+
+.PHONY: everything demo test lint docs install matrix sanitize c wheels aarch64 aarch64-build fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/openwork demo --out demo $(DEMO)
@@ -38,23 +41,31 @@ install: $(VENV)/installed
 matrix: $(VENV)/installed
 	$(BIN)/python .ci/matrix
 
-# Built in this environment rather than in a throw-away one, so that only what changed is compiled
-# again. Also after a new Python file: an editable install knows the files that it was made with.
-$(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(SOURCES)
+$(VENV)/build-tools: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "openwork needs Python 3.11 or later; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing torch and the rest into $(VENV), and compiling the kernels: some minutes ..."
 	$(INSTALL) $(BUILD_TOOLS)
-	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable '.[torch]'
+	touch $@
+
+# Built in this environment rather than in a throw-away one, so that only what changed is compiled
+# again. Also after a new Python file: an editable install knows the files that it was made with.
+$(VENV)/installed: $(VENV)/build-tools pyproject.toml CMakeLists.txt $(SOURCES)
+	@echo "installing torch and the rest into $(VENV), and compiling the kernels: some minutes ..."
+	$(INSTALL_OWN) '.[torch]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable '.[torch,dev,hub,zoo,bench,lightning,huggingface,ray]'
+	$(INSTALL_OWN) '.[$(DEV)]'
 	touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed
-	PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable '.[torch,docs]'
+	$(INSTALL_OWN) '.[torch,docs]'
 	touch $@
+
+# The three of them in one go, for the gate.
+everything: $(VENV)/build-tools
+	$(INSTALL_OWN) '.[$(DEV),docs]'
+	touch $(VENV)/installed $(VENV)/installed-dev $(VENV)/installed-docs
 
 # The kernels' tests under AddressSanitizer and UBSan. Python itself is not instrumented, so the
 # runtime is preloaded; leaks are not looked for (the interpreter has its own).
