@@ -1,18 +1,17 @@
 """`sensitivity`: cut one layer at a time, and see how much the error rises."""
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from openwork._arguments import check_flag, check_model, check_seed
 from openwork._identity import digest_of, with_settings
 from openwork._mode import evaluation
 from openwork._terminal import literal
+from openwork._unchanged import unchanged
 from openwork.errors import ArgumentError
 from openwork.io.plain import plain
 from openwork.nn import Plan
@@ -149,7 +148,7 @@ class _Trials:
             if not np.array_equal(mask, self._units.layers[name].mask)
         }
         what = f"a cut of {ratio:.4g} of {self._units.groups[item].name}"
-        with evaluation(self._model), _buffers_kept(self._model), self._masked.trial(masks):
+        with unchanged(self._model), evaluation(self._model), self._masked.trial(masks):
             if batches is not None:
                 recalibrate_(self._model, batches)
             return error_of(self._model, self._evaluate, what=what)
@@ -157,18 +156,6 @@ class _Trials:
     def plan(self, ratios: list[float]) -> Plan:
         """The plan that cuts each group by its ratio."""
         return plan_of(self._model, self._units.masks(self._scores, ratios))
-
-
-@contextlib.contextmanager
-def _buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Put the buffers of `model` back afterwards: statistics, and counts of batches."""
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)
 
 
 def _checked(ratios: Any) -> tuple[float, ...]:

@@ -1,7 +1,5 @@
 """`fuse_norms_` and `unfuse_norms_`: batch norms that do what follows them; native pools."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -10,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from openwork._call import Call, call_of
+from openwork._unchanged import unchanged
 from openwork.errors import VerificationError
 from openwork.nn.layers import replace
 from openwork.nn.norms.batch_norm_act import BatchNormAct2d
@@ -201,29 +200,10 @@ def _hooks(module: nn.Module) -> bool:
 
 def _run(model: nn.Module, inputs: Call, training: bool) -> tuple[Uses, list[Any]]:
     """One watched run in training or evaluation mode, which leaves the model as it was."""
-    with _unchanged(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with unchanged(model), torch.no_grad():
         torch.manual_seed(0)
         model.train(training)
         return watch(model, inputs.map(torch.clone))
-
-
-@contextlib.contextmanager
-def _unchanged(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        with torch.no_grad():
-            for module, name, buffer, value in buffers:
-                module._buffers[name] = buffer.copy_(value)
 
 
 def _verify(
