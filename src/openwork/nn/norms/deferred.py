@@ -52,8 +52,8 @@ class Deferred(torch.Tensor):
         if held.output is not None:
             return F.relu(held.output, inplace)
         with torch._C.DisableTorchFunctionSubclass():
-            wrapped = self.grad_fn is not None
-        if wrapped:
+            node = self.grad_fn
+        if node is not None and node.name() != "AliasBackward0":
             raise OpenworkError(
                 "the output of a fused batch norm went through a torch.autograd.Function, such as "
                 f"a reentrant checkpoint, before its ReLU{_WAY_OUT}"
@@ -102,10 +102,6 @@ def deferred(
     modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
     versions = _versions(input, residual, weight, bias)
     found._held = _Held(result, input, residual, weight, bias, eps, versions, modes)
-    if result.requires_grad:
-        with torch._C.DisableTorchFunctionSubclass():
-            found.requires_grad_()
-            found.register_hook(_refuse_gradient)
     return found
 
 
@@ -138,7 +134,9 @@ def _refuse_gradient(gradient: torch.Tensor) -> None:
     )
 
 
-_NAN = torch.full((), float("nan"))
+# All stand-ins are views of it, so that one hook does for all.
+_NAN = torch.full((), float("nan"), requires_grad=True)
+_NAN.register_hook(_refuse_gradient)
 _T: Any = torch.Tensor
 # These tell nothing about the numbers.
 _ABOUT = {
