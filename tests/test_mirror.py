@@ -101,6 +101,7 @@ OF_SEVERAL = {
     "test_docstrings.py",
     "test_left_as_it_was.py",
     "test_mirror.py",
+    "test_paths.py",
     "test_public_api.py",
     "test_readme.py",
     "test_rooms.py",
