@@ -58,6 +58,7 @@ ELSEWHERE = {
     ),
     "report/page/style.py": ("report/page/test_chart.py", "two texts of style that pages hold"),
     "ops/gradients.py": ("ops/test_native.py", "both gradient operators are run there"),
+    "walk/walk.py": ("test_unchanged.py", "what a walk reaches is changed and put back there"),
     "engine/segment.py": ("engine/test_segments.py", "a protocol; what follows it is run there"),
 }
 
@@ -98,7 +99,9 @@ def test_every_test_is_of_a_file_that_is_there_or_of_several() -> None:
 OF_SEVERAL = {
     "test_csrc.py",
     "test_docstrings.py",
+    "test_left_as_it_was.py",
     "test_mirror.py",
+    "test_paths.py",
     "test_public_api.py",
     "test_readme.py",
     "test_rooms.py",

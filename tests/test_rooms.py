@@ -29,6 +29,7 @@ ROOMS = [
     "_processes",
     "_mode",
     "_copy",
+    "walk",
     "_unchanged",
     "_unwrap",
     "_identity",

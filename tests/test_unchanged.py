@@ -1,4 +1,4 @@
-"""`unchanged`: a network that ran is as it was, and so is all that its code reaches."""
+"""`unchanged`: a network that ran is as it was, and so is all that a walk from it reaches."""
 
 import functools
 import threading

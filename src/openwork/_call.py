@@ -19,6 +19,7 @@ from torch import nn
 
 from openwork._mode import evaluation
 from openwork._nested import flatten, nest, paths_of
+from openwork._unchanged import unchanged
 from openwork.errors import ArgumentError
 
 __all__ = ["Call", "as_call", "call_of", "call_of_batch", "check_dense", "signature_of"]
@@ -239,7 +240,7 @@ def _in_order(model: nn.Module, call: Call) -> Call:
 
 @torch.no_grad()
 def _runs(model: nn.Module, call: Call) -> bool:
-    with contextlib.suppress(Exception), evaluation(model):
+    with contextlib.suppress(Exception), unchanged(model), evaluation(model):
         call.map(torch.Tensor.clone).run(model)
         return True
     return False

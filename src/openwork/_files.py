@@ -15,9 +15,10 @@ import tempfile
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 from openwork._locks import open_for_lock, try_lock
-from openwork.errors import CheckpointError, DataError, OpenworkError
+from openwork.errors import ArgumentError, CheckpointError, DataError, OpenworkError
 
 # The umask cannot be read without setting it; at import no other thread writes files yet.
 _UMASK = os.umask(0)
@@ -37,13 +38,32 @@ _KINDS = (
 )
 
 
+def check_path(path: Any, argument: str = "path") -> None:
+    """It is a path: a text, or what stands for one, such as a pathlib.Path.
+
+    Raises:
+        ArgumentError: it is anything else, also bytes and the number of an open file.
+    """
+    try:
+        given = path if isinstance(path, str) else os.fspath(path)
+    except TypeError:
+        given = path
+    if not isinstance(given, str):
+        raise ArgumentError(
+            f"`{argument}` is a {type(given).__name__}, {given!r:.60}, but must be a path, such as "
+            "'model.safetensors' or a pathlib.Path"
+        )
+
+
 def open_file(path: str | os.PathLike[str]) -> BufferedReader:
     """Open the ordinary file at `path` for reading bytes, without waiting for a writer.
 
     Raises:
         OSError: it cannot be opened, its path is not one, or it is a FIFO, device or other thing
             that reading might wait for, change or never end with.
+        ArgumentError: `path` is not a path.
     """
+    check_path(path)
     with _only_os_errors(path):
         # Before it is opened: that alone has an effect on some devices.
         _check_ordinary(path, os.stat(path).st_mode)
@@ -96,7 +116,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         OSError: `path` cannot be written to, or is a folder, FIFO, device or socket, which a
             renamed file would replace.
+        ArgumentError: `path` is not a path.
     """
+    check_path(path)
     path = Path(path)
     with _only_os_errors(path):
         with contextlib.suppress(FileNotFoundError):
@@ -228,7 +250,9 @@ def writable_folder(path: str | os.PathLike[str], argument: str) -> Path:
 
     Raises:
         OpenworkError: the folder cannot be created or written to; the message names `argument`.
+        ArgumentError: `path` is not a path.
     """
+    check_path(path, argument)
     path = Path(path)
     try:
         with _only_os_errors(path):
@@ -236,8 +260,11 @@ def writable_folder(path: str | os.PathLike[str], argument: str) -> Path:
             with tempfile.TemporaryFile(dir=path):
                 pass
     except OSError as error:
+        reason = why(error)
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            reason = "it, or a folder that it lies in, is a file"
         raise OpenworkError(
-            f"`{argument}`={str(path)!r} cannot be written to ({why(error)}); "
+            f"`{argument}`={str(path)!r} cannot be written to ({reason}); "
             "choose a folder that you may write to"
         ) from error
     return path

@@ -71,6 +71,22 @@ def test_what_only_torch_fx_traces_is_refused_for_it_would_be_wrong() -> None:
         capture(model, (example,))
 
 
+class Drawing(nn.Module):
+    """Draws from its own source of random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.source = torch.Generator()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.rand(1, generator=self.source)
+
+
+def test_an_operator_that_takes_an_object_is_refused() -> None:
+    with pytest.raises(CaptureError, match=r"Drawing gives an operator a Generator"):
+        capture(Drawing(), (torch.rand(2, 4),))
+
+
 def test_a_network_that_changes_its_buffers_is_refused() -> None:
     model = Counting()
     with pytest.raises(CaptureError, match=r"Counting changes its buffers \['calls'\]"):

@@ -130,3 +130,32 @@ def test_batches_that_the_network_does_not_take_are_refused(tmp_path: Path, buil
     assert np.array_equal(network(np.zeros((4, 3), np.float32)), np.ones((4, 3), np.float32))
     with pytest.raises(ArgumentError, match="give such a batch"):
         network(np.zeros((3, 3), np.float32))
+
+
+class TwoInputs(nn.Module):
+    """A sum of two convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        return self.one(left) + 2 * self.two(right)
+
+
+def test_inputs_go_by_name_too(tmp_path: Path) -> None:
+    left, right = torch.randn(2, 2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    ow.save(ow.compile(TwoInputs(), (left, right)), tmp_path / "two.safetensors")
+    network = runtime.load(tmp_path / "two.safetensors")
+    a, b = left.numpy(), right.numpy()
+    expected = network(a, b)
+    for found in (network(left=a, right=b), network(right=b, left=a), network(a, right=b)):
+        np.testing.assert_array_equal(found, expected)
+    for args, named, why in (
+        ((a,), {"left": a, "right": b}, "`left` is given twice"),
+        ((a,), {}, "takes 2 arrays, but 1"),
+        ((), {"left": a}, "`right` is missing; the network takes 'left', 'right'"),
+        ((a, b), {"x": a}, "no input 'x'; it takes 'left', 'right'"),
+    ):
+        with pytest.raises(ArgumentError, match=why):
+            network(*args, **named)

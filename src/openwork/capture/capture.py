@@ -94,7 +94,8 @@ def capture(
 
     Raises:
         CaptureError: the network does not run on `example`, torch cannot capture it (the reason
-            is in the message), or it changes its own buffers.
+            is in the message), it changes its own buffers, or an operator of it takes an object
+            such as a torch.Generator.
         ArgumentError: `example` is not made of batches of one size on the CPU, or `model` cannot be
             copied.
     """
@@ -103,7 +104,7 @@ def capture(
     images, why = call.images, fixed_because
     form = CallForm.of(model, call)
     # `unchanged` keeps other threads waiting, also until the warnings are on again.
-    with unchanged(model), torch.random.fork_rng(devices=[]), torch.no_grad(), quiet():
+    with unchanged(model), torch.no_grad(), quiet():
         free = None
         if not why:
             try:
@@ -120,6 +121,7 @@ def capture(
         else:
             program, results, batches = free
     _refuse_changing_buffers(model, program)
+    _refuse_objects(model, program)
     names = _names(model, program)
     constants = _constants(model, program, names)
     return Captured(program, batches, constants, names, images, form, results, why)
@@ -226,6 +228,16 @@ def _refuse_changing_buffers(model: nn.Module, program: ExportedProgram) -> None
         raise CaptureError(
             f"{type(model).__name__} changes its buffers {changed} when it runs in evaluation "
             "mode, but a captured network keeps no state between calls; leave that part out"
+        )
+
+
+def _refuse_objects(model: nn.Module, program: ExportedProgram) -> None:
+    names = program.graph_signature.inputs_to_lifted_custom_objs.values()
+    kinds = sorted({type(program.constants[name]).__qualname__ for name in names})
+    if kinds:
+        raise CaptureError(
+            f"{type(model).__name__} gives an operator a {', '.join(kinds)}, but a captured "
+            "network holds tensors only; leave that part out"
         )
 
 

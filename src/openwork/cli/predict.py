@@ -40,7 +40,8 @@ def predict(
     ] = None,
 ) -> None:
     """Write the class of every image to a CSV file. Exits with status 1 if one cannot be read."""
-    with progress_bar(Console(stderr=True)) as bar, naming("network"):
+    bars = progress_bar(Console(stderr=True))
+    with naming("csv", "table"), naming("network"), bars as bar:
         task = bar.add_task("predict", total=None)
         result = predict_images(
             network,

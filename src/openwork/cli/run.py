@@ -178,12 +178,12 @@ def _existing(run: Path) -> Path:
 
 
 @contextlib.contextmanager
-def naming(argument: str) -> Iterator[None]:
-    """Let errors of the library that blame `path` name the option that the path came from."""
+def naming(argument: str, blamed: str = "path") -> Iterator[None]:
+    """Let errors of the library that blame `blamed` name the option that the path came from."""
     try:
         yield
     except OpenworkError as error:
-        text = str(error).replace("`path`=", f"`{argument}`=", 1)
+        text = str(error).replace(f"`{blamed}`=", f"`{argument}`=", 1)
         raise type(error)(text) from error
 
 

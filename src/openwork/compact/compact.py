@@ -16,6 +16,7 @@ from openwork._arguments import (
 from openwork._call import call_of
 from openwork._copy import copied
 from openwork._mode import evaluation
+from openwork._unchanged import unchanged
 from openwork._unwrap import unwrapped
 from openwork.capture import capture
 from openwork.compact.hooks import detach_passive_hooks_, reattach_passive_hooks_
@@ -58,8 +59,8 @@ def compact(
     where zero padding would show, to one constant channel that is kept, so the copy is exact at
     any input size. An operator that is not understood keeps the channels that it reads.
     Activations are assumed to be finite. Forward hooks of `model` that change what it computes are
-    captured with it. Those that only observe run once, on `example`; they are left out of the
-    report, and the copy has them again.
+    captured with it. Those that only observe run once, on `example`, and what they store is put
+    back; they are left out of the report, and the copy has them again.
 
     What training has yet to use is not dead: many residual networks begin with the last scale of
     each branch at zero. A parameter counts as untrained if it is zero throughout, has a gradient
@@ -107,33 +108,35 @@ def compact(
     given = call_of(model, example)
     more = _more(model, inputs)
     _check_companions(model, optimizer, ema)
-    original = _working_copy(model, given)
-    _check_runs(original, more)
-    captured = capture(original, given)
-    masked = {name.removesuffix("_orig") for name, _ in model.named_parameters()}
-    masked -= {name for name, _ in model.named_parameters()}
-    untrained = untrained_parameters(captured, original, given, masked)
-    reference = original
-    if gamma_below is not None:
-        captured = rebind(captured, without_small_scales(original, gamma_below))
-        reference = zero_small_scales_(copied(original), gamma_below)
-    waiting = () if allow_untrained else untrained
-    check_trained(captured, reference, waiting)
-    found = rewrite(reference, given, more, round_to or 1, tolerance, captured, waiting)
-    change = average = None
-    if gamma_below is not None:
-        cases = compare_many(original, found.small, given, more, float("inf"))
-        change = max(case.relative for case in cases)
-    if ema is not None:
-        average = _change_of_average(_averaged(ema), found, given)
-    report = make_report(reference, found, given, change, average)
-    report = with_untrained(report, untrained, kept=not allow_untrained)
-    if gamma_below is None and not (found.branches or untrained or found.selection.gone.any()):
-        report = with_notes(report, suggestion(captured, reference, given))
-    small = _as_before(found.small, model)
-    if evaluate is not None:
-        with evaluation(model, small):
-            report = with_scores(report, _score(evaluate, model), _score(evaluate, small))
+    # Its copies share with it the classes, and what cannot be copied.
+    with unchanged(model):
+        original = _working_copy(model, given)
+        _check_runs(original, more)
+        captured = capture(original, given)
+        masked = {name.removesuffix("_orig") for name, _ in model.named_parameters()}
+        masked -= {name for name, _ in model.named_parameters()}
+        untrained = untrained_parameters(captured, original, given, masked)
+        reference = original
+        if gamma_below is not None:
+            captured = rebind(captured, without_small_scales(original, gamma_below))
+            reference = zero_small_scales_(copied(original), gamma_below)
+        waiting = () if allow_untrained else untrained
+        check_trained(captured, reference, waiting)
+        found = rewrite(reference, given, more, round_to or 1, tolerance, captured, waiting)
+        change = average = None
+        if gamma_below is not None:
+            cases = compare_many(original, found.small, given, more, float("inf"))
+            change = max(case.relative for case in cases)
+        if ema is not None:
+            average = _change_of_average(_averaged(ema), found, given)
+        report = make_report(reference, found, given, change, average)
+        report = with_untrained(report, untrained, kept=not allow_untrained)
+        if gamma_below is None and not (found.branches or untrained or found.selection.gone.any()):
+            report = with_notes(report, suggestion(captured, reference, given))
+        small = _as_before(found.small, model)
+        if evaluate is not None:
+            with evaluation(model, small):
+                report = with_scores(report, _score(evaluate, model), _score(evaluate, small))
     # These change in place, so they come after everything that can fail.
     if ema is not None:
         _cut_average_(make_masks_permanent_(_averaged(ema)), found)

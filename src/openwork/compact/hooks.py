@@ -11,6 +11,9 @@ from torch.utils import _pytree
 
 from openwork._call import Call, as_call
 from openwork._mode import evaluation
+from openwork._unchanged import unchanged
+
+__all__ = ["detach_passive_hooks_"]
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 # The attribute of a module that keeps all its hooks while the passive ones are off.
@@ -21,9 +24,9 @@ _DETACHED = "_openwork_detached_hooks"
 def detach_passive_hooks_(model: nn.Module, example: Call | Sequence[torch.Tensor]) -> None:
     """Detach the forward hooks that only observe, in place; copies of `model` remember them.
 
-    Each hook runs once, on `example`, to see what it does. One that returns something, or that
-    changes a tensor that it is given or an attribute of its module, is part of the network and
-    is kept.
+    Each hook runs once, on `example`, to see what it does; what it stores is put back. One that
+    returns something, or that changes a tensor that it is given or an attribute of its module, is
+    part of the network and is kept.
 
     Args:
         model: run in evaluation mode.
@@ -38,12 +41,13 @@ def detach_passive_hooks_(model: nn.Module, example: Call | Sequence[torch.Tenso
     if not hooked:
         return
     active: dict[int, bool] = {}
-    for attributes, kind, hooks in hooked:
-        attributes[kind] = OrderedDict(
-            (key, _examined(hook, key, active)) for key, hook in hooks.items()
-        )
     # A network that does not run says so when it is captured.
-    with contextlib.suppress(Exception), evaluation(model):
+    with contextlib.suppress(Exception), unchanged(model), evaluation(model):
+        # Only now, or what is found would be put back too.
+        for attributes, kind, hooks in hooked:
+            attributes[kind] = OrderedDict(
+                (key, _examined(hook, key, active)) for key, hook in hooks.items()
+            )
         as_call(example).map(torch.clone).run(model)
     for attributes, kind, hooks in hooked:
         kept = ((key, hook) for key, hook in hooks.items() if active.get(key, True))

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from openwork._call import as_call
-from openwork._copy import copied
+from openwork._unchanged import unchanged
 from openwork.capture.capture import several
 from openwork.compact.select import Selection
 from openwork.flow.analysis import Analysis
@@ -57,8 +57,8 @@ class _FaultLocator:
         self._weighted_sums = _called_once(analysis)
         self._expected: dict[str, torch.Tensor] = {}
         self._feeds: dict[str, list[str]] = {}
-        # In training mode batch norms record statistics.
-        self._record(copied(model) if train else model)
+        with unchanged(model):
+            self._record(model)
 
     def suspects(self, small: nn.Module, selection: Selection) -> np.ndarray:
         """(k,) int, the atoms around the failing module, at least one of them removed."""
@@ -74,6 +74,11 @@ class _FaultLocator:
 
     def _failing_module(self, small: nn.Module, selection: Selection) -> str:
         """The qualified name of the module in which `small` first goes wrong; empty if unknown."""
+        # Hooks are put back too.
+        with unchanged(small):
+            return self._first_failure(small, selection)
+
+    def _first_failure(self, small: nn.Module, selection: Selection) -> str:
         names = {module: name for name, module in small.named_modules()}
         stack: list[str] = []
 
@@ -86,16 +91,14 @@ class _FaultLocator:
                 raise _Differs
             stack.pop()
 
-        handles = [m.register_forward_pre_hook(enter) for m in names]
-        handles += [m.register_forward_hook(leave) for m in names]
+        for module in names:
+            module.register_forward_pre_hook(enter)
+            module.register_forward_hook(leave)
         try:
             _run(small, self._inputs, self._train)
         except Exception:
             # Errors of any kind show the place.
             return stack[-1] if stack else ""
-        finally:
-            for handle in handles:
-                handle.remove()
         return ""
 
     def _is_wrong(self, name: str, output: Any, selection: Selection) -> bool:
@@ -148,22 +151,16 @@ class _FaultLocator:
                 if name in self._weighted_sums:
                     self._expected[name] = output.clone()
 
-        handles = [module.register_forward_hook(hook) for module in names]
-        try:
-            _run(model, self._inputs, self._train)
-        finally:
-            for handle in handles:
-                handle.remove()
+        for module in names:
+            module.register_forward_hook(hook)
+        _run(model, self._inputs, self._train)
 
 
 @torch.no_grad()
 def _run(model: nn.Module, inputs: Inputs, train: bool) -> None:
-    model.train(train)
-    with torch.random.fork_rng():
-        # Batch norms cannot train on a single image.
-        call = several(inputs) if train else as_call(inputs).map(torch.clone)
-        call.run(model)
-    model.eval()
+    # Batch norms cannot train on a single image.
+    call = several(inputs) if train else as_call(inputs).map(torch.clone)
+    call.run(model.train(train))
 
 
 def module_of(op: Op) -> str:

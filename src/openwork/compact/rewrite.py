@@ -7,6 +7,7 @@ import numpy as np
 from torch import nn
 
 from openwork._copy import copied
+from openwork._unchanged import unchanged
 from openwork.capture import Captured, capture
 from openwork.compact.branches import Branch, dead_branches, put_zeros_, zero_branches
 from openwork.compact.locate_fault import locate_fault
@@ -152,15 +153,16 @@ def _cut(
         selection = Selection(analysis, keep, settings.round_to)
         small = copied(base)
         cuts = cut_(small, analysis, selection)
-        cases = compare_many(reference, small, given, settings.more, tolerance)
+        with unchanged(small):
+            cases = compare_many(reference, small, given, settings.more, tolerance)
         failed = not cases[-1].holds(tolerance)
-        unchanged = not selection.gone.any()
+        whole = not selection.gone.any()
         training = None if failed else compare_training(reference, small, given)
-        if training is None and not failed and unchanged:
+        if training is None and not failed and whole:
             training = "outputs in training mode are not the same twice"
         if training is not None:
             return Rewrite(small, analysis, selection, cuts, cases, branches, training)
-        if unchanged:
+        if whole:
             return cases[-1]
         inputs = cases[-1].inputs or given
         fault = locate_fault(base, small, analysis, selection, inputs, train=not failed)

@@ -16,6 +16,7 @@ from openwork._call import as_call
 from openwork._copy import copied
 from openwork._mode import evaluation
 from openwork._nested import flatten
+from openwork._unchanged import unchanged
 from openwork.capture import Captured
 from openwork.capture.operators import arguments
 from openwork.compact.estimate import share_left
@@ -162,7 +163,7 @@ def _with_gradient(
     draw = torch.Generator().manual_seed(0)
     parameters = [model.get_parameter(name) for name in names]
     try:
-        with torch.enable_grad(), evaluation(model):
+        with torch.enable_grad(), unchanged(model), evaluation(model):
             results = flatten(as_call(example).map(torch.clone).run(model))[0]
             # One direction of the outputs, drawn at random, stands for every loss.
             total = sum(

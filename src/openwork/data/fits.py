@@ -10,6 +10,7 @@ from torch import nn
 
 from openwork._mode import evaluation
 from openwork._terminal import counted
+from openwork._unchanged import unchanged
 from openwork.data.batches import Batches
 from openwork.data.split import DataSet, Split
 from openwork.errors import ArgumentError, OpenworkError, first_line
@@ -26,7 +27,7 @@ def check_fits(model: nn.Module, data: DataSet, *, exact: bool = True) -> None:
     """Run `model` on an image of `data`, and compare its outputs with the classes.
 
     Args:
-        model: images `(N, C, H, W)` -> logits `(N, classes)`; its modes are restored.
+        model: images `(N, C, H, W)` -> logits `(N, classes)`; it is not changed.
         data: the data set.
         exact: whether there must be one output per class (default); otherwise there may be more.
 
@@ -41,7 +42,7 @@ def check_fits(model: nn.Module, data: DataSet, *, exact: bool = True) -> None:
     pair = Split(image, np.repeat(np.asarray(data.test.labels[:1]), 2))
     batch = next(Batches.in_order(pair, data.mean, data.std, device=where).epoch(0))
     try:
-        with evaluation(model):
+        with unchanged(model), evaluation(model):
             outputs = outputs_of(model, batch.images)
     except OpenworkError:
         raise

@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+from openwork._files import check_path
 from openwork.data.sources import SOURCES, Source
 from openwork.errors import DataError, MissingPackageError
 
@@ -21,6 +22,7 @@ def locate(source: Source, root: str | os.PathLike[str] | None) -> dict[str, lis
     if source.folder is not None:
         return _in_folder(source.folder)
     if root is not None:
+        check_path(root, "root")
         return _in_root(source, Path(root), f"`root`={str(root)!r}")
     if variable := os.environ.get("OPENWORK_DATA"):
         return _in_root(source, Path(variable), f"`OPENWORK_DATA`={variable!r}")

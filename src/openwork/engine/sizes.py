@@ -13,7 +13,7 @@ from torch import nn
 
 from openwork._call import Call
 from openwork._mode import evaluation
-from openwork._unchanged import alone
+from openwork._unchanged import alone, unchanged
 from openwork.errors import ArgumentError, CaptureError, first_line
 
 Size = tuple[int, int]
@@ -154,7 +154,8 @@ def check_takes_other_sizes(network: nn.Module, call: Call) -> None:
 def failure(network: nn.Module, call: Call) -> str | None:
     """Which layer fails when `network` runs, and how; None if it runs."""
     running: list[str] = []
-    with evaluation(network), _followed(network, running):
+    # Hooks last, or what they record would be put back too.
+    with unchanged(network), evaluation(network), _followed(network, running):
         try:
             call.map(torch.clone).run(network)
         except Exception as error:

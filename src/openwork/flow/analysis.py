@@ -2,7 +2,6 @@
 
 import operator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch.fx import Node
 from openwork.capture import Captured
 from openwork.capture.operators import NotUnderstood
 from openwork.flow.atoms import Atoms, Layout
-from openwork.flow.context import AnalysisContext
+from openwork.flow.context import AnalysisContext, shapes
 from openwork.flow.handle.movement import MOVEMENT
 from openwork.flow.handle.pointwise import glu, is_pointwise, pointwise, prelu, zeros_like
 from openwork.flow.handle.spatial import SPATIAL
@@ -87,8 +86,9 @@ def analyse(captured: Captured, model: nn.Module) -> Analysis:
     )
 
 
-def _is_empty(result: Any) -> bool:
-    return isinstance(result, torch.Tensor) and result.numel() == 0
+def _is_empty(node: Node) -> bool:
+    # The sizes of the example: while another thread traces, torch would record those of symbols.
+    return isinstance(node.meta["val"], torch.Tensor) and 0 in shapes(node)[0]
 
 
 def _add_op(ctx: AnalysisContext, node: Node) -> None:
@@ -102,7 +102,7 @@ def _add_op(ctx: AnalysisContext, node: Node) -> None:
         return
     handler = _HANDLERS.get(node.target) or (pointwise if is_pointwise(node.target) else None)
     try:
-        if handler is None or (_is_empty(result) and node.target not in MOVEMENT):
+        if handler is None or (_is_empty(node) and node.target not in MOVEMENT):
             raise NotUnderstood(f"{node.target} has no handler")
         op = handler(ctx, node)
     except NotUnderstood:

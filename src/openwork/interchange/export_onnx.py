@@ -10,7 +10,7 @@ from openwork._arguments import check_count, check_model, check_tolerance
 from openwork._call import Call, call_of
 from openwork._copy import copied
 from openwork._files import atomic_path, writing
-from openwork._unchanged import unchanged
+from openwork._unchanged import alone, unchanged
 from openwork._unwrap import unwrapped
 from openwork.capture import Captured, capture
 from openwork.capture.qdq import QUANTIZE
@@ -149,7 +149,7 @@ def _proto(captured: Captured, names: list[str], opset: int) -> Any:
         )
     named = ["output"] if len(outputs) == 1 else [f"output_{i}" for i in range(len(outputs))]
     try:
-        with torch.no_grad(), quiet():
+        with alone(), torch.no_grad(), quiet():
             exported: Any = torch.onnx.export(
                 program,
                 input_names=names,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from openwork._files import open_file, why
+from openwork._files import check_path, open_file, why
 from openwork.errors import CheckpointError
 from openwork.interchange.input_form import InputForm
 from openwork.interchange.packages import package
@@ -80,6 +80,7 @@ def read_model(source: str | os.PathLike[str] | bytes) -> OnnxModel:
     if isinstance(source, bytes):
         content, what, folder = source, "the ONNX model", None
     else:
+        check_path(source, "source")
         content, what, folder = _content(source), f"`path`={str(source)!r}", Path(source).parent
     try:
         check_wire(content, onnx.ModelProto.DESCRIPTOR)

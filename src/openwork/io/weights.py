@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -12,6 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from openwork._arguments import check_model
+from openwork._files import why
 from openwork._foreign import PICKLES, kind_of_file, not_ours
 from openwork._terminal import counted
 from openwork.errors import ArgumentError, CheckpointError, first_line
@@ -52,9 +52,12 @@ def load_weights_(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
-    if not Path(path).is_file():
-        raise CheckpointError(f"`path`={str(path)!r} is not a file; check the path")
-    kind = kind_of_file(path)
+    try:
+        kind = kind_of_file(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"`path`={str(path)!r} is not a file that can be read ({why(error)}); check the path"
+        ) from error
     if kind in PICKLES:
         with _reading(path):
             # Tensors and plain data only: any other object in the file is refused, not made.

@@ -9,7 +9,7 @@ import yaml
 from torch import nn
 
 from openwork._arguments import check_seed
-from openwork._files import read_text, write_text, writing
+from openwork._files import read_text, why, write_text, writing
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError, PlanError
 from openwork.nn.budget import budget, budget_arguments
@@ -362,7 +362,7 @@ class Plan:
             try:
                 text = read_text(source)
             except (OSError, ValueError) as error:
-                raise PlanError(f"{where} cannot be read: {error}") from error
+                raise PlanError(f"{where} cannot be read: {why(error)}") from error
         try:
             return cls.from_dict(load_mapping(text), model, example)
         except ArgumentError as error:

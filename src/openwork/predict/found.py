@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from openwork._files import check_path
 from openwork.data.image import SUFFIXES
-from openwork.errors import DataError
+from openwork.errors import ArgumentError, DataError
 
 
 def found(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -19,14 +20,21 @@ def found(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         DataError: a path does not exist, or there are no images.
     """
     files: list[Path] = []
+    if isinstance(paths, str | bytes | os.PathLike) or not isinstance(paths, Iterable):
+        raise ArgumentError(f"`images`={paths!r:.60} must be a list of folders and files")
+    paths = list(paths)
+    for path in paths:
+        check_path(path, "images")
     given = [Path(path) for path in paths]
     for path in given:
-        if path.is_dir():
+        # Path.is_dir raises for paths that no system takes.
+        if os.path.isdir(path):
             files += _within(path)
-        elif path.is_file():
+        elif os.path.isfile(path):
             files.append(path)
         else:
-            raise DataError(f"`images`={str(path)!r} does not exist; check the path")
+            what = "is not a file" if os.path.exists(path) else "does not exist"
+            raise DataError(f"`images`={str(path)!r} {what}; check the path")
     if not files:
         where = ", ".join(map(repr, map(str, given)))
         kinds = " ".join(sorted(SUFFIXES))

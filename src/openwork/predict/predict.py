@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openwork._arguments import check_count
-from openwork._files import atomic_path
+from openwork._files import atomic_path, check_path, why
+from openwork._terminal import visible
 from openwork.errors import DataError
 from openwork.predict.classifier import Classified, Classifier, Setup
 from openwork.predict.found import found
@@ -74,6 +75,7 @@ def predict(
         ArgumentError: the network does not classify images, or a number is out of range.
         DataError: there are no images, or the table cannot be written.
     """
+    check_path(table, "table")
     check_count("batch", batch)
     check_count("workers", workers)
     files = found(images)
@@ -105,7 +107,7 @@ def predict(
                         progress(done, len(files))
         except OSError as error:
             raise DataError(
-                f"`table`={str(table)!r} could not be written ({error}); choose another folder"
+                f"`table`={str(table)!r} could not be written ({why(error)}); choose another folder"
             ) from error
     seconds = time.perf_counter() - start
     return Prediction(len(files) - len(faults), tuple(faults), seconds, classifier.normalisation)
@@ -113,4 +115,5 @@ def predict(
 
 def _row(each: Classified, names: Sequence[str]) -> tuple[str, int, str, str]:
     name = names[each.label] if each.label < len(names) else ""
-    return str(each.path), each.label, name, f"{each.probability:.6f}"
+    # A file must be found by its path, but a terminal must not obey what a network calls a class.
+    return str(each.path), each.label, visible(name), f"{each.probability:.6f}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from openwork import runtime
+from openwork._files import check_path, why
 from openwork._foreign import ONNX, kind_of_file
 from openwork.errors import ArgumentError, CheckpointError
 from openwork.runtime.packed.opened import is_packed
@@ -26,11 +27,16 @@ def runnable(path: str | os.PathLike[str], workers: int) -> Iterator[Path]:
     Raises:
         CheckpointError: the file is missing, or an ONNX file that is not read.
     """
+    check_path(path)
     given = Path(path)
-    if not given.is_file():
-        raise CheckpointError(f"`path`={str(path)!r} is not a file; check the path")
+    try:
+        kind = kind_of_file(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"`path`={str(path)!r} is not a file that can be read ({why(error)}); check the path"
+        ) from error
     with tempfile.TemporaryDirectory(prefix="openwork-") as folder:
-        if kind_of_file(given) == ONNX:
+        if kind == ONNX:
             given = _compiled(given, Path(folder))
         if workers > 1 and not is_packed(given):
             packed = Path(folder) / "packed.ow"

@@ -8,6 +8,7 @@ from torch import nn
 
 from openwork._arguments import check_choice, check_count, check_density, check_model
 from openwork._copy import copied
+from openwork._unchanged import unchanged
 from openwork.errors import ArgumentError
 from openwork.nn import Plan
 from openwork.nn.kinds.masked import masks_as_patterns
@@ -102,10 +103,12 @@ def at_init(
         report.begin(f"{1 - density:.4g}", scope, "all")
         trial = Trial(copy, units, held, loss, example)
         masks: dict[str, np.ndarray] = {}
-        for number in range(1, rounds + 1):
-            scores = check_finite(CRITERIA_AT_INIT[criterion](trial), criterion)
-            masks = units.masks(scores, 1 - density ** (number / rounds), scope, "all")
-            trial.cut(masks)
+        # The copy shares its classes, and what it cannot copy, with the original.
+        with unchanged(model):
+            for number in range(1, rounds + 1):
+                scores = check_finite(CRITERIA_AT_INIT[criterion](trial), criterion)
+                masks = units.masks(scores, 1 - density ** (number / rounds), scope, "all")
+                trial.cut(masks)
         report.end(masks, 1 - density, "all")
         return plan_of(model, masks)
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from openwork._arguments import check_choice
 from openwork._mode import evaluation
+from openwork._unchanged import unchanged
 from openwork.errors import ArgumentError
 from openwork.patterns.keys import stream
 from openwork.prune.loss_gradients import Loss, loss_gradients, times_weight
@@ -60,7 +61,7 @@ def taylor(units: Units, inputs: CriterionInputs) -> list[np.ndarray]:
     """
     layers = [units.layers[name] for name in units.chosen]
     totals, count = [np.zeros(shape) for shape in units.shapes], 0
-    with evaluation(inputs.model):
+    with unchanged(inputs.model), evaluation(inputs.model):
         for gradients in loss_gradients(
             inputs.model, layers, inputs.batches, inputs.loss, "taylor"
         ):

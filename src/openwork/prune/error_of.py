@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from openwork._unchanged import unchanged
 from openwork.errors import OpenworkError
 
 __all__ = ["Evaluate"]
@@ -19,7 +20,7 @@ def error_of(
     """The error of `model` on the first `share` of the data.
 
     Args:
-        model: the network.
+        model: the network; what running it changes is put back.
         evaluate: measures the error.
         share: of the data, in (0, 1].
         what: the name of the network in messages.
@@ -27,7 +28,8 @@ def error_of(
     Raises:
         OpenworkError: `evaluate` does not return a finite number. What it raises passes through.
     """
-    value = evaluate(model, share)
+    with unchanged(model):
+        value = evaluate(model, share)
     try:
         error = float(value)
     except (TypeError, ValueError, RuntimeError):

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from openwork._arguments import check_model
 from openwork._call import call_of_batch
-from openwork._mode import evaluation
+from openwork._unchanged import unchanged
 from openwork.errors import ArgumentError
 
 
@@ -20,7 +20,7 @@ def recalibrate_(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
     fit. No weight changes.
 
     Args:
-        model: the network. It runs in training mode on each batch; its own mode is restored.
+        model: the network. It runs in training mode on each batch; nothing else of it changes.
         batches: training images (N, C, H, W), or tuples that begin with the network's inputs; a few
             hundred images are enough.
 
@@ -37,22 +37,18 @@ def recalibrate_(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
     calls = [call for call in found if call.images]
     if not calls:
         raise ArgumentError("`batches` is empty; recalibration needs at least one batch")
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    momenta = [(norm, norm.momentum) for norm in model.modules() if isinstance(norm, _BatchNorm)]
-    try:
-        with evaluation(model), torch.no_grad():
+    norms = [norm for norm in model.modules() if isinstance(norm, _BatchNorm)]
+    with torch.no_grad():
+        with unchanged(model):
             model.train()
-            for norm, _ in momenta:
+            for norm in norms:
                 norm.reset_running_stats()
                 # None averages over all batches.
                 norm.momentum = None
             for call in calls:
                 call.run(model)
-    except BaseException:
-        for buffer, before in buffers:
-            buffer.copy_(before)
-        raise
-    finally:
-        for norm, momentum in momenta:
-            norm.momentum = momentum
+            measured = [[buffer.clone() for buffer in norm.buffers()] for norm in norms]
+        for norm, statistics in zip(norms, measured, strict=True):
+            for buffer, value in zip(norm.buffers(), statistics, strict=True):
+                buffer.copy_(value)
     return model

@@ -9,9 +9,11 @@ from torch import nn
 from openwork._arguments import check_choice, check_model, check_number
 from openwork._call import Call, call_of_batch
 from openwork._copy import copied
+from openwork._unchanged import unchanged
 from openwork._unwrap import unwrapped
 from openwork.capture import Captured, capture
 from openwork.capture.steps import Steps
+from openwork.compact.hooks import detach_passive_hooks_
 from openwork.compact.masks import make_masks_permanent_
 from openwork.errors import ArgumentError, VerificationError
 from openwork.nn import densify_
@@ -83,8 +85,23 @@ def quantize(
     calls = [call_of_batch(model, batch).to("cpu") for batch in batches]
     if not calls:
         raise ArgumentError("`batches` is empty, but must hold images to find ranges with")
+    # Also the random numbers that the network draws, and what its copy shares with it.
+    with unchanged(model):
+        return _quantized(model, calls, calibrate, percentile, correct_bias, evaluate, tolerance)
+
+
+def _quantized(
+    model: nn.Module,
+    calls: list[Call],
+    calibrate: str,
+    percentile: float,
+    correct_bias: bool,
+    evaluate: Callable[[nn.Module], float] | None,
+    tolerance: float,
+) -> tuple[nn.Module, QuantizeReport]:
     dense = make_masks_permanent_(copied(model).cpu()).eval()
     dense = dense.to_dense() if isinstance(dense, SparseLayer) else densify_(dense)
+    detach_passive_hooks_(dense, calls[0])
     captured = capture(fix_ranges_(dense), calls[0])
     net = net_of(captured)
     interface = _interface(dense, net, captured, calls[0])

@@ -12,6 +12,7 @@ from torch import nn
 from openwork._copy import copied
 from openwork._json import write_json
 from openwork._terminal import counted
+from openwork._unchanged import unchanged
 from openwork.engine import compile
 from openwork.io import save
 from openwork.kernels.native import reason_missing
@@ -138,12 +139,14 @@ def compare(
 
 
 def _memory_after_a_step(model: nn.Module, example: torch.Tensor) -> MemoryUse:
-    model = copied(model).train()
-    optimizer = torch.optim.Adam(model.parameters())
+    twin = copied(model).train()
+    optimizer = torch.optim.Adam(twin.parameters())
     classes = torch.zeros(len(example), dtype=torch.int64, device=example.device)
-    F.cross_entropy(model(example), classes).backward()
-    optimizer.step()
-    return memory_use(model, optimizer)
+    # The copy shares its classes, and what it cannot copy, with the original.
+    with unchanged(model):
+        F.cross_entropy(twin(example), classes).backward()
+        optimizer.step()
+    return memory_use(twin, optimizer)
 
 
 def _checkpoint_size(model: nn.Module) -> int:

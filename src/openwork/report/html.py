@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from openwork._files import write_text, writing
+from openwork._files import check_path, write_text, writing
 from openwork._version import __version__
 from openwork.errors import ArgumentError, first_line
 from openwork.report.page import asked, measured, pruned, trained
@@ -54,6 +54,9 @@ def html(*runs: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
     """
     if not runs:
         raise ArgumentError("`runs`=() must name at least one folder that openwork wrote to")
+    check_path(out, "out")
+    for run in runs:
+        check_path(run, "runs")
     records = [record for run in runs for record in _records(Path(run))]
     with writing(out):
         write_text(out, _page(records))
@@ -61,8 +64,8 @@ def html(*runs: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
 
 def _records(path: Path) -> list[RunRecord]:
     """The record of the folder `path`, unless it has none, and those of folders in it."""
-    if not path.is_dir():
-        what = "is not a folder" if path.exists() else "does not exist"
+    if not os.path.isdir(path):
+        what = "is not a folder" if os.path.exists(path) else "does not exist"
         raise ArgumentError(f"`runs`={str(path)!r} {what}; give the folder of a run")
     own = read_record(path)
     found = [] if own.is_empty else [own]

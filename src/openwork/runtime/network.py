@@ -70,12 +70,13 @@ class Network:
         inputs = ", ".join(f"{name}: {self._shape(shape)}" for name, shape in self.shapes.items())
         return f"Network({inputs})"
 
-    def __call__(self, *inputs: np.ndarray) -> Any:
+    def __call__(self, *inputs: np.ndarray, **named: np.ndarray) -> Any:
         """The network's results for a batch.
 
         Args:
             inputs: `(batch, *shape)` float32 for each of `shapes`, in order, however the original's
                 arguments were nested. float16 is widened to float32.
+            named: those that are not in `inputs`, by their names in `shapes`.
 
         Returns:
             What the original network returned, nested in the same tuples, lists and dicts, with
@@ -83,12 +84,33 @@ class Network:
             tuple, a dataclass as a dict of its fields.
 
         Raises:
-            ArgumentError: the inputs are of another number, type, shape or batch size.
+            ArgumentError: the inputs are of another number, name, type, shape or batch size.
         """
+        if named:
+            inputs = self._in_order(inputs, named)
         shapes = tuple(tuple(np.shape(array)[1:]) for array in inputs)
         if (other := self._others.get(shapes)) is not None:
             return other._run(inputs, self.threads)
         return self._run(inputs, self.threads)
+
+    def _in_order(
+        self, inputs: Sequence[np.ndarray], named: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, ...]:
+        names = [value.name for value in self._inputs]
+        unknown = sorted(named.keys() - set(names))
+        if unknown:
+            raise ArgumentError(
+                f"the network has no input {unknown[0]!r}; it takes {', '.join(map(repr, names))}"
+            )
+        double = [name for name in names[: len(inputs)] if name in named]
+        if double:
+            raise ArgumentError(f"`{double[0]}` is given twice, by its place and by its name")
+        missing = [name for name in names[len(inputs) :] if name not in named]
+        if missing:
+            raise ArgumentError(
+                f"`{missing[0]}` is missing; the network takes {', '.join(map(repr, names))}"
+            )
+        return (*inputs, *(named[name] for name in names[len(inputs) :]))
 
     def _run(self, inputs: Sequence[np.ndarray], threads: int) -> Any:
         inputs = [_widened(array) for array in inputs]

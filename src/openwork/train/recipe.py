@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from openwork._arguments import check_choice, check_count, check_number, check_seed, is_number
-from openwork._files import read_text
+from openwork._files import read_text, why
 from openwork._yaml import load_mapping
 from openwork.errors import ArgumentError
 from openwork.train.growth import GrowthSchedule
@@ -181,8 +181,12 @@ class Recipe:
             ArgumentError: the file does not exist or is not YAML, or as for `from_dict`.
         """
         try:
-            return cls.from_dict(load_mapping(read_text(path)))
-        except (OSError, UnicodeDecodeError, ArgumentError) as error:
+            text = read_text(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ArgumentError(f"recipe {str(path)!r} cannot be read ({why(error)})") from error
+        try:
+            return cls.from_dict(load_mapping(text))
+        except ArgumentError as error:
             raise ArgumentError(f"recipe {str(path)!r}: {error}") from error
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from openwork._copy import copied
 from openwork._nested import flatten
+from openwork._unchanged import unchanged
 from openwork.capture.capture import several
 from openwork.verify.difference import largest_difference
 from openwork.verify.outputs import Inputs
@@ -38,7 +39,8 @@ def compare_training(original: nn.Module, rewritten: nn.Module, example: Inputs)
 def _train(model: nn.Module, example: Inputs) -> list[Any] | None:
     training = copied(model).train()
     try:
-        with torch.no_grad(), torch.random.fork_rng():
+        # The copy shares its classes, and what it cannot copy, with the original.
+        with unchanged(training), torch.no_grad():
             torch.manual_seed(0)
             return flatten(several(example).run(training))[0]
     except Exception:

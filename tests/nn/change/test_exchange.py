@@ -9,8 +9,9 @@ from parts import part
 from torch import nn
 
 import openwork as ow
+from openwork import prune
 from openwork.errors import ArgumentError
-from openwork.nn import SparseLayer
+from openwork.nn import Plan, SparseLayer, densify_, grow_, sparsify_
 from openwork.nn.change.exchange import exchange_, inherit_
 from openwork.nn.resize import is_resized, mark_resized
 
@@ -154,3 +155,62 @@ def test_a_layer_used_twice_stays_one() -> None:
     assert model[0] is new
     assert model.get_submodule("1.0") is new
     assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(new.weight), id(new.bias)]
+
+
+_HALF = Plan({"*": {"pattern": "random", "density": 0.5}})
+_VERBS: dict[str, Any] = {
+    "sparsify_": lambda m, o: sparsify_(m, _HALF, optimizer=o),
+    "densify_": lambda m, o: densify_(m, optimizer=o),
+    "grow_": lambda m, o: grow_(m, density=0.8, optimizer=o),
+    "apply_": lambda m, o: prune.apply_(
+        m, prune.by_criterion(m, ratio=0.5, layers="*", progress=False), optimizer=o
+    ),
+    "adopt_": lambda m, o: ow.adopt_(m, _matrices(sparse=False).state_dict(), optimizer=o),
+}
+_KINDS: list[Any] = [
+    kind
+    for kind in vars(torch.optim).values()
+    if isinstance(kind, type) and kind not in (torch.optim.Optimizer, torch.optim.SparseAdam)
+]
+
+
+def _matrices(sparse: bool) -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Sequential(*(nn.Linear(6, 6, bias=False) for _ in range(3)))
+    return sparsify_(model, _HALF) if sparse else model
+
+
+def _train(model: nn.Module, optimizer: Any) -> None:
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = model(torch.ones(2, 6)).square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+
+
+@pytest.mark.parametrize("stepped", [True, False])
+@pytest.mark.parametrize("verb", _VERBS)
+@pytest.mark.parametrize("kind", _KINDS)
+def test_every_optimiser_follows_or_is_refused_before_anything_changes(
+    kind: Any, verb: str, stepped: bool
+) -> None:
+    model = _matrices(sparse=verb not in ("sparsify_", "apply_"))
+    if kind.__name__ == "Muon" and any(p.dim() != 2 for p in model.parameters()):
+        return
+    optimizer = kind(model.parameters(), lr=1e-3)
+    if stepped:
+        _train(model, optimizer)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    refusals = {"LBFGS"} if not stepped else {"LBFGS", "Adafactor"}
+    if kind.__name__ in (refusals | {"Muon"}) and (kind.__name__, verb) != ("Adafactor", "grow_"):
+        with pytest.raises(ArgumentError, match="create a new one"):
+            _VERBS[verb](model, optimizer)
+        assert list(before) == list(model.state_dict())
+        assert all(torch.equal(before[k], tensor) for k, tensor in model.state_dict().items())
+    else:
+        _VERBS[verb](model, optimizer)
+        held = [p for group in optimizer.param_groups for p in group["params"]]
+        assert [id(p) for p in held] == [id(p) for p in model.parameters()]
+        _train(model, optimizer)

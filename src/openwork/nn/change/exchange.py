@@ -6,7 +6,14 @@ import torch
 from torch import nn
 
 from openwork.nn.change.left_behind import note_replaced
-from openwork.nn.change.optimizers import Carry, Heir, Optimizer, check_optimizers, follow_
+from openwork.nn.change.optimizers import (
+    Carry,
+    Heir,
+    Optimizer,
+    check_axes,
+    check_optimizers,
+    follow_,
+)
 from openwork.nn.layers import replace
 from openwork.nn.resize import is_resized, mark_resized
 from openwork.nn.sparse_layer import SparseLayer
@@ -49,6 +56,7 @@ def exchange_(
             heirs[parameter] = Heir(heir, None if fresh else carry)
             named[parameter] = (heir, key)
     check_optimizers(optimizers, model, heirs)
+    check_axes(optimizers, heirs)
     replace(model, dict(layers))
     follow_(optimizers, heirs)
     for old, new in layers.items():

@@ -27,6 +27,10 @@ Optimizers = Optimizer | Sequence[Optimizer] | None
 # places that are new.
 Carry = Callable[[torch.Tensor], torch.Tensor]
 
+# Optimisers, here and in other packages, that need matrices, or have other state for them.
+_OF_MATRICES = {"Muon", "Shampoo", "SOAP"}
+_FACTORED = {"Adafactor"}
+
 # Optimiser state that does not start at zero, and the setting of the group that it starts from.
 _FRESH: dict[tuple[type[Optimizer], str], str] = {
     (torch.optim.Adagrad, "sum"): "initial_accumulator_value",
@@ -93,6 +97,27 @@ def check_optimizers(
         for parameter in held:
             if id(parameter) in changed and parameter in optimizer.state:
                 _check_state(optimizer, parameter)
+
+
+def check_axes(optimizers: Sequence[Optimizer], heirs: Mapping[nn.Parameter, Heir]) -> None:
+    """Refuse optimisers that treat weights of one axis, as sparse layers have, in another way.
+
+    Raises:
+        ArgumentError: Muon, or Adafactor with a state, where the number of axes changes.
+    """
+    for optimizer in optimizers:
+        kinds = {kind.__name__ for kind in type(optimizer).__mro__}
+        for group in optimizer.param_groups:
+            for old in group["params"]:
+                new = heirs[old].parameter if old in heirs else None
+                if new is None or (old.dim() > 1) == (new.dim() > 1):
+                    continue
+                if kinds & _OF_MATRICES or (kinds & _FACTORED and optimizer.state.get(old)):
+                    raise ArgumentError(
+                        f"`optimizer` is {type(optimizer).__name__}, which treats weights of shape "
+                        f"{tuple(new.shape)} in another way than those of {tuple(old.shape)} and "
+                        "cannot follow; leave `optimizer` out and create a new one afterwards"
+                    )
 
 
 def follow_(optimizers: Sequence[Optimizer], heirs: Mapping[nn.Parameter, Heir]) -> None:

@@ -8,6 +8,7 @@ from torch import nn
 
 from openwork._arguments import check_choice
 from openwork.errors import ArgumentError
+from openwork.nn.norms.deferred import deferred
 from openwork.ops.batch_norm_act import batch_norm_act, native_takes
 
 __all__ = ["norm_sum_act"]
@@ -34,6 +35,8 @@ class BatchNormAct2d(nn.BatchNorm2d):
     Attributes:
         act: the activation.
         native: set it to False for torch's operators everywhere.
+        act_follows: whether another module asks for the activation, as after `fuse_norms_`; then
+            whatever else reads the output sees it without.
 
     Shape:
         Input `(N, C, H, W)`, residual `(N, C, H, W)` or None; output `(N, C, H, W)`.
@@ -49,6 +52,7 @@ class BatchNormAct2d(nn.BatchNorm2d):
 
     act: Act
     native = True
+    act_follows = False
 
     def __init__(
         self,
@@ -67,38 +71,38 @@ class BatchNormAct2d(nn.BatchNorm2d):
             num_features, eps, momentum, affine, track_running_stats, device=device, dtype=dtype
         )
         self.act = act
-        # Not an attribute that the forward pass assigns: torch.export refuses those.
-        self._ran = {"since_asked": False}
 
     def forward(self, input: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
-        if self.training and self.native and native_takes(input, self.weight, residual):
-            return self._train(input, residual)
-        return self.finish(super().forward(input), residual)
+        if not (self.training and self.native and native_takes(input, self.weight, residual)):
+            return self.finish(super().forward(input), residual)
+        if not self.act_follows:
+            return self._train(input, residual, self.act == "relu")
+        if torch.compiler.is_compiling() or _backward_hooks(self):
+            return self._train(input, residual, False)
+        result = self._train(input, residual, True)
+        return deferred(result, input, residual, self.weight, self.bias, self.eps)
 
     def finish(
         self, normalised: torch.Tensor, residual: torch.Tensor | None = None
     ) -> torch.Tensor:
         """What follows the normalisation: the sum and the activation of `(N, C, H, W)`."""
-        self._ran["since_asked"] = True
         result = normalised if residual is None else normalised + residual
-        return F.relu(result) if self.act == "relu" else result
-
-    def ran(self) -> bool:
-        """Whether it ran since this was last asked."""
-        ran, self._ran["since_asked"] = self._ran["since_asked"], False
-        return ran
+        return F.relu(result) if self.act == "relu" and not self.act_follows else result
 
     @classmethod
-    def from_norm(cls, norm: nn.BatchNorm2d, act: Act) -> Self:
+    def from_norm(cls, norm: nn.BatchNorm2d, act: Act, *, act_follows: bool = False) -> Self:
         """The same layer with an activation; it shares parameters and buffers with `norm`."""
-        return _shared(norm, cls(1, affine=False, act=act, device="meta"))
+        found = _shared(norm, cls(1, affine=False, act=act, device="meta"))
+        found.act_follows = act_follows
+        return found
 
     def to_norm(self) -> nn.BatchNorm2d:
         """The same layer without its activation; it shares parameters and buffers with this."""
         return _shared(self, nn.BatchNorm2d(1, affine=False, device="meta"))
 
-    def _train(self, input: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
-        self._ran["since_asked"] = True
+    def _train(
+        self, input: torch.Tensor, residual: torch.Tensor | None, relu: bool
+    ) -> torch.Tensor:
         factor = 0.0 if self.momentum is None else self.momentum
         if self.track_running_stats and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
@@ -114,9 +118,7 @@ class BatchNormAct2d(nn.BatchNorm2d):
             raise ArgumentError(
                 f"`input` has {input.shape[1]} channels, but the layer has {self.num_features}"
             )
-        result, statistics = batch_norm_act(
-            input, self.weight, self.bias, residual, self.eps, self.act == "relu"
-        )
+        result, statistics = batch_norm_act(input, self.weight, self.bias, residual, self.eps, relu)
         if self.track_running_stats and self.running_mean is not None:
             mean, _, unbiased = statistics.unbind()
             self.running_mean.lerp_(mean, factor)
@@ -134,6 +136,17 @@ def norm_sum_act(
     if isinstance(norm, BatchNormAct2d):
         return act(norm(input, residual))
     return act(norm(input) + residual)
+
+
+def _backward_hooks(norm: nn.Module) -> bool:
+    """Whether torch wraps the output for hooks, which see gradients by it."""
+    everywhere = nn.modules.module
+    return bool(
+        norm._backward_hooks
+        or norm._backward_pre_hooks
+        or everywhere._global_backward_hooks
+        or everywhere._global_backward_pre_hooks
+    )
 
 
 def _shared(source: nn.BatchNorm2d, target: Any) -> Any:

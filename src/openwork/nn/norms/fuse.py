@@ -1,7 +1,5 @@
 """`fuse_norms_` and `unfuse_norms_`: batch norms that do what follows them; native pools."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -10,9 +8,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from openwork._call import Call, call_of
+from openwork._unchanged import unchanged
 from openwork.errors import VerificationError
 from openwork.nn.layers import replace
 from openwork.nn.norms.batch_norm_act import BatchNormAct2d
+from openwork.nn.norms.deferred import Deferred
 from openwork.nn.norms.max_pool2d import NativeMaxPool2d
 from openwork.nn.norms.watch import NETWORK, Uses, watch
 from openwork.nn.table import Table
@@ -23,7 +23,7 @@ _TOLERANCE = 1e-4
 class InNorm(nn.Identity):
     """Stands where a ReLU was that a batch norm now computes, and is that ReLU if it does not.
 
-    torch's conversion to SyncBatchNorm, for instance, drops what its kind of module does not do.
+    A norm in evaluation mode does not, for instance, nor does torch's SyncBatchNorm.
 
     Args:
         act: the ReLU.
@@ -36,7 +36,10 @@ class InNorm(nn.Identity):
         self.replaced = (act, norm)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return input if self.replaced[1].ran() else F.relu(input)
+        inplace = self.replaced[0].inplace
+        if type(input) is Deferred:
+            return input.relu(inplace)
+        return F.relu(input, inplace)
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,10 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
     Training on a CPU in float32 then takes less time and memory. Parameters, buffers and the
     `state_dict` stay the same objects, so an optimiser made before remains valid. In the residual
     blocks of openwork's own models the sum is computed there too. ReLUs that are functions in a
-    model's code (`F.relu`) cannot be taken out of it, and their norms are left. Each `nn.MaxPool2d`
-    becomes one that runs on native kernels, with the same bits.
+    model's code (`F.relu`) cannot be taken out of it, and their norms are left. Whatever else reads
+    a norm's output later, such as a hook or code for another size, sees it without the ReLU; it is
+    then computed twice. Each `nn.MaxPool2d` becomes one that runs on native kernels, with the same
+    bits.
 
     Args:
         model: any module; it runs twice in each mode, and its modes and buffers are as before
@@ -110,7 +115,7 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
             pairs[norm] = act  # type: ignore[index, assignment]
         else:
             left[name] = reason
-    fused = {norm: BatchNormAct2d.from_norm(norm, "relu") for norm in pairs}
+    fused = {norm: BatchNormAct2d.from_norm(norm, "relu", act_follows=True) for norm in pairs}
     there = {act: InNorm(act, fused[norm]) for norm, act in pairs.items()}
     pools = {pool: NativeMaxPool2d.from_pool(pool) for pool in names if _is_fit_pool(pool, names)}
     new = {**fused, **there, **pools}
@@ -201,29 +206,10 @@ def _hooks(module: nn.Module) -> bool:
 
 def _run(model: nn.Module, inputs: Call, training: bool) -> tuple[Uses, list[Any]]:
     """One watched run in training or evaluation mode, which leaves the model as it was."""
-    with _unchanged(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with unchanged(model), torch.no_grad():
         torch.manual_seed(0)
         model.train(training)
         return watch(model, inputs.map(torch.clone))
-
-
-@contextlib.contextmanager
-def _unchanged(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        with torch.no_grad():
-            for module, name, buffer, value in buffers:
-                module._buffers[name] = buffer.copy_(value)
 
 
 def _verify(

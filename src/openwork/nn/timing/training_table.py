@@ -50,8 +50,8 @@ def training_table(model: nn.Module, example: Any) -> TrainingTimes:
     found: list[LayerTimes] = []
     try:
         # Hooks last, or what they record would be put back too.
-        with _as_it_was(model), _timed(layers, found), torch.enable_grad():
-            call.run(model)
+        with unchanged(model), _timed(layers, found), torch.enable_grad():
+            call.run(model.train())
     except OpenworkError:
         raise
     except Exception as error:
@@ -64,25 +64,6 @@ def training_table(model: nn.Module, example: Any) -> TrainingTimes:
     ran = {each.layer for each in found}
     idle = tuple(name for name in layers if name not in ran)
     return TrainingTimes(tuple(found), torch.get_num_threads(), idle)
-
-
-@contextlib.contextmanager
-def _as_it_was(model: nn.Module) -> Iterator[None]:
-    """Training mode within the block; afterwards all is as before."""
-    modes = [(module, module.training) for module in model.modules()]
-    devices = {p.device.index for p in model.parameters() if p.device.type == "cuda"}
-    with unchanged(model), torch.random.fork_rng(devices=devices):
-        # Batch norms write to theirs without torch counting it, which `unchanged` goes by.
-        buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-        model.train()
-        try:
-            yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
-            for buffer, value in buffers:
-                if not torch.equal(buffer, value):
-                    buffer.detach().copy_(value)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from openwork._files import read_text, write_text
+from openwork._files import check_path, read_text, write_text
 from openwork._identity import difference
 from openwork._json import decode_mapping
 from openwork.errors import CheckpointError
@@ -54,6 +54,8 @@ class SearchLog:
 
     def __init__(self, identity: Mapping[str, Any], path: str | os.PathLike[str] | None) -> None:
         self._identity = dict(identity)
+        if path is not None:
+            check_path(path, "log")
         self._path = Path(path) if path is not None else None
         self.errors: dict[tuple[int, float], float] = {}
 
@@ -118,6 +120,7 @@ def read_log(path: str | os.PathLike[str]) -> tuple[Score, ...]:
     Raises:
         CheckpointError: there is no such file, or it is not the log of a search.
     """
+    check_path(path)
     return tuple(_read(Path(path))[1])
 
 

@@ -1,14 +1,13 @@
 """The error of a network with some of its weights set to zero, which leaves it as it was."""
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from openwork._mode import evaluation
+from openwork._unchanged import unchanged
 from openwork.prune.error_of import Evaluate, error_of
 from openwork.prune.recalibrate import recalibrate_
 from openwork.prune.search.masked import Masked
@@ -48,7 +47,7 @@ class MaskedTrial:
             OpenworkError: `evaluate` does not return a finite number. What it raises passes
                 through.
         """
-        with evaluation(self._model), _buffers_kept(self._model), self._masked.trial(masks):
+        with unchanged(self._model), evaluation(self._model), self._masked.trial(masks):
             if self._batches is not None:
                 recalibrate_(self._model, self._batches)
             return error_of(self._model, self._evaluate, share, what)
@@ -56,15 +55,3 @@ class MaskedTrial:
     def on_accelerator(self) -> bool:
         """Whether the network has a parameter on one."""
         return any(parameter.is_cuda for parameter in self._model.parameters())
-
-
-@contextlib.contextmanager
-def _buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Put the buffers of `model` back afterwards: statistics, and counts of batches."""
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from openwork._files import check_path
 from openwork._json import decode_mapping
 from openwork.errors import CheckpointError
 from openwork.kernels.native import extension as _C
@@ -29,6 +30,7 @@ __all__ = ["is_packed"]
 
 def is_packed(path: str | os.PathLike[str]) -> bool:
     """Whether the file at `path` begins as a packed file does."""
+    check_path(path)
     if not os.path.isfile(path):
         return False
     try:
