@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import PathFinder
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any, Self
 
 from openwork.errors import ArgumentError, MissingPackageError, OpenworkError
@@ -63,12 +63,7 @@ class Cluster:
         self._opened = True
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         if self._opened:
             self._ray.shutdown()
 

@@ -1,7 +1,6 @@
 """The processes of a `torchrun` job, as far as a search needs them."""
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 import torch.distributed as dist
@@ -30,12 +29,7 @@ class ProcessGroup:
             self._group = dist.new_group(backend="gloo") if self.size > 1 else None
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         if self._group is not None:
             dist.destroy_process_group(self._group)
 
