@@ -1,35 +1,22 @@
-// The columns of a convolution of bytes: a padded copy of its input in phases, and what one tap of
-// one channel reads for a tile of consecutive output pixels, counted through all images.
+// The columns of a convolution of bytes: a padded copy of its input, as `ByteLayout` has it, and
+// what one tap of one channel reads for a tile of consecutive output pixels, counted through all
+// images.
 #pragma once
 #include "../bytes.h"
 #include "byte_vec.h"
 
 namespace openwork::OPENWORK_NAMESPACE {
 
-// Rows and columns of the padded input that have the same remainder by the strides lie side by
-// side, so that neighbouring outputs read neighbouring bytes. Plain layers read the input itself.
 struct BytePlanes {
   const Geometry& g;
-  bool plain;
-  int rows, width;  // of one phase
-  int64_t channel;  // bytes
+  const ByteLayout layout;
 
-  BytePlanes(const Geometry& geometry, bool plain) : g(geometry), plain(plain) {
-    rows = g.out_height + (g.kernel_y - 1) * g.dilation_y / g.stride_y;
-    width = g.out_width + (g.kernel_x - 1) * g.dilation_x / g.stride_x;
-    channel = plain ? static_cast<int64_t>(g.height) * g.width
-                    : static_cast<int64_t>(rows) * width * g.stride_y * g.stride_x;
-  }
+  BytePlanes(const Geometry& geometry, bool plain) : g(geometry), layout(geometry, plain) {}
 
-  int64_t image() const { return channel * g.in_channels; }
+  int64_t image() const { return layout.channel * g.in_channels; }
   // A tile may read a vector beyond its last pixel.
-  int64_t floats(int batch) const { return plain ? 0 : (image() * batch + pixels) / 4 + 1; }
-
-  int64_t tap(int number) const {
-    if (plain) return 0;
-    const int y = number / g.kernel_x * g.dilation_y, x = number % g.kernel_x * g.dilation_x;
-    const int64_t phase = static_cast<int64_t>(y % g.stride_y) * g.stride_x + x % g.stride_x;
-    return (phase * rows + y / g.stride_y) * width + x / g.stride_x;
+  int64_t floats(int batch) const {
+    return layout.plain ? 0 : (image() * batch + pixels) / 4 + 1;
   }
 
   void fill(const uint8_t* map, uint8_t* to, int zero) const {
@@ -37,7 +24,7 @@ struct BytePlanes {
       for (int x = 0; x < g.stride_x; ++x)
         if (read(y, g.kernel_y, g.dilation_y, g.stride_y) &&
             read(x, g.kernel_x, g.dilation_x, g.stride_x))
-          fill_phase(map, to + (static_cast<int64_t>(y) * g.stride_x + x) * rows * width, y, x,
+          fill_phase(map, to + (static_cast<int64_t>(y) * g.stride_x + x) * layout.rows * layout.width, y, x,
                      zero);
   }
 
@@ -49,7 +36,7 @@ struct BytePlanes {
   }
 
   void fill_phase(const uint8_t* map, uint8_t* to, int phase_y, int phase_x, int zero) const {
-    const int shift = phase_x - g.pad_x;
+    const int rows = layout.rows, width = layout.width, shift = phase_x - g.pad_x;
     const int first = shift >= 0 ? 0 : smaller(width, ceil_div(-shift, g.stride_x));
     const int stop =
         larger(first, smaller(width, g.width > shift ? ceil_div(g.width - shift, g.stride_x) : 0));
@@ -91,24 +78,22 @@ struct ByteTile {
   // Pixels that tiles are made of: of all images together, or of each.
   static int64_t pixels_of(const BytePlanes& planes, int batch) {
     const Geometry& g = planes.g;
-    if (planes.plain) return static_cast<int64_t>(batch) * g.out_height * g.out_width;
-    return static_cast<int64_t>(g.out_height - 1) * planes.width + g.out_width;
+    if (planes.layout.plain) return static_cast<int64_t>(batch) * g.out_height * g.out_width;
+    return static_cast<int64_t>(g.out_height - 1) * planes.layout.width + g.out_width;
   }
 
   ByteTile(const BytePlanes& planes, const ByteRun& run, int64_t image, int64_t begin, int64_t end)
       : count(static_cast<int>(end - begin)) {
-    if (planes.plain)
+    if (planes.layout.plain)
       plain(planes, run, begin, end);
     else
       flat(planes, run, image, begin, end);
   }
 
-  // Brings together what a column of a plain layer reads of several images.
-  template <int V>
+  // Brings together what a column of a plain layer reads, of several images.
   OPENWORK_INLINE_MEMBER void gather(const uint8_t* column, uint8_t* line) const {
     for (int i = 0; i < reads; ++i)
       copy_bytes(line + read[i].place, column + read[i].from, read[i].count);
-    if constexpr (V < 4) store_bytes(line, spread<V>(load_bytes(line)));
   }
 
  private:
@@ -129,8 +114,8 @@ struct ByteTile {
             int64_t end) {
     const int width = planes.g.out_width;
     read[reads++] = {image * planes.image() + begin, 0, 0, 0, count};
-    for (int64_t row = begin / planes.width; row * planes.width < end; ++row) {
-      const int64_t start = row * planes.width, stop = start + width;
+    for (int64_t row = begin / planes.layout.width; row * planes.layout.width < end; ++row) {
+      const int64_t start = row * planes.layout.width, stop = start + width;
       const int64_t first = start > begin ? start : begin, last = stop < end ? stop : end;
       if (first >= last) continue;
       const int64_t pixel = row * width + first - start;
