@@ -168,26 +168,37 @@ struct Work {
         for (int v = 0; v < Count; ++v) sum[r][v] = dot(sum[r][v], x[v], w);
       }
     }
+    // In memory, so that the filters' code is there once.
+    ints kept[Some][Count];
 #pragma GCC unroll 8
-    for (int r = 0; r < Some; ++r) {
-      if (filter[r] < 0) continue;
-      reals value[From + 4]{};
+    for (int r = 0; r < Some; ++r)
 #pragma GCC unroll 4
-      for (int v = 0; v < Count; ++v) value[From + v] = finish.scaled(sum[r][v], filter[r]);
-      if (run.residual) {
-        bytes wide[4];
-        widened(residual<V>(t, filter[r]), wide);
+      for (int v = 0; v < Count; ++v) kept[r][v] = sum[r][v];
+#pragma GCC unroll 1
+    for (int r = 0; r < Some; ++r)
+      finished<V, From, Count>(t, larger(filter[r], 0), kept[r], results[r]);
+  }
+
+  template <int V, int From, int Count>
+  OPENWORK_INLINE_MEMBER void finished(const ByteTile& t, int filter, const ints* sum,
+                                       Results<V>& result) const {
+    reals value[4];
 #pragma GCC unroll 4
-        for (int v = From; v < From + Count; ++v)
-          value[v] = finish.with_residual(value[v], wide[v]);
-      }
-      if (plan.to_float) {
-        floats_of<V, From, Count>(value + From, results[r].line);
-        continue;
-      }
-      if constexpr (From == 0) results[r].half[0] = finish.halves(value[0], value[1]);
-      if constexpr (From + Count > 2) results[r].half[1] = finish.halves(value[2], value[3]);
+    for (int v = 0; v < 4; ++v)
+      value[v] = v >= From && v < From + Count ? finish.scaled(sum[v - From], filter) : reals{};
+    if (run.residual) {
+      bytes wide[4];
+      widened(residual<V>(t, filter), wide);
+#pragma GCC unroll 4
+      for (int v = From; v < From + Count; ++v) value[v] = finish.with_residual(value[v], wide[v]);
     }
+    if (plan.to_float) {
+      reals copy[Count];
+      for (int v = 0; v < Count; ++v) copy[v] = value[From + v];
+      return floats_of<V, From, Count>(copy, result.line);
+    }
+    if constexpr (From == 0) result.half[0] = finish.halves(value[0], value[1]);
+    if constexpr (From + Count > 2) result.half[1] = finish.halves(value[2], value[3]);
   }
 
   template <int V, int From, int Count>
