@@ -130,34 +130,21 @@ struct Work {
   template <int Rows, int V, typename Source>
   void filters(const ByteTile& t, int64_t block, int first, Source read) const {
     constexpr int some = rows_at_once<Rows>, at_once = vectors_at_once<Rows>;
-    const int32_t* filter = plan.filter + block * Rows + first;
-    Results<V> results[some];
-    part<Rows, V, 0, (V < at_once ? V : at_once)>(t, block, first, read, results);
-    if constexpr (V > at_once)
-      part<Rows, V, at_once, V - at_once>(t, block, first, read, results);
-    for (int r = 0; r < some; ++r)
-      if (filter[r] >= 0) write<V>(t, filter[r], results[r]);
+    shorts low[some];
+    part<Rows, V, 0, (V < at_once ? V : at_once)>(t, block, first, read, low);
+    if constexpr (V > at_once) part<Rows, V, at_once, V - at_once>(t, block, first, read, low);
   }
 
-  // What is written for one filter: before bytes are joined, or floats.
-  template <int V>
-  struct Results {
-    shorts half[2];
-    float line[pixels];
-  };
-
-  // Vectors `From` and on of a tile's V.
+  // Vectors `From` and on of a tile's V. `low`: what the first two are for each filter, until the
+  // others are.
   template <int Rows, int V, int From, int Count, typename Source, int Some>
   OPENWORK_INLINE_MEMBER void part(const ByteTile& t, int64_t block, int first,
-                                   const Source& read, Results<V> (&results)[Some]) const {
+                                   const Source& read, shorts (&low)[Some]) const {
     const int32_t* filter = plan.filter + block * Rows + first;
     const int64_t start = plan.quad_start[block], count = plan.quad_start[block + 1] - start;
     const uint16_t* quad = plan.quad + start;
     const int8_t* weight = plan.weight + (start * Rows + first) * 4;
-    ints sum[Some][Count];
-    for (int r = 0; r < Some; ++r)
-      for (int v = 0; v < Count; ++v)
-        sum[r][v] = ints{} + (filter[r] < 0 ? 0 : plan.offset[filter[r]]);
+    ints sum[Some][Count]{};
     for (int64_t q = 0; q < count; ++q, weight += 4 * Rows) {
       bytes x[Count];
       read.template quad<V, From>(quad[q], x);
@@ -174,39 +161,50 @@ struct Work {
     for (int r = 0; r < Some; ++r)
 #pragma GCC unroll 4
       for (int v = 0; v < Count; ++v) kept[r][v] = sum[r][v];
+    const ByteFinish own = finish;
 #pragma GCC unroll 1
-    for (int r = 0; r < Some; ++r)
-      finished<V, From, Count>(t, larger(filter[r], 0), kept[r], results[r]);
+    for (int r = 0; r < Some; ++r) {
+      // Until it is to be written, what is missing is computed as if it were the first filter's.
+      if (filter[r] < 0 && (From + Count == V || plan.to_float)) continue;
+      finished<V, From, Count>(t, own, larger(filter[r], 0), kept[r], low[r]);
+    }
   }
 
   template <int V, int From, int Count>
-  OPENWORK_INLINE_MEMBER void finished(const ByteTile& t, int filter, const ints* sum,
-                                       Results<V>& result) const {
+  OPENWORK_INLINE_MEMBER void finished(const ByteTile& t, const ByteFinish& own, int filter,
+                                       const ints* sum, shorts& low) const {
     reals value[4];
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v)
-      value[v] = v >= From && v < From + Count ? finish.scaled(sum[v - From], filter) : reals{};
+      value[v] = v >= From && v < From + Count ? own.scaled(sum[v - From], filter) : reals{};
     if (run.residual) {
       bytes wide[4];
       widened(residual<V>(t, filter), wide);
 #pragma GCC unroll 4
-      for (int v = From; v < From + Count; ++v) value[v] = finish.with_residual(value[v], wide[v]);
+      for (int v = From; v < From + Count; ++v) value[v] = own.with_residual(value[v], wide[v]);
     }
     if (plan.to_float) {
       reals copy[Count];
       for (int v = 0; v < Count; ++v) copy[v] = value[From + v];
-      return floats_of<V, From, Count>(copy, result.line);
+      return write_floats<V, From, Count>(t, filter, copy);
     }
-    if constexpr (From == 0) result.half[0] = finish.halves(value[0], value[1]);
-    if constexpr (From + Count > 2) result.half[1] = finish.halves(value[2], value[3]);
+    shorts high{};
+    if constexpr (From == 0) low = own.halves(value[0], value[1]);
+    if constexpr (From + Count > 2) high = own.halves(value[2], value[3]);
+    if constexpr (From + Count == V) write<V>(t, filter, own.joined(low, high));
   }
 
   template <int V, int From, int Count>
-  __attribute__((noinline)) void floats_of(const reals* value, float* line) const {
-    for (int v = 0; v < Count; ++v) {
-      const reals own = between(value[v], plan.least, plan.most);
-      for (int i = 0; i < pixels / 4; ++i) line[4 * (V * (i / 4) + From + v) + i % 4] = own[i];
-    }
+  __attribute__((noinline)) void write_floats(const ByteTile& t, int filter,
+                                              const reals* value) const {
+    float* output = static_cast<float*>(run.output) + filter * out_map;
+    for (int i = 0; i < t.writes; ++i)
+      for (int p = 0; p < t.write[i].count; ++p) {
+        const int place = t.write[i].place + p, v = place / 4 % V - From;
+        if (v < 0 || v >= Count) continue;
+        const reals own = between(value[v], plan.least, plan.most);
+        output[t.write[i].to + p] = own[place / (4 * V) * 4 + place % 4];
+      }
   }
 
   template <int V>
@@ -220,15 +218,8 @@ struct Work {
   }
 
   template <int V>
-  OPENWORK_INLINE_MEMBER void write(const ByteTile& t, int filter, const Results<V>& r) const {
-    if (plan.to_float) {
-      float* output = static_cast<float*>(run.output) + filter * out_map;
-      for (int i = 0; i < t.writes; ++i)
-        for (int p = 0; p < t.write[i].count; ++p)
-          output[t.write[i].to + p] = r.line[t.write[i].place + p];
-      return;
-    }
-    const bytes packed = collect<V>(finish.joined(r.half[0], V > 2 ? r.half[1] : shorts{}));
+  OPENWORK_INLINE_MEMBER void write(const ByteTile& t, int filter, bytes results) const {
+    const bytes packed = collect<V>(results);
     uint8_t* output = static_cast<uint8_t*>(run.output) + filter * out_map;
     if (t.write[0].count == pixels) return store_bytes(output + t.write[0].to, packed);
     for (int i = 0; i < t.writes; ++i)

@@ -106,11 +106,10 @@ struct ByteDepthwise {
   void outputs(int filter, const int64_t* tap, const uint8_t* from, uint8_t* to) const {
     const int kernel_y = Rows ? Rows : g.kernel_y, some_fours = Fours ? Fours : fours;
     const int8_t* weight = plan.weight + int64_t{filter} * g.kernel_y * fours * 8;
-    const ints first = ints{} + plan.offset[filter];
     const ByteFinish own = finish;
     const int count = length;
     for (int x = 0; x < count; x += pixels, from += Stride * pixels) {
-      ints sum[4] = {first, first, first, first};
+      ints sum[4]{};
       const int8_t* w = weight;
       for (int ky = 0; ky < kernel_y; ++ky) {
         const uint8_t* line = from + tap[ky];
