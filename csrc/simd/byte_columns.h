@@ -20,12 +20,12 @@ struct BytePlanes {
   }
 
   void fill(const uint8_t* map, uint8_t* to, int zero) const {
+    set_bytes(to, static_cast<uint8_t>(zero), layout.channel);
     for (int y = 0; y < g.stride_y; ++y)
       for (int x = 0; x < g.stride_x; ++x)
         if (read(y, g.kernel_y, g.dilation_y, g.stride_y) &&
             read(x, g.kernel_x, g.dilation_x, g.stride_x))
-          fill_phase(map, to + (static_cast<int64_t>(y) * g.stride_x + x) * layout.rows * layout.width, y, x,
-                     zero);
+          fill_phase(map, to + (int64_t{y} * g.stride_x + x) * layout.rows * layout.width, y, x);
   }
 
  private:
@@ -35,29 +35,28 @@ struct BytePlanes {
     return false;
   }
 
-  void fill_phase(const uint8_t* map, uint8_t* to, int phase_y, int phase_x, int zero) const {
-    const int rows = layout.rows, width = layout.width, shift = phase_x - g.pad_x;
-    const int first = shift >= 0 ? 0 : smaller(width, ceil_div(-shift, g.stride_x));
-    const int stop =
-        larger(first, smaller(width, g.width > shift ? ceil_div(g.width - shift, g.stride_x) : 0));
-    for (int row = 0; row < rows; ++row, to += width) {
-      const int y = row * g.stride_y + phase_y - g.pad_y;
-      const bool inside = y >= 0 && y < g.height;
-      const int from = inside ? first : width, end = inside ? stop : width;
-      for (int i = 0; i < from; ++i) to[i] = static_cast<uint8_t>(zero);
-      for (int i = end; i < width; ++i) to[i] = static_cast<uint8_t>(zero);
-      if (from >= end) continue;
-      const uint8_t* line =
-          map + static_cast<int64_t>(y) * g.width + static_cast<int64_t>(from) * g.stride_x + shift;
-      if (g.stride_x == 1)
-        copy_bytes(to + from, line, end - from);
-      else if (g.stride_x == 2)
-        for (int i = 0; i < end - from; ++i) to[from + i] = line[2 * i];
-      else
-        for (int i = 0; i < end - from; ++i)
-          to[from + i] = line[static_cast<int64_t>(i) * g.stride_x];
-    }
+  void fill_phase(const uint8_t* map, uint8_t* to, int phase_y, int phase_x) const {
+    const Span rows(phase_y - g.pad_y, g.stride_y, g.height, layout.rows);
+    const Span columns(phase_x - g.pad_x, g.stride_x, g.width, layout.width);
+    map += int64_t{rows.at} * g.width + columns.at;
+    to += int64_t{rows.first} * layout.width + columns.first;
+    const int64_t pitch = int64_t{g.stride_y} * g.width;
+    for (int y = 0; y < rows.count; ++y, map += pitch, to += layout.width)
+      copy_every(to, map, columns.count, g.stride_x);
   }
+
+  // Which numbers of a phase, along one side, lie within the map: those from `first` on, which is
+  // number `at` of the map.
+  struct Span {
+    int first, count, at;
+
+    Span(int shift, int stride, int size, int most) {
+      first = shift < 0 ? ceil_div(-shift, stride) : 0;
+      at = first * stride + shift;
+      const int stop = size > shift ? ceil_div(size - shift, stride) : 0;
+      count = larger(0, smaller(most, stop) - first);
+    }
+  };
 };
 
 // Pixels that lie side by side.

@@ -51,12 +51,6 @@ OPENWORK_INLINE void largest(const uint8_t* from, int64_t step, int count, uint8
   }
 }
 
-template <int Stride>
-OPENWORK_INLINE void every(const uint8_t* from, uint8_t* to, int count, int stride) {
-  const int step = Stride ? Stride : stride;
-  for (int x = 0; x < count; ++x) to[x] = from[static_cast<int64_t>(x) * step];
-}
-
 void max_pool(const Pool& p, const uint8_t* input, uint8_t* output, int threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int channel = 0; channel < p.channels; ++channel) {
@@ -72,12 +66,7 @@ void max_pool(const Pool& p, const uint8_t* input, uint8_t* output, int threads)
       largest(map + static_cast<int64_t>(first) * p.width, p.width, stop - first, line + p.pad_x,
               inside);
       largest(line, 1, p.kernel_x, widest, padded - p.kernel_x + 1);
-      if (p.stride_x == 1)
-        copy_bytes(to, widest, p.out_width);
-      else if (p.stride_x == 2)
-        every<2>(widest, to, p.out_width, 2);
-      else
-        every<0>(widest, to, p.out_width, p.stride_x);
+      copy_every(to, widest, p.out_width, p.stride_x);
     }
   }
 }

@@ -48,6 +48,33 @@ OPENWORK_INLINE void copy_bytes(uint8_t* to, const uint8_t* from, int64_t count)
 #endif
 }
 
+OPENWORK_INLINE void set_bytes(uint8_t* to, uint8_t value, int64_t count) {
+  const bytes all = bytes{} + value;
+  int64_t i = 0;
+  for (; i + pixels <= count; i += pixels) store_bytes(to + i, all);
+  for (; i < count; ++i) to[i] = value;
+}
+
+// `count` bytes that are `step` apart.
+OPENWORK_INLINE void copy_every(uint8_t* to, const uint8_t* from, int64_t count, int step) {
+  if (step == 1) return copy_bytes(to, from, count);
+  if (step == 2) {
+#if defined(__AVX512F__)
+    for (int64_t i = 0; i < count; i += 32) {
+      const int64_t some = count - i < 32 ? count - i : 32;
+      const __mmask64 mask = ~uint64_t{0} >> (65 - 2 * some);
+      const __m512i pairs = _mm512_maskz_loadu_epi8(mask, from + 2 * i);
+      _mm256_mask_storeu_epi8(to + i, static_cast<__mmask32>((uint64_t{1} << some) - 1),
+                              _mm512_maskz_cvtepi16_epi8(~0u, pairs));
+    }
+#else
+    for (int64_t i = 0; i < count; ++i) to[i] = from[2 * i];
+#endif
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
+}
+
 OPENWORK_INLINE void copy_rows(uint8_t* to, int64_t to_pitch, const uint8_t* from,
                                int64_t from_pitch, int rows, int64_t count) {
   for (int y = 0; y < rows; ++y) copy_bytes(to + y * to_pitch, from + y * from_pitch, count);
