@@ -111,10 +111,12 @@ struct ByteTile {
 
   void flat(const BytePlanes& planes, const ByteRun& run, int64_t image, int64_t begin,
             int64_t end) {
-    const int width = planes.g.out_width;
     read[reads++] = {image * planes.image() + begin, 0, 0, 0, count};
-    for (int64_t row = begin / planes.layout.width; row * planes.layout.width < end; ++row) {
-      const int64_t start = row * planes.layout.width, stop = start + width;
+    // Rows with nothing in between are one.
+    const bool one = planes.layout.width == planes.g.out_width;
+    const int64_t width = one ? end : planes.g.out_width, pitch = one ? end : planes.layout.width;
+    for (int64_t row = begin / pitch; row * pitch < end; ++row) {
+      const int64_t start = row * pitch, stop = start + width;
       const int64_t first = start > begin ? start : begin, last = stop < end ? stop : end;
       if (first >= last) continue;
       const int64_t pixel = row * width + first - start;

@@ -145,6 +145,7 @@ struct Work {
     const uint16_t* quad = plan.quad + start;
     const int8_t* weight = plan.weight + (start * Rows + first) * 4;
     ints sum[Some][Count]{};
+#pragma GCC unroll 2
     for (int64_t q = 0; q < count; ++q, weight += 4 * Rows) {
       bytes x[Count];
       read.template quad<V, From>(quad[q], x);
