@@ -33,17 +33,18 @@ struct ByteLayout {
 
 // A convolution as blocks of filters that read columns (a channel at a tap) in fours.
 //
-// Groups list their columns; four of a group's columns are a quad, interleaved pixel by pixel. A block has `rows` filters and the list of quads that any of them reads.
+// Groups list their columns; four of a group's columns are a quad, interleaved pixel by pixel. A
+// block has `rows` filters and the list of quads that any of them reads.
 struct BytePlan {
   Geometry geometry;
-  bool plain;   // reads each channel at its own pixel alone: column c is channel c
+  bool plain;  // reads each channel at its own pixel alone: column c is channel c
   int columns;
   const int32_t* channel;  // [columns]
   const uint16_t* tap;     // [columns]
   int groups;
   const int64_t* group_column;  // [groups + 1], into `column`: multiples of 4
   const int32_t* column;
-  const int32_t* place;         // of each entry of `column`, as `places` has them
+  const int32_t* place;        // of each entry of `column`, as `places` has them
   const int64_t* group_block;  // [groups + 1], into blocks
   int blocks, rows;            // rows: 1, 2, 4 or 8; 16 where maps are single pixels
   const int32_t* filter;       // [blocks * rows]; -1 for none

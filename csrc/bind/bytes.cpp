@@ -53,9 +53,9 @@ void require_finite(const char* name, const Array<float>& array) {
 }
 
 std::shared_ptr<ByteLayer> make(const std::string& isa, const Geometry& g, const ByteArrays& arrays,
-                                bool plain, bool depthwise, int rows, int zero,
-                                bool to_float, float least, float most, int out_zero,
-                                int residual_zero, float residual_scale) {
+                                bool plain, bool depthwise, int rows, int zero, bool to_float,
+                                float least, float most, int out_zero, int residual_zero,
+                                float residual_scale) {
   const auto held = std::make_shared<Held>(arrays);
   const ByteArrays& a = held->arrays;
   require_size("tap", a.tap, static_cast<int64_t>(a.channel.size()));
@@ -125,7 +125,8 @@ void bind_bytes(nb::module_& m) {
   nb::class_<ByteLayer>(m, "ByteLayer", "A packed convolution of bytes.")
       .def_prop_ro(
           "name", [](const ByteLayer& layer) { return layer.kernels.name; }, "Instruction set.");
-  m.def("byte_conv", make, "isa"_a, "geometry"_a, "arrays"_a, nb::kw_only(), "plain"_a, "depthwise"_a, "rows"_a, "zero"_a, "to_float"_a, "least"_a, "most"_a, "out_zero"_a,
+  m.def("byte_conv", make, "isa"_a, "geometry"_a, "arrays"_a, nb::kw_only(), "plain"_a,
+        "depthwise"_a, "rows"_a, "zero"_a, "to_float"_a, "least"_a, "most"_a, "out_zero"_a,
         "residual_zero"_a, "residual_scale"_a, "A convolution of bytes.");
 }
 

@@ -15,9 +15,7 @@ struct BytePlanes {
 
   int64_t image() const { return layout.channel * g.in_channels; }
   // A tile may read a vector beyond its last pixel.
-  int64_t floats(int batch) const {
-    return layout.plain ? 0 : (image() * batch + pixels) / 4 + 1;
-  }
+  int64_t floats(int batch) const { return layout.plain ? 0 : (image() * batch + pixels) / 4 + 1; }
 
   void fill(const uint8_t* map, uint8_t* to, int zero) const {
     set_bytes(to, static_cast<uint8_t>(zero), layout.channel);

@@ -16,16 +16,18 @@ constexpr int quad_bytes = 4 * pixels;
 
 // What is in registers at once: the sums of some of a block's filters for some of a tile's vectors.
 template <int Rows>
-constexpr int rows_at_once = registers == 32 ? Rows : Rows == 8 ? 4 : Rows == 1 ? 1 : 2;
+constexpr int rows_at_once = registers == 32 ? Rows
+                             : Rows == 8     ? 4
+                             : Rows == 1     ? 1
+                                             : 2;
 template <int Rows>
 constexpr int vectors_at_once = Rows == 8 ? 2 : 4;
 
-// Of groups with at most so many blocks, each interleaves columns in registers for itself: 4
-// shuffles beside 16 products cost less than vectors that are stored for all of them.
-constexpr int64_t most_direct_blocks = 4;
-
+// The only block of a group interleaves columns in registers, twice. Not in plain layers: each
+// channel lies on a page of its own, and looking for pages twice costs more than vectors that are
+// stored (256->64 at 56x56, a quarter live: 160 us against 143).
 OPENWORK_INLINE bool is_direct(const BytePlan& p, int group) {
-  return p.rows >= 4 && p.group_block[group + 1] - p.group_block[group] <= most_direct_blocks;
+  return p.rows >= 4 && !p.plain && p.group_block[group + 1] - p.group_block[group] == 1;
 }
 
 // Four columns of a group, interleaved: vectors `From` and on of the V of a tile.
@@ -122,8 +124,7 @@ struct Work {
   OPENWORK_INLINE_MEMBER void blocks(const ByteTile& t, int group, const Source& read) const {
     constexpr int some = rows_at_once<Rows>;
     for (int64_t b = plan.group_block[group]; b < plan.group_block[group + 1]; ++b)
-      for (int first = 0; first < Rows; first += some)
-        filters<Rows, V>(t, b, first, read);
+      for (int first = 0; first < Rows; first += some) filters<Rows, V>(t, b, first, read);
   }
 
   // Some of a block's filters.
@@ -138,8 +139,8 @@ struct Work {
   // Vectors `From` and on of a tile's V. `low`: what the first two are for each filter, until the
   // others are.
   template <int Rows, int V, int From, int Count, typename Source, int Some>
-  OPENWORK_INLINE_MEMBER void part(const ByteTile& t, int64_t block, int first,
-                                   const Source& read, shorts (&low)[Some]) const {
+  OPENWORK_INLINE_MEMBER void part(const ByteTile& t, int64_t block, int first, const Source& read,
+                                   shorts (&low)[Some]) const {
     const int32_t* filter = plan.filter + block * Rows + first;
     const int64_t start = plan.quad_start[block], count = plan.quad_start[block + 1] - start;
     const uint16_t* quad = plan.quad + start;

@@ -20,8 +20,7 @@ OPENWORK_INLINE bytes in_turns(bytes a) {
     return shuffle_lanes<0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15>(a);
   } else {
     // The first two sums are those of the first half of the outputs.
-    return first_halves(
-        shuffle_lanes<0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15>(a));
+    return first_halves(shuffle_lanes<0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15>(a));
   }
 }
 

@@ -20,7 +20,8 @@ struct ByteFinish {
   explicit ByteFinish(const BytePlan& p) : offset(p.offset), scale(p.scale), bias(p.bias) {
     most = reals{} + p.most;
     zero = shorts{} + static_cast<int16_t>(p.out_zero);
-    const float lowest = p.to_float ? 0.f : std::nearbyint(p.least) + static_cast<float>(p.out_zero);
+    const float lowest =
+        p.to_float ? 0.f : std::nearbyint(p.least) + static_cast<float>(p.out_zero);
     const uint8_t lowest_byte = static_cast<uint8_t>(lowest);
     least = bytes{} + lowest_byte;
     residual_zero = reals{} + static_cast<float>(float_of_byte + p.residual_zero);

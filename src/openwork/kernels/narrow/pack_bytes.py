@@ -22,9 +22,9 @@ from openwork.kernels.to_native import native_geometry
 __all__ = ["ByteProblem", "pack_bytes"]
 
 # What a four costs with 64 pixels, in cycles: bringing four columns together, and multiplying them
-# for 1, 2, 4 or 8 filters. A few blocks each bring theirs together while they multiply.
-_INTERLEAVE, _PRODUCT = 25.0, {1: 5.0, 2: 5.5, 4: 9.0, 8: 17.0}
-_DIRECT_BLOCKS, _DIRECT = 4, {4: 14.0, 8: 21.0}
+# for 1, 2, 4 or 8 filters. The only block of a group does both at once, unless the layer is plain.
+_INTERLEAVE, _PRODUCT = 15.0, {1: 5.0, 2: 5.5, 4: 9.5, 8: 19.0}
+_DIRECT = {4: 23.0, 8: 33.0}
 _GROUPS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -80,7 +80,7 @@ def pack_bytes(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
     matrix = problem.matrix()
     plain = _is_plain(problem.geometry)
     single = plain and problem.geometry.size == (1, 1)
-    groups, rows = ([np.arange(len(matrix))], 16) if single else _partition(matrix != 0)
+    groups, rows = ([np.arange(len(matrix))], 16) if single else _partition(matrix != 0, plain)
     used = _numbers(matrix.shape[1]) if plain else np.flatnonzero((matrix != 0).any(axis=0))
     if not used.size:
         used = np.zeros(1, np.int64)
@@ -169,7 +169,7 @@ def _is_plain(geometry: Geometry) -> bool:
     return sizes == ((1, 1), (1, 1), (0, 0))
 
 
-def _partition(live: np.ndarray) -> tuple[list[np.ndarray], int]:
+def _partition(live: np.ndarray, plain: bool) -> tuple[list[np.ndarray], int]:
     """Groups of filters that list their columns together, and the filters in a block."""
     out = len(live)
     best = float("inf"), out, 1
@@ -179,7 +179,7 @@ def _partition(live: np.ndarray) -> tuple[list[np.ndarray], int]:
         fours = -(-unions // 4)
         rows = next(each for each in (8, 4, 2, 1) if each <= size)
         blocks = -(-np.minimum(size, out - starts) // rows)
-        cost = float((fours * _cost(blocks, rows)).sum())
+        cost = float((fours * _cost(blocks, rows, plain)).sum())
         if cost < best[0]:
             best = cost, size, rows
     # One group of all filters, whose blocks leave out the fours that none of them reads.
@@ -197,12 +197,10 @@ def _partition(live: np.ndarray) -> tuple[list[np.ndarray], int]:
     return [np.arange(at, min(at + size, out)) for at in range(0, out, size)], rows
 
 
-def _cost(blocks: np.ndarray, rows: int) -> np.ndarray:
+def _cost(blocks: np.ndarray, rows: int, plain: bool) -> np.ndarray:
     """Of a four that so many blocks of a group read."""
-    shared = _INTERLEAVE + blocks * _PRODUCT[rows]
-    if rows not in _DIRECT:
-        return shared
-    return np.where(blocks <= _DIRECT_BLOCKS, blocks * _DIRECT[rows], shared)
+    stored = _INTERLEAVE + blocks * _PRODUCT[rows]
+    return stored if plain else np.where(blocks == 1, _DIRECT.get(rows, stored), stored)
 
 
 _Finished = tuple[
