@@ -1,4 +1,5 @@
-"""Networks in int8: compiled sparse and dense against ONNX Runtime in float32 and in int8.
+"""Networks in int8: compiled sparse and dense against ONNX Runtime in float32 and in int8, and
+OpenVINO in int8 if it is installed.
 
     python benchmarks/narrow.py [--networks resnet50 vgg16 mobilenet_v2] [--rows 8]
                                 [--densities 1 0.5 0.25 0.1] [--threads 1] [--seconds 20]
@@ -6,18 +7,19 @@
 
 Patterns are `block(rows, 1)` in every convolution but the first and depthwise ones. Both libraries
 quantise statically (QDQ: weights int8 for each output channel, activations uint8 for each tensor)
-on the same noise. What is made is kept in the folder, so that a second run measures at once. All
-contenders of a network take turns; a time is the first quintile of a contender's turns, as in
-networks.py. Batch 1. Writes narrow-<threads>t-b1.json.
+on the same noise; OpenVINO runs the QDQ of ONNX Runtime. What is made is kept in the folder, so
+that a second run measures at once. All contenders of a network take turns; a time is the first
+quintile of a contender's turns, as in networks.py. Batch 1. Writes narrow-<threads>t-b1.json.
 """
 
 import argparse
+import importlib.util
 import json
 from pathlib import Path
 
 import networks
 import torch
-from baselines import Call, onnx_bytes, onnxruntime_call
+from baselines import Call, onnx_bytes, onnxruntime_call, openvino_call
 from record import machine
 from torch import nn
 
@@ -137,6 +139,9 @@ def measure(name: str, options: argparse.Namespace) -> dict:
         else:
             fast = ow.load(path)
             calls[contender] = lambda fast=fast: fast(example)
+    if importlib.util.find_spec("openvino"):
+        graph = files["onnxruntime int8"].read_bytes()
+        calls["openvino int8"] = openvino_call(graph, example, options.threads, None)
     macs = {"1": sum(count_macs(build(name), example).values())}
     return {"seconds": networks.race(calls, options.seconds), "macs": macs}
 

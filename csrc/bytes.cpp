@@ -72,7 +72,7 @@ int64_t weights_of(const BytePlan& p, int64_t quads) {
     fail(
         "a depthwise layer must have strides of 1 or 2, no dilation along rows, a multiple of its "
         "channels as filters, and write bytes");
-  return static_cast<int64_t>(g.out_channels) * g.kernel_y * ((g.kernel_x + 3) / 4) * 4;
+  return static_cast<int64_t>(g.out_channels) * g.kernel_y * (g.kernel_x / 4 + 1) * 8;
 }
 
 // Each filter is written, and by one block.
@@ -91,6 +91,34 @@ void check_filters(const BytePlan& p) {
 }
 
 }  // namespace
+
+ByteLayout::ByteLayout(const Geometry& g, bool plain) : plain(plain) {
+  rows = g.out_height + (g.kernel_y - 1) * g.dilation_y / g.stride_y;
+  width = g.out_width + (g.kernel_x - 1) * g.dilation_x / g.stride_x;
+  channel = plain ? static_cast<int64_t>(g.height) * g.width
+                  : static_cast<int64_t>(rows) * width * g.stride_y * g.stride_x;
+}
+
+int64_t ByteLayout::tap(const Geometry& g, int number) const {
+  if (plain) return 0;
+  const int y = number / g.kernel_x * g.dilation_y, x = number % g.kernel_x * g.dilation_x;
+  const int64_t phase = static_cast<int64_t>(y % g.stride_y) * g.stride_x + x % g.stride_x;
+  return (phase * rows + y / g.stride_y) * width + x / g.stride_x;
+}
+
+std::vector<int32_t> places(const BytePlan& p) {
+  const Geometry& g = p.geometry;
+  const ByteLayout layout(g, p.plain);
+  if (layout.channel > INT32_MAX / g.in_channels) fail("the padded input must be within 2 GiB");
+  std::vector<int32_t> tap, place(p.group_column[p.groups]);
+  for (int i = 0; i < g.kernel_y * g.kernel_x; ++i)
+    tap.push_back(static_cast<int32_t>(layout.tap(g, i)));
+  for (size_t i = 0; i < place.size(); ++i) {
+    const int32_t column = p.column[i];
+    place[i] = static_cast<int32_t>(p.channel[column] * layout.channel) + tap[p.tap[column]];
+  }
+  return place;
+}
 
 std::vector<std::string> byte_isas() {
   std::vector<std::string> names = usable_isas();
@@ -120,8 +148,8 @@ std::string byte_isa_of(const std::string& isa) {
 void check(const BytePlan& p, int64_t entries, int64_t quads, int64_t weights) {
   check(p.geometry);
   const bool single = is_plain(p.geometry) && p.geometry.height == 1 && p.geometry.width == 1;
-  if (p.rows != 1 && p.rows != 2 && p.rows != 4 && !(p.rows == 16 && single))
-    fail("`rows`=", p.rows, " must be 1, 2, 4, or 16 for maps of one pixel");
+  if (p.rows != 1 && p.rows != 2 && p.rows != 4 && p.rows != 8 && !(p.rows == 16 && single))
+    fail("`rows`=", p.rows, " must be 1, 2, 4, 8, or 16 for maps of one pixel");
   check_columns(p, entries);
   require_starts("group_column", p.group_column, p.groups, entries);
   require_starts("group_block", p.group_block, p.groups, p.blocks);

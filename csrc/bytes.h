@@ -19,27 +19,40 @@ constexpr int most_byte_inputs = 65536;
 constexpr int most_pool_width = 8192;
 constexpr int most_mean_pixels = 1 << 23;
 
+// Where columns lie. Rows and columns of the padded input that have the same remainder by the
+// strides lie side by side, so that neighbouring outputs read neighbouring bytes. Plain layers read
+// the input itself.
+struct ByteLayout {
+  bool plain;
+  int rows, width;  // of one phase
+  int64_t channel;  // bytes
+
+  ByteLayout(const Geometry& g, bool plain);
+  int64_t tap(const Geometry& g, int number) const;
+};
+
 // A convolution as blocks of filters that read columns (a channel at a tap) in fours.
 //
-// Groups list their columns; four of a group's columns are a quad, interleaved pixel by pixel once
-// for all of its blocks. A block has `rows` filters and the list of quads that any of them reads.
+// Groups list their columns; four of a group's columns are a quad, interleaved pixel by pixel. A
+// block has `rows` filters and the list of quads that any of them reads.
 struct BytePlan {
   Geometry geometry;
-  bool plain;   // reads each channel at its own pixel alone: column c is channel c
-  bool shared;  // columns are brought together once for all groups
+  bool plain;  // reads each channel at its own pixel alone: column c is channel c
   int columns;
   const int32_t* channel;  // [columns]
   const uint16_t* tap;     // [columns]
   int groups;
   const int64_t* group_column;  // [groups + 1], into `column`: multiples of 4
   const int32_t* column;
+  const int32_t* place;        // of each entry of `column`, as `places` has them
   const int64_t* group_block;  // [groups + 1], into blocks
-  int blocks, rows;            // rows: 1, 2 or 4; 16 where maps are single pixels
+  int blocks, rows;            // rows: 1, 2, 4 or 8; 16 where maps are single pixels
   const int32_t* filter;       // [blocks * rows]; -1 for none
   const int64_t* quad_start;   // [blocks + 1], into `quad`
   const uint16_t* quad;        // within the group
   const int8_t* weight;        // for each entry of `quad`: [rows][4]
-  bool depthwise;              // weight: [out_channels][kernel_y][kernel_x, up to fours], no quads
+  bool depthwise;              // no quads; weight: [out_channels][kernel_y][fours][2][4], where
+                               // fours of a row take turns with those of it one pixel on
   int most_quads;              // of one group
   int zero;                    // of the input
   const int32_t* offset;       // [out_channels]: -zero * sum of the filter's weights
@@ -98,6 +111,9 @@ const ByteKernels& byte_kernels_of(const std::string& isa);
 
 // Throws std::invalid_argument. `entries`, `quads`, `weights`: lengths of column, quad and weight.
 void check(const BytePlan& plan, int64_t entries, int64_t quads, int64_t weights);
+
+// Where each of the group's columns begins in an image, in bytes; throws std::invalid_argument.
+std::vector<int32_t> places(const BytePlan& plan);
 
 // Floats that hold `numbers` bytes.
 inline int64_t byte_floats(int64_t numbers) { return (numbers + 3) / 4; }

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "../checks.h"
 #include "../program/byte_steps.h"
@@ -35,6 +36,12 @@ struct ByteArrays {
   Array<float> scale, bias;
 };
 
+// What a plan points into.
+struct Held {
+  ByteArrays arrays;
+  std::vector<int32_t> place;
+};
+
 int count_of(int64_t size, const char* name) {
   require_range(name, size, 1, int64_t{1} << 30);
   return static_cast<int>(size);
@@ -46,11 +53,11 @@ void require_finite(const char* name, const Array<float>& array) {
 }
 
 std::shared_ptr<ByteLayer> make(const std::string& isa, const Geometry& g, const ByteArrays& arrays,
-                                bool plain, bool shared, bool depthwise, int rows, int zero,
-                                bool to_float, float least, float most, int out_zero,
-                                int residual_zero, float residual_scale) {
-  const auto held = std::make_shared<ByteArrays>(arrays);
-  const ByteArrays& a = *held;
+                                bool plain, bool depthwise, int rows, int zero, bool to_float,
+                                float least, float most, int out_zero, int residual_zero,
+                                float residual_scale) {
+  const auto held = std::make_shared<Held>(arrays);
+  const ByteArrays& a = held->arrays;
   require_size("tap", a.tap, static_cast<int64_t>(a.channel.size()));
   require_size("group_block", a.group_block, static_cast<int64_t>(a.group_column.size()));
   require_size("offset", a.offset, g.out_channels);
@@ -64,13 +71,13 @@ std::shared_ptr<ByteLayer> make(const std::string& isa, const Geometry& g, const
   require_size("filter", a.filter, static_cast<int64_t>(blocks) * rows);
   BytePlan plan{.geometry = g,
                 .plain = plain,
-                .shared = shared,
                 .columns = count_of(static_cast<int64_t>(a.channel.size()), "columns"),
                 .channel = a.channel.data(),
                 .tap = a.tap.data(),
                 .groups = count_of(static_cast<int64_t>(a.group_column.size()) - 1, "groups"),
                 .group_column = a.group_column.data(),
                 .column = a.column.data(),
+                .place = nullptr,
                 .group_block = a.group_block.data(),
                 .blocks = blocks,
                 .rows = rows,
@@ -95,6 +102,8 @@ std::shared_ptr<ByteLayer> make(const std::string& isa, const Geometry& g, const
         plan.most_quads, (plan.group_column[group + 1] - plan.group_column[group]) / 4));
   check(plan, static_cast<int64_t>(a.column.size()), static_cast<int64_t>(a.quad.size()),
         static_cast<int64_t>(a.weight.size()));
+  held->place = places(plan);
+  plan.place = held->place.data();
   return std::make_shared<ByteLayer>(ByteLayer{plan, byte_kernels_of(isa), held});
 }
 
@@ -116,7 +125,7 @@ void bind_bytes(nb::module_& m) {
   nb::class_<ByteLayer>(m, "ByteLayer", "A packed convolution of bytes.")
       .def_prop_ro(
           "name", [](const ByteLayer& layer) { return layer.kernels.name; }, "Instruction set.");
-  m.def("byte_conv", make, "isa"_a, "geometry"_a, "arrays"_a, nb::kw_only(), "plain"_a, "shared"_a,
+  m.def("byte_conv", make, "isa"_a, "geometry"_a, "arrays"_a, nb::kw_only(), "plain"_a,
         "depthwise"_a, "rows"_a, "zero"_a, "to_float"_a, "least"_a, "most"_a, "out_zero"_a,
         "residual_zero"_a, "residual_scale"_a, "A convolution of bytes.");
 }

@@ -1,44 +1,29 @@
-// The columns of a convolution of bytes: a padded copy of its input in phases, and what one tap of
-// one channel reads for a tile of consecutive output pixels, counted through all images.
+// The columns of a convolution of bytes: a padded copy of its input, as `ByteLayout` has it, and
+// what one tap of one channel reads for a tile of consecutive output pixels, counted through all
+// images.
 #pragma once
 #include "../bytes.h"
 #include "byte_vec.h"
 
 namespace openwork::OPENWORK_NAMESPACE {
 
-// Rows and columns of the padded input that have the same remainder by the strides lie side by
-// side, so that neighbouring outputs read neighbouring bytes. Plain layers read the input itself.
 struct BytePlanes {
   const Geometry& g;
-  bool plain;
-  int rows, width;  // of one phase
-  int64_t channel;  // bytes
+  const ByteLayout layout;
 
-  BytePlanes(const Geometry& geometry, bool plain) : g(geometry), plain(plain) {
-    rows = g.out_height + (g.kernel_y - 1) * g.dilation_y / g.stride_y;
-    width = g.out_width + (g.kernel_x - 1) * g.dilation_x / g.stride_x;
-    channel = plain ? static_cast<int64_t>(g.height) * g.width
-                    : static_cast<int64_t>(rows) * width * g.stride_y * g.stride_x;
-  }
+  BytePlanes(const Geometry& geometry, bool plain) : g(geometry), layout(geometry, plain) {}
 
-  int64_t image() const { return channel * g.in_channels; }
+  int64_t image() const { return layout.channel * g.in_channels; }
   // A tile may read a vector beyond its last pixel.
-  int64_t floats(int batch) const { return plain ? 0 : (image() * batch + pixels) / 4 + 1; }
-
-  int64_t tap(int number) const {
-    if (plain) return 0;
-    const int y = number / g.kernel_x * g.dilation_y, x = number % g.kernel_x * g.dilation_x;
-    const int64_t phase = static_cast<int64_t>(y % g.stride_y) * g.stride_x + x % g.stride_x;
-    return (phase * rows + y / g.stride_y) * width + x / g.stride_x;
-  }
+  int64_t floats(int batch) const { return layout.plain ? 0 : (image() * batch + pixels) / 4 + 1; }
 
   void fill(const uint8_t* map, uint8_t* to, int zero) const {
+    set_bytes(to, static_cast<uint8_t>(zero), layout.channel);
     for (int y = 0; y < g.stride_y; ++y)
       for (int x = 0; x < g.stride_x; ++x)
         if (read(y, g.kernel_y, g.dilation_y, g.stride_y) &&
             read(x, g.kernel_x, g.dilation_x, g.stride_x))
-          fill_phase(map, to + (static_cast<int64_t>(y) * g.stride_x + x) * rows * width, y, x,
-                     zero);
+          fill_phase(map, to + (int64_t{y} * g.stride_x + x) * layout.rows * layout.width, y, x);
   }
 
  private:
@@ -48,29 +33,28 @@ struct BytePlanes {
     return false;
   }
 
-  void fill_phase(const uint8_t* map, uint8_t* to, int phase_y, int phase_x, int zero) const {
-    const int shift = phase_x - g.pad_x;
-    const int first = shift >= 0 ? 0 : smaller(width, ceil_div(-shift, g.stride_x));
-    const int stop =
-        larger(first, smaller(width, g.width > shift ? ceil_div(g.width - shift, g.stride_x) : 0));
-    for (int row = 0; row < rows; ++row, to += width) {
-      const int y = row * g.stride_y + phase_y - g.pad_y;
-      const bool inside = y >= 0 && y < g.height;
-      const int from = inside ? first : width, end = inside ? stop : width;
-      for (int i = 0; i < from; ++i) to[i] = static_cast<uint8_t>(zero);
-      for (int i = end; i < width; ++i) to[i] = static_cast<uint8_t>(zero);
-      if (from >= end) continue;
-      const uint8_t* line =
-          map + static_cast<int64_t>(y) * g.width + static_cast<int64_t>(from) * g.stride_x + shift;
-      if (g.stride_x == 1)
-        copy_bytes(to + from, line, end - from);
-      else if (g.stride_x == 2)
-        for (int i = 0; i < end - from; ++i) to[from + i] = line[2 * i];
-      else
-        for (int i = 0; i < end - from; ++i)
-          to[from + i] = line[static_cast<int64_t>(i) * g.stride_x];
-    }
+  void fill_phase(const uint8_t* map, uint8_t* to, int phase_y, int phase_x) const {
+    const Span rows(phase_y - g.pad_y, g.stride_y, g.height, layout.rows);
+    const Span columns(phase_x - g.pad_x, g.stride_x, g.width, layout.width);
+    map += int64_t{rows.at} * g.width + columns.at;
+    to += int64_t{rows.first} * layout.width + columns.first;
+    const int64_t pitch = int64_t{g.stride_y} * g.width;
+    for (int y = 0; y < rows.count; ++y, map += pitch, to += layout.width)
+      copy_every(to, map, columns.count, g.stride_x);
   }
+
+  // Which numbers of a phase, along one side, lie within the map: those from `first` on, which is
+  // number `at` of the map.
+  struct Span {
+    int first, count, at;
+
+    Span(int shift, int stride, int size, int most) {
+      first = shift < 0 ? ceil_div(-shift, stride) : 0;
+      at = first * stride + shift;
+      const int stop = size > shift ? ceil_div(size - shift, stride) : 0;
+      count = larger(0, smaller(most, stop) - first);
+    }
+  };
 };
 
 // Pixels that lie side by side.
@@ -91,24 +75,22 @@ struct ByteTile {
   // Pixels that tiles are made of: of all images together, or of each.
   static int64_t pixels_of(const BytePlanes& planes, int batch) {
     const Geometry& g = planes.g;
-    if (planes.plain) return static_cast<int64_t>(batch) * g.out_height * g.out_width;
-    return static_cast<int64_t>(g.out_height - 1) * planes.width + g.out_width;
+    if (planes.layout.plain) return static_cast<int64_t>(batch) * g.out_height * g.out_width;
+    return static_cast<int64_t>(g.out_height - 1) * planes.layout.width + g.out_width;
   }
 
   ByteTile(const BytePlanes& planes, const ByteRun& run, int64_t image, int64_t begin, int64_t end)
       : count(static_cast<int>(end - begin)) {
-    if (planes.plain)
+    if (planes.layout.plain)
       plain(planes, run, begin, end);
     else
       flat(planes, run, image, begin, end);
   }
 
-  // Brings together what a column of a plain layer reads of several images.
-  template <int V>
+  // Brings together what a column of a plain layer reads, of several images.
   OPENWORK_INLINE_MEMBER void gather(const uint8_t* column, uint8_t* line) const {
     for (int i = 0; i < reads; ++i)
       copy_bytes(line + read[i].place, column + read[i].from, read[i].count);
-    if constexpr (V < 4) store_bytes(line, spread<V>(load_bytes(line)));
   }
 
  private:
@@ -127,10 +109,12 @@ struct ByteTile {
 
   void flat(const BytePlanes& planes, const ByteRun& run, int64_t image, int64_t begin,
             int64_t end) {
-    const int width = planes.g.out_width;
     read[reads++] = {image * planes.image() + begin, 0, 0, 0, count};
-    for (int64_t row = begin / planes.width; row * planes.width < end; ++row) {
-      const int64_t start = row * planes.width, stop = start + width;
+    // Rows with nothing in between are one.
+    const bool one = planes.layout.width == planes.g.out_width;
+    const int64_t width = one ? end : planes.g.out_width, pitch = one ? end : planes.layout.width;
+    for (int64_t row = begin / pitch; row * pitch < end; ++row) {
+      const int64_t start = row * pitch, stop = start + width;
       const int64_t first = start > begin ? start : begin, last = stop < end ? stop : end;
       if (first >= last) continue;
       const int64_t pixel = row * width + first - start;

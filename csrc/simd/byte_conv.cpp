@@ -3,6 +3,7 @@
 
 #include "byte_columns.h"
 #include "byte_depthwise.h"
+#include "byte_finish.h"
 #include "byte_linear.h"
 #include "byte_table.h"
 #include "byte_vec.h"
@@ -13,174 +14,218 @@ namespace {
 
 constexpr int quad_bytes = 4 * pixels;
 
-// Filters whose sums are in registers at once, with four vectors of pixels.
+// What is in registers at once: the sums of some of a block's filters for some of a tile's vectors.
 template <int Rows>
-constexpr int at_once = registers == 32 || Rows < 2 ? Rows : 2;
+constexpr int rows_at_once = registers == 32 ? Rows
+                             : Rows == 8     ? 4
+                             : Rows == 1     ? 1
+                                             : 2;
+template <int Rows>
+constexpr int vectors_at_once = Rows == 8 ? 2 : 4;
+
+// The only block of a group interleaves columns in registers, twice. Not in plain layers: each
+// channel lies on a page of its own, and looking for pages twice costs more than vectors that are
+// stored (256->64 at 56x56, a quarter live: 160 us against 143).
+OPENWORK_INLINE bool is_direct(const BytePlan& p, int group) {
+  return p.rows >= 4 && !p.plain && p.group_block[group + 1] - p.group_block[group] == 1;
+}
+
+// Four columns of a group, interleaved: vectors `From` and on of the V of a tile.
+struct Columns {
+  const uint8_t* base;
+  const int32_t* place;  // of each column
+
+  template <int V, int From, int Count>
+  OPENWORK_INLINE_MEMBER void quad(int number, bytes (&x)[Count]) const {
+    const int32_t* at = place + 4 * number;
+    const bytes a = spread<V>(load_bytes(base + at[0])), b = spread<V>(load_bytes(base + at[1]));
+    const bytes c = spread<V>(load_bytes(base + at[2])), d = spread<V>(load_bytes(base + at[3]));
+    if constexpr (From == 0) {
+      const bytes ab = low8(a, b), cd = low8(c, d);
+      x[0] = low16(ab, cd);
+      if constexpr (Count > 1) x[1] = high16(ab, cd);
+    }
+    if constexpr (From + Count > 2) {
+      const bytes ab = high8(a, b), cd = high8(c, d);
+      x[2 - From] = low16(ab, cd);
+      if constexpr (From + Count > 3) x[3 - From] = high16(ab, cd);
+    }
+  }
+};
+
+struct Interleaved {
+  const uint8_t* base;
+
+  template <int V, int From, int Count>
+  OPENWORK_INLINE_MEMBER void quad(int number, bytes (&x)[Count]) const {
+#pragma GCC unroll 4
+    for (int v = 0; v < Count; ++v)
+      x[v] = load_bytes(base + int64_t{number} * quad_bytes + (From + v) * pixels);
+  }
+};
 
 struct Work {
   const BytePlan& plan;
   const ByteRun& run;
   const BytePlanes planes;
-  const uint8_t* source;  // planes, or the input
-  const int64_t* offset;  // [columns], into `source`
+  const uint8_t* source;    // planes, or the input
+  const int32_t* gathered;  // places of columns among gathered lines
+  const ByteFinish finish;
+  const int64_t out_map;
 
-  static int64_t lines(const BytePlan& p) {
-    return (p.shared ? p.columns : 4 * static_cast<int64_t>(p.most_quads)) + 1;
-  }
+  static int64_t lines(const BytePlan& p) { return p.plain ? p.columns : 0; }
   // Floats for one thread.
   static int64_t floats(const BytePlan& p) {
-    return (lines(p) * pixels + static_cast<int64_t>(p.most_quads) * quad_bytes) / 4 + 16;
+    return (lines(p) * pixels + int64_t{p.most_quads} * quad_bytes) / 4 + 16;
   }
-
-  const uint8_t* column(int number) const { return source + offset[number]; }
 
   // Groups [first, last) for one tile.
   template <int V>
   void tile(const ByteTile& t, int first, int last, uint8_t* memory) const {
-    uint8_t* interleaved = memory;
-    uint8_t* lines = memory + static_cast<int64_t>(plan.most_quads) * quad_bytes;
-    const bool apart = t.reads > 1;
-    if (apart && plan.shared)
+    Columns columns{source, plan.place};
+    // Planes may be read beyond their last pixel, an input may not.
+    if (t.reads == 1 && (!plan.plain || t.count == pixels)) {
+      columns.base += t.read[0].from;
+    } else {
+      uint8_t* lines = memory + int64_t{plan.most_quads} * quad_bytes;
       for (int c = 0; c < plan.columns; ++c)
-        t.gather<V>(column(c), lines + static_cast<int64_t>(c) * pixels);
+        t.gather(source + c * planes.layout.channel, lines + int64_t{c} * pixels);
+      columns = {lines, gathered};
+    }
     for (int group = first; group < last; ++group) {
-      const int64_t begin = plan.group_column[group];
-      const int count = static_cast<int>(plan.group_column[group + 1] - begin);
-      const int32_t* columns = plan.column + begin;
-      if (apart) {
-        if (!plan.shared)
-          for (int c = 0; c < count; ++c)
-            t.gather<V>(column(columns[c]), lines + static_cast<int64_t>(c) * pixels);
-        for (int c = 0; c < count; c += 4) {
-          const uint8_t* four[4];
-          for (int i = 0; i < 4; ++i)
-            four[i] = lines + static_cast<int64_t>(pixels) * (plan.shared ? columns[c + i] : c + i);
-          interleave<V>(load_bytes(four[0]), load_bytes(four[1]), load_bytes(four[2]),
-                        load_bytes(four[3]), interleaved + static_cast<int64_t>(c) * pixels);
-        }
-      } else {
-        in_place<V>(t, columns, count, interleaved);
-      }
-      for (int64_t b = plan.group_block[group]; b < plan.group_block[group + 1]; ++b) {
-        if (plan.rows == 4)
-          block<4, V>(t, b, interleaved);
-        else if (plan.rows == 2)
-          block<2, V>(t, b, interleaved);
+      const int64_t begin = plan.group_column[group], end = plan.group_column[group + 1];
+      const Columns own{columns.base, columns.place + begin};
+      if (is_direct(plan, group)) {
+        if (plan.rows == 8)
+          blocks<8, V>(t, group, own);
         else
-          block<1, V>(t, b, interleaved);
+          blocks<4, V>(t, group, own);
+        continue;
       }
-    }
-  }
-
-  // What lies side by side is read where it is. Planes may be read beyond their last pixel.
-  template <int V>
-  OPENWORK_INLINE_MEMBER void in_place(const ByteTile& t, const int32_t* columns, int count,
-                                       uint8_t* to) const {
-    const int64_t from = t.read[0].from;
-    const bool whole = t.count == pixels || !plan.plain;
-    for (int c = 0; c < count; c += 4, to += quad_bytes) {
-      bytes four[4];
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        const uint8_t* line = column(columns[c + i]) + from;
-        four[i] = spread<V>(whole ? load_bytes(line) : load_first(line, t.count));
-      }
-      interleave<V>(four[0], four[1], four[2], four[3], to);
-    }
-  }
-
-  template <int V>
-  OPENWORK_INLINE_MEMBER static void interleave(bytes a, bytes b, bytes c, bytes d, uint8_t* to) {
-    const bytes low_ab = low8(a, b), low_cd = low8(c, d);
-    store_bytes(to, low16(low_ab, low_cd));
-    if constexpr (V > 1) store_bytes(to + pixels, high16(low_ab, low_cd));
-    if constexpr (V > 2) {
-      const bytes high_ab = high8(a, b), high_cd = high8(c, d);
-      store_bytes(to + 2 * pixels, low16(high_ab, high_cd));
-      if constexpr (V > 3) store_bytes(to + 3 * pixels, high16(high_ab, high_cd));
-    }
-  }
-
-  template <int Rows, int V>
-  void block(const ByteTile& t, int64_t number, const uint8_t* interleaved) const {
-    constexpr int some = at_once<Rows>;
-    const int64_t start = plan.quad_start[number];
-    const int64_t count = plan.quad_start[number + 1] - start;
-    for (int first = 0; first < Rows; first += some) {
-      const int32_t* filter = plan.filter + number * Rows + first;
-      ints sum[some][V];
-      for (int r = 0; r < some; ++r)
-        for (int v = 0; v < V; ++v)
-          sum[r][v] = ints{} + (filter[r] < 0 ? 0 : plan.offset[filter[r]]);
-      const uint16_t* quad = plan.quad + start;
-      const int8_t* weight = plan.weight + (start * Rows + first) * 4;
-      for (int64_t q = 0; q < count; ++q, weight += 4 * Rows) {
-        const uint8_t* from = interleaved + quad[q] * quad_bytes;
+      for (int quad = 0; quad < (end - begin) / 4; ++quad) {
         bytes x[V];
-#pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) x[v] = load_bytes(from + v * pixels);
-#pragma GCC unroll 4
-        for (int r = 0; r < some; ++r) {
-          const ints w = broadcast_quad(weight + 4 * r);
-#pragma GCC unroll 4
-          for (int v = 0; v < V; ++v) sum[r][v] = dot(sum[r][v], x[v], w);
-        }
+        own.quad<V, 0>(quad, x);
+        for (int v = 0; v < V; ++v)
+          store_bytes(memory + int64_t{quad} * quad_bytes + v * pixels, x[v]);
       }
-#pragma GCC unroll 4
-      for (int r = 0; r < some; ++r) {
-        if (filter[r] < 0) continue;
-        ints copy[V];
-        for (int v = 0; v < V; ++v) copy[v] = sum[r][v];
-        write<V>(t, filter[r], copy);
-      }
+      const Interleaved quads{memory};
+      if (plan.rows == 8)
+        blocks<8, V>(t, group, quads);
+      else if (plan.rows == 4)
+        blocks<4, V>(t, group, quads);
+      else if (plan.rows == 2)
+        blocks<2, V>(t, group, quads);
+      else
+        blocks<1, V>(t, group, quads);
     }
   }
 
-  template <int V>
-  __attribute__((noinline)) void write_floats(const ByteTile& t, int64_t map,
-                                              const reals (&value)[V]) const {
-    float line[pixels];
-    for (int v = 0; v < V; ++v)
-      for (int i = 0; i < pixels / 4; ++i) line[4 * (V * (i / 4) + v) + i % 4] = value[v][i];
-    float* output = static_cast<float*>(run.output) + map;
-    for (int i = 0; i < t.writes; ++i)
-      for (int p = 0; p < t.write[i].count; ++p)
-        output[t.write[i].to + p] = line[t.write[i].place + p];
+  template <int Rows, int V, typename Source>
+  OPENWORK_INLINE_MEMBER void blocks(const ByteTile& t, int group, const Source& read) const {
+    constexpr int some = rows_at_once<Rows>;
+    for (int64_t b = plan.group_block[group]; b < plan.group_block[group + 1]; ++b)
+      for (int first = 0; first < Rows; first += some) filters<Rows, V>(t, b, first, read);
   }
 
-  template <int V>
-  OPENWORK_INLINE_MEMBER bytes residual(const ByteTile& t, int64_t map) const {
-    const uint8_t* from = run.residual + map;
-    if (t.write[0].count == pixels) return load_bytes(from + t.write[0].residual);
-    uint8_t line[2 * pixels];
-    for (int i = 0; i < t.writes; ++i)
-      copy_bytes(line + t.write[i].place, from + t.write[i].residual, t.write[i].count);
-    return spread<V>(load_bytes(line));
+  // Some of a block's filters.
+  template <int Rows, int V, typename Source>
+  void filters(const ByteTile& t, int64_t block, int first, Source read) const {
+    constexpr int some = rows_at_once<Rows>, at_once = vectors_at_once<Rows>;
+    shorts low[some];
+    part<Rows, V, 0, (V < at_once ? V : at_once)>(t, block, first, read, low);
+    if constexpr (V > at_once) part<Rows, V, at_once, V - at_once>(t, block, first, read, low);
   }
 
-  template <int V>
-  OPENWORK_INLINE_MEMBER void write(const ByteTile& t, int filter, const ints (&sum)[V]) const {
-    const int64_t map = static_cast<int64_t>(filter) * planes.g.out_height * planes.g.out_width;
-    const float scale = plan.scale[filter], bias = plan.bias[filter];
-    reals value[V];
-    for (int v = 0; v < V; ++v) value[v] = to_floats(sum[v]) * scale + bias;
+  // Vectors `From` and on of a tile's V. `low`: what the first two are for each filter, until the
+  // others are.
+  template <int Rows, int V, int From, int Count, typename Source, int Some>
+  OPENWORK_INLINE_MEMBER void part(const ByteTile& t, int64_t block, int first, const Source& read,
+                                   shorts (&low)[Some]) const {
+    const int32_t* filter = plan.filter + block * Rows + first;
+    const int64_t start = plan.quad_start[block], count = plan.quad_start[block + 1] - start;
+    const uint16_t* quad = plan.quad + start;
+    const int8_t* weight = plan.weight + (start * Rows + first) * 4;
+    ints sum[Some][Count]{};
+#pragma GCC unroll 2
+    for (int64_t q = 0; q < count; ++q, weight += 4 * Rows) {
+      bytes x[Count];
+      read.template quad<V, From>(quad[q], x);
+#pragma GCC unroll 8
+      for (int r = 0; r < Some; ++r) {
+        const ints w = broadcast_quad(weight + 4 * r);
+#pragma GCC unroll 4
+        for (int v = 0; v < Count; ++v) sum[r][v] = dot(sum[r][v], x[v], w);
+      }
+    }
+    // In memory, so that the filters' code is there once.
+    ints kept[Some][Count];
+#pragma GCC unroll 8
+    for (int r = 0; r < Some; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < Count; ++v) kept[r][v] = sum[r][v];
+    const ByteFinish own = finish;
+#pragma GCC unroll 1
+    for (int r = 0; r < Some; ++r) {
+      // Until it is to be written, what is missing is computed as if it were the first filter's.
+      if (filter[r] < 0 && (From + Count == V || plan.to_float)) continue;
+      finished<V, From, Count>(t, own, larger(filter[r], 0), kept[r], low[r]);
+    }
+  }
+
+  template <int V, int From, int Count>
+  OPENWORK_INLINE_MEMBER void finished(const ByteTile& t, const ByteFinish& own, int filter,
+                                       const ints* sum, shorts& low) const {
+    reals value[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v)
+      value[v] = v >= From && v < From + Count ? own.scaled(sum[v - From], filter) : reals{};
     if (run.residual) {
-      ints other[4];
-      widen(residual<V>(t, map), other);
-      for (int v = 0; v < V; ++v)
-        value[v] = value[v] + to_floats(other[v] - plan.residual_zero) * plan.residual_scale;
+      bytes wide[4];
+      widened(residual<V>(t, filter), wide);
+#pragma GCC unroll 4
+      for (int v = From; v < From + Count; ++v) value[v] = own.with_residual(value[v], wide[v]);
     }
-    for (int v = 0; v < V; ++v) value[v] = between(value[v], plan.least, plan.most);
-    if (plan.to_float) return write_floats<V>(t, map, value);
-    ints q[4]{};
-    for (int v = 0; v < V; ++v) q[v] = rounded(value[v]) + plan.out_zero;
-    const bytes packed = collect<V>(pack(q[0], q[1], q[2], q[3]));
-    uint8_t* output = static_cast<uint8_t*>(run.output) + map;
-    if (t.write[0].count == pixels) return store_bytes(output + t.write[0].to, packed);
-    uint8_t line[2 * pixels];
-    store_bytes(line, packed);
+    if (plan.to_float) {
+      reals copy[Count];
+      for (int v = 0; v < Count; ++v) copy[v] = value[From + v];
+      return write_floats<V, From, Count>(t, filter, copy);
+    }
+    shorts high{};
+    if constexpr (From == 0) low = own.halves(value[0], value[1]);
+    if constexpr (From + Count > 2) high = own.halves(value[2], value[3]);
+    if constexpr (From + Count == V) write<V>(t, filter, own.joined(low, high));
+  }
+
+  template <int V, int From, int Count>
+  __attribute__((noinline)) void write_floats(const ByteTile& t, int filter,
+                                              const reals* value) const {
+    float* output = static_cast<float*>(run.output) + filter * out_map;
     for (int i = 0; i < t.writes; ++i)
-      copy_bytes(output + t.write[i].to, line + t.write[i].place, t.write[i].count);
+      for (int p = 0; p < t.write[i].count; ++p) {
+        const int place = t.write[i].place + p, v = place / 4 % V - From;
+        if (v < 0 || v >= Count) continue;
+        const reals own = between(value[v], plan.least, plan.most);
+        output[t.write[i].to + p] = own[place / (4 * V) * 4 + place % 4];
+      }
+  }
+
+  template <int V>
+  OPENWORK_INLINE_MEMBER bytes residual(const ByteTile& t, int filter) const {
+    const uint8_t* from = run.residual + filter * out_map;
+    if (t.write[0].count == pixels) return load_bytes(from + t.write[0].residual);
+    bytes value{};
+    for (int i = 0; i < t.writes; ++i)
+      value = load_part(value, from + t.write[i].residual, t.write[i].place, t.write[i].count);
+    return spread<V>(value);
+  }
+
+  template <int V>
+  OPENWORK_INLINE_MEMBER void write(const ByteTile& t, int filter, bytes results) const {
+    const bytes packed = collect<V>(results);
+    uint8_t* output = static_cast<uint8_t*>(run.output) + filter * out_map;
+    if (t.write[0].count == pixels) return store_bytes(output + t.write[0].to, packed);
+    for (int i = 0; i < t.writes; ++i)
+      store_part(output + t.write[i].to, packed, t.write[i].place, t.write[i].count);
   }
 };
 
@@ -192,7 +237,7 @@ struct Tiling {
   Tiling(const BytePlan& plan, const BytePlanes& planes, int batch, int threads) {
     pixels_each = ByteTile::pixels_of(planes, batch);
     tiles_each = (pixels_each + pixels - 1) / pixels;
-    tiles = tiles_each * (planes.plain ? 1 : batch);
+    tiles = tiles_each * (planes.layout.plain ? 1 : batch);
     parts = tiles >= threads ? 1 : static_cast<int>((threads + tiles - 1) / tiles);
     parts = smaller(parts, plan.groups);
   }
@@ -202,19 +247,16 @@ struct Tiling {
   }
 };
 
-int64_t offset_floats(const BytePlan& plan) {
-  const Geometry& g = plan.geometry;
-  return round_up(2 * (int64_t{1} * g.kernel_y * g.kernel_x + plan.columns), 16);
+// Places of columns among gathered lines.
+int64_t gathered_floats(const BytePlan& plan) {
+  return plan.plain ? round_up(plan.group_column[plan.groups], 16) : 0;
 }
 
-// Where each column begins. Places of taps are divisions, which are made once.
-const int64_t* offsets(const BytePlan& plan, const BytePlanes& planes, int64_t* memory) {
-  const int taps = plan.geometry.kernel_y * plan.geometry.kernel_x;
-  for (int tap = 0; tap < taps; ++tap) memory[tap] = planes.tap(tap);
-  int64_t* offset = memory + taps;
-  for (int c = 0; c < plan.columns; ++c)
-    offset[c] = plan.channel[c] * planes.channel + memory[plan.tap[c]];
-  return offset;
+const int32_t* gathered(const BytePlan& plan, float* memory) {
+  int32_t* place = reinterpret_cast<int32_t*>(memory);
+  const int64_t count = plan.plain ? plan.group_column[plan.groups] : 0;
+  for (int64_t i = 0; i < count; ++i) place[i] = plan.column[i] * pixels;
+  return place;
 }
 
 void run(const BytePlan& plan, const ByteRun& r) {
@@ -224,9 +266,14 @@ void run(const BytePlan& plan, const ByteRun& r) {
   const BytePlanes planes(g, plan.plain);
   uint8_t* copy = reinterpret_cast<uint8_t*>(r.workspace);
   float* scratch = r.workspace + round_up(planes.floats(r.batch), 16);
-  const Work work{plan, r, planes, plan.plain ? r.input : copy,
-                  offsets(plan, planes, reinterpret_cast<int64_t*>(scratch))};
-  scratch += offset_floats(plan);
+  const Work work{.plan = plan,
+                  .run = r,
+                  .planes = planes,
+                  .source = plan.plain ? r.input : copy,
+                  .gathered = gathered(plan, scratch),
+                  .finish = ByteFinish(plan),
+                  .out_map = int64_t{g.out_height} * g.out_width};
+  scratch += gathered_floats(plan);
   const Tiling tiling(plan, planes, r.batch, r.threads);
   const int64_t each = round_up(Work::floats(plan), 16);
   const int64_t maps = plan.plain ? 0 : static_cast<int64_t>(r.batch) * g.in_channels;
@@ -236,7 +283,7 @@ void run(const BytePlan& plan, const ByteRun& r) {
     for (int64_t i = 0; i < maps; ++i) {
       const int64_t image = i / g.in_channels, channel = i % g.in_channels;
       planes.fill(r.input + image * r.in_image + channel * g.height * g.width,
-                  copy + i * planes.channel, plan.zero);
+                  copy + i * planes.layout.channel, plan.zero);
     }
     uint8_t* memory = reinterpret_cast<uint8_t*>(scratch + each * omp_get_thread_num());
 #pragma omp for schedule(static)
@@ -267,7 +314,7 @@ int64_t workspace(const BytePlan& plan, int batch, int threads) {
   if (plan.depthwise) return depthwise_workspace(plan, threads);
   if (plan.rows == ByteLinear::block_rows) return linear_workspace(plan, batch);
   const BytePlanes planes(plan.geometry, plan.plain);
-  return round_up(planes.floats(batch), 16) + offset_floats(plan) +
+  return round_up(planes.floats(batch), 16) + gathered_floats(plan) +
          round_up(Work::floats(plan), 16) * threads;
 }
 

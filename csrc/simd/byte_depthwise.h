@@ -1,120 +1,149 @@
 // Filters that read one channel of bytes each: four neighbours of a row are multiplied at once.
+//
+// A vector of a row holds four neighbours in each number. They are the inputs of the output that
+// begins at the first of them and, with weights moved on by one, of the next output too. So two
+// vectors, one of them two pixels on, serve four neighbouring outputs, and nothing is shuffled
+// before results are. With a stride of 2 each vector serves one output.
 #pragma once
 #include <omp.h>
 
 #include "../bytes.h"
+#include "byte_finish.h"
 #include "byte_vec.h"
 
 namespace openwork::OPENWORK_NAMESPACE {
 
-// For each of pixels / 4 outputs the four bytes from its own on; they are `Stride` bytes apart.
+// Results of four sums, in turns. All lanes hold four bytes of each sum.
 template <int Stride>
-OPENWORK_INLINE bytes windows(const uint8_t* from) {
-  const bytes line = load_bytes(from);
-#if defined(__AVX2__)
-  ints place{};
-  bytes order{};
-  for (int i = 0; i < pixels / 4; ++i) place[i] = Stride * (i / 4) + i % 4;
-  for (int i = 0; i < pixels; ++i) order[i] = Stride * (i % 16 / 4) + i % 4;
-  const bytes spread = permute(line, place);
-#if defined(__AVX512F__)
-  return (bytes)_mm512_shuffle_epi8((__m512i)spread, (__m512i)order);
-#else
-  return (bytes)_mm256_shuffle_epi8((__m256i)spread, (__m256i)order);
-#endif
-#else
-  if constexpr (Stride == 1)
-    return __builtin_shufflevector(line, line, 0, 1, 2, 3, 1, 2, 3, 4, 2, 3, 4, 5, 3, 4, 5, 6);
-  else
-    return __builtin_shufflevector(line, line, 0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 7, 6, 7, 8, 9);
-#endif
+OPENWORK_INLINE bytes in_turns(bytes a) {
+  if constexpr (Stride == 1) {
+    return shuffle_lanes<0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15>(a);
+  } else {
+    // The first two sums are those of the first half of the outputs.
+    return first_halves(shuffle_lanes<0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15>(a));
+  }
 }
 
 struct ByteDepthwise {
+  // Maps that are padded together: what has just been stored is not read at once.
+  static constexpr int64_t some_bytes = 8192;
+
   const BytePlan& plan;
   const ByteRun& run;
   const Geometry& g;
-  int width, rows;  // of the padded map
-  bool flat;        // all rows of outputs as one, with what lies between them
-  int length, pitch, lines;
+  const ByteFinish finish;
+  int width, rows;    // of a padded map: rows with the same remainder by the stride lie together
+  int pitch, length;  // all rows of outputs as one, with what lies between them
+  int fours;          // that a row of weights, once more one pixel on, takes
+  int64_t tap_bytes, map_bytes, result_bytes;
+  int some;
 
-  ByteDepthwise(const BytePlan& p, const ByteRun& r) : plan(p), run(r), g(p.geometry) {
-    width = g.width + 2 * g.pad_x;
-    rows = g.height + 2 * g.pad_y;
-    flat = g.stride_x == 1 && g.stride_y == 1;
-    length = flat ? (g.out_height - 1) * width + g.out_width : g.out_width;
-    pitch = flat ? width : static_cast<int>(round_up(g.out_width, pixels / 4));
-    lines = flat ? 1 : g.out_height;
+  ByteDepthwise(const BytePlan& p, const ByteRun& r) : plan(p), run(r), g(p.geometry), finish(p) {
+    width = static_cast<int>(round_up(g.width + 2 * g.pad_x, g.stride_x));
+    rows = ceil_div(g.height + 2 * g.pad_y, g.stride_y);
+    pitch = width / g.stride_x;
+    length = (g.out_height - 1) * pitch + g.out_width;
+    fours = g.kernel_x / 4 + 1;
+    tap_bytes = round_up(int64_t{g.kernel_y} * sizeof(int64_t), 64);
+    // Tiles read and write beyond their last pixel.
+    map_bytes = round_up(int64_t{1} * rows * g.stride_y * width + 3 * pixels + 4 * fours, 64);
+    result_bytes = round_up(length + pixels, 64);
+    some = larger(1, static_cast<int>(some_bytes / map_bytes));
   }
 
-  int64_t map_bytes() const { return round_up(int64_t{1} * rows * width + 2 * pixels + 16, 64); }
-  int64_t floats() const {
-    return (map_bytes() + round_up(int64_t{1} * g.out_height * pitch + pixels, 64)) / 4;
-  }
+  int64_t floats() const { return (tap_bytes + some * (map_bytes + result_bytes)) / 4; }
 
-  void filter(int64_t image, int filter, uint8_t* memory) const {
-    const int channel = filter / (g.out_channels / g.in_channels);
-    const int64_t map = static_cast<int64_t>(g.out_height) * g.out_width;
-    fill(run.input + image * run.in_image + int64_t{channel} * g.height * g.width, memory);
-    uint8_t* results = memory + map_bytes();
-    for (int line = 0; line < lines; ++line) {
-      const uint8_t* from = memory + int64_t{line} * g.stride_y * width;
-      uint8_t* to = results + int64_t{line} * pitch;
-      if (g.stride_x == 1)
-        outputs<1>(filter, from, to);
-      else
-        outputs<2>(filter, from, to);
+  // Where taps begin, and what surrounds maps: the same for all of them.
+  void prepare(uint8_t* memory) const {
+    int64_t* tap = reinterpret_cast<int64_t*>(memory);
+    for (int ky = 0; ky < g.kernel_y; ++ky) {
+      const int y = ky * g.dilation_y;
+      tap[ky] = int64_t{y % g.stride_y * rows + y / g.stride_y} * width;
     }
-    uint8_t* output = static_cast<uint8_t*>(run.output) + image * run.out_image + filter * map;
-    for (int y = 0; y < g.out_height; ++y)
-      copy_bytes(output + int64_t{y} * g.out_width, results + int64_t{y} * pitch, g.out_width);
+    const bytes zero = bytes{} + static_cast<uint8_t>(plan.zero);
+    for (int64_t i = 0; i < some * map_bytes; i += pixels)
+      store_bytes(memory + tap_bytes + i, zero);
+  }
+
+  // Filters [first, last) of an image, `some` of them at most.
+  void filters(int64_t image, int first, int last, uint8_t* memory) const {
+    const int each = g.out_channels / g.in_channels;
+    const int64_t out_map = int64_t{g.out_height} * g.out_width;
+    const int64_t* tap = reinterpret_cast<const int64_t*>(memory);
+    uint8_t* maps = memory + tap_bytes;
+    uint8_t* results = maps + some * map_bytes;
+    const uint8_t* input = run.input + image * run.in_image;
+    uint8_t* output = static_cast<uint8_t*>(run.output) + image * run.out_image;
+    for (int f = first; f < last; ++f)
+      fill(input + int64_t{f / each} * g.height * g.width, maps + (f - first) * map_bytes);
+    for (int f = first; f < last; ++f) {
+      const uint8_t* map = maps + (f - first) * map_bytes;
+      uint8_t* to = results + (f - first) * result_bytes;
+      const bool usual = g.kernel_y == 3 && fours == 1;
+      if (g.stride_x == 1)
+        usual ? outputs<1, 3, 1>(f, tap, map, to) : outputs<1, 0, 0>(f, tap, map, to);
+      else
+        usual ? outputs<2, 3, 1>(f, tap, map, to) : outputs<2, 0, 0>(f, tap, map, to);
+    }
+    for (int f = first; f < last; ++f)
+      copy_rows(output + f * out_map, g.out_width, results + (f - first) * result_bytes, pitch,
+                g.out_height, g.out_width);
   }
 
  private:
   void fill(const uint8_t* map, uint8_t* to) const {
-    const uint8_t zero = static_cast<uint8_t>(plan.zero);
-    for (int i = 0; i < g.pad_y * width + g.pad_x; ++i) to[i] = zero;
-    uint8_t* row = to + g.pad_y * width + g.pad_x;
-    for (int y = 0; y < g.height; ++y, row += width, map += g.width) {
-      copy_bytes(row, map, g.width);
-      for (int i = g.width; i < width; ++i) row[i] = zero;
+    for (int y = 0; y < smaller(g.stride_y, g.height); ++y) {
+      const int row = y + g.pad_y;
+      copy_rows(to + int64_t{row % g.stride_y * rows + row / g.stride_y} * width + g.pad_x, width,
+                map + int64_t{y} * g.width, int64_t{g.stride_y} * g.width,
+                ceil_div(g.height - y, g.stride_y), g.width);
     }
-    const uint8_t* end = to + int64_t{rows} * width;
-    for (; row < end; ++row) *row = zero;
   }
 
-  template <int Stride>
-  OPENWORK_INLINE_MEMBER void outputs(int filter, const uint8_t* from, uint8_t* to) const {
-    typedef uint8_t quarter __attribute__((vector_size(pixels / 4)));
-    typedef uint8_t memory_quarter __attribute__((vector_size(pixels / 4), aligned(1)));
-    const int fours = ceil_div(g.kernel_x, 4);
-    const int64_t step = int64_t{g.dilation_y} * width;
-    const int8_t* weight = plan.weight + int64_t{filter} * g.kernel_y * fours * 4;
-    const float scale = plan.scale[filter], bias = plan.bias[filter];
-    const ints first = ints{} + plan.offset[filter];
-    for (int x = 0; x < length; x += pixels / 4) {
-      ints sum = first;
-      const uint8_t* at = from + int64_t{x} * Stride;
+  // `Rows` and `Fours` of the kernel; 0 for any.
+  template <int Stride, int Rows, int Fours>
+  void outputs(int filter, const int64_t* tap, const uint8_t* from, uint8_t* to) const {
+    const int kernel_y = Rows ? Rows : g.kernel_y, some_fours = Fours ? Fours : fours;
+    const int8_t* weight = plan.weight + int64_t{filter} * g.kernel_y * fours * 8;
+    const ByteFinish own = finish;
+    const int count = length;
+    for (int x = 0; x < count; x += pixels, from += Stride * pixels) {
+      ints sum[4]{};
       const int8_t* w = weight;
-      for (int ky = 0; ky < g.kernel_y; ++ky, at += step)
-        for (int four = 0; four < fours; ++four, w += 4)
-          sum = dot(sum, windows<Stride>(at + 4 * four), broadcast_quad(w));
-      const reals value = between(to_floats(sum) * scale + bias, plan.least, plan.most);
-      const ints q = rounded(value) + plan.out_zero;
-      *reinterpret_cast<memory_quarter*>(to + x) = __builtin_convertvector(q, quarter);
+      for (int ky = 0; ky < kernel_y; ++ky) {
+        const uint8_t* line = from + tap[ky];
+        for (int four = 0; four < some_fours; ++four, line += 4, w += 8) {
+          const ints even = broadcast_quad(w), odd = broadcast_quad(w + 4);
+          if constexpr (Stride == 1) {
+            const bytes a = load_bytes(line), b = load_bytes(line + 2);
+            sum[0] = dot(sum[0], a, even), sum[1] = dot(sum[1], a, odd);
+            sum[2] = dot(sum[2], b, even), sum[3] = dot(sum[3], b, odd);
+          } else {
+            for (int s = 0; s < 4; ++s)
+              sum[s] = dot(sum[s], load_bytes(line + s / 2 * pixels + s % 2 * 2), even);
+          }
+        }
+      }
+      const shorts low = own.halves(own.scaled(sum[0], filter), own.scaled(sum[1], filter));
+      const shorts high = own.halves(own.scaled(sum[2], filter), own.scaled(sum[3], filter));
+      store_bytes(to + x, in_turns<Stride>(own.joined(low, high)));
     }
   }
 };
 
 OPENWORK_INLINE void run_depthwise(const BytePlan& plan, const ByteRun& r) {
   const ByteDepthwise work(plan, r);
-  const int64_t filters = plan.geometry.out_channels, each = round_up(work.floats(), 16);
+  const int filters = plan.geometry.out_channels;
+  const int64_t parts = ceil_div(filters, work.some), each = round_up(work.floats(), 16);
 #pragma omp parallel num_threads(r.threads)
   {
     uint8_t* memory = reinterpret_cast<uint8_t*>(r.workspace + each * omp_get_thread_num());
+    work.prepare(memory);
 #pragma omp for schedule(static)
-    for (int64_t i = 0; i < filters * r.batch; ++i)
-      work.filter(i / filters, static_cast<int>(i % filters), memory);
+    for (int64_t i = 0; i < parts * r.batch; ++i) {
+      const int first = static_cast<int>(i % parts) * work.some;
+      work.filters(i / parts, first, smaller(filters, first + work.some), memory);
+    }
   }
 }
 

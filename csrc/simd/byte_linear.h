@@ -82,7 +82,7 @@ struct ByteLinear {
     reals value = to_floats(sum + offset) * scale + bias;
     if (residual) value = value + to_floats(other - plan.residual_zero) * plan.residual_scale;
     value = between(value, plan.least, plan.most);
-    const ints q = rounded(value) + plan.out_zero;
+    const ints q = nearest(value) + plan.out_zero;
     for (int i = 0; i < count; ++i) {
       if (filter[i] < 0) continue;
       if (plan.to_float)

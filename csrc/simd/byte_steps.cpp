@@ -12,7 +12,7 @@ OPENWORK_INLINE uint8_t to_byte(float value, int zero, int least, int most) {
   const float low = static_cast<float>(least - zero), high = static_cast<float>(most - zero);
   value = value >= low ? value : low;  // NaN too
   value = value > high ? high : value;
-  // To the nearest, halves to even, as `rounded` does.
+  // To the nearest, halves to even, as `nearest` does.
   const float shifted = value + 12582912.f;
   return static_cast<uint8_t>(static_cast<int>(shifted - 12582912.f) + zero);
 }
@@ -36,12 +36,18 @@ void dequantize(const uint8_t* input, float* output, int64_t count, ByteMap map,
       output[i] = static_cast<float>(input[i] - map.zero) * map.scale;
 }
 
-template <int Stride>
-OPENWORK_INLINE void widest(const uint8_t* line, uint8_t* to, int count, int stride) {
-  const int step = Stride ? Stride : stride;
-  for (int x = 0; x < count; ++x) {
-    const uint8_t value = line[static_cast<int64_t>(x) * step];
-    to[x] = to[x] > value ? to[x] : value;
+// to[x] = the largest of `count` bytes from from[x] on, `step` apart. Writes whole vectors, with
+// zeros after the last of fewer bytes.
+OPENWORK_INLINE void largest(const uint8_t* from, int64_t step, int count, uint8_t* to, int width) {
+  for (int x = 0; x < width; x += pixels) {
+    // The last vector overlaps the one before it.
+    const int at = smaller(x, larger(0, width - pixels));
+    bytes most{};
+    for (int k = 0; k < count; ++k) {
+      const uint8_t* line = from + at + k * step;
+      most = greater(most, width < pixels ? load_part(bytes{}, line, 0, width) : load_bytes(line));
+    }
+    store_bytes(to + at, most);
   }
 }
 
@@ -49,25 +55,18 @@ void max_pool(const Pool& p, const uint8_t* input, uint8_t* output, int threads)
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int channel = 0; channel < p.channels; ++channel) {
     // Zeros are the least; a window holds a pixel of the map at least.
-    uint8_t line[most_pool_width];
+    uint8_t line[most_pool_width + 2 * pixels]{}, widest[most_pool_width + pixels];
     const int padded = (p.out_width - 1) * p.stride_x + p.kernel_x;
     const int inside = smaller(p.width, padded - p.pad_x);
     const uint8_t* map = input + static_cast<int64_t>(channel) * p.height * p.width;
     uint8_t* to = output + static_cast<int64_t>(channel) * p.out_height * p.out_width;
     for (int y = 0; y < p.out_height; ++y, to += p.out_width) {
-      for (int x = 0; x < padded; ++x) line[x] = 0;
       const int top = y * p.stride_y - p.pad_y;
-      for (int row = larger(0, top); row < smaller(p.height, top + p.kernel_y); ++row)
-        widest<1>(map + static_cast<int64_t>(row) * p.width, line + p.pad_x, inside, 1);
-      for (int x = 0; x < p.out_width; ++x) to[x] = 0;
-      for (int x = 0; x < p.kernel_x; ++x) {
-        if (p.stride_x == 1)
-          widest<1>(line + x, to, p.out_width, 1);
-        else if (p.stride_x == 2)
-          widest<2>(line + x, to, p.out_width, 2);
-        else
-          widest<0>(line + x, to, p.out_width, p.stride_x);
-      }
+      const int first = larger(0, top), stop = smaller(p.height, top + p.kernel_y);
+      largest(map + static_cast<int64_t>(first) * p.width, p.width, stop - first, line + p.pad_x,
+              inside);
+      largest(line, 1, p.kernel_x, widest, padded - p.kernel_x + 1);
+      copy_every(to, widest, p.out_width, p.stride_x);
     }
   }
 }

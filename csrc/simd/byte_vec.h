@@ -48,15 +48,57 @@ OPENWORK_INLINE void copy_bytes(uint8_t* to, const uint8_t* from, int64_t count)
 #endif
 }
 
-// `count` bytes, and zeros; touches no byte beside them.
-OPENWORK_INLINE bytes load_first(const uint8_t* from, int count) {
+OPENWORK_INLINE void set_bytes(uint8_t* to, uint8_t value, int64_t count) {
+  const bytes all = bytes{} + value;
+  int64_t i = 0;
+  for (; i + pixels <= count; i += pixels) store_bytes(to + i, all);
+  for (; i < count; ++i) to[i] = value;
+}
+
+// `count` bytes that are `step` apart.
+OPENWORK_INLINE void copy_every(uint8_t* to, const uint8_t* from, int64_t count, int step) {
+  if (step == 1) return copy_bytes(to, from, count);
+  if (step == 2) {
 #if defined(__AVX512F__)
-  const __mmask64 mask = count < 64 ? (uint64_t{1} << count) - 1 : ~uint64_t{0};
-  return (bytes)_mm512_maskz_loadu_epi8(mask, from);
+    for (int64_t i = 0; i < count; i += 32) {
+      const int64_t some = count - i < 32 ? count - i : 32;
+      const __mmask64 mask = ~uint64_t{0} >> (65 - 2 * some);
+      const __m512i pairs = _mm512_maskz_loadu_epi8(mask, from + 2 * i);
+      _mm256_mask_storeu_epi8(to + i, static_cast<__mmask32>((uint64_t{1} << some) - 1),
+                              _mm512_maskz_cvtepi16_epi8(~0u, pairs));
+    }
 #else
-  bytes value{};
-  for (int i = 0; i < count; ++i) value[i] = from[i];
-  return value;
+    for (int64_t i = 0; i < count; ++i) to[i] = from[2 * i];
+#endif
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
+}
+
+OPENWORK_INLINE void copy_rows(uint8_t* to, int64_t to_pitch, const uint8_t* from,
+                               int64_t from_pitch, int rows, int64_t count) {
+  for (int y = 0; y < rows; ++y) copy_bytes(to + y * to_pitch, from + y * from_pitch, count);
+}
+
+// Bytes [place, place + count) of a vector, from and to where the first of them lies; touches no
+// byte beside them.
+OPENWORK_INLINE bytes load_part(bytes other, const uint8_t* from, int place, int count) {
+#if defined(__AVX512F__)
+  const __mmask64 mask = ~uint64_t{0} >> (64 - count) << place;
+  return (bytes)_mm512_mask_loadu_epi8((__m512i)other, mask, from - place);
+#else
+  for (int i = 0; i < count; ++i) other[place + i] = from[i];
+  return other;
+#endif
+}
+OPENWORK_INLINE void store_part(uint8_t* to, bytes value, int place, int count) {
+#if defined(__AVX512F__)
+  const __mmask64 mask = ~uint64_t{0} >> (64 - count) << place;
+  _mm512_mask_storeu_epi8(to - place, mask, (__m512i)value);
+#else
+  uint8_t line[pixels];
+  store_bytes(line, value);
+  copy_bytes(to, line + place, count);
 #endif
 }
 
@@ -74,9 +116,14 @@ OPENWORK_INLINE bytes low16(bytes a, bytes b) {
 OPENWORK_INLINE bytes high16(bytes a, bytes b) {
   return (bytes)_mm512_unpackhi_epi16((__m512i)a, (__m512i)b);
 }
-OPENWORK_INLINE bytes pack(ints a, ints b, ints c, ints d) {
-  return (bytes)_mm512_packus_epi16(_mm512_packs_epi32((__m512i)a, (__m512i)b),
-                                    _mm512_packs_epi32((__m512i)c, (__m512i)d));
+OPENWORK_INLINE shorts pack_ints(ints a, ints b) {
+  return (shorts)_mm512_packs_epi32((__m512i)a, (__m512i)b);
+}
+OPENWORK_INLINE bytes pack_shorts(shorts a, shorts b) {
+  return (bytes)_mm512_packus_epi16((__m512i)a, (__m512i)b);
+}
+OPENWORK_INLINE shorts add_saturating(shorts a, shorts b) {
+  return (shorts)_mm512_adds_epi16((__m512i)a, (__m512i)b);
 }
 OPENWORK_INLINE ints madd(shorts a, shorts b) {
   return (ints)_mm512_madd_epi16((__m512i)a, (__m512i)b);
@@ -97,9 +144,14 @@ OPENWORK_INLINE bytes low16(bytes a, bytes b) {
 OPENWORK_INLINE bytes high16(bytes a, bytes b) {
   return (bytes)_mm256_unpackhi_epi16((__m256i)a, (__m256i)b);
 }
-OPENWORK_INLINE bytes pack(ints a, ints b, ints c, ints d) {
-  return (bytes)_mm256_packus_epi16(_mm256_packs_epi32((__m256i)a, (__m256i)b),
-                                    _mm256_packs_epi32((__m256i)c, (__m256i)d));
+OPENWORK_INLINE shorts pack_ints(ints a, ints b) {
+  return (shorts)_mm256_packs_epi32((__m256i)a, (__m256i)b);
+}
+OPENWORK_INLINE bytes pack_shorts(shorts a, shorts b) {
+  return (bytes)_mm256_packus_epi16((__m256i)a, (__m256i)b);
+}
+OPENWORK_INLINE shorts add_saturating(shorts a, shorts b) {
+  return (shorts)_mm256_adds_epi16((__m256i)a, (__m256i)b);
 }
 OPENWORK_INLINE ints madd(shorts a, shorts b) {
   return (ints)_mm256_madd_epi16((__m256i)a, (__m256i)b);
@@ -124,23 +176,38 @@ OPENWORK_INLINE bytes high16(bytes a, bytes b) {
 }
 OPENWORK_INLINE bytes permute(bytes a, ints) { return a; }
 #if defined(__x86_64__)
-OPENWORK_INLINE bytes pack(ints a, ints b, ints c, ints d) {
-  return (bytes)_mm_packus_epi16(_mm_packs_epi32((__m128i)a, (__m128i)b),
-                                 _mm_packs_epi32((__m128i)c, (__m128i)d));
+OPENWORK_INLINE shorts pack_ints(ints a, ints b) {
+  return (shorts)_mm_packs_epi32((__m128i)a, (__m128i)b);
+}
+OPENWORK_INLINE bytes pack_shorts(shorts a, shorts b) {
+  return (bytes)_mm_packus_epi16((__m128i)a, (__m128i)b);
+}
+OPENWORK_INLINE shorts add_saturating(shorts a, shorts b) {
+  return (shorts)_mm_adds_epi16((__m128i)a, (__m128i)b);
 }
 OPENWORK_INLINE ints madd(shorts a, shorts b) {
   return (ints)_mm_madd_epi16((__m128i)a, (__m128i)b);
 }
 #else
-OPENWORK_INLINE bytes pack(ints a, ints b, ints c, ints d) {
-  bytes packed;
-  for (int i = 0; i < 4; ++i) {
-    packed[i] = static_cast<uint8_t>(a[i]);
-    packed[4 + i] = static_cast<uint8_t>(b[i]);
-    packed[8 + i] = static_cast<uint8_t>(c[i]);
-    packed[12 + i] = static_cast<uint8_t>(d[i]);
-  }
+OPENWORK_INLINE int held(int value, int least, int most) {
+  return value < least ? least : value > most ? most : value;
+}
+OPENWORK_INLINE shorts pack_ints(ints a, ints b) {
+  shorts packed;
+  for (int i = 0; i < 8; ++i)
+    packed[i] = static_cast<int16_t>(held(i < 4 ? a[i] : b[i - 4], -32768, 32767));
   return packed;
+}
+OPENWORK_INLINE bytes pack_shorts(shorts a, shorts b) {
+  bytes packed;
+  for (int i = 0; i < 16; ++i)
+    packed[i] = static_cast<uint8_t>(held(i < 8 ? a[i] : b[i - 8], 0, 255));
+  return packed;
+}
+OPENWORK_INLINE shorts add_saturating(shorts a, shorts b) {
+  shorts sum;
+  for (int i = 0; i < 8; ++i) sum[i] = static_cast<int16_t>(held(a[i] + b[i], -32768, 32767));
+  return sum;
 }
 OPENWORK_INLINE ints madd(shorts a, shorts b) {
   ints sum;
@@ -149,6 +216,29 @@ OPENWORK_INLINE ints madd(shorts a, shorts b) {
 }
 #endif
 #endif
+
+// Bytes of each lane in another order.
+template <int... Order>
+OPENWORK_INLINE bytes shuffle_lanes(bytes a) {
+#if defined(__AVX2__)
+  const __m128i order = _mm_setr_epi8(Order...);
+#if defined(__AVX512F__)
+  return (bytes)_mm512_shuffle_epi8((__m512i)a, _mm512_maskz_broadcast_i32x4(0xffff, order));
+#else
+  return (bytes)_mm256_shuffle_epi8((__m256i)a, _mm256_broadcastsi128_si256(order));
+#endif
+#else
+  return __builtin_shufflevector(a, a, Order...);
+#endif
+}
+
+// The first eight bytes of all lanes, then their others.
+OPENWORK_INLINE bytes first_halves(bytes a) {
+  constexpr int half = pixels / 8;
+  ints place{};
+  for (int i = 0; i < 2 * half; ++i) place[i] = i % half / 2 * 4 + i / half * 2 + i % 2;
+  return permute(a, place);
+}
 
 // Four weights, for all pixels.
 OPENWORK_INLINE ints broadcast_quad(const int8_t* weight) {
@@ -188,11 +278,15 @@ OPENWORK_INLINE bytes collect(bytes a) {
   return permute(a, place);
 }
 
-// The bytes of a tile as numbers in the order of four vectors.
-OPENWORK_INLINE void widen(bytes a, ints (&wide)[4]) {
+// A float is 2^23 and its lowest byte together, if nothing but these bytes is set.
+constexpr int float_of_byte = 1 << 23;
+
+// The bytes of a tile as such floats, in the order of four vectors.
+OPENWORK_INLINE void widened(bytes a, bytes (&wide)[4]) {
   const bytes low = low8(a, bytes{}), high = high8(a, bytes{});
-  wide[0] = (ints)low16(low, bytes{}), wide[1] = (ints)high16(low, bytes{});
-  wide[2] = (ints)low16(high, bytes{}), wide[3] = (ints)high16(high, bytes{});
+  const bytes top = (bytes)(shorts{} + 0x4b00);
+  wide[0] = low16(low, top), wide[1] = high16(low, top);
+  wide[2] = low16(high, top), wide[3] = high16(high, top);
 }
 
 OPENWORK_INLINE reals to_floats(ints value) { return __builtin_convertvector(value, reals); }
@@ -212,8 +306,22 @@ OPENWORK_INLINE reals between(reals value, float least, float most) {
 #endif
 }
 
-// To the nearest, halves to even, of numbers within 2^21: a float beside 1.5 * 2^23 has no bits
-// after the point, and its lowest bits are the number.
-OPENWORK_INLINE ints rounded(reals value) { return (ints)(value + 12582912.f) - 0x4b400000; }
+OPENWORK_INLINE reals lesser(reals value, reals most) { return value > most ? most : value; }
+OPENWORK_INLINE bytes greater(bytes a, bytes b) { return a < b ? b : a; }
+
+// To the nearest, halves to even, of numbers up to 2^21; far below zero some negative number.
+OPENWORK_INLINE ints nearest(reals value) {
+#if defined(__AVX512F__)
+  return (ints)_mm512_maskz_cvtps_epi32(0xffff, (__m512)value);
+#elif defined(__AVX2__)
+  return (ints)_mm256_cvtps_epi32((__m256)value);
+#elif defined(__x86_64__)
+  return (ints)_mm_cvtps_epi32((__m128)value);
+#else
+  // A float beside 1.5 * 2^23 has no bits after the point, and its lowest bits are the number.
+  const reals least = reals{} - 2097152.f;
+  return (ints)((value < least ? least : value) + 12582912.f) - 0x4b400000;
+#endif
+}
 
 }  // namespace openwork::OPENWORK_NAMESPACE

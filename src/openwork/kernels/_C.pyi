@@ -314,7 +314,7 @@ class ByteLayer:
     def name(self) -> str:
         """Instruction set."""
 
-def byte_conv(isa: str, geometry: Geometry, arrays: ByteArrays, *, plain: bool, shared: bool, depthwise: bool, rows: int, zero: int, to_float: bool, least: float, most: float, out_zero: int, residual_zero: int, residual_scale: float) -> ByteLayer:
+def byte_conv(isa: str, geometry: Geometry, arrays: ByteArrays, *, plain: bool, depthwise: bool, rows: int, zero: int, to_float: bool, least: float, most: float, out_zero: int, residual_zero: int, residual_scale: float) -> ByteLayer:
     """A convolution of bytes."""
 
 class Program:

@@ -8,6 +8,9 @@ import pytest
 
 pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from openwork.kernels.narrow.pack_bytes import ByteProblem, pack_bytes
 from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Geometry
@@ -50,7 +53,8 @@ def _reference(p: ByteProblem, maps: np.ndarray, residual: np.ndarray | None) ->
         value = value + other * F(p.residual_scale)
     if p.out_zero is None:
         return np.clip(value, F(p.least), F(p.most))
-    return np.clip(np.rint(value) + p.out_zero, p.least, p.most).astype(np.uint8)
+    bounded = np.clip(value, F(p.least - p.out_zero), F(p.most - p.out_zero))
+    return (np.rint(bounded) + p.out_zero).astype(np.uint8)
 
 
 def _run(
@@ -132,6 +136,18 @@ CASES: dict[str, dict[str, Any]] = {
         **{"padding": (1, 1), "groups": 7},
     },
     "groups": {"in_channels": 6, "out_channels": 4, "size": (6, 6), "kernel": (1, 1), "groups": 2},
+    # Blocks of eight and of four filters, tiles of one to four vectors.
+    "many filters": {
+        **{"in_channels": 9, "out_channels": 83, "size": (10, 11), "kernel": (3, 3)},
+        "padding": (1, 1),
+    },
+    "many plain filters": {
+        **{"in_channels": 37, "out_channels": 70, "size": (9, 13), "kernel": (1, 1)},
+    },
+    "groups of four": {
+        **{"in_channels": 12, "out_channels": 12, "size": (11, 12), "kernel": (3, 3)},
+        **{"padding": (1, 1), "groups": 3},
+    },
 }
 
 
@@ -154,7 +170,9 @@ DEPTHWISE: dict[str, dict[str, Any]] = {
     "3x3": {"size": (14, 14), "kernel": (3, 3), "padding": (1, 1)},
     "by 2": {"size": (15, 33), "kernel": (3, 3), "stride": (2, 2), "padding": (1, 1)},
     "small": {"size": (7, 7), "kernel": (3, 3), "padding": (1, 1)},
-    "5x5": {"size": (28, 70), "kernel": (5, 5), "stride": (2, 2), "padding": (2, 2)},
+    "5x5": {"size": (28, 70), "kernel": (5, 5), "padding": (2, 2)},
+    "5x5 by 2": {"size": (28, 70), "kernel": (5, 5), "stride": (2, 2), "padding": (2, 2)},
+    "rows by 2": {"size": (11, 9), "kernel": (3, 4), "stride": (2, 1), "padding": (1, 1)},
     "uneven": {
         **{"size": (9, 20), "kernel": (2, 7), "stride": (3, 1), "padding": (0, 3)},
         "dilation": (2, 1),
@@ -176,6 +194,53 @@ def test_depthwise_layers(case: str, multiplier: int) -> None:
     for isa in _C.byte_isas():
         for threads in (1, 3):
             assert np.array_equal(_run(problem, isa, maps, None, threads), wanted), isa
+
+
+@st.composite
+def _any_problem(draw: st.DrawFn) -> ByteProblem:
+    def number(most: int, least: int = 1) -> int:
+        return draw(st.integers(least, most))
+
+    kernel, dilation = (number(5), number(5)), (number(2), number(2))
+    padding = number(3, 0), number(3, 0)
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    size = tuple(max(number(20), need - 2 * pad) for need, pad in zip(reach, padding, strict=True))
+    groups, inside, each = draw(st.sampled_from([(1, 9, 40), (3, 4, 9), (5, 1, 2)]))
+    problem = _problem(
+        np.random.default_rng(number(1 << 16)),
+        draw(st.sampled_from([0.1, 0.5, 1.0])),
+        draw(st.sampled_from([1, 4, 8, 16])),
+        in_channels=groups * number(inside),
+        out_channels=groups * number(each),
+        size=size,
+        kernel=kernel,
+        stride=(number(3), number(3)),
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+    )
+    least = draw(st.sampled_from([0.0, 0.5, 3.2, 100.0]))
+    most = draw(st.sampled_from([255.0, 254.5, 131.7, 100.0]))
+    zero = draw(st.sampled_from([0, 7, 255]))
+    # The largest sums are far beyond what bytes hold, at both ends.
+    scale = problem.scale * F(draw(st.sampled_from([1e-3, 1.0, 1e6])))
+    return replace(problem, least=least, most=most, out_zero=zero, scale=scale)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_any_problem(), st.integers(1, 3), st.integers(1, 3), st.booleans())
+def test_any_convolution(p: ByteProblem, images: int, threads: int, added: bool) -> None:
+    rng = np.random.default_rng(0)
+    maps = rng.integers(0, 256, (images, p.geometry.in_channels, *p.geometry.size), np.uint8)
+    residual = None
+    if added:
+        shape = images, p.geometry.out_channels, *p.geometry.out_size
+        residual = rng.integers(0, 256, shape, np.uint8)
+    else:
+        p = replace(p, residual_scale=0.0)
+    wanted = _reference(p, maps, residual)
+    for isa in _C.byte_isas():
+        assert np.array_equal(_run(p, isa, maps, residual, threads), wanted), isa
 
 
 @pytest.mark.parametrize("images", [1, 2, 3, 4, 6])

@@ -6,9 +6,9 @@ weights times bytes and `offset = -zero * sum of the filter's weights`; adds
 with halves rounded to even, or `y` itself. All float32, each operation rounded.
 
 The packed arrays, as `csrc/bytes.h` describes them: columns (a channel at a tap), groups that list
-columns in fours, and blocks of 1, 2 or 4 filters that list which fours of their group they read.
-Linear layers have blocks of 16 filters. Depthwise layers hold their kernels as they are, rows
-filled up to fours.
+columns in fours, and blocks of 1, 2, 4 or 8 filters that list which fours of their group they read.
+Linear layers have blocks of 16 filters. Depthwise layers hold each row of a kernel twice, in turns
+of four: as it is, and one pixel on.
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ from openwork.kernels.to_native import native_geometry
 __all__ = ["ByteProblem", "pack_bytes"]
 
 # What a four costs with 64 pixels, in cycles: bringing four columns together, and multiplying them
-# for 1, 2 or 4 filters. Such that a ResNet-50 with blocks of 8 takes what was measured: 1.18 times
-# a dense one at density 0.5, 0.69 at 0.25.
-_INTERLEAVE, _PRODUCT = 25.0, {1: 3.5, 2: 5.5, 4: 9.0}
+# for 1, 2, 4 or 8 filters. The only block of a group does both at once, unless the layer is plain.
+_INTERLEAVE, _PRODUCT = 15.0, {1: 5.0, 2: 5.5, 4: 9.5, 8: 19.0}
+_DIRECT = {4: 23.0, 8: 33.0}
 _GROUPS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -80,14 +80,13 @@ def pack_bytes(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
     matrix = problem.matrix()
     plain = _is_plain(problem.geometry)
     single = plain and problem.geometry.size == (1, 1)
-    groups, rows = ([np.arange(len(matrix))], 16) if single else _partition(matrix != 0)
+    groups, rows = ([np.arange(len(matrix))], 16) if single else _partition(matrix != 0, plain)
     used = _numbers(matrix.shape[1]) if plain else np.flatnonzero((matrix != 0).any(axis=0))
     if not used.size:
         used = np.zeros(1, np.int64)
     arrays = _Arrays(matrix, used, rows)
     for filters in groups:
         arrays.add(filters)
-    read = sum(len(columns) for columns in arrays.column)
     taps = problem.weight[0, 0].size
     packed = _C.ByteArrays(
         (used // taps).astype(np.int32),
@@ -95,9 +94,7 @@ def pack_bytes(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
         *arrays.finish(),
         *_requantisation(problem),
     )
-    # Each on its own where columns are read once, as in grouped layers.
-    shared = read > 1.5 * used.size or len(groups) == 1
-    return _layer(problem, isa, packed, plain=plain, shared=shared, depthwise=False, rows=rows)
+    return _layer(problem, isa, packed, plain=plain, depthwise=False, rows=rows)
 
 
 def _requantisation(problem: ByteProblem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -112,7 +109,6 @@ def _layer(
     arrays: "_C.ByteArrays",
     *,
     plain: bool,
-    shared: bool,
     depthwise: bool,
     rows: int,
 ) -> "_C.ByteLayer":
@@ -123,7 +119,6 @@ def _layer(
         native_geometry(problem.geometry),
         arrays,
         plain=plain,
-        shared=shared,
         depthwise=depthwise,
         rows=rows,
         zero=problem.zero,
@@ -150,8 +145,9 @@ def _is_depthwise(problem: ByteProblem) -> bool:
 
 def _pack_depthwise(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
     out, (height, width) = len(problem.weight), problem.geometry.kernel
-    kernels = np.zeros((out, height, width + -width % 4), np.int8)
-    kernels[:, :, :width] = problem.weight[:, 0]
+    kernels = np.zeros((out, height, 2, width // 4 * 4 + 4), np.int8)
+    kernels[:, :, 0, :width] = kernels[:, :, 1, 1 : width + 1] = problem.weight[:, 0]
+    kernels = kernels.reshape(out, height, 2, -1, 4).swapaxes(2, 3)
     none = np.zeros(0, np.int32)
     arrays = _C.ByteArrays(
         np.zeros(1, np.int32),
@@ -165,7 +161,7 @@ def _pack_depthwise(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
         kernels.reshape(-1),
         *_requantisation(problem),
     )
-    return _layer(problem, isa, arrays, plain=False, shared=False, depthwise=True, rows=1)
+    return _layer(problem, isa, arrays, plain=False, depthwise=True, rows=1)
 
 
 def _is_plain(geometry: Geometry) -> bool:
@@ -173,7 +169,7 @@ def _is_plain(geometry: Geometry) -> bool:
     return sizes == ((1, 1), (1, 1), (0, 0))
 
 
-def _partition(live: np.ndarray) -> tuple[list[np.ndarray], int]:
+def _partition(live: np.ndarray, plain: bool) -> tuple[list[np.ndarray], int]:
     """Groups of filters that list their columns together, and the filters in a block."""
     out = len(live)
     best = float("inf"), out, 1
@@ -181,24 +177,30 @@ def _partition(live: np.ndarray) -> tuple[list[np.ndarray], int]:
         starts = _numbers(out)[::size]
         unions = np.logical_or.reduceat(live, starts, axis=0).sum(axis=1)
         fours = -(-unions // 4)
-        rows = next(each for each in (4, 2, 1) if each <= size)
+        rows = next(each for each in (8, 4, 2, 1) if each <= size)
         blocks = -(-np.minimum(size, out - starts) // rows)
-        cost = float((fours * (_INTERLEAVE + blocks * _PRODUCT[rows])).sum())
+        cost = float((fours * _cost(blocks, rows, plain)).sum())
         if cost < best[0]:
             best = cost, size, rows
     # One group of all filters, whose blocks leave out the fours that none of them reads.
     some = live[:, live.any(axis=0)]
     number = max(1, -(-some.shape[1] // 4))
-    padded = np.zeros((out + -out % 4, 4 * number), bool)
+    padded = np.zeros((out + -out % 8, 4 * number), bool)
     padded[:out, : some.shape[1]] = some
     fours_live = padded.reshape(-1, number, 4).any(axis=2)
-    for rows in (1, 2, 4):
+    for rows in (1, 2, 4, 8):
         read = fours_live.reshape(-1, rows, number).any(axis=1).sum()
         cost = number * _INTERLEAVE + float(read) * _PRODUCT[rows]
         if cost < best[0]:
             best = cost, out, rows
     _, size, rows = best
     return [np.arange(at, min(at + size, out)) for at in range(0, out, size)], rows
+
+
+def _cost(blocks: np.ndarray, rows: int, plain: bool) -> np.ndarray:
+    """Of a four that so many blocks of a group read."""
+    stored = _INTERLEAVE + blocks * _PRODUCT[rows]
+    return stored if plain else np.where(blocks == 1, _DIRECT.get(rows, stored), stored)
 
 
 _Finished = tuple[
