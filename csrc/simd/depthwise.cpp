@@ -1,8 +1,8 @@
 // f32-conv-depthwise: filters that read one input channel each, with any multiplier.
 //
-// Tiles of rows, one vector wide. Whole square kernels with stride 1 or 2 read the map itself, each
-// input vector once for all rows that need it. All others go tap by tap through a padded copy of a
-// band of rows: reading it waits for the stores that have just written it.
+// Whole square kernels with stride 1 or 2 run down the map, one vector wide. All others go tap by
+// tap, in tiles of rows, through a padded copy of a band of rows: reading it waits for the stores
+// that have just written it.
 #include <omp.h>
 
 #include "epilogue.h"
@@ -69,7 +69,7 @@ void copy_band(const Geometry& g, const PlanesLayout& layout, const float* map, 
 template <class S>
 struct Columns {
   int x = -1;  // first output
-  uint32_t low[S::k], high[S::k];
+  uint32_t low[S::k] = {}, high[S::k] = {};
 
   void find(const Geometry& g, int first) {
     if (x == first) return;
@@ -88,43 +88,18 @@ struct Columns {
   }
 };
 
-// Input rows that one tile reads; a row of zeros stands for those outside the map.
-template <class S, int R>
-struct Rows {
-  static constexpr int count = S::s * (R - 1) + S::k;
-  const float* row[count];
-
-  Rows(const Geometry& g, const float* map, int y, const float* zeros) {
-    const int top = y * S::s - g.pad_y;
-#pragma GCC unroll 24
-    for (int i = 0; i < count; ++i) {
-      const bool inside = top + i >= 0 && top + i < g.height;
-      row[i] = inside ? map + static_cast<int64_t>(top + i) * g.width : zeros;
-    }
-  }
-};
-
-// Adds a whole kernel, column by column: input row i feeds output rows (i - ky) / S. With `Edge`,
-// some columns are padding.
-template <class S, int R, bool Edge>
-OPENWORK_INLINE void add_kernel(vec (&sum)[R], const Rows<S, R>& rows, int64_t left,
-                                const float* weight, const Columns<S>& columns) {
+// What each column of a kernel reads of one input row. With `Edge`, some columns are padding.
+template <class S, bool Edge>
+OPENWORK_INLINE void read_row(const float* from, const Columns<S>& columns, vec (&held)[S::k]) {
 #pragma GCC unroll 8
-  for (int kx = 0; kx < S::k; ++kx) {
-    vec held_weight[S::k];
-#pragma GCC unroll 8
-    for (int ky = 0; ky < S::k; ++ky) held_weight[ky] = broadcast(weight[ky * S::k + kx]);
-#pragma GCC unroll 24
-    for (int i = 0; i < Rows<S, R>::count; ++i) {
-      const float* from = rows.row[i] + left + kx;
-      vec held = Edge ? load_masked(from, columns.low[kx]) : load(from);
-      if constexpr (S::s == 2) {
-        const vec next = Edge ? load_masked(from + lanes, columns.high[kx]) : load(from + lanes);
-        held = every_second(held, next, Lanes{}, 0);
-      }
-#pragma GCC unroll 8
-      for (int ky = i % S::s; ky < S::k; ky += S::s)
-        if (i - ky >= 0 && (i - ky) / S::s < R) sum[(i - ky) / S::s] += held_weight[ky] * held;
+  for (int kx = 0; kx < S::k; kx += S::s) {
+    held[kx] = Edge ? load_masked(from + kx, columns.low[kx]) : load(from + kx);
+    if constexpr (S::s == 2) {
+      const float* right = from + kx + lanes;
+      const vec low = held[kx];
+      const vec high = Edge ? load_masked(right, columns.high[kx]) : load(right);
+      held[kx] = every_second(low, high, Lanes{}, 0);
+      if (kx + 1 < S::k) held[kx + 1] = every_second(low, high, Lanes{}, 1);
     }
   }
 }
@@ -166,38 +141,87 @@ struct Work {
   int64_t output;  // its first float
 };
 
-// Filters whose taps are all live, with square kernels.
+// Filters whose taps are all live, with square kernels: one vector of columns from the top of the
+// map to its bottom. Each input row is read once, for all outputs that it feeds.
 template <class S>
 struct WholeKernel {
-  const float* zeros;   // one row of the map
   Columns<S> edges[2];  // of the left edge, and of the right one
 
   bool run(const Work& work, const float* map, const float* weight) {
-    over_rows(work.g.out_height,
-              [&]<int R>(int y, int count) { run_rows<R>(work, map, weight, y, count); });
+    const Geometry& g = work.g;
+    const bool at_once = work.writer.bounds && !work.writer.residual;
+    for (int x = 0; x < g.out_width; x += lanes) {
+      const int left = x * S::s - g.pad_x;
+      const bool inside = left >= 0 && left + S::k - 1 + S::s * lanes <= g.width;
+      Columns<S>& columns = edges[x > 0];
+      if (at_once && inside) {
+        run_columns<true, false>(work, map + left, weight, x, columns);
+        continue;
+      }
+      columns.find(g, x);
+      if (at_once)
+        run_columns<true, true>(work, map + left, weight, x, columns);
+      else
+        run_columns<false, true>(work, map + left, weight, x, columns);
+    }
     return true;
   }
 
  private:
-  template <int R>
-  void run_rows(const Work& work, const float* map, const float* weight, int y, int count) {
+  // With `AtOnce` each row is only bounded, and written when it is finished; other activations are
+  // a call for several rows. Copies of what `work` and `columns` hold stay in registers, stores to
+  // the output would make the compiler load them again.
+  template <bool AtOnce, bool Edge>
+  static void run_columns(const Work& work, const float* from, const float* weight, int x,
+                          const Columns<S> columns) {
+    constexpr int open = (S::k - 1) / S::s + 1;  // outputs that wait for more rows
     const Geometry& g = work.g;
-    const Rows<S, R> rows(g, map, y, zeros);
-    const vec bias = work.writer.bias(work.filter);
-    int64_t output = work.output + static_cast<int64_t>(y) * g.out_width;
-    for (int x = 0; x < g.out_width; x += lanes, output += lanes) {
-      const int left = x * S::s - g.pad_x;
-      vec sum[R];
+    const EpilogueWriter& writer = work.writer;
+    const vec bias = writer.bias(work.filter);
+    const vec low = broadcast(writer.low), high = broadcast(writer.high);
+    const int height = g.height, width = g.width, rows = g.out_height, step = g.out_width;
+    const int count = smaller(lanes, step - x);
+    int64_t at = work.output + x;
+    float* to = writer.output + at;
+    vec small[9] = {};
+    if constexpr (S::k == 3)
+      for (int i = 0; i < 9; ++i) small[i] = broadcast(weight[i]);
+    vec done[most_rows];
+    int waiting = 0;
+    vec sum[open] = {};  // of output rows y + open - 1, ..., y
+    int row = -g.pad_y;
+    from += static_cast<int64_t>(row) * width;
+    for (int y = 1 - open; y < rows; ++y) {
+      sum[0] = bias;
+#pragma GCC unroll 2
+      for (int phase = 0; phase < S::s; ++phase, ++row, from += width) {
+        if (row >= 0 && row < height) {
+          vec held[S::k];
+          read_row<S, Edge>(from, columns, held);
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) sum[r] = bias;
-      Columns<S>& columns = edges[x > 0];
-      if (left >= 0 && left + S::k - 1 + S::s * lanes <= g.width) {
-        add_kernel<S, R, false>(sum, rows, left, weight, columns);
-      } else {
-        columns.find(g, x);
-        add_kernel<S, R, true>(sum, rows, left, weight, columns);
+          for (int kx = 0; kx < S::k; ++kx)
+#pragma GCC unroll 8
+            for (int i = 0; i < open; ++i)
+              if (const int tap = (i * S::s + phase) * S::k + kx; tap < S::k * S::k)
+                sum[i] += (S::k == 3 ? small[tap] : broadcast(weight[tap])) * held[kx];
+        }
+        // The last row of a kernel is of phase 0.
+        if (phase > 0 || y < 0) continue;
+        if constexpr (AtOnce) {
+          vec value = sum[open - 1];
+          value = value < low ? low : value;
+          store_lanes(to, value > high ? high : value, count);
+          to += step;
+        } else {
+          done[waiting++] = sum[open - 1];
+          if (waiting < most_rows && y + 1 < rows) continue;
+          writer.template write_rows<most_rows>(done, at, step, waiting, count);
+          at += static_cast<int64_t>(step) * waiting;
+          waiting = 0;
+        }
       }
-      work.writer.template write_rows<R>(sum, output, g.out_width, count, g.out_width - x);
+#pragma GCC unroll 8
+      for (int i = open - 1; i > 0; --i) sum[i] = sum[i - 1];
     }
   }
 };
@@ -257,13 +281,8 @@ class Taps {
 
 // Other kernels and strides.
 struct AnyKernel {
-  const float* zeros;
-  int edges[2];
   bool run(const Work&, const float*, const float*) const { return false; }
 };
-
-// One thread's part of the workspace: a row of zeros and a band.
-int64_t floats_of(const Geometry& g) { return round_up(g.width, 16) + Bands(g).floats(g); }
 
 template <class Whole>
 void run_maps(const DepthwisePlan& plan, const Run& run) {
@@ -273,10 +292,8 @@ void run_maps(const DepthwisePlan& plan, const Run& run) {
   const int64_t in_map = in_map_of(run, g), out_map = out_map_of(run, g);
 #pragma omp parallel num_threads(run.threads) if (run.threads > 1)
   {
-    float* memory = run.workspace + omp_get_thread_num() * floats_of(g);
-    for (int i = 0; i < g.width; ++i) memory[i] = 0.f;
-    Whole whole{memory, {}};
-    Taps single(plan, memory + round_up(g.width, 16));
+    Whole whole;
+    Taps single(plan, run.workspace + omp_get_thread_num() * Bands(g).floats(g));
     for (int64_t image = 0; image < run.batch; ++image) {
 #pragma omp for schedule(static) nowait
       for (int filter = 0; filter < g.out_channels; ++filter) {
@@ -297,7 +314,7 @@ void run(const DepthwisePlan& plan, const Run& run) {
 }
 
 int64_t workspace(const DepthwisePlan& plan, int, int threads) {
-  return floats_of(plan.geometry) * threads;
+  return Bands(plan.geometry).floats(plan.geometry) * threads;
 }
 
 const char* refusal(const DepthwisePlan&) { return nullptr; }
