@@ -37,3 +37,10 @@ def test_a_torch_file_is_named(tmp_path: Path) -> None:
         ow.load(tmp_path / "x.pt")
     with pytest.raises(ow.CheckpointError, match="it is a folder, not a file"):
         ow.load(tmp_path)
+
+
+def test_code_is_known(tmp_path: Path) -> None:
+    code = tmp_path / "net.py"
+    code.write_text("def build():\n\tpass\n")
+    with pytest.raises(ow.CheckpointError, match=r"Python code, .*--model net\.py:build"):
+        ow.load(code)

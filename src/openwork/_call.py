@@ -11,7 +11,7 @@ import contextlib
 import inspect
 import keyword
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast, final, overload
 
 import torch
@@ -20,9 +20,18 @@ from torch import nn
 from openwork._mode import evaluation
 from openwork._nested import flatten, nest, paths_of
 from openwork._unchanged import unchanged
-from openwork.errors import ArgumentError
+from openwork.errors import ArgumentError, OpenworkError, first_line
 
-__all__ = ["Call", "as_call", "call_of", "call_of_batch", "check_dense", "signature_of"]
+__all__ = [
+    "Call",
+    "as_call",
+    "call_of",
+    "call_of_batch",
+    "check_batches",
+    "check_dense",
+    "signature_of",
+    "taken",
+]
 
 _WAY_OUT = (
     "must be a tensor, a tuple of positional arguments, a list, or a dict, such as "
@@ -177,6 +186,44 @@ def call_of_batch(model: nn.Module, batch: Any, argument: str = "batches") -> Ca
         if _binds(model, Call(*items[:size])):
             return call_of(model, tuple(items[:size]), argument)
     return call_of(model, batch, argument)
+
+
+@contextlib.contextmanager
+def taken(call: Call, argument: str) -> Iterator[None]:
+    """Turn what a network raises within the block into an error about its inputs.
+
+    Raises:
+        ArgumentError: for any error but openwork's own; it names `argument`, and shapes and dtypes.
+    """
+    try:
+        yield
+    except OpenworkError:
+        raise
+    except Exception as error:
+        # Any kind: it is the model's own code that raises.
+        given = ", ".join(f"{tuple(t.shape)} {t.dtype}".replace("torch.", "") for t in call)
+        raise ArgumentError(
+            f"`{argument}` holds {given}, which the network does not take "
+            f"({type(error).__name__}: {first_line(error)}); give what it is trained on"
+        ) from error
+
+
+def check_batches(batches: Any, argument: str = "batches") -> None:
+    """It is something that gives batches one by one.
+
+    Raises:
+        ArgumentError: it is a single tensor, a text, a mapping or nothing to go through.
+    """
+    if isinstance(batches, torch.Tensor):
+        raise ArgumentError(
+            f"`{argument}` is one tensor {tuple(batches.shape)}, but must hold batches; put it "
+            "into a list: [images]"
+        )
+    if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | Mapping):
+        raise ArgumentError(
+            f"`{argument}` is a {type(batches).__name__}, but must hold batches, as a list or a "
+            "DataLoader does"
+        )
 
 
 def check_dense(tensor: torch.Tensor, argument: str) -> None:

@@ -11,6 +11,7 @@ _SCRIPT = "a TorchScript archive"
 _EXPORTED = "a program of torch.export"
 _PICKLE = "a Python pickle"
 ONNX = "an ONNX model"
+_CODE = "Python code"
 # Read by torch.load.
 PICKLES = (_TORCH, _PICKLE)
 
@@ -31,6 +32,7 @@ _WAYS_OUT = {
         "openwork.compile takes it as it is, and openwork.from_onnx makes it a network in PyTorch"
     ),
     "a Git LFS pointer": "the file itself is still on the server; fetch it with `git lfs pull`",
+    _CODE: "name the function in it that builds the network: --model net.py:build",
     "empty": "write it again, or use a complete copy",
 }
 # First bytes -> what the file is.
@@ -67,6 +69,8 @@ def kind_of_file(path: str | os.PathLike[str]) -> str | None:
     for magic, kind in _MAGIC.items():
         if front.startswith(magic):
             return kind
+    if Path(path).suffix.lower() == ".py":
+        return _CODE
     if front[4:8] == b"TFL3":
         return "a TensorFlow Lite model"
     if front[257:262] == b"ustar":

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -105,9 +106,25 @@ def test_truth_values_may_be_among_the_results() -> None:
 
 def test_what_is_no_list_of_batches_and_no_score_is_said() -> None:
     model, images = residual()
-    with pytest.raises(ArgumentError, match=r"`batches` is a tensor .* pass \[images\]"):
+    with pytest.raises(ArgumentError, match=r"`batches` is one tensor .* into a list: \[images\]"):
         quantize(model, images)
     with pytest.raises(ArgumentError, match="`evaluate` gave 'good', but must give a number"):
         quantize(model, [images], evaluate=lambda _: "good")  # type: ignore[arg-type, return-value]
     with pytest.raises(ArgumentError, match="`evaluate` gave nan"):
         quantize(model, [images], evaluate=lambda _: float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("batches", "reason"),
+    [
+        (None, "is a NoneType, but must hold batches"),
+        (5, "is a int, but must hold batches"),
+        ([torch.zeros(2, 3, 8, 8, dtype=torch.uint8)], "uint8, which the network does not take"),
+        ([torch.full((2, 3, 8, 8), float("nan"))], "with NaN or infinite numbers"),
+        ([torch.zeros(2, 3, 8, 8), torch.zeros(2, 1, 8, 8)], r"\(2, 1, 8, 8\) float32, which"),
+    ],
+)
+def test_batches_that_the_network_does_not_take_are_named(batches: Any, reason: str) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2))
+    with pytest.raises(ArgumentError, match=f"`batches` .*{reason}"):
+        quantize(model, batches)

@@ -5,13 +5,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from openwork._nested import flatten
 from openwork.interchange.packages import package
 
 __all__ = ["OnnxRuntime"]
 
 
 class OnnxRuntime(nn.Module):
-    """Runs a serialised ONNX model on the CPU; takes and gives tensors in the model's order.
+    """Runs a serialised ONNX model on the CPU; gives tensors in the model's order.
 
     Args:
         model: the bytes of the model.
@@ -27,7 +28,9 @@ class OnnxRuntime(nn.Module):
         self._session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._names = [each.name for each in self._session.get_inputs()]
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        arrays = [tensor.detach().contiguous().numpy() for tensor in inputs]
+    def forward(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+        # Nested as the original's; the model has them side by side, without numbers and texts.
+        tensors = [each for each in flatten((args, kwargs))[0] if isinstance(each, torch.Tensor)]
+        arrays = [tensor.detach().contiguous().numpy() for tensor in tensors]
         found = self._session.run(None, dict(zip(self._names, arrays, strict=True)))
         return tuple(torch.from_numpy(array) for array in found)

@@ -74,7 +74,7 @@ def adopt_(model: M, state_dict: State, optimizer: Optimizers = None, *, prefix:
         more = f", and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
         raise CheckpointError(
             f"`state_dict` does not fit `model`: {'; '.join(problems[:_NAMED])}{more}"
-            f"{_prefix_hint(model, state)}"
+            f"{_prefix_hint(model, state)}{_size_hint(problems)}"
         )
     exchange_(model, changes, optimizers, "adopt_")
     # In their one stored form, which the layers compare.
@@ -84,6 +84,15 @@ def adopt_(model: M, state_dict: State, optimizer: Optimizers = None, *, prefix:
     except RuntimeError as error:
         raise CheckpointError(f"`state_dict` does not fit `model`: {error}") from error
     return model
+
+
+def _size_hint(problems: list[str]) -> str:
+    if not any(" has shape " in each for each in problems):
+        return ""
+    return (
+        "; adopt_ takes over patterns, not sizes. The state of a compacted network fits that "
+        "network only: keep it whole with openwork.save, and openwork.load builds it"
+    )
 
 
 def _named(state_dict: State, prefix: str) -> OrderedDict[str, Any]:

@@ -1,6 +1,6 @@
 """`observe`: how many channels training has left dead, and how selective the others are."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from openwork._arguments import check_count, check_model, check_optimizer_kind, check_threshold
-from openwork._call import Call, call_of_batch
+from openwork._call import Call, call_of_batch, check_batches, taken
 from openwork._mode import evaluation
 from openwork._nested import flatten
 from openwork._unchanged import unchanged
@@ -76,7 +76,8 @@ def observe(
     count = 0
     with unchanged(model), evaluation(model), ActivationRecorder(model, add) as recorder:
         for call in _calls(model, batches):
-            call.to(device).run(model)
+            with taken(call, "batches"):
+                call.to(device).run(model)
             recorder.flush()
             count += call.images
             _check_finite(histograms, recorder.order)
@@ -115,16 +116,7 @@ def _check(
 
 def _calls(model: nn.Module, batches: Any) -> Iterator[Call]:
     """The inputs `(N, ...)` of each batch that is not empty."""
-    if isinstance(batches, torch.Tensor):
-        raise ArgumentError(
-            f"`batches` is one tensor {tuple(batches.shape)}, but must hold batches; put it into "
-            "a list: [images]"
-        )
-    if not isinstance(batches, Iterable) or isinstance(batches, str | Mapping):
-        raise ArgumentError(
-            f"`batches` is a {type(batches).__name__}, but must hold batches, as a list or a "
-            "DataLoader does"
-        )
+    check_batches(batches)
     for batch in batches:
         held, _ = flatten(batch)
         if not any(isinstance(each, torch.Tensor) and each.dim() for each in held):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from torch import nn
 
 from openwork._unchanged import unchanged
-from openwork.errors import OpenworkError
+from openwork.errors import ArgumentError, OpenworkError
 
 __all__ = ["Evaluate"]
 
@@ -26,8 +26,14 @@ def error_of(
         what: the name of the network in messages.
 
     Raises:
+        ArgumentError: `evaluate` cannot be called.
         OpenworkError: `evaluate` does not return a finite number. What it raises passes through.
     """
+    if not callable(evaluate):
+        raise ArgumentError(
+            f"`evaluate`={evaluate!r:.60} must be a function (model, share) -> error; "
+            "prune.error_on makes one"
+        )
     with unchanged(model):
         value = evaluate(model, share)
     try:

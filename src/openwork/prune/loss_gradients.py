@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from openwork._call import call_of
+from openwork._call import call_of, check_batches, taken
 from openwork.errors import ArgumentError
 from openwork.prune.units.layers import Layer
 
@@ -49,7 +49,9 @@ def loss_gradients(
         empty = False
         images, targets = _pair(batch)
         with torch.enable_grad():
-            outputs = call_of(model, images, "batches").run(model)
+            call = call_of(model, images, "batches")
+            with taken(call, "batches"):
+                outputs = call.run(model)
             value = _scalar(_loss(loss, outputs, targets))
             # Weights that the loss does not depend on have a gradient of zero.
             gradients = torch.autograd.grad(
@@ -92,6 +94,7 @@ def _checked(
             f"`batches` is a tensor of shape {tuple(batches.shape)}, but must hold "
             "(inputs, targets) tuples; for one batch pass [(inputs, targets)]"
         )
+    check_batches(batches)
     if torch.is_inference_mode_enabled():
         raise ArgumentError(
             f"`criterion`={criterion!r} needs gradients, which torch.inference_mode() turns off; "

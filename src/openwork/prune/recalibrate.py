@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from openwork._arguments import check_model
-from openwork._call import call_of_batch
+from openwork._call import call_of_batch, check_batches
 from openwork._unchanged import unchanged
 from openwork.errors import ArgumentError
 
@@ -28,10 +28,11 @@ def recalibrate_(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
         `model` itself.
 
     Raises:
-        ArgumentError: `batches` is empty, and the statistics would be lost. What the model raises
-            passes through, and leaves its statistics as they were.
+        ArgumentError: `batches` is empty or holds no batches, and the statistics would be lost.
+            What the model raises passes through, and leaves its statistics as they were.
     """
     check_model(model)
+    check_batches(batches)
     first = next(iter([*model.parameters(), *model.buffers()]), torch.empty(0))
     found = (call_of_batch(model, batch).to(first.device) for batch in batches)
     calls = [call for call in found if call.images]

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from openwork._arguments import check_choice, check_model, check_number
-from openwork._call import Call, call_of_batch
+from openwork._call import Call, call_of_batch, check_batches, taken
 from openwork._copy import copied
 from openwork._unchanged import unchanged
 from openwork._unwrap import unwrapped
@@ -70,21 +70,20 @@ def quantize(
     Raises:
         VerificationError: the score falls by more than `tolerance`.
         CaptureError: torch cannot capture the network.
-        ArgumentError: no batches, an unknown `calibrate`, or a network without layers.
+        ArgumentError: no batches, or some that the network does not take or that hold NaN; an
+            unknown `calibrate`, or a network without layers.
     """
     check_model(model)
     check_choice("calibrate", calibrate, METHODS)
     check_number("percentile", percentile, "in (50, 100]", lambda value: 50 < value <= 100)
     check_number("tolerance", tolerance, "of at least 0", lambda value: value >= 0)
     model = unwrapped(model)
-    if isinstance(batches, torch.Tensor):
-        raise ArgumentError(
-            f"`batches` is a tensor {tuple(batches.shape)}, but must be a list of batches; "
-            "pass [images]"
-        )
+    check_batches(batches)
     calls = [call_of_batch(model, batch).to("cpu") for batch in batches]
     if not calls:
         raise ArgumentError("`batches` is empty, but must hold images to find ranges with")
+    for call in calls:
+        _check_finite(call)
     # Also the random numbers that the network draws, and what its copy shares with it.
     with unchanged(model):
         return _quantized(model, calls, calibrate, percentile, correct_bias, evaluate, tolerance)
@@ -102,6 +101,9 @@ def _quantized(
     dense = make_masks_permanent_(copied(model).cpu()).eval()
     dense = dense.to_dense() if isinstance(dense, SparseLayer) else densify_(dense)
     detach_passive_hooks_(dense, calls[0])
+    for call in calls:
+        with taken(call, "batches"):
+            outputs(dense, call)
     captured = capture(fix_ranges_(dense), calls[0])
     net = net_of(captured)
     interface = _interface(dense, net, captured, calls[0])
@@ -127,6 +129,15 @@ def _quantized(
     table = layer_table(net, left, scores, evaluate is not None)
     images = sum(call.images for call in calls)
     return found, QuantizeReport(scores, table, calibrate, images)
+
+
+def _check_finite(call: Call) -> None:
+    for tensor in call:
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ArgumentError(
+                f"`batches` holds {tuple(tensor.shape)} with NaN or infinite numbers, which no "
+                "range covers; leave such images out"
+            )
 
 
 def _interface(dense: nn.Module, net: Net, captured: Captured, call: Call) -> Interface:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from openwork._call import Call, call_of
+from openwork._call import Call, call_of, taken
 from openwork._unchanged import unchanged
 from openwork.errors import VerificationError
 from openwork.nn.layers import replace
@@ -90,7 +90,7 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
         Which norms were fused, which were left, and why; and the pools.
 
     Raises:
-        ArgumentError: `example` holds no tensor.
+        ArgumentError: `example` holds no tensor, or the model does not take it.
         VerificationError: the outputs would have changed; the model is as it was.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
@@ -209,7 +209,8 @@ def _run(model: nn.Module, inputs: Call, training: bool) -> tuple[Uses, list[Any
     with unchanged(model), torch.no_grad():
         torch.manual_seed(0)
         model.train(training)
-        return watch(model, inputs.map(torch.clone))
+        with taken(inputs, "example"):
+            return watch(model, inputs.map(torch.clone))
 
 
 def _verify(
