@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from openwork.kernels.narrow.pack_bytes import ByteProblem, pack_bytes
 from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Geometry
+from openwork.kernels.to_native import native_geometry
 
 F = np.float32
 
@@ -290,3 +291,61 @@ def test_a_column_beyond_the_layer_is_refused() -> None:
             ),
             _C.byte_isas()[0],
         )
+
+
+def _layer(**changes: Any) -> None:
+    """Four filters of four channels, 1x1 at 2x2, with some arrays or numbers replaced."""
+    int32, int64 = np.int32, np.int64
+    arrays: dict[str, Any] = {
+        **{"channel": np.arange(4, dtype=int32), "tap": np.zeros(4, np.uint16)},
+        **{"group_column": np.array([0, 4], int64), "column": np.arange(4, dtype=int32)},
+        **{"group_block": np.array([0, 1], int64), "filter": np.arange(4, dtype=int32)},
+        **{"quad_start": np.array([0, 1], int64), "quad": np.zeros(1, np.uint16)},
+        **{"weight": np.ones(16, np.int8), "offset": np.zeros(4, int32)},
+        **{"scale": np.ones(4, F), "bias": np.zeros(4, F)},
+    }
+    numbers: dict[str, Any] = {
+        **{"plain": True, "depthwise": False, "rows": 4, "zero": 0, "to_float": False},
+        **{"least": 0.0, "most": 255.0, "out_zero": 0, "residual_zero": 0, "residual_scale": 0.0},
+    }
+    for name, value in changes.items():
+        held = arrays if name in arrays else numbers
+        held[name] = np.array(value, arrays[name].dtype) if name in arrays else value
+    geometry = Geometry(in_channels=4, out_channels=4, size=(2, 2), kernel=(1, 1))
+    packed = _C.ByteArrays(*arrays.values())
+    _C.byte_conv(_C.byte_isas()[-1], native_geometry(geometry), packed, **numbers)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"rows": 3, "filter": [0, 1, 2]}, "`rows`=3 must be 1, 2, 4, 8"),
+        ({"rows": 16, "filter": [*range(4), *[-1] * 12]}, "`rows`=16 must"),
+        ({"channel": [0, 1, 2, 4]}, "channel"),
+        ({"channel": [0, 1, 2, 2]}, "columns of a plain layer"),
+        ({"tap": [0, 0, 0, 1]}, "tap"),
+        ({"column": [0, 1, 2, -1]}, "column"),
+        ({"column": [0, 1, 2], "group_column": [0, 3]}, "fours"),
+        ({"group_column": [0, 5]}, "group_column"),
+        ({"group_block": [0, 2]}, "group_block"),
+        ({"quad_start": [1, 1]}, "quad_start"),
+        ({"quad": [1]}, "quad"),
+        ({"weight": [1] * 15}, "`weight` must have 16"),
+        ({"filter": [0, 1, 2, 4]}, "filter"),
+        ({"filter": [0, 1, 2, 2]}, "filter 2 is in two blocks"),
+        ({"filter": [0, 1, 2, -1]}, "each filter"),
+        ({"offset": [0]}, "offset"),
+        ({"scale": [1, 1, 1, np.inf]}, "`scale` must be finite"),
+        ({"bias": [np.nan] * 4}, "`bias` must be finite"),
+        ({"zero": -1}, "`zero`=-1"),
+        ({"out_zero": 256}, "out_zero"),
+        ({"least": -1.0}, "within a byte"),
+        ({"most": 255.5}, "within a byte"),
+        ({"least": 2.0, "most": 1.0}, "`least`"),
+        ({"depthwise": True, "plain": False, "to_float": True}, "a depthwise layer"),
+    ],
+)
+def test_bad_plans_are_refused(changes: dict[str, Any], rule: str) -> None:
+    _layer()
+    with pytest.raises(ValueError, match=rule):
+        _layer(**changes)
