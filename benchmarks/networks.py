@@ -4,13 +4,14 @@
                                   [--threads 1] [--batch 1] [--seconds 20] [--torch-compile]
                                   [--record networks]
 
-Random channel-wise patterns in every convolution but the first and depthwise ones, float32. Dense baselines: ONNX
-Runtime (the strongest available in float32: it folds batch normalisation and fuses activations),
-plain torch, torch.compile if asked for, and, if installed, OpenVINO in float32 and in the precision
-that it chooses itself, which is bfloat16 on processors that support it. All contenders of a row
-take turns, so that other load on the machine affects all of them equally. A turn is an untimed call
-followed by a timed one, because the threads of the previous contender keep spinning for a while. A
-time is the first quintile of the turns, and ratios are ratios of such times.
+Random channel-wise patterns in every convolution but the first and depthwise ones, float32. Dense
+baselines: ONNX Runtime (the strongest available in float32: it folds batch normalisation and fuses
+activations), plain torch, torch.compile if asked for, and, if installed, OpenVINO in float32 and in
+the precision that it chooses itself, which is bfloat16 on processors that support it. All
+contenders of a row take turns, so that other load on the machine affects all of them equally. A
+turn is an untimed call followed by a timed one, because the threads of the previous contender keep
+spinning for a while. A time is the first quintile of the turns, and ratios are ratios of such
+times.
 
 Rates: "live" counts the multiply-adds of live weights, "as dense" those of the dense network in the
 same time; the share is relative to the best rate of torch's matrix product, measured beforehand.
