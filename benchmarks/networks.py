@@ -2,19 +2,21 @@
 
     python benchmarks/networks.py [--networks vgg16 resnet50 resnet32 inception] [--densities ...]
                                   [--threads 1] [--batch 1] [--seconds 20] [--torch-compile]
+                                  [--record networks]
 
-Random channel-wise patterns in every convolution but the first, float32. Dense baselines: ONNX
-Runtime (the strongest available in float32: it folds batch normalisation and fuses activations),
-plain torch, torch.compile if asked for, and, if installed, OpenVINO in float32 and in the precision
-that it chooses itself, which is bfloat16 on processors that support it. All contenders of a row
-take turns, so that other load on the machine affects all of them equally. A turn is an untimed call
-followed by a timed one, because the threads of the previous contender keep spinning for a while. A
-time is the first quintile of the turns, and ratios are ratios of such times.
+Random channel-wise patterns in every convolution but the first and depthwise ones, float32. Dense
+baselines: ONNX Runtime (the strongest available in float32: it folds batch normalisation and fuses
+activations), plain torch, torch.compile if asked for, and, if installed, OpenVINO in float32 and in
+the precision that it chooses itself, which is bfloat16 on processors that support it. All
+contenders of a row take turns, so that other load on the machine affects all of them equally. A
+turn is an untimed call followed by a timed one, because the threads of the previous contender keep
+spinning for a while. A time is the first quintile of the turns, and ratios are ratios of such
+times.
 
 Rates: "live" counts the multiply-adds of live weights, "as dense" those of the dense network in the
 same time; the share is relative to the best rate of torch's matrix product, measured beforehand.
 Winograd kernels need fewer multiply-adds than are counted, so rates may exceed that. Writes
-networks-<threads>t-b<batch>.json.
+<record>-<threads>t-b<batch>.json, and keeps other networks there that this processor ran.
 """
 
 import argparse
@@ -35,6 +37,9 @@ from openwork.nn import Table, count_macs
 from openwork.report.rate import best_rate
 
 SIZES = {"vgg16": 224, "resnet50": 224, "resnet32": 32, "inception": 299}
+# Of torchvision, with depthwise convolutions.
+EFFICIENT = ("mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0")
+SIZES |= dict.fromkeys(EFFICIENT, 224)
 
 
 def build(name: str) -> nn.Module:
@@ -48,10 +53,10 @@ def build(name: str) -> nn.Module:
             model = zoo.vgg16_bn(weights=None)
             # Only the convolutional part and one linear head.
             model.avgpool, model.classifier = nn.Identity(), nn.Linear(512 * 7 * 7, 1000)
-        elif name == "resnet50":
-            model = zoo.resnet50(weights=None)
-        else:
+        elif name == "inception":
             model = zoo.inception_v3(weights=None, init_weights=True)
+        else:
+            model = zoo.get_model(name, weights=None)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             state = module.state_dict()
@@ -62,8 +67,10 @@ def build(name: str) -> nn.Module:
 
 
 def plan_for(model: nn.Module, density: float) -> ow.Plan:
-    first = next(name for name, m in model.named_modules() if isinstance(m, nn.Conv2d))
-    return ow.Plan({"conv:*": {"pattern": "random", "density": density}, first: "dense"})
+    convs = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d)}
+    dense = [next(iter(convs)), *(name for name, conv in convs.items() if conv.groups > 1)]
+    sparse = {"pattern": "random", "density": density}
+    return ow.Plan({"conv:*": sparse} | dict.fromkeys(dense, "dense"))
 
 
 @torch.inference_mode()
@@ -137,11 +144,12 @@ def tables(results: dict[str, dict], peak: float, note: str) -> list[Table]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--networks", nargs="+", default=list(SIZES)[:4], choices=list(SIZES))
     parser.add_argument("--densities", nargs="+", type=float, default=[1, 0.5, 0.25, 0.15, 0.1])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--record", default="networks", help="start of the file's name")
     parser.add_argument("--torch-compile", action="store_true", help="minutes to compile")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -153,9 +161,13 @@ def main() -> None:
     )
     for table in tables(results, peak, note):
         table.print()
-    path = Path(__file__).with_name(f"networks-{options.threads}t-b{options.batch}.json")
+    path = Path(__file__).with_name(f"{options.record}-{options.threads}t-b{options.batch}.json")
+    here = machine()
+    kept = json.loads(path.read_text()) if path.exists() else {"machine": {}}
+    if kept["machine"].get("processor") == here["processor"]:
+        results = kept["results"] | results
     record = {
-        "machine": machine(),
+        "machine": here,
         "threads": options.threads,
         "batch": options.batch,
         "best_rate": peak,

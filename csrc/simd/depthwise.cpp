@@ -141,6 +141,17 @@ struct Work {
   int64_t output;  // its first float
 };
 
+// What finishes an output row: bounds or an activation at once, or a call for several rows.
+enum class Finish { bound, silu, hardswish, later };
+
+Finish finish_of(const EpilogueWriter& writer) {
+  if (writer.residual) return Finish::later;
+  if (writer.bounds) return Finish::bound;
+  const Activation activation = writer.epilogue.activation;
+  if (activation == Activation::silu) return Finish::silu;
+  return activation == Activation::hardswish ? Finish::hardswish : Finish::later;
+}
+
 // Filters whose taps are all live, with square kernels: one vector of columns from the top of the
 // map to its bottom. Each input row is read once, for all outputs that it feeds.
 template <class S>
@@ -149,29 +160,35 @@ struct WholeKernel {
 
   bool run(const Work& work, const float* map, const float* weight) {
     const Geometry& g = work.g;
-    const bool at_once = work.writer.bounds && !work.writer.residual;
+    const Finish finish = finish_of(work.writer);
     for (int x = 0; x < g.out_width; x += lanes) {
       const int left = x * S::s - g.pad_x;
       const bool inside = left >= 0 && left + S::k - 1 + S::s * lanes <= g.width;
       Columns<S>& columns = edges[x > 0];
-      if (at_once && inside) {
-        run_columns<true, false>(work, map + left, weight, x, columns);
+      const auto run_as = [&]<Finish F, bool Edge>() {
+        run_columns<F, Edge>(work, map + left, weight, x, columns);
+      };
+      if (finish == Finish::bound && inside) {
+        run_as.template operator()<Finish::bound, false>();
         continue;
       }
       columns.find(g, x);
-      if (at_once)
-        run_columns<true, true>(work, map + left, weight, x, columns);
+      if (finish == Finish::bound)
+        run_as.template operator()<Finish::bound, true>();
+      else if (finish == Finish::silu)
+        run_as.template operator()<Finish::silu, true>();
+      else if (finish == Finish::hardswish)
+        run_as.template operator()<Finish::hardswish, true>();
       else
-        run_columns<false, true>(work, map + left, weight, x, columns);
+        run_as.template operator()<Finish::later, true>();
     }
     return true;
   }
 
  private:
-  // With `AtOnce` each row is only bounded, and written when it is finished; other activations are
-  // a call for several rows. Copies of what `work` and `columns` hold stay in registers, stores to
-  // the output would make the compiler load them again.
-  template <bool AtOnce, bool Edge>
+  // Copies of what `work` and `columns` hold stay in registers: stores to the output would make the
+  // compiler load them again.
+  template <Finish F, bool Edge>
   static void run_columns(const Work& work, const float* from, const float* weight, int x,
                           const Columns<S> columns) {
     constexpr int open = (S::k - 1) / S::s + 1;  // outputs that wait for more rows
@@ -207,10 +224,15 @@ struct WholeKernel {
         }
         // The last row of a kernel is of phase 0.
         if (phase > 0 || y < 0) continue;
-        if constexpr (AtOnce) {
+        if constexpr (F != Finish::later) {
           vec value = sum[open - 1];
-          value = value < low ? low : value;
-          store_lanes(to, value > high ? high : value, count);
+          if constexpr (F == Finish::bound) {
+            value = value < low ? low : value;
+            value = value > high ? high : value;
+          } else {
+            value = activate(F == Finish::silu ? Activation::silu : Activation::hardswish, value);
+          }
+          store_lanes(to, value, count);
           to += step;
         } else {
           done[waiting++] = sum[open - 1];

@@ -154,10 +154,11 @@ def table() -> Iterator[Case]:
     yield from _depthwise()
     yield from _dense()
     for activation in get_args(Activation):
-        yield Case(
-            3, 3, (9, 18), groups=3, pattern="dense",
-            batch=2, activation=activation, bias=True, residual=True,
-        )  # fmt: skip
+        for stride, residual in (((1, 1), True), ((1, 1), False), ((2, 2), False)):
+            yield Case(
+                3, 3, (9, 40), stride=stride, groups=3, pattern="dense",
+                batch=2, activation=activation, bias=True, residual=residual,
+            )  # fmt: skip
         for kernel, stride, padding in (*SHAPES[:2], SHAPES[7]):
             for residual in (False, True):
                 yield Case(
