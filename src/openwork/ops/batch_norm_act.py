@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from openwork.kernels.native import extension
+from openwork.ops.large_pages import in_large_pages
 from openwork.ops.maps import are_native
 from openwork.ops.native import array, is_eager
 
@@ -98,7 +99,7 @@ def _native(
         bias=array(bias),
         eps=eps,
         relu=relu,
-        output=array(output),
+        output=array(in_large_pages(output)),
         statistics=array(statistics),
         threads=torch.get_num_threads(),
     )
@@ -152,7 +153,8 @@ def _native_backward(
         return tuple(empty if g is None else g.clone() for g in found)  # type: ignore[return-value]
     grads = _fake_backward(gradient, input, weight, bias, output, statistics, eps, relu, wanted)
     into_input, into_affine, into_residual = (
-        array(each) if want else None for each, want in zip(grads, wanted, strict=True)
+        array(in_large_pages(each)) if want else None
+        for each, want in zip(grads, wanted, strict=True)
     )
     extension.batch_norm_backward(
         extension.chosen_isa(),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from openwork.kernels.native import extension
+from openwork.ops.large_pages import in_large_pages
 from openwork.ops.maps import are_native
 from openwork.ops.native import array, is_eager
 
@@ -51,7 +52,7 @@ class _MaxPool2d(torch.autograd.Function):
         ctx: Any, input: torch.Tensor, kernel: Pair, stride: Pair, pad: Pair
     ) -> torch.Tensor:
         ctx.window, ctx.shape = {"kernel": kernel, "stride": stride, "pad": pad}, input.shape
-        output = input.new_empty(_pooled(input.shape, **ctx.window))
+        output = in_large_pages(input.new_empty(_pooled(input.shape, **ctx.window)))
         tap = torch.empty(output.shape, dtype=torch.uint8)
         extension.max_pool2d_forward(
             extension.chosen_isa(),
@@ -71,7 +72,7 @@ class _MaxPool2d(torch.autograd.Function):
         # Gradients of gradients go through torch's operators.
         if torch.is_grad_enabled() or not (is_eager(gradient) and are_native(gradient)):
             return _torchs_backward(gradient, tap, ctx.shape, **ctx.window), None, None, None
-        grad_input = gradient.new_empty(ctx.shape)
+        grad_input = in_large_pages(gradient.new_empty(ctx.shape))
         extension.max_pool2d_backward(
             extension.chosen_isa(),
             gradient=array(gradient),

@@ -24,6 +24,7 @@ from openwork.kernels.to_native import geometry_refusal
 from openwork.kernels.training import Direction, TrainingKernel, kernels
 from openwork.ops import choices as remembered
 from openwork.ops.choices import REFERENCE, Call, choices
+from openwork.ops.large_pages import in_large_pages
 from openwork.ops.workspace import workspace
 from openwork.patterns import Pattern
 
@@ -358,7 +359,7 @@ def forward(
 ) -> torch.Tensor:
     """The convolution and bias of a (batch, channels, height, width) input."""
     geometry, batch = layer.geometry, input.shape[0]
-    output = input.new_empty((batch, geometry.out_channels, *geometry.out_size))
+    output = in_large_pages(input.new_empty((batch, geometry.out_channels, *geometry.out_size)))
     _run(kernel, weight, input, output, bias)
     return output
 
@@ -368,7 +369,7 @@ def input_gradient(
 ) -> torch.Tensor:
     """The gradient of the input, from that of the output."""
     geometry, batch = layer.geometry, gradient.shape[0]
-    output = gradient.new_empty((batch, geometry.in_channels, *geometry.size))
+    output = in_large_pages(gradient.new_empty((batch, geometry.in_channels, *geometry.size)))
     _run(kernel, weight, gradient, output, None)
     return output
 
