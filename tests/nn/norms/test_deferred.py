@@ -1,4 +1,4 @@
-"""`Deferred`: whoever reads the output of a fused norm sees what the norm alone would give."""
+"""`Deferred`: code that reads the output of a fused norm sees what the norm alone would give."""
 
 import copy
 from collections.abc import Callable

@@ -98,7 +98,7 @@ def pack_bytes(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
 
 
 def _requantisation(problem: ByteProblem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """offset, scale, bias."""
+    """The fields offset, scale and bias of the plan."""
     sums = problem.weight.reshape(len(problem.weight), -1).sum(axis=1, dtype=np.int32)
     return -problem.zero * sums, problem.scale, problem.bias
 
