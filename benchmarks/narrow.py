@@ -1,5 +1,4 @@
-"""Networks in int8: compiled sparse and dense against ONNX Runtime in float32 and in int8, and
-OpenVINO in int8 if it is installed.
+"""Networks in int8: compiled sparse and dense against ONNX Runtime and, if there, OpenVINO.
 
     python benchmarks/narrow.py [--networks resnet50 vgg16 mobilenet_v2] [--rows 8]
                                 [--densities 1 0.5 0.25 0.1] [--threads 1] [--seconds 20]
@@ -7,9 +6,10 @@ OpenVINO in int8 if it is installed.
 
 Patterns are `block(rows, 1)` in every convolution but the first and depthwise ones. Both libraries
 quantise statically (QDQ: weights int8 for each output channel, activations uint8 for each tensor)
-on the same noise; OpenVINO runs the QDQ of ONNX Runtime. What is made is kept in the folder, so
-that a second run measures at once. All contenders of a network take turns; a time is the first
-quintile of a contender's turns, as in networks.py. Batch 1. Writes narrow-<threads>t-b1.json.
+on the same noise; OpenVINO runs the QDQ of ONNX Runtime, which runs float32 too. What is made is
+kept in the folder, so that a second run measures at once. All contenders of a network take turns; a
+time is the first quintile of a contender's turns, as in networks.py. Batch 1. Writes
+narrow-<threads>t-b1.json.
 """
 
 import argparse

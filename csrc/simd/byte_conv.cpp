@@ -23,8 +23,8 @@ constexpr int rows_at_once = registers == 32 ? Rows
 template <int Rows>
 constexpr int vectors_at_once = Rows == 8 ? 2 : 4;
 
-// The only block of a group interleaves columns in registers, twice. Not in plain layers: each
-// channel lies on its own page, and looking for pages twice costs more than vectors that are
+// The only block of a group interleaves columns in registers, twice. Not in plain layers: their
+// channels lie on separate pages, and looking for these twice costs more than vectors that are
 // stored (256->64 at 56x56, a quarter live: 160 us against 143).
 OPENWORK_INLINE bool is_direct(const BytePlan& p, int group) {
   return p.rows >= 4 && !p.plain && p.group_block[group + 1] - p.group_block[group] == 1;

@@ -198,7 +198,7 @@ def _partition(live: np.ndarray, plain: bool) -> tuple[list[np.ndarray], int]:
 
 
 def _cost(blocks: np.ndarray, rows: int, plain: bool) -> np.ndarray:
-    """Of a four that so many blocks of a group read."""
+    """What a four costs that so many blocks of a group read."""
     stored = _INTERLEAVE + blocks * _PRODUCT[rows]
     return stored if plain else np.where(blocks == 1, _DIRECT.get(rows, stored), stored)
 
