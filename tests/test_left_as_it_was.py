@@ -44,6 +44,7 @@ class KeepsAll(nn.Module):
         self.conv = nn.Conv2d(8, 8, 3, padding=1)
         self.drop, self.head = nn.Dropout(), nn.Linear(8, 4)
         self.torch_numbers = torch.Generator()
+        self.system_numbers = random.SystemRandom()
         self.own_numbers = [random.Random(1), np.random.default_rng(1), np.random.RandomState(1)]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -55,7 +56,7 @@ class KeepsAll(nn.Module):
         if self.training:
             # Which torch.export cannot capture.
             torch.rand(1, generator=self.torch_numbers)
-        for source in (random, np.random, *self.own_numbers):
+        for source in (random, np.random, self.system_numbers, *self.own_numbers):
             source.random()
         y = self.drop(F.relu(self.conv(kept)).mean((2, 3)))
         return self.head(y + _grid(8))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from openwork.walk import Walk
+from openwork.walk.walk import Walk
 
 # torch.export patches torch for all threads while it traces, so that nothing else may run.
 _ALONE = threading.RLock()

@@ -27,7 +27,10 @@ def _is_advised(address: int) -> bool:
     not Path("/sys/kernel/mm/transparent_hugepage").is_dir(), reason="built without large pages"
 )
 def test_large_tensors_are_advised_and_small_ones_are_not() -> None:
-    large, small = torch.empty(9 * _MILLION), torch.empty(7 * _MILLION)
+    # Memory that nobody had before: an earlier tensor's may be advised already.
+    memory = mmap.mmap(-1, 128 * _MILLION, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    fresh = torch.frombuffer(memory, dtype=torch.float32)
+    large, small = fresh[: 9 * _MILLION], fresh[16 * _MILLION : 23 * _MILLION]
     assert in_large_pages(large) is large
     assert in_large_pages(small) is small
     for tensor, advised in ((large, True), (small, False)):

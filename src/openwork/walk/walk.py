@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from torch import nn
 
+__all__ = ["Walk"]
+
 # Nothing of a network is kept by their code, and a walk through it would be long.
 _LIBRARIES = sys.stdlib_module_names | {"torch", "numpy", "openwork", "sympy", "mpmath"}
 # Of those, whose objects may hold something of a network.
@@ -262,6 +264,8 @@ _VISITS: dict[type, Callable[[Any, Any], None]] = {
     property: Walk._property,
     torch.Generator: Walk._numbers,
     np.random.RandomState: Walk._numbers,
+    # The system's numbers have no state.
+    random.SystemRandom: Walk._nothing,
     random.Random: Walk._python_numbers,
     np.random.Generator: Walk._numpy_numbers,
     np.random.BitGenerator: Walk._numpy_numbers,
