@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
 import openwork as ow
 from openwork import data, io, models, prune, report, runtime
+from openwork.cli.app import app
 from openwork.errors import ArgumentError, OpenworkError
 from openwork.nn import Plan
 from openwork.predict.predict import predict
@@ -41,6 +43,8 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "images": lambda p: predict("text.txt", [p], "out.csv"),
 }
 WRITERS: dict[str, Callable[[Any], Any]] = {
+    "history": lambda p: ow.SparsityHistory(path=p)(nn.Linear(1, 1)),
+    "export_onnx": lambda p: ow.export_onnx(nn.Linear(1, 1), torch.zeros(2, 1), p),
     "save": lambda p: ow.save(nn.Linear(1, 1), p),
     "to_yaml": Plan({"*": "dense"}).to_yaml,
     "html": lambda p: report.html(Path(), out=p),
@@ -64,7 +68,7 @@ def test_what_is_not_a_path_is_an_argument_error(name: str) -> None:
             continue
         with pytest.raises(ArgumentError, match="must be a path"):
             CALLS[name](path)
-    if name not in ("data", "write to_yaml", "write log"):
+    if name not in ("data", "write to_yaml", "write log", "write history"):
         with pytest.raises(ArgumentError, match="NoneType, None, but must be a path"):
             CALLS[name](None)
 
@@ -90,3 +94,15 @@ def test_a_folder_that_is_a_file_says_so() -> None:
             out="text.txt",
             progress=False,
         )
+
+
+def test_the_folder_of_a_run_must_be_a_path() -> None:
+    dataset = data.load("mnist-subset")
+    for out in NOT_PATHS:
+        with pytest.raises(ArgumentError, match="but must be a path"):
+            ow.train.fit(models.build("mnist_3conv"), dataset, Recipe(epochs=1), out=out)
+
+
+def test_a_name_that_is_too_long_is_no_traceback() -> None:
+    said = CliRunner().invoke(app, ["info", "x" * 300])
+    assert isinstance(said.exception, OpenworkError)

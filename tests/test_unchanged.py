@@ -284,3 +284,14 @@ def test_a_property_in_the_place_of_a_slot_is_left_alone() -> None:
     with unchanged(model):
         held.two = 2  # type: ignore[attr-defined]
     assert held.two == 1  # type: ignore[attr-defined]
+
+
+def test_a_buffer_that_gradients_were_written_into_is_a_leaf_again() -> None:
+    model = nn.ReLU()
+    model.register_buffer("seen", torch.zeros(2))
+    seen, x = model.get_buffer("seen"), torch.ones(2, requires_grad=True)
+    with unchanged(model):
+        seen.copy_(2 * x)
+    assert seen.is_leaf
+    assert not seen.requires_grad
+    assert torch.equal(seen, torch.zeros(2))

@@ -61,3 +61,22 @@ def test_messages_name_who_asks() -> None:
     model.requires_grad_(False)
     with pytest.raises(ArgumentError, match="'mine' needs gradients, but the weights of 0"):
         next(loss_gradients(model, layers, BATCHES, _scaled, "mine"))
+
+
+class Freezes(nn.Module):
+    """Freezes the weight of its layer when it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        self.layer.weight.requires_grad_(False)
+        return self.layer(input)
+
+
+def test_weights_that_the_network_freezes_when_it_runs_are_refused() -> None:
+    model = Freezes()
+    layers = list(cuttable_layers(model).values())
+    with pytest.raises(ArgumentError, match="freezes weights when it runs"):
+        next(loss_gradients(model, layers, BATCHES, _scaled, "any"))

@@ -112,6 +112,10 @@ def test_what_is_no_list_of_batches_and_no_score_is_said() -> None:
         quantize(model, [images], evaluate=lambda _: "good")  # type: ignore[arg-type, return-value]
     with pytest.raises(ArgumentError, match="`evaluate` gave nan"):
         quantize(model, [images], evaluate=lambda _: float("nan"))
+    with pytest.raises(ArgumentError, match="`evaluate`=5 must be a function"):
+        quantize(model, [images], evaluate=5)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="`correct_bias`='no'"):
+        quantize(model, [images], correct_bias="no")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

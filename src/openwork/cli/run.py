@@ -1,6 +1,7 @@
 """The network that a command works on: in a run, in a file, or built and filled with weights."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,17 +156,17 @@ def locate(
             f"`model`={model!r} would have random weights; give --weights, or a run's folder or a "
             "checkpoint"
         )
-    if weights is not None and not weights.is_file():
+    if weights is not None and not os.path.isfile(weights):
         raise CheckpointError(f"`weights`={str(weights)!r} is not a file; check the path")
     return Located(weights, None, model)
 
 
 def _existing(run: Path) -> Path:
     path = model_path(run)
-    if path.is_file():
+    if os.path.isfile(path):
         return path
-    if not run.is_dir():
-        what = "is not a file" if run.exists() else "does not exist"
+    if not os.path.isdir(run):
+        what = "is not a file" if os.path.exists(run) else "does not exist"
         raise CheckpointError(
             f"`run`={str(run)!r} {what}; give a run's folder or a checkpoint that is there"
         )
@@ -189,7 +190,8 @@ def naming(argument: str, blamed: str = "path") -> Iterator[None]:
 
 def model_path(run: Path) -> Path:
     """The checkpoint of a run's folder, or `run` itself if it is a file."""
-    return run / MODEL if run.is_dir() else run
+    # Unlike those of pathlib, these functions take paths that are too long for the system.
+    return run / MODEL if os.path.isdir(run) else run
 
 
 def sizes_for(place: Located, asked: Sizes) -> Sizes:

@@ -9,7 +9,7 @@ from torch import nn
 from openwork._arguments import check_count, check_model, check_tolerance
 from openwork._call import Call, call_of
 from openwork._copy import copied
-from openwork._files import atomic_path, writing
+from openwork._files import atomic_path, check_path, writing
 from openwork._unchanged import alone, unchanged
 from openwork._unwrap import unwrapped
 from openwork.capture import Captured, capture
@@ -65,6 +65,7 @@ def export_onnx(
     """
     check_model(model)
     check_tolerance(tolerance)
+    check_path(path)
     model = unwrapped(model)
     _refuse_compiled(model)
     onnx: Any = package("onnx")

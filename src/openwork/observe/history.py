@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from openwork._arguments import check_threshold
-from openwork._files import read_text, write_text, writing
+from openwork._files import check_path, read_text, write_text, writing
 from openwork.errors import ArgumentError
 from openwork.nn import Table
 from openwork.nn.layers import sparse_layers
@@ -59,6 +59,8 @@ class SparsityHistory:
     ) -> None:
         check_threshold("gamma_below", gamma_below)
         self.gamma_below = gamma_below
+        if path is not None:
+            check_path(path)
         self._path = None if path is None else Path(path)
         self.epochs: list[EpochSparsity] = []
         if self._path is not None and os.path.exists(self._path):

@@ -53,6 +53,11 @@ def loss_gradients(
             with taken(call, "batches"):
                 outputs = call.run(model)
             value = _scalar(_loss(loss, outputs, targets))
+            if not all(weight.requires_grad for weight in weights):
+                raise ArgumentError(
+                    f"`criterion`={criterion!r} needs gradients, but the network's own code "
+                    "freezes weights when it runs; take that out, or leave them out with `layers`"
+                )
             # Weights that the loss does not depend on have a gradient of zero.
             gradients = torch.autograd.grad(
                 value,

@@ -10,6 +10,7 @@ from torch import nn
 
 from openwork._arguments import check_count
 from openwork._mode import evaluation
+from openwork._unchanged import unchanged
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def measure_latency(
     are more reliable than the times.
 
     Args:
-        models: the models, all on one device; their training modes are restored.
+        models: the models, all on one device; what running them changes is put back.
         example: an input batch `(N, ...)` on their device.
         passes: timed passes of each model, at least 1, default 50.
         warmup: untimed passes of each model before these, default 5.
@@ -51,7 +52,7 @@ def measure_latency(
     """
     check_count("passes", passes)
     times: list[list[float]] = [[] for _ in models]
-    with evaluation(*models):
+    with unchanged(*models), evaluation(*models):
         for turn in range(warmup + passes):
             for model, seconds in zip(models, times, strict=True):
                 _wait(example)

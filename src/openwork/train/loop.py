@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from openwork._arguments import check_model
+from openwork._files import check_path
 from openwork._machine import device_named
 from openwork._mode import evaluation
 from openwork._processes import join_processes
@@ -93,6 +94,8 @@ def fit(
     if resume and out is None:
         raise ArgumentError("`resume`=True needs `out`, the folder of the run to resume")
     check_model(model)
+    if out is not None:
+        check_path(out, "out")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ArgumentError(
             "`model` has no parameter to train; call requires_grad_(True) on some of them"

@@ -192,6 +192,9 @@ class Walk:
             self.with_gradients.append(one)
 
         def put_back() -> None:
+            if not one.is_leaf:
+                # Something that requires gradients was written into it.
+                one.detach_()
             if one.requires_grad != needed:
                 one.requires_grad_(needed)
             if one.data_ptr() != data.data_ptr():

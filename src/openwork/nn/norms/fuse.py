@@ -34,12 +34,12 @@ class InNorm(nn.Identity):
         super().__init__()
         # In a tuple, or torch would make them children.
         self.replaced = (act, norm)
+        self.inplace = act.inplace
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        inplace = self.replaced[0].inplace
         if type(input) is Deferred:
-            return input.relu(inplace)
-        return F.relu(input, inplace)
+            return input.relu(self.inplace)
+        return F.relu(input, self.inplace)
 
 
 @dataclass(frozen=True)
