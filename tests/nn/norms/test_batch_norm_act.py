@@ -208,3 +208,16 @@ def test_sums_behind_any_norm() -> None:
     expected = (torchs(x) + residual).relu()
     for norm, act in ((torchs, nn.ReLU()), (ours, nn.Identity()), (plain, nn.ReLU())):
         torch.testing.assert_close(norm_sum_act(norm, act, x, residual), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_a_checkpoint_counts_a_batch_once(momentum: float | None) -> None:
+    """What is computed again stops at the result, so that statistics and their count agree."""
+    _, plain = _pair(momentum=momentum)
+    under = copy.deepcopy(plain)
+    x = torch.randn(4, 5, 6, 7, requires_grad=True)
+    for _ in range(2):
+        plain(x).sum().backward()
+        checkpoint(under, x, use_reentrant=False).sum().backward()
+    _same_state(plain, under)
+    assert under.num_batches_tracked == 2

@@ -103,11 +103,6 @@ class BatchNormAct2d(nn.BatchNorm2d):
     def _train(
         self, input: torch.Tensor, residual: torch.Tensor | None, relu: bool
     ) -> torch.Tensor:
-        factor = 0.0 if self.momentum is None else self.momentum
-        if self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:
-                factor = 1.0 / float(self.num_batches_tracked)
         if input.numel() == input.shape[1]:
             # torch's own words, and its kind of error.
             raise ValueError(
@@ -119,6 +114,12 @@ class BatchNormAct2d(nn.BatchNorm2d):
                 f"`input` has {input.shape[1]} channels, but the layer has {self.num_features}"
             )
         result, statistics = batch_norm_act(input, self.weight, self.bias, residual, self.eps, relu)
+        # All of it here: a checkpoint that computes the result again stops before.
+        factor = 0.0 if self.momentum is None else self.momentum
+        if self.track_running_stats and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:
+                factor = 1.0 / float(self.num_batches_tracked)
         if self.track_running_stats and self.running_mean is not None:
             mean, _, unbiased = statistics.unbind()
             self.running_mean.lerp_(mean, factor)
