@@ -576,3 +576,26 @@ class _Branched(nn.Module):
         x = self.stem(x)
         x = x + self.two(F.relu(self.norm(self.one(x))))
         return self.head(x.mean((2, 3)))
+
+
+class _MakesALayer(nn.Module):
+    """Makes its second layer when it first runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not hasattr(self, "second"):
+            self.second = nn.Conv2d(4, 2, 3)
+        return self.second(self.first(x))
+
+
+def test_layers_that_are_made_when_the_network_first_runs_are_asked_for() -> None:
+    model, x = _MakesALayer().eval(), torch.randn(2, 3, 8, 8)
+    with pytest.raises(CaptureError, match=r"makes second.bias, second.weight when it first runs"):
+        compact(model, x)
+    assert not hasattr(model, "second")
+    model(x)
+    small, _ = compact(model, x)
+    torch.testing.assert_close(small(x), model(x))

@@ -18,7 +18,7 @@ from openwork._copy import copied
 from openwork._mode import evaluation
 from openwork._unchanged import unchanged
 from openwork._unwrap import unwrapped
-from openwork.capture import capture
+from openwork.capture import Captured, capture
 from openwork.compact.hooks import detach_passive_hooks_, reattach_passive_hooks_
 from openwork.compact.masks import make_masks_permanent_
 from openwork.compact.optimizer import check_transfer, transfer_state_
@@ -34,7 +34,7 @@ from openwork.compact.rewrite import Rewrite, rewrite
 from openwork.compact.small_scales import suggestion, without_small_scales, zero_small_scales_
 from openwork.compact.surgery import cut_
 from openwork.compact.untrained import check_trained, untrained_parameters
-from openwork.errors import ArgumentError
+from openwork.errors import ArgumentError, CaptureError
 from openwork.nn.change.optimizers import Optimizers, optimizers_of
 from openwork.verify import Inputs, compare, compare_many, outputs
 
@@ -95,7 +95,7 @@ def compact(
         was removed and why, parameters and MACs before and after.
 
     Raises:
-        CaptureError: torch cannot capture the network.
+        CaptureError: torch cannot capture the network, or it makes layers when it first runs.
         VerificationError: the network gives other outputs once channels are removed.
         ArgumentError: an example that is not a float32 batch on the CPU, `inputs` that `model`
             does not take, a bad `round_to`, `gamma_below` or `tolerance`, a model that cannot be
@@ -113,6 +113,7 @@ def compact(
         original = _working_copy(model, given)
         _check_runs(original, more)
         captured = capture(original, given)
+        _check_made_before(original, captured)
         masked = {name.removesuffix("_orig") for name, _ in model.named_parameters()}
         masked -= {name for name, _ in model.named_parameters()}
         untrained = untrained_parameters(captured, original, given, masked)
@@ -195,6 +196,16 @@ def _check_runs(model: nn.Module, more: Sequence[Inputs]) -> None:
                 f"`inputs[{index}]` ({shapes}) is not what `model` takes "
                 f"({type(error).__name__}: {error}); give batches such as `example`"
             ) from error
+
+
+def _check_made_before(model: nn.Module, captured: Captured) -> None:
+    """The network has all of the layers that it runs; some make them in their first forward."""
+    held = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
+    if made := sorted(set(captured.names.values()) - held):
+        raise CaptureError(
+            f"{type(model).__name__} makes {', '.join(made[:3])} when it first runs; run it on an "
+            "example once, then compact it"
+        )
 
 
 def _memory(model: nn.Module) -> set[int]:

@@ -77,9 +77,9 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
     blocks of openwork's own models the sum is computed there too. ReLUs that are functions in a
     model's code (`F.relu`) cannot be taken out of it, and their norms are left. Whatever else reads
     a norm's output later, such as a hook or code for another size, sees it without the ReLU; it is
-    then computed twice. Under `torch.utils.checkpoint` (not reentrant) statistics are updated once in
-    a step, where torch's norms update them again when they are recomputed. Each `nn.MaxPool2d` becomes one that runs on native kernels, with the same
-    bits.
+    then computed twice. Under `torch.utils.checkpoint` (not reentrant) statistics are updated once
+    in a step, where torch's norms update them again when they are recomputed. Each `nn.MaxPool2d`
+    becomes one that runs on native kernels, with the same bits.
 
     Args:
         model: any module; it runs twice in each mode, and its modes and buffers are as before
