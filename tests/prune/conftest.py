@@ -1,18 +1,13 @@
 """Networks in which feature maps depend on each other in every way, and ways to look at a cut."""
 
 import copy
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from openwork.nn import Plan
-
-# So that tests and their scripts can `import toy_search`.
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 class Residual(nn.Module):

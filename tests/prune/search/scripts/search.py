@@ -7,7 +7,7 @@ import resource
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[2]))
+sys.path.append(str(Path(__file__).parents[3]))
 
 from torch import nn
 from toy_search import toy_error, toy_network
