@@ -1,6 +1,7 @@
 """The error of a network with some of its weights set to zero, which leaves it as it was."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,9 @@ class MaskedTrial:
             OpenworkError: `evaluate` does not return a finite number. What it raises passes
                 through.
         """
-        with unchanged(self._model), evaluation(self._model), self._masked.trial(masks):
+        # `error_of` puts back what evaluating changes.
+        kept = nullcontext() if self._batches is None else unchanged(self._model)
+        with kept, evaluation(self._model), self._masked.trial(masks):
             if self._batches is not None:
                 recalibrate_(self._model, self._batches)
             return error_of(self._model, self._evaluate, share, what)
