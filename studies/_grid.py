@@ -317,3 +317,8 @@ def paired(rows: Sequence[Row], of: str, one: Settings, other: Settings) -> list
 
     first, second = by_seed(one), by_seed(other)
     return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+
+
+def gaps(rows: Sequence[Row], one: Settings, other: Settings) -> list[float]:
+    """Points of accuracy, `one` minus `other`, for each seed that both have."""
+    return [100 * gap for gap in paired(rows, "accuracy", one, other)]

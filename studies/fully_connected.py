@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from _claims import FAILED, UNDECIDED, Claim, Finding, at_least, combined, no_loss
-from _grid import Desk, Row, Settings, Study, paired, values
+from _grid import Desk, Row, Settings, Study, gaps, values
 from _study import first_samples
 from torch import nn
 
@@ -179,22 +179,14 @@ def _classifier_density(model: nn.Module) -> float:
 def claims(rows: list[Row]) -> list[Claim]:
     narrow = "mnist 1024-64-16"
     late = [
-        at_least(
-            [100 * d for d in paired(rows, "accuracy", _cell(n, "late"), _cell(n, "early"))], 0.0
-        )
-        for n in KINDS
+        at_least(gaps(rows, _cell(network, "late"), _cell(network, "early")), 0.0)
+        for network in KINDS
     ]
     return [
         Claim(
             "Classification layers lose nothing at less than 0.5 % of their connections",
             "CIFAR-10, accuracy with the fewest minus all of them; a loss of 0.5 points counts",
-            no_loss(
-                [
-                    100 * d
-                    for d in paired(rows, "accuracy", _cell(CONV, "fewest"), _cell(CONV, "dense"))
-                ],
-                0.5,
-            ),
+            no_loss(gaps(rows, _cell(CONV, "fewest"), _cell(CONV, "dense")), 0.5),
             "points",
         ),
         Claim(
@@ -211,15 +203,7 @@ def claims(rows: list[Row]) -> list[Claim]:
             "accuracy of [1024, 64, 16] at 38.5 % minus dense; a loss of 0.2 points counts",
             _long_enough(
                 rows,
-                no_loss(
-                    [
-                        100 * d
-                        for d in paired(
-                            rows, "accuracy", _cell(narrow, "40 %"), _cell(narrow, "dense")
-                        )
-                    ],
-                    0.2,
-                ),
+                no_loss(gaps(rows, _cell(narrow, "40 %"), _cell(narrow, "dense")), 0.2),
             ),
             "points",
         ),

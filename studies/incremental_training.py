@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from _claims import Claim, combined, no_loss
-from _grid import Desk, Row, Settings, Study, paired, values
+from _grid import Desk, Row, Settings, Study, gaps, values
 from _study import first_samples
 from torch import nn
 
@@ -94,10 +94,7 @@ def _schedule(settings: Settings, images: int) -> GrowthSchedule | None:
 def claims(rows: list[Row]) -> list[Claim]:
     text = "A network that grows from 1 % by doublings catches up with the full one"
     findings = {
-        kind: no_loss(
-            [100 * gap for gap in paired(rows, "accuracy", {"kind": kind}, {"kind": "dense"})],
-            LOSS,
-        )
+        kind: no_loss(gaps(rows, {"kind": kind}, {"kind": "dense"}), LOSS)
         for kind in KINDS
         if KINDS[kind]
     }

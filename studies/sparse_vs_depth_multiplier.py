@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from _claims import Claim, at_least, combined, equal
-from _grid import Desk, Row, Settings, Study, paired, values
+from _grid import Desk, Row, Settings, Study, gaps, values
 from _study import first_samples, parameters_without_softmax
 from torch import nn
 
@@ -98,8 +98,8 @@ def _network(settings: Settings, data: DataSet) -> nn.Module:
 def claims(rows: list[Row]) -> list[Claim]:
     sets = dict.fromkeys(row["settings"]["data"] for row in rows)
     found = {(name, alpha): _gaps(rows, name, alpha) for name in sets for alpha in ALPHAS}
-    below = [(*key, at_least(gaps, 0.0)) for key, gaps in found.items() if key[1] < 0.1]
-    above = [(*key, equal(gaps, EQUAL)) for key, gaps in found.items() if key[1] >= 0.1]
+    below = [(*key, at_least(each, 0.0)) for key, each in found.items() if key[1] < 0.1]
+    above = [(*key, equal(each, EQUAL)) for key, each in found.items() if key[1] >= 0.1]
     made = []
     for text, parts in (
         ("Below 10 % density a sparse network beats a narrow one", below),
@@ -120,7 +120,7 @@ def claims(rows: list[Row]) -> list[Claim]:
 
 def _gaps(rows: list[Row], name: str, alpha: float) -> list[float]:
     sparse, thin = ({"data": name, "kind": kind, "alpha": alpha} for kind in KINDS)
-    return [100 * gap for gap in paired(rows, "accuracy", sparse, thin)]
+    return gaps(rows, sparse, thin)
 
 
 def points(rows: list[Row]) -> tuple[str, str, dict[str, list[tuple[float, list[float]]]]]:

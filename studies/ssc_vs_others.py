@@ -26,7 +26,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from _claims import Claim, at_least, combined
-from _grid import Desk, Row, Settings, Study, paired, values
+from _grid import Desk, Row, Settings, Study, gaps, values
 from _study import first_samples
 from torch import nn
 
@@ -177,15 +177,7 @@ def claims(rows: list[Row]) -> list[Claim]:
     for data, sparsity in levels:
         where = {"data": data, "sparsity": sparsity}
         findings = {
-            kind: at_least(
-                [
-                    100 * gap
-                    for gap in paired(
-                        rows, "accuracy", {**where, "kind": "ssc"}, {**where, "kind": kind}
-                    )
-                ],
-                0.0,
-            )
+            kind: at_least(gaps(rows, {**where, "kind": "ssc"}, {**where, "kind": kind}), 0.0)
             for kind in KINDS[1:]
         }
         measure = f"accuracy of ssc minus {{}} at {sparsity:.0%} sparsity, {data}"

@@ -270,6 +270,13 @@ def writable_folder(path: str | os.PathLike[str], argument: str) -> Path:
     return path
 
 
+def unreadable(path: str | os.PathLike[str], error: OSError) -> CheckpointError:
+    """The error for a checkpoint that cannot be opened or read."""
+    return CheckpointError(
+        f"`path`={str(path)!r} is not a file that can be read ({why(error)}); check the path"
+    )
+
+
 def why(error: Exception) -> str:
     """The reason in `error`, without the path that an OSError repeats."""
     return getattr(error, "strerror", None) or str(error)

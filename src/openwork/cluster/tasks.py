@@ -10,7 +10,7 @@ from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any, Self
 
-from openwork.errors import ArgumentError, MissingPackageError, OpenworkError
+from openwork.errors import ArgumentError, MissingPackageError, OpenworkError, first_line
 
 __all__ = ["Cluster"]
 
@@ -101,7 +101,7 @@ class Cluster:
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise ArgumentError(
                 "`ray` sends the network and its data to other processes, which fails: "
-                f"{str(error).partition(chr(10))[0]}"
+                f"{first_line(error)}"
             ) from error
         task = ray.remote(function).options(
             num_cpus=cpus,
@@ -134,10 +134,9 @@ class Cluster:
                 raise error.cause from error
             raise OpenworkError(f"a task of the cluster failed: {error}") from error
         except exceptions.RayError as error:
-            first = str(error).partition("\n")[0]
             raise OpenworkError(
-                f"a task of the cluster failed in each of {_RETRIES + 1} tries: {first} Give its "
-                "workers more memory, or run without `ray`"
+                f"a task of the cluster failed in each of {_RETRIES + 1} tries: "
+                f"{first_line(error)} Give its workers more memory, or run without `ray`"
             ) from error
 
 
@@ -151,10 +150,9 @@ def _check_answers(address: str) -> None:
 
 
 def _no_cluster(address: str, error: BaseException) -> ArgumentError:
-    first = str(error).partition("\n")[0]
     return ArgumentError(
-        f"`ray`={address!r} is not a cluster ({first}); start one with `ray start --head`, or pass "
-        "'local'"
+        f"`ray`={address!r} is not a cluster ({first_line(error)}); start one with "
+        "`ray start --head`, or pass 'local'"
     )
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from openwork._arguments import check_model
-from openwork._files import why
+from openwork._files import unreadable
 from openwork._foreign import PICKLES, kind_of_file, not_ours
 from openwork._terminal import counted
 from openwork.errors import ArgumentError, CheckpointError, first_line
@@ -55,9 +55,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     try:
         kind = kind_of_file(path)
     except OSError as error:
-        raise CheckpointError(
-            f"`path`={str(path)!r} is not a file that can be read ({why(error)}); check the path"
-        ) from error
+        raise unreadable(path, error) from error
     if kind in PICKLES:
         with _reading(path):
             # Tensors and plain data only: any other object in the file is refused, not made.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from openwork.errors import ArgumentError
+from openwork.errors import ArgumentError, first_line
 from openwork.models.basicnet import basicnet
 from openwork.models.coarse import cnn_large, cnn_small
 from openwork.models.mlp import mlp
@@ -112,7 +112,7 @@ def build(
     except (RuntimeError, TypeError, MemoryError) as error:
         raise ArgumentError(
             f"`name` is {name!r}: it cannot be built with {num_classes} classes, {in_channels} "
-            f"channels and an image size of {image_size} ({str(error).partition(chr(10))[0]}). "
+            f"channels and an image size of {image_size} ({first_line(error)}). "
             "Make the network or the images smaller."
         ) from error
     attach_source(model, source)

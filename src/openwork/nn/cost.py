@@ -12,7 +12,7 @@ from openwork._arguments import check_model
 from openwork._call import call_of
 from openwork._mode import evaluation
 from openwork._unchanged import unchanged
-from openwork.errors import ArgumentError, OpenworkError
+from openwork.errors import ArgumentError, OpenworkError, first_line
 from openwork.nn.sparse_layer import SparseLayer
 
 __all__ = ["live_weights"]
@@ -121,7 +121,7 @@ def count_macs(model: nn.Module, example: Any) -> dict[str, int]:
         # Any kind: it is the model's own code that raises.
         raise ArgumentError(
             f"`example` of shape {shapes} is not accepted by the model: "
-            f"{str(error).partition(chr(10))[0]}; pass images of the size that the model takes"
+            f"{first_line(error)}; pass images of the size that the model takes"
         ) from error
     return {name: counts[name] // call.images for name in layers if name in counts}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from openwork import runtime
-from openwork._files import check_path, why
+from openwork._files import check_path, unreadable
 from openwork._foreign import ONNX, kind_of_file
 from openwork.errors import ArgumentError, CheckpointError
 from openwork.runtime.packed.opened import is_packed
@@ -32,9 +32,7 @@ def runnable(path: str | os.PathLike[str], workers: int) -> Iterator[Path]:
     try:
         kind = kind_of_file(path)
     except OSError as error:
-        raise CheckpointError(
-            f"`path`={str(path)!r} is not a file that can be read ({why(error)}); check the path"
-        ) from error
+        raise unreadable(path, error) from error
     with tempfile.TemporaryDirectory(prefix="openwork-") as folder:
         if kind == ONNX:
             given = _compiled(given, Path(folder))

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from openwork._files import open_file, why
+from openwork._files import open_file, unreadable
 from openwork._foreign import kind_of_file, not_ours
 from openwork._json import decode_mapping
 from openwork.errors import CheckpointError
@@ -250,9 +250,7 @@ def _opened(path: str | os.PathLike[str]) -> Generator[BufferedReader]:
     try:
         file = open_file(path)
     except OSError as error:
-        raise CheckpointError(
-            f"`path`={str(path)!r} is not a file that can be read ({why(error)}); check the path"
-        ) from error
+        raise unreadable(path, error) from error
     with file:
         try:
             yield file

@@ -10,7 +10,7 @@ from torch import nn
 from openwork._call import call_of
 from openwork._unchanged import unchanged
 from openwork._unwrap import unwrapped
-from openwork.errors import ArgumentError, OpenworkError
+from openwork.errors import ArgumentError, OpenworkError, first_line
 from openwork.kernels.training import Direction
 from openwork.nn.layers import sparse_layers
 from openwork.nn.sparse_layer import SparseLayer
@@ -59,7 +59,7 @@ def training_table(model: nn.Module, example: Any) -> TrainingTimes:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in call)
         raise ArgumentError(
             f"`example` of shape {shapes} is not accepted by the model in training mode: "
-            f"{str(error).partition(chr(10))[0]}; pass a batch as in training"
+            f"{first_line(error)}; pass a batch as in training"
         ) from error
     ran = {each.layer for each in found}
     idle = tuple(name for name in layers if name not in ran)
