@@ -51,6 +51,16 @@ def test_ranges_of_training_are_kept(trained: tuple[nn.Module, torch.Tensor]) ->
     assert narrow[0].abs().amax((1, 2, 3)).tolist() == [127] * 4
 
 
+def test_ranges_do_not_follow_the_batches_although_observers_are_on(
+    trained: tuple[nn.Module, torch.Tensor],
+) -> None:
+    model, images = trained
+    wanted = model(images)
+    model.apply(torch.ao.quantization.enable_observer)
+    small, _ = quantize(model, [100 * images], evaluate=lambda _: 1.0)
+    assert torch.allclose(small(images), wanted, atol=1e-5)
+
+
 def test_each_module_of_training_is_replaced(trained: tuple[nn.Module, torch.Tensor]) -> None:
     model, images = trained
     expected = model(images)

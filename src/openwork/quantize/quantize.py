@@ -106,10 +106,13 @@ def _quantized(
     dense = make_masks_permanent_(copied(model).cpu()).eval()
     dense = dense.to_dense() if isinstance(dense, SparseLayer) else densify_(dense)
     detach_passive_hooks_(dense, calls[0])
+    # Before it runs: observers of training would follow the batches.
+    fix_ranges_(dense)
+    expected: list[list[torch.Tensor]] = []
     for call in calls:
         with taken(call, "batches"):
-            outputs(dense, call)
-    captured = capture(fix_ranges_(dense), calls[0])
+            expected.append(_classes(dense, call))
+    captured = capture(dense, calls[0])
     net = net_of(captured)
     interface = _interface(dense, net, captured, calls[0])
     narrow, left = net, {}
@@ -123,7 +126,10 @@ def _quantized(
         narrow, origin = emit(net, scheme, scales)
         left = correct_(net, narrow, origin, given[0], correct_bias)
     found = QuantizedNetwork(Steps.of(narrow.graph), narrow.tensors, interface).eval()
-    scores = _scores(model, dense, found, calls, evaluate)
+    if evaluate is None:
+        scores = 1.0, _share_kept(expected, found, calls)
+    else:
+        scores = _score(evaluate, model), _score(evaluate, found)
     if not scores[0] - scores[1] <= tolerance:
         raise VerificationError(
             f"the quantised network scores {scores[1]:.6g} and the original {scores[0]:.6g}, which "
@@ -186,21 +192,20 @@ def _score(evaluate: Callable[[nn.Module], float], network: nn.Module) -> float:
     return score
 
 
-def _scores(
-    model: nn.Module,
-    dense: nn.Module,
-    found: nn.Module,
-    calls: list[Call],
-    evaluate: Callable[[nn.Module], float] | None,
-) -> tuple[float, float]:
-    if evaluate is not None:
-        return _score(evaluate, model), _score(evaluate, found)
+def _classes(network: nn.Module, call: Call) -> list[torch.Tensor]:
+    """The class at each place of each output that has classes, `(N, ...)`."""
+    return [
+        each.argmax(1)
+        for each in outputs(network, call)
+        if isinstance(each, torch.Tensor) and each.is_floating_point() and each.dim() > 1
+    ]
+
+
+def _share_kept(expected: list[list[torch.Tensor]], found: nn.Module, calls: list[Call]) -> float:
     same, count = 0, 0
-    for call in calls:
-        for one, two in zip(outputs(dense, call), outputs(found, call), strict=True):
-            if isinstance(one, torch.Tensor) and one.is_floating_point() and one.dim() > 1:
-                equal = one.argmax(1) == two.argmax(1)
-                same, count = same + int(equal.sum()), count + equal.numel()
+    for classes, call in zip(expected, calls, strict=True):
+        for one, two in zip(classes, _classes(found, call), strict=True):
+            same, count = same + int((one == two).sum()), count + one.numel()
     if not count:
         raise ArgumentError("`evaluate` is not given, but `model` gives no classes to compare")
-    return 1.0, same / count
+    return same / count
