@@ -312,6 +312,8 @@ def test_the_lists_of_hooks_are_as_they_were() -> None:
 def test_a_network_that_does_not_run_says_why() -> None:
     with pytest.raises(CaptureError, match=r"Conv2d: it does not run on `example` \(R"):
         capture(nn.Conv2d(3, 4, 1), [torch.rand(2, 5, 6, 6)])
+    with pytest.raises(CaptureError, match="an example of what it is trained on"):
+        capture(nn.Conv2d(3, 4, 1), [torch.ones(2, 3, 6, 6, dtype=torch.uint8)])
 
 
 def test_random_numbers_go_on_as_they_would_have() -> None:

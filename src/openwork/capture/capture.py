@@ -19,7 +19,7 @@ from openwork.capture.call_form import CallForm
 from openwork.capture.flat import Results, flattened
 from openwork.capture.mutation import mutations_are_harmless
 from openwork.capture.quiet import quiet, reason_of
-from openwork.errors import ArgumentError, CaptureError, OpenworkError
+from openwork.errors import ArgumentError, CaptureError, OpenworkError, first_line
 
 __all__ = ["several"]
 
@@ -30,6 +30,7 @@ _WAY_OUT = (
     "torch.cond), or pass the part of the network that has no such branch; openwork captures "
     "networks through torch.export only."
 )
+_TAKEN = "Give an example of what it is trained on: `model.eval()(example)` has to run."
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,12 +155,12 @@ def _fixed(model: nn.Module, example: Call) -> tuple[ExportedProgram, Results]:
         ) from error
 
 
-def _way_out(model: nn.Module) -> str:
+def _way_out(model: nn.Module, otherwise: str = _WAY_OUT) -> str:
     floats = {p.dtype for p in model.parameters() if p.is_floating_point()}
     others = ", ".join(sorted(str(dtype) for dtype in floats - {torch.float32}))
     if others:
         return f"Its parameters are {others}, the example float32: convert it with .float()."
-    return _WAY_OUT
+    return otherwise
 
 
 def several(example: Call | Sequence[torch.Tensor]) -> Call:
@@ -191,7 +192,7 @@ def _exported(model: nn.Module, example: Call, shapes: Any) -> tuple[ExportedPro
     except Exception as error:
         raise CaptureError(
             f"cannot capture {type(model).__name__}: it does not run on `example` "
-            f"({type(error).__name__}: {error})\n{_way_out(model)}"
+            f"({type(error).__name__}: {first_line(error)})\n{_way_out(model, _TAKEN)}"
         ) from error
     flat, results = flattened(twin, example)
     with unchanged(twin):

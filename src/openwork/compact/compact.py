@@ -1,6 +1,6 @@
 """`compact`: a physically smaller network that computes the same."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from openwork._arguments import (
     check_threshold,
     check_tolerance,
 )
-from openwork._call import call_of
+from openwork._call import call_of, taken
 from openwork._copy import copied
 from openwork._mode import evaluation
 from openwork._unchanged import unchanged
@@ -111,7 +111,9 @@ def compact(
     # Its copies share with it the classes, and what cannot be copied.
     with unchanged(model):
         original = _working_copy(model, given)
-        _check_runs(original, more)
+        for index, inputs in enumerate(more):
+            with taken(inputs, f"inputs[{index}]"):
+                outputs(original, inputs)
         captured = capture(original, given)
         _check_made_before(original, captured)
         masked = {name.removesuffix("_orig") for name, _ in model.named_parameters()}
@@ -183,19 +185,6 @@ def _check_companions(model: nn.Module, optimizer: Optimizers, ema: nn.Module | 
             "`ema` shares tensors with `model`, and cutting it in place would cut `model`; pass "
             "a model with its own copies (copy.deepcopy)"
         )
-
-
-def _check_runs(model: nn.Module, more: Sequence[Inputs]) -> None:
-    for index, inputs in enumerate(more):
-        try:
-            outputs(model, inputs)
-        except Exception as error:
-            # Any kind: it is the model's own code that raises.
-            shapes = ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in inputs)
-            raise ArgumentError(
-                f"`inputs[{index}]` ({shapes}) is not what `model` takes "
-                f"({type(error).__name__}: {error}); give batches such as `example`"
-            ) from error
 
 
 def _check_made_before(model: nn.Module, captured: Captured) -> None:

@@ -186,6 +186,10 @@ def test_what_would_lose_a_gradient_is_refused() -> None:
     images = SMALL.clone().requires_grad_()
     with pytest.raises(OpenworkError, match="reentrant checkpoint"):
         model.act(checkpoint(norm, images, use_reentrant=True))
+    hooked, _ = _fused(ReadsTwice(_after_relu))
+    hooked.act.register_full_backward_hook(lambda *given: None)
+    with pytest.raises(OpenworkError, match="a full backward hook"):
+        hooked(SMALL).sum().backward()
     y = norm(SMALL)
     score = model.act(y).sum()
     with pytest.raises(OpenworkError, match=r"after its ReLU ran; call unfuse_norms_"):

@@ -55,8 +55,9 @@ class Deferred(torch.Tensor):
             node = self.grad_fn
         if node is not None and node.name() != "AliasBackward0":
             raise OpenworkError(
-                "the output of a fused batch norm went through a torch.autograd.Function, such as "
-                f"a reentrant checkpoint, before its ReLU{_WAY_OUT}"
+                "the output of a fused batch norm went through a torch.autograd.Function (a "
+                "reentrant checkpoint, a full backward hook of the module behind it) before its "
+                f"ReLU{_WAY_OUT}"
             )
         held.taken = True
         if inplace:
@@ -129,8 +130,8 @@ def _versions(*tensors: torch.Tensor | None) -> tuple[int, ...]:
 
 def _refuse_gradient(gradient: torch.Tensor) -> None:
     raise OpenworkError(
-        "the output of a fused batch norm went through a torch.autograd.Function, which would lose "
-        f"its gradient{_WAY_OUT}"
+        "the output of a fused batch norm went through a torch.autograd.Function or a module with "
+        f"a full backward hook, which would lose its gradient{_WAY_OUT}"
     )
 
 
