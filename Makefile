@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(INSTALL_OPTIONS) \
+  --constraint constraints.txt
 
 BUILD_TOOLS := scikit-build-core nanobind cmake ninja
 SOURCES := $(shell find src csrc -name '*.py' -o -name '*.cpp' -o -name '*.h')
@@ -13,7 +14,7 @@ CXX_SOURCES := $(filter csrc/%,$(SOURCES))
 WERROR ?= OFF
 BUILD := --no-build-isolation --config-settings=cmake.define.OPENWORK_WERROR=$(WERROR)
 
-INSTALL_OWN = PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --editable
+INSTALL_OWN = PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --no-deps --editable
 DEV := torch,dev,hub,zoo,bench,lightning,huggingface,ray
 
 .PHONY: everything demo test lint docs install matrix sanitize c wheels aarch64 aarch64-build fuzz clean
@@ -49,22 +50,33 @@ $(VENV)/build-tools: constraints.txt
 
 # Built in this environment rather than in a throw-away one, so that only what changed is compiled
 # again. Also after a new Python file: an editable install knows the files that it was made with.
-$(VENV)/installed: $(VENV)/build-tools pyproject.toml CMakeLists.txt $(SOURCES)
-	@echo "installing torch and the rest into $(VENV), and compiling the kernels: some minutes ..."
-	$(INSTALL_OWN) '.[torch]'
+$(VENV)/kernels: $(VENV)/build-tools pyproject.toml CMakeLists.txt $(SOURCES)
+	@echo "compiling the kernels and installing torch and the rest into $(VENV): some minutes ..."
+	$(INSTALL_OWN) .
+	touch $@
+
+# What some extras need: one core fetches and unpacks it while others compile.
+$(VENV)/needs-%: $(VENV)/build-tools pyproject.toml constraints.txt
+	$(BIN)/python .ci/needs $* > $@.txt
+	$(INSTALL) --requirement $@.txt
+	touch $@
+
+$(VENV)/installed: $(VENV)/build-tools pyproject.toml constraints.txt CMakeLists.txt $(SOURCES)
+	$(MAKE) -j 2 $(VENV)/kernels $(VENV)/needs-torch
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(INSTALL_OWN) '.[$(DEV)]'
+	$(MAKE) $(VENV)/needs-$(DEV)
 	touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed
-	$(INSTALL_OWN) '.[torch,docs]'
+	$(MAKE) $(VENV)/needs-torch,docs
 	touch $@
 
-# The three of them in one go, for the gate.
+# The three of them in one go, for the gate. Python compiles the modules that it imports there;
+# compiling all of them takes longer than unpacking them.
 everything: $(VENV)/build-tools
-	$(INSTALL_OWN) '.[$(DEV),docs]'
+	$(MAKE) -j 2 INSTALL_OPTIONS=--no-compile $(VENV)/kernels $(VENV)/needs-$(DEV),docs
 	touch $(VENV)/installed $(VENV)/installed-dev $(VENV)/installed-docs
 
 # The kernels' tests under AddressSanitizer and UBSan. Python itself is not instrumented, so the
