@@ -6,6 +6,7 @@ A study is a single file that reads from top to bottom; its results are beside i
 
 import argparse
 import dataclasses
+import functools
 import json
 import math
 import platform
@@ -171,6 +172,12 @@ def parameters_without_softmax(model: nn.Module) -> int:
     heads = [m for m in model.modules() if isinstance(m, nn.Linear | ow.SparseLinear)]
     head = sum(p.numel() for p in heads[-1].parameters())
     return sum(p.numel() for p in model.parameters()) - head
+
+
+@functools.cache
+def loaded(name: str) -> DataSet:
+    """A data set, read once by a process: decoding it takes as long as some cells."""
+    return ow.data.load(name)
 
 
 def first_samples(data: DataSet, train: int | None = None, test: int | None = None) -> DataSet:

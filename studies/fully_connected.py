@@ -20,15 +20,16 @@ from typing import Any
 import torch
 from _claims import FAILED, UNDECIDED, Claim, Finding, at_least, combined, no_loss
 from _grid import Desk, Row, Settings, Study, gaps, values
-from _study import first_samples
+from _study import first_samples, loaded
 from torch import nn
 
 import openwork as ow
 from openwork.data import DataSet
 
+NARROW = "mnist 1024-64-16"
 # Densities of the two junctions: (fan-out 1, 16) of [1024, 64, 16] is 3.08 %, (24, 16) is 38.5 %.
 KINDS: dict[str, dict[str, tuple[float, float]]] = {
-    "mnist 1024-64-16": {
+    NARROW: {
         "dense": (1.0, 1.0),
         "3 %": (1 / 64, 1.0),
         "40 %": (24 / 64, 1.0),
@@ -61,7 +62,8 @@ CONV_SIZES: dict[str, tuple[int, int, int | None, bool]] = {
 SIZES = {
     "smoke": (1, 2, 1, 1e-3),
     "cpu": (3, 5, 1, 4e-3),
-    "paper": (5, 50, 50, 1e-3),
+    # The slides' figures are after 30 epochs, the authors' code trains for 50.
+    "paper": (5, 30, 30, 1e-3),
 }
 
 
@@ -79,13 +81,11 @@ def cells(scale: str) -> list[Settings]:
             "lr": lr,
             "seed": seed,
         }
-        # Morse takes longest and comes last.
-        for part in ("mnist", "morse")
         for seed in range(seeds)
         for network, kinds in KINDS.items()
-        if part in network
         for kind, densities in kinds.items()
     ]
+    found.sort(key=_turn)
     conv_seeds, epochs, images, deep = CONV_SIZES[scale]
     found += [
         {
@@ -106,8 +106,17 @@ def cells(scale: str) -> list[Settings]:
     return found
 
 
+def _turn(cell: Settings) -> int:
+    """What a claim with a figure of the authors needs comes first; Morse takes longest."""
+    if "morse" in cell["network"]:
+        return 3
+    if cell["network"] == NARROW and cell["kind"] in ("dense", "3 %", "40 %"):
+        return 0
+    return 1 if cell["kind"] in ("late", "early") else 2
+
+
 def run(settings: Settings, desk: Desk) -> dict[str, Any]:
-    data = ow.data.load(settings["data"])
+    data = loaded(settings["data"])
     data = first_samples(data, settings["train"], settings["train"])
     convolutional = settings["network"] == CONV
     model = _conv_net(settings) if convolutional else _mlp(settings, data)
@@ -177,7 +186,6 @@ def _classifier_density(model: nn.Module) -> float:
 
 
 def claims(rows: list[Row]) -> list[Claim]:
-    narrow = "mnist 1024-64-16"
     late = [
         at_least(gaps(rows, _cell(network, "late"), _cell(network, "early")), 0.0)
         for network in KINDS
@@ -194,7 +202,7 @@ def claims(rows: list[Row]) -> list[Claim]:
             "test accuracy of [1024, 64, 16] at 3.08 %",
             _long_enough(
                 rows,
-                at_least([100 * a for a in values(rows, "accuracy", **_cell(narrow, "3 %"))], 95.0),
+                at_least([100 * a for a in values(rows, "accuracy", **_cell(NARROW, "3 %"))], 95.0),
             ),
             "%",
         ),
@@ -203,7 +211,7 @@ def claims(rows: list[Row]) -> list[Claim]:
             "accuracy of [1024, 64, 16] at 38.5 % minus dense; a loss of 0.2 points counts",
             _long_enough(
                 rows,
-                no_loss(gaps(rows, _cell(narrow, "40 %"), _cell(narrow, "dense")), 0.2),
+                no_loss(gaps(rows, _cell(NARROW, "40 %"), _cell(NARROW, "dense")), 0.2),
             ),
             "points",
         ),
@@ -263,6 +271,6 @@ STUDY = Study(
         "smoke": "everything",
         "cpu": "5 epochs on MNIST, 1 on Morse (the authors: 50), at a rate of 4e-3 (1e-3); 3 "
         "seeds; on CIFAR-10 one convolution, 1,500 images, 6 epochs (100)",
-        "paper": "",
+        "paper": "30 epochs (the authors' code: 50)",
     },
 )

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from _claims import Claim, combined, no_loss
 from _grid import Desk, Row, Settings, Study, gaps, values
-from _study import first_samples
+from _study import first_samples, loaded
 from torch import nn
 
 import openwork as ow
@@ -54,7 +54,7 @@ def cells(scale: str) -> list[Settings]:
 
 
 def run(settings: Settings, desk: Desk) -> dict[str, Any]:
-    data = first_samples(ow.data.load(settings["data"]), settings["train"])
+    data = first_samples(loaded(settings["data"]), settings["train"])
     recipe = ow.train.Recipe(
         epochs=settings["epochs"],
         batch_size=BATCH,

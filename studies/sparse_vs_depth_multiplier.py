@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from _claims import Claim, at_least, combined, equal
 from _grid import Desk, Row, Settings, Study, gaps, values
-from _study import first_samples, parameters_without_softmax
+from _study import first_samples, loaded, parameters_without_softmax
 from torch import nn
 
 import openwork as ow
@@ -61,7 +61,7 @@ def cells(scale: str) -> list[Settings]:
 
 
 def run(settings: Settings, desk: Desk) -> dict[str, Any]:
-    data = first_samples(ow.data.load(settings["data"]), settings["train"], settings["test"])
+    data = first_samples(loaded(settings["data"]), settings["train"], settings["test"])
     model = _network(settings, data)
     macs = count_macs(model, torch.zeros(1, *data.train.images.shape[1:]))
     recipe = ow.train.Recipe(

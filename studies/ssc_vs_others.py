@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from _claims import Claim, at_least, combined
 from _grid import Desk, Row, Settings, Study, gaps, values
-from _study import first_samples
+from _study import first_samples, loaded
 from torch import nn
 
 import openwork as ow
@@ -161,7 +161,7 @@ def cells(scale: str) -> list[Settings]:
 
 
 def run(settings: Settings, desk: Desk) -> dict[str, Any]:
-    data = first_samples(ow.data.load(settings["data"]), settings["images"], settings["images"])
+    data = first_samples(loaded(settings["data"]), settings["images"], settings["images"])
     data = halved(data) if settings["halved"] else data
     seed = settings["seed"]
     model = build(settings["kind"], settings["network"], settings["sparsity"], data, seed)
