@@ -18,7 +18,7 @@ import dataclasses
 from typing import Any
 
 import torch
-from _claims import FAILED, UNDECIDED, Claim, Finding, at_least, combined, no_loss
+from _claims import FAILED, UNDECIDED, Claim, Finding, at_least, no_loss
 from _grid import Desk, Row, Settings, Study, gaps, values
 from _study import first_samples, loaded
 from torch import nn
@@ -224,9 +224,6 @@ def claims(rows: list[Row]) -> list[Claim]:
                 "points",
             )
             for network, found in zip(KINDS, late, strict=True)
-        ),
-        Claim(
-            "The same, over the three networks", "all of the three above", combined(late), "points"
         ),
     ]
 
