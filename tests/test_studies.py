@@ -46,7 +46,7 @@ def test_softmax_is_not_counted(study) -> None:
 # The depth multiplier is found by building networks, some hundreds of them.
 @pytest.mark.slow
 @pytest.mark.parametrize("sparsity", [0.9, 0.95])
-def test_the_five_ways_have_as_many_weights(study, sparsity: float) -> None:
+def test_the_seven_ways_have_as_many_weights(study, sparsity: float) -> None:
     ways = study("ssc_vs_others")
     data = ow.data.load("mnist-subset")
     counts = [ways.weights(ways.build(kind, "resnet32", sparsity, data, 0)) for kind in ways.KINDS]

@@ -441,9 +441,12 @@ def test_ssc_is_compared_with_each_of_the_others(study: Load) -> None:
     found = []
     for kind, gain in (("ssc", 0.0), ("random", -0.01), ("groupwise", 0.02)):
         found += rows({**where, "kind": kind}, [0.9 + gain, 0.91 + gain, 0.92 + gain])
-    assert [c.finding.verdict for c in ways.claims(found)] == [
+    found += rows({**where, "kind": "grasp"}, [0.8, 0.81])
+    claims = ways.claims(found)
+    assert verdicts(claims, "with as many weights") == [
         *("held", "did not hold", "undecided", "undecided")
     ]
+    assert verdicts(claims, "pruning at initialisation") == ["undecided", "held"]
 
 
 def test_sparse_and_narrow_are_equal_within_a_point(study: Load) -> None:
