@@ -89,7 +89,10 @@ def claims(rows: list[Row]) -> list[Claim]:
         )
         for text, other in (
             ("At 10 % density MNIST is classified nearly as well as by the dense network", "dense"),
-            ("From 10 % density on a narrow network is no better", "depth multiplier"),
+            (
+                "At 10 % density a narrow network with as many parameters is not ahead",
+                "depth multiplier",
+            ),
         )
     ]
 
