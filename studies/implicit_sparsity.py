@@ -243,8 +243,8 @@ STUDY = Study(
     run=run,
     cut={
         "smoke": "everything",
-        "cpu": "an eighth of the width, 4,000 digits of 16x16 pixels, 80 epochs, three times the "
-        "usual rates",
+        "cpu": "BasicNet: an eighth of the width, 4,000 digits of 16x16 pixels, 80 epochs, three "
+        "times the usual rates",
         "paper": "",
     },
 )
