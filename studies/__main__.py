@@ -1,6 +1,6 @@
 """Run a study, or draw the page, its tables and its pictures from the rows there are.
 
-    python -m studies NAME [--scale smoke|cpu|paper] [--budget HOURS] [--ray ADDRESS]
+    python -m studies NAME [--scale smoke|cpu|paper] [--budget HOURS] [--only ...] [--ray ADDRESS]
     python -m studies report
 
 A study that is stopped in any way continues where it was when the command is given again.
@@ -27,6 +27,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scale", choices=SCALES, default="cpu")
     parser.add_argument("--budget", type=float, default=float("inf"), help="hours")
     parser.add_argument("--rows", type=Path, default=FOLDER / "rows", help="folder of the rows")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        default=[],
+        metavar="SETTING=VALUE",
+        help="run only the cells with these settings, such as seed=0",
+    )
     parser.add_argument("--ray", help="cluster to share the cells over: local, auto or HOST:PORT")
     asked = parser.parse_args(arguments)
     if asked.name == "report":
@@ -42,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
             rows=asked.rows,
             work=work,
             ray=asked.ray,
+            only=dict(pair.split("=", 1) for pair in asked.only),
         )
         for name in names
     ]

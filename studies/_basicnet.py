@@ -1,15 +1,14 @@
 """What the studies of dead channels share: BasicNet, its images, and how dead channels are seen.
 
-Source: "On Implicit Filter Level Sparsity in Convolutional Neural Networks" (2019). The "cpu" scale
-has narrow networks, a few thousand digits of 16x16 pixels and few epochs: it shows trends, not the
-paper's figures.
+Source: "On Implicit Filter Level Sparsity in Convolutional Neural Networks" (2019).
 """
 
 import dataclasses
 
 import numpy as np
 import torch
-from _study import Options
+from _grid import Settings
+from _study import first_samples, loaded
 from torch import nn
 
 import openwork as ow
@@ -17,14 +16,14 @@ from openwork.data import Batches, DataSet, Split
 from openwork.observe import ChannelReport
 
 
-def data_set(asked: Options) -> DataSet:
-    """CIFAR-10; at the scale "cpu" digits, padded to 32x32 and averaged over 2x2 pixels.
+def images(settings: Settings) -> DataSet:
+    """The data set; digits are padded to 32x32 and averaged over 2x2 pixels.
 
-    In such a short run, a task as hard as CIFAR-10 leaves hardly any channel dead.
+    In a short run, a task as hard as CIFAR-10 leaves hardly any channel dead.
     """
-    if asked.paper:
-        return asked.data("cifar10")
-    data = asked.data("mnist-subset", 4000, 2000)
+    data = first_samples(loaded(settings["data"]), settings["train"], settings["test"])
+    if data.channels > 1:
+        return data
     return dataclasses.replace(data, train=_halved(data.train), test=_halved(data.test))
 
 
@@ -35,14 +34,14 @@ def _halved(split: Split) -> Split:
     return Split(blocks.mean((3, 5)).round().astype(images.dtype), split.labels)
 
 
-def build(data: DataSet, depth_multiplier: float, seed: int) -> nn.Module:
+def build(data: DataSet, width: float, seed: int) -> nn.Module:
     """BasicNet with random weights."""
     torch.manual_seed(seed)
     return ow.models.build(
         "basicnet",
         in_channels=data.channels,
         image_size=data.image_size[0],
-        depth_multiplier=depth_multiplier,
+        depth_multiplier=width,
     )
 
 

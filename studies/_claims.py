@@ -1,5 +1,6 @@
 """Verdicts on claims, from 95 % intervals over seeds."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,12 +39,19 @@ class Claim:
         measure: what the numbers are.
         finding: what the rows say.
         unit: unit of the numbers.
+        part: which part of the claim, where the measure differs between scales.
     """
 
     text: str
     measure: str
     finding: Finding
     unit: str
+    part: str = ""
+
+    @property
+    def about(self) -> str:
+        """Which part of the claim it is, at whatever scale."""
+        return self.part or self.measure
 
 
 def at_least(sample: Sequence[float], bound: float) -> Finding:
@@ -52,6 +60,14 @@ def at_least(sample: Sequence[float], bound: float) -> Finding:
         return Finding(UNDECIDED, 0)
     mean, half = interval(sample)
     return judged(len(sample), mean, mean - half, mean + half, bound)
+
+
+def at_most(sample: Sequence[float], bound: float) -> Finding:
+    """Held if the whole interval lies at or below `bound`; failed if above."""
+    mirrored = at_least([-value for value in sample], -bound)
+    return dataclasses.replace(
+        mirrored, value=-mirrored.value, low=-mirrored.high, high=-mirrored.low
+    )
 
 
 def judged(n: int, value: float, low: float, high: float, bound: float) -> Finding:
@@ -97,3 +113,15 @@ def combined(findings: Sequence[Finding]) -> Finding:
     else:
         verdict = PART if HELD in verdicts or PART in verdicts else UNDECIDED
     return Finding(verdict, sum(finding.n for finding in findings))
+
+
+def together(claims: Sequence[Claim]) -> list[Claim]:
+    """`claims`, and after those of one text what they say together, if that decides it."""
+    made = []
+    for text in dict.fromkeys(claim.text for claim in claims):
+        parts = [claim for claim in claims if claim.text == text]
+        made += parts
+        every = combined([part.finding for part in parts])
+        if len(parts) > 1 and every.verdict != UNDECIDED:
+            made.append(Claim(text, f"all {len(parts)} of these", every, ""))
+    return made

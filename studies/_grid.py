@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,10 +71,12 @@ class Desk:
     Attributes:
         folder: kept until the cell's row is written.
         deadline: when to stop, on `time.monotonic`'s clock.
+        shared: kept until every cell has a row.
     """
 
     folder: Path
     deadline: float
+    shared: Path
 
     def check(self) -> None:
         """Stop here if the budget is spent.
@@ -85,21 +87,54 @@ class Desk:
         if time.monotonic() >= self.deadline:
             raise OutOfTimeError
 
-    def fit(self, model: nn.Module, data: DataSet, recipe: Recipe, name: str = "run") -> Row:
+    def fit(
+        self,
+        model: nn.Module,
+        data: DataSet,
+        recipe: Recipe,
+        name: str = "run",
+        teacher: nn.Module | None = None,
+    ) -> Row:
         """Train `model`, from the last finished epoch if there is one; accuracy and seconds.
 
         Raises:
             OutOfTimeError: the budget is spent.
         """
+        return self._fit(model, data, recipe, self.folder / name, teacher)
+
+    def trained(self, what: Settings, model: nn.Module, data: DataSet, recipe: Recipe) -> Row:
+        """Train a network that several cells start from; all but the first of them only read it.
+
+        Args:
+            what: the settings that determine the trained network.
+            model, data, recipe: as in `fit`.
+
+        Raises:
+            OutOfTimeError: the budget is spent.
+        """
+        folder = self.shared / key(what)
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / "cell.lock", self.deadline):
+            return self._fit(model, data, recipe, folder / "run", None)
+
+    def _fit(
+        self,
+        model: nn.Module,
+        data: DataSet,
+        recipe: Recipe,
+        out: Path,
+        teacher: nn.Module | None,
+    ) -> Row:
         self.check()
         history = ow.train.fit(
             model,
             data,
             recipe,
-            out=self.folder / name,
+            out=out,
             resume=True,
             progress=False,
             on_epoch=lambda _, epoch: None if epoch == recipe.epochs else self.check(),
+            teacher=teacher,
         )
         return {
             "accuracy": history[-1].test_accuracy,
@@ -139,6 +174,7 @@ def run_study(
     work: Path = FOLDER / "rows" / "unfinished",
     lock: Path | None = None,
     ray: str | None = None,
+    only: Mapping[str, str] | None = None,
 ) -> bool:
     """Run the cells of `study` that have no row yet.
 
@@ -151,15 +187,18 @@ def run_study(
             another one only if both see this folder.
         lock: file that is locked while a cell runs; default: one per machine and user. Nobody
             reads the figures of the scale "smoke", which takes no lock.
+        only: run the cells alone whose settings, as text, have these values; default all.
         ray: cluster that runs the cells, as in `openwork.prune.search`; default none, and they run
             here, one after the other.
 
     Returns:
-        Whether every cell has a row now.
+        Whether every cell that was asked for has a row now.
     """
     path = rows_path(study.name, scale, rows)
     done = {row["cell"] for row in read_rows(path)}
-    left = [cell for cell in study.cells(scale) if key(cell) not in done]
+    missing = [cell for cell in study.cells(scale) if key(cell) not in done]
+    wanted = (only or {}).items()
+    left = [cell for cell in missing if all(str(cell.get(k)) == v for k, v in wanted)]
     # By the clock of the day, which all machines have.
     place = Place(study, scale, work, lock, time.time() + 3600 * hours)
     number = kept = 0
@@ -175,6 +214,8 @@ def run_study(
             print(f"{study.name} {number}/{len(left)}: {row['settings']} -> {said}", flush=True)
     except OutOfTimeError:
         print(f"{study.name}: stopped with {len(left) - number} cells left")
+    if kept == len(missing):
+        shutil.rmtree(place.shared, ignore_errors=True)
     return kept == len(left)
 
 
@@ -197,6 +238,11 @@ class Place:
         """Where the cell with these settings works."""
         return self.work / f"{self.study.name}_{self.scale}" / key(settings)
 
+    @property
+    def shared(self) -> Path:
+        """Where networks lie that several cells start from."""
+        return self.work / f"{self.study.name}_{self.scale}" / "shared"
+
     def row(self, settings: Settings) -> Row:
         """Run a cell.
 
@@ -207,10 +253,11 @@ class Place:
         os.environ.setdefault("OPENWORK_TRAIN_KERNELS", "native")
         deadline = time.monotonic() + self.until - time.time()
         alone = self.scale != "smoke"
-        with _machine_to_itself(self.lock, deadline) if alone else contextlib.nullcontext():
+        lock = self.lock or _machine_lock()
+        with locked(lock, deadline) if alone else contextlib.nullcontext():
             folder = self.folder(settings)
             folder.mkdir(parents=True, exist_ok=True)
-            return _row(self.study, settings, Desk(folder, deadline))
+            return _row(self.study, settings, Desk(folder, deadline, self.shared))
 
 
 def _rows(place: Place, cells: list[Settings], ray: str | None) -> Iterator[Row]:
@@ -282,16 +329,20 @@ def _commit() -> str | None:
     return found + "+" * (changed.returncode != 0)
 
 
+def _machine_lock() -> Path:
+    """What is locked while a cell runs, so that no other one runs on this machine."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return Path(tempfile.gettempdir()) / f"openwork-studies-{user}.lock"
+
+
 @contextlib.contextmanager
-def _machine_to_itself(path: Path | None, deadline: float) -> Iterator[None]:
-    """Wait until no other cell runs on this machine.
+def locked(path: Path, deadline: float) -> Iterator[None]:
+    """Wait until no other cell holds the file at `path`.
 
     Raises:
         OutOfTimeError: the budget was spent on waiting.
     """
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    lock = path or Path(tempfile.gettempdir()) / f"openwork-studies-{user}.lock"
-    descriptor = open_for_lock(lock)
+    descriptor = open_for_lock(path)
     try:
         while try_lock(descriptor) is False:
             if time.monotonic() >= deadline:

@@ -9,26 +9,28 @@ classification layers are dense or have the fewest connections that leave no neu
 
 Source: "Characterizing Sparse Connectivity Patterns in Neural Networks" (2018) and its authors'
 slides: no loss at less than 0.5 % of the classification layers' connections; on MNIST 3 % of the
-connections give more than 95 %, and there is no loss at about 40 %. That later junctions should be
-denser is recalled and unverified. The recipe is the authors' (Adam, 1e-3, batches of 256) without
-its L2, on MNIST and Morse with a cosine instead of a constant rate.
+connections give more than 95 %, and there is no loss at about 40 %. Which network that is follows
+from the densities shown alone. That later junctions should be denser is recalled and unverified.
+The recipe is the authors' (Adam, 1e-3, batches of 256) without its L2, on MNIST and Morse with a
+cosine instead of a constant rate.
 """
 
 import dataclasses
 from typing import Any
 
 import torch
-from _claims import FAILED, UNDECIDED, Claim, Finding, at_least, combined, no_loss
+from _claims import FAILED, UNDECIDED, Claim, Finding, at_least, no_loss
 from _grid import Desk, Row, Settings, Study, gaps, values
-from _study import first_samples
+from _study import first_samples, loaded
 from torch import nn
 
 import openwork as ow
 from openwork.data import DataSet
 
+NARROW = "mnist 1024-64-16"
 # Densities of the two junctions: (fan-out 1, 16) of [1024, 64, 16] is 3.08 %, (24, 16) is 38.5 %.
 KINDS: dict[str, dict[str, tuple[float, float]]] = {
-    "mnist 1024-64-16": {
+    NARROW: {
         "dense": (1.0, 1.0),
         "3 %": (1 / 64, 1.0),
         "40 %": (24 / 64, 1.0),
@@ -61,7 +63,8 @@ CONV_SIZES: dict[str, tuple[int, int, int | None, bool]] = {
 SIZES = {
     "smoke": (1, 2, 1, 1e-3),
     "cpu": (3, 5, 1, 4e-3),
-    "paper": (5, 50, 50, 1e-3),
+    # The slides' figures are after 30 epochs, the authors' code trains for 50.
+    "paper": (5, 30, 30, 1e-3),
 }
 
 
@@ -79,13 +82,11 @@ def cells(scale: str) -> list[Settings]:
             "lr": lr,
             "seed": seed,
         }
-        # Morse takes longest and comes last.
-        for part in ("mnist", "morse")
         for seed in range(seeds)
         for network, kinds in KINDS.items()
-        if part in network
         for kind, densities in kinds.items()
     ]
+    found.sort(key=_turn)
     conv_seeds, epochs, images, deep = CONV_SIZES[scale]
     found += [
         {
@@ -106,8 +107,17 @@ def cells(scale: str) -> list[Settings]:
     return found
 
 
+def _turn(cell: Settings) -> int:
+    """What a claim with a figure of the authors needs comes first; Morse takes longest."""
+    if "morse" in cell["network"]:
+        return 3
+    if cell["network"] == NARROW and cell["kind"] in ("dense", "3 %", "40 %"):
+        return 0
+    return 1 if cell["kind"] in ("late", "early") else 2
+
+
 def run(settings: Settings, desk: Desk) -> dict[str, Any]:
-    data = ow.data.load(settings["data"])
+    data = loaded(settings["data"])
     data = first_samples(data, settings["train"], settings["train"])
     convolutional = settings["network"] == CONV
     model = _conv_net(settings) if convolutional else _mlp(settings, data)
@@ -177,7 +187,6 @@ def _classifier_density(model: nn.Module) -> float:
 
 
 def claims(rows: list[Row]) -> list[Claim]:
-    narrow = "mnist 1024-64-16"
     late = [
         at_least(gaps(rows, _cell(network, "late"), _cell(network, "early")), 0.0)
         for network in KINDS
@@ -191,10 +200,10 @@ def claims(rows: list[Row]) -> list[Claim]:
         ),
         Claim(
             "On MNIST 3 % of the connections give more than 95 % (the paper's slides)",
-            "test accuracy of [1024, 64, 16] at 3.08 %",
+            "test accuracy of [1024, 64, 16] at 3.08 %, the network that the slides' densities fit",
             _long_enough(
                 rows,
-                at_least([100 * a for a in values(rows, "accuracy", **_cell(narrow, "3 %"))], 95.0),
+                at_least([100 * a for a in values(rows, "accuracy", **_cell(NARROW, "3 %"))], 95.0),
             ),
             "%",
         ),
@@ -203,7 +212,7 @@ def claims(rows: list[Row]) -> list[Claim]:
             "accuracy of [1024, 64, 16] at 38.5 % minus dense; a loss of 0.2 points counts",
             _long_enough(
                 rows,
-                no_loss(gaps(rows, _cell(narrow, "40 %"), _cell(narrow, "dense")), 0.2),
+                no_loss(gaps(rows, _cell(NARROW, "40 %"), _cell(NARROW, "dense")), 0.2),
             ),
             "points",
         ),
@@ -216,9 +225,6 @@ def claims(rows: list[Row]) -> list[Claim]:
                 "points",
             )
             for network, found in zip(KINDS, late, strict=True)
-        ),
-        Claim(
-            "The same, over the three networks", "all of the three above", combined(late), "points"
         ),
     ]
 
@@ -263,6 +269,6 @@ STUDY = Study(
         "smoke": "everything",
         "cpu": "5 epochs on MNIST, 1 on Morse (the authors: 50), at a rate of 4e-3 (1e-3); 3 "
         "seeds; on CIFAR-10 one convolution, 1,500 images, 6 epochs (100)",
-        "paper": "",
+        "paper": "30 epochs (the authors' code: 50)",
     },
 )

@@ -14,9 +14,9 @@ lasts is not looked at here. What counts as level is our reading.
 from typing import Any
 
 import torch
-from _claims import Claim, combined, no_loss
+from _claims import Claim, no_loss
 from _grid import Desk, Row, Settings, Study, gaps, values
-from _study import first_samples
+from _study import first_samples, loaded
 from torch import nn
 
 import openwork as ow
@@ -54,7 +54,7 @@ def cells(scale: str) -> list[Settings]:
 
 
 def run(settings: Settings, desk: Desk) -> dict[str, Any]:
-    data = first_samples(ow.data.load(settings["data"]), settings["train"])
+    data = first_samples(loaded(settings["data"]), settings["train"])
     recipe = ow.train.Recipe(
         epochs=settings["epochs"],
         batch_size=BATCH,
@@ -93,22 +93,15 @@ def _schedule(settings: Settings, images: int) -> GrowthSchedule | None:
 
 def claims(rows: list[Row]) -> list[Claim]:
     text = "A network that grows from 1 % by doublings catches up with the full one"
-    findings = {
-        kind: no_loss(gaps(rows, {"kind": kind}, {"kind": "dense"}), LOSS)
+    return [
+        Claim(
+            text,
+            f"accuracy {kind} of the run minus dense; a loss of {LOSS} points counts",
+            no_loss(gaps(rows, {"kind": kind}, {"kind": "dense"}), LOSS),
+            "points",
+        )
         for kind in KINDS
         if KINDS[kind]
-    }
-    return [
-        *(
-            Claim(
-                text,
-                f"accuracy {kind} of the run minus dense; a loss of {LOSS} points counts",
-                finding,
-                "points",
-            )
-            for kind, finding in findings.items()
-        ),
-        Claim(text, "all of these", combined(list(findings.values())), "points"),
     ]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from _claims import Claim, rank_correlation
 from _grid import Desk, Row, Settings, Study
-from _study import first_samples
+from _study import first_samples, loaded
 
 import openwork as ow
 from openwork.patterns import Pattern, clash_free, grouped, layer_seed, structured
@@ -48,7 +48,7 @@ def cells(scale: str) -> list[Settings]:
 
 
 def run(settings: Settings, desk: Desk) -> dict[str, Any]:
-    data = first_samples(ow.data.load("morse"), settings["frames"], settings["frames"] and 20_000)
+    data = first_samples(loaded("morse"), settings["frames"], settings["frames"] and 20_000)
     patterns = _patterns(settings)
     torch.manual_seed(settings["seed"])
     model = ow.models.build("mlp:64-1024-64", num_classes=64, in_channels=1, image_size=8)

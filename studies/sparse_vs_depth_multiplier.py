@@ -20,9 +20,9 @@ reading.
 from typing import Any
 
 import torch
-from _claims import Claim, at_least, combined, equal
+from _claims import Claim, at_least, equal
 from _grid import Desk, Row, Settings, Study, gaps, values
-from _study import first_samples, parameters_without_softmax
+from _study import first_samples, loaded, parameters_without_softmax
 from torch import nn
 
 import openwork as ow
@@ -31,6 +31,8 @@ from openwork.nn import count_macs
 
 ALPHAS = (0.01, 0.03, 0.1, 0.3)
 KINDS = ("sparse", "depth multiplier")
+BELOW = "Below 10 % density a sparse network beats a narrow one"
+ABOVE = "From 10 % density on the two are equal"
 # Points of accuracy within which two networks count as equal.
 EQUAL = 1.0
 # Scale -> seeds, epochs, densities, and (data set, training images, test images).
@@ -61,7 +63,7 @@ def cells(scale: str) -> list[Settings]:
 
 
 def run(settings: Settings, desk: Desk) -> dict[str, Any]:
-    data = first_samples(ow.data.load(settings["data"]), settings["train"], settings["test"])
+    data = first_samples(loaded(settings["data"]), settings["train"], settings["test"])
     model = _network(settings, data)
     macs = count_macs(model, torch.zeros(1, *data.train.images.shape[1:]))
     recipe = ow.train.Recipe(
@@ -98,23 +100,18 @@ def _network(settings: Settings, data: DataSet) -> nn.Module:
 def claims(rows: list[Row]) -> list[Claim]:
     sets = dict.fromkeys(row["settings"]["data"] for row in rows)
     found = {(name, alpha): _gaps(rows, name, alpha) for name in sets for alpha in ALPHAS}
-    below = [(*key, at_least(each, 0.0)) for key, each in found.items() if key[1] < 0.1]
-    above = [(*key, equal(each, EQUAL)) for key, each in found.items() if key[1] >= 0.1]
     made = []
-    for text, parts in (
-        ("Below 10 % density a sparse network beats a narrow one", below),
-        ("From 10 % density on the two are equal", above),
-    ):
-        made += [
+    for (name, alpha), each in found.items():
+        low = alpha < 0.1
+        data = name.removesuffix("-subset")
+        made.append(
             Claim(
-                text,
-                f"sparse minus depth multiplier at alpha {alpha:g}, {name}",
-                finding,
+                BELOW if low else ABOVE,
+                f"sparse minus depth multiplier at alpha {alpha:g}, {data}",
+                at_least(each, 0.0) if low else equal(each, EQUAL),
                 "points",
             )
-            for name, alpha, finding in parts
-        ]
-        made.append(Claim(text, "all of these", combined([part[2] for part in parts]), "points"))
+        )
     return made
 
 

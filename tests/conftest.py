@@ -1,6 +1,7 @@
 """What the tests of several rooms share: places that cannot be written to, other processes."""
 
 import contextlib
+import importlib.util
 import os
 import resource
 import signal
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 # Decoded data sets are shared by all test processes, and kept from one run to the next.
 _CACHE = Path(__file__).parent.parent / ".pytest_cache" / "openwork"
 os.environ.setdefault("OPENWORK_CACHE", str(_CACHE))
+STUDIES = Path(__file__).parent.parent / "studies"
 # Test processes share the cores, and threads that wait for each other spin.
 torch.set_num_threads(1)
 
@@ -107,3 +110,31 @@ def finish(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., str]:
         return printed
 
     return run
+
+
+@pytest.fixture
+def study(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """`study(name)`: the module of that name in the folder."""
+    monkeypatch.syspath_prepend(str(STUDIES))
+
+    def load(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(name, STUDIES / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def grid(
+    study: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ModuleType]:
+    """The runner, with its kernels chosen for this test alone."""
+    monkeypatch.setenv("OPENWORK_TRAIN_KERNELS", "native")
+    threads = torch.get_num_threads()
+    yield study("_grid")
+    torch.set_num_threads(threads)

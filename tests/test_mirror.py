@@ -106,6 +106,7 @@ OF_SEVERAL = {
     "test_readme.py",
     "test_rooms.py",
     "test_studies.py",
+    "test_study_grids.py",
     "test_words.py",
     "capi/test_aarch64.py",
     "capi/test_install.py",

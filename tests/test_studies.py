@@ -1,7 +1,6 @@
-"""Every study says what it claims and what came out, and its results lie beside it."""
+"""The runner of the studies, and the page that is drawn from their rows."""
 
-import ast
-import importlib.util
+import dataclasses
 import json
 import os
 import random
@@ -9,7 +8,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -22,50 +20,6 @@ import openwork as ow
 from openwork._locks import open_for_lock, try_lock
 
 FOLDER = Path(__file__).parent.parent / "studies"
-# The first study's record has another form.
-# Those that run as a whole, not as grids of cells.
-STUDIES = sorted(
-    path
-    for path in FOLDER.glob("[!_]*.py")
-    if "from _study import" in (text := path.read_text(encoding="utf-8"))
-    and "from _grid import" not in text
-)
-
-
-@pytest.fixture
-def study(monkeypatch: pytest.MonkeyPatch):
-    """`study(name)`: the module of that name in the folder."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-
-    def load(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, name, module)
-        spec.loader.exec_module(module)
-        return module
-
-    return load
-
-
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_the_header_claims_cites_and_concludes(path: Path) -> None:
-    header = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    assert header.startswith("Claim: ")
-    assert "\nSource: " in header
-    assert f'\nResult at the scale "cpu" ({path.stem}_cpu.json' in header
-
-
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_the_record_is_whole_and_names_no_place(path: Path) -> None:
-    text = path.with_name(f"{path.stem}_cpu.json").read_text(encoding="utf-8")
-    record = json.loads(text)
-    assert set(record) == {"summary", "settings", "rows", "machine", "versions", "seconds"}
-    assert all(0 <= row["accuracy"] <= 1 for row in record["rows"])
-    assert len({row.get("seed", number) for number, row in enumerate(record["rows"])}) >= 3
-    assert "/" not in record["machine"]["processor"]
-    assert path.with_name(f"{path.stem}_cpu.png").stat().st_size > 10_000
 
 
 def test_intervals_are_students(study) -> None:
@@ -92,20 +46,11 @@ def test_softmax_is_not_counted(study) -> None:
 # The depth multiplier is found by building networks, some hundreds of them.
 @pytest.mark.slow
 @pytest.mark.parametrize("sparsity", [0.9, 0.95])
-def test_the_five_ways_have_as_many_weights(study, sparsity: float) -> None:
+def test_the_seven_ways_have_as_many_weights(study, sparsity: float) -> None:
     ways = study("ssc_vs_others")
     data = ow.data.load("mnist-subset")
     counts = [ways.weights(ways.build(kind, "resnet32", sparsity, data, 0)) for kind in ways.KINDS]
     assert max(counts) / min(counts) < 1.05
-
-
-@pytest.fixture
-def grid(study, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The runner, with its kernels chosen for this test alone."""
-    monkeypatch.setenv("OPENWORK_TRAIN_KERNELS", "native")
-    threads = torch.get_num_threads()
-    yield study("_grid")
-    torch.set_num_threads(threads)
 
 
 def _counting(grid: ModuleType, ran: list[int]):
@@ -141,6 +86,44 @@ def test_the_budget_ends_a_run_before_its_next_cell(grid, tmp_path: Path) -> Non
     folders = {"rows": tmp_path, "work": tmp_path / "work", "lock": tmp_path / "lock"}
     assert not grid.run_study(_counting(grid, ran), "cpu", hours=0, **folders)
     assert ran == []
+
+
+def test_only_the_cells_asked_for_run(grid, tmp_path: Path) -> None:
+    ran: list[int] = []
+    folders = {"rows": tmp_path, "work": tmp_path / "work", "lock": tmp_path / "lock"}
+    assert grid.run_study(_counting(grid, ran), "cpu", only={"seed": "1"}, **folders)
+    assert ran == [1]
+
+
+def test_cells_share_a_network_that_is_trained_once(grid, tmp_path: Path) -> None:
+    data = _few_digits()
+    trained, weights = [], []
+
+    def run(settings, desk):
+        torch.manual_seed(0)
+        last = nn.Linear(28 * 28, 10)
+        model = nn.Sequential(nn.Flatten(), last)
+        recipe = ow.train.Recipe(epochs=2, batch_size=20, seed=0)
+        trained.append(desk.trained({"name": "start"}, model, data, recipe))
+        weights.append(last.weight.detach().clone())
+        return {"accuracy": trained[-1]["accuracy"]}
+
+    cells = [{"seed": 0}, {"seed": 1}]
+    study = grid.Study("sharing", 1, lambda _: cells, run, {"cpu": ""})
+    folders = {"rows": tmp_path, "work": tmp_path / "work", "lock": tmp_path / "lock"}
+    assert grid.run_study(study, "cpu", only={"seed": "0"}, **folders)
+    assert len(list((tmp_path / "work" / "sharing_cpu" / "shared").iterdir())) == 1
+    assert grid.run_study(study, "cpu", **folders)
+    # Seconds are those of the first time: nothing was trained again.
+    assert trained[0] == trained[1]
+    assert torch.equal(*weights)
+    assert not (tmp_path / "work" / "sharing_cpu" / "shared").exists()
+
+
+def _few_digits() -> ow.data.DataSet:
+    data = ow.data.load("mnist-subset")
+    part = ow.data.Split(data.train.images[:40], data.train.labels[:40])
+    return dataclasses.replace(data, train=part, test=part)
 
 
 def test_cells_do_not_run_beside_each_other(grid, tmp_path: Path) -> None:
@@ -198,13 +181,47 @@ def test_a_rank_correlation_is_judged_by_fishers_interval(study) -> None:
 
 def test_the_page_is_what_the_committed_rows_say(study) -> None:
     page = study("_page")
-    found = {name: page.best_rows(name, FOLDER / "rows") for name in page.STUDIES}
+    found = {name: page.rows_of(name, FOLDER / "rows") for name in page.STUDIES}
     committed = (FOLDER.parent / "docs" / "evidence.md").read_text(encoding="utf-8")
     assert page.page(found) == committed, "run `python -m studies report`"
     # What did not hold comes first.
     verdicts = re.findall(r"^\| \*\*(.+?)\*\*", committed, re.MULTILINE)
     order = study("_claims").ORDER
     assert verdicts == sorted(verdicts, key=order.index)
+
+
+def test_a_claim_is_read_from_the_largest_scale_with_two_seeds(study) -> None:
+    page = study("_page")
+
+    def rows(alphas: tuple[float, ...], seeds: int, gain: float) -> list[dict[str, object]]:
+        return [
+            {
+                "settings": {"data": "mnist", "kind": kind, "alpha": alpha, "seed": seed},
+                "result": {"accuracy": 0.9 + (kind == "sparse") * gain + seed / 1000},
+            }
+            for kind in ("sparse", "depth multiplier")
+            for alpha in alphas
+            for seed in range(seeds)
+        ]
+
+    by_scale = {"paper": rows((0.01,), 2, 0.05), "cpu": rows((0.01, 0.03), 3, 0.02)}
+    by_scale["paper"] += rows((0.03,), 1, 0.05)
+    found = page.claims_of("sparse_vs_depth_multiplier", by_scale)
+    seen = {claim.measure: (round(claim.finding.value, 6), cut) for claim, cut in found[:2]}
+    cuts = page.STUDIES["sparse_vs_depth_multiplier"].STUDY.cut
+    assert list(seen.values()) == [(5.0, cuts["paper"] or "nothing"), (2.0, cuts["cpu"])]
+    # What both say together.
+    assert (found[2][0].finding.verdict, found[2][0].finding.n) == ("held", 5)
+    # A scale without rows is not asked.
+    assert [claim.finding.n for claim, _ in page.claims_of("run_time", {})] == [0] * 6
+
+
+def test_what_is_not_measured_is_listed_apart(study) -> None:
+    page = study("_page")
+    text = page.page({"run_time": {}, "shared_inputs": {}})
+    table, _, missing = text.partition("Not measured yet:")
+    assert not re.findall(r"^\| \*\*", table, re.MULTILINE)
+    assert len(re.findall(r"^\* ", missing, re.MULTILINE)) == 6 + 3
 
 
 def _command(*arguments: str) -> list[str]:
@@ -215,7 +232,7 @@ def _command(*arguments: str) -> list[str]:
 def test_the_smoke_scale_of_all_studies_runs(study, tmp_path: Path) -> None:
     command = _command("all", "--scale", "smoke", "--rows", str(tmp_path))
     subprocess.run(command, check=True, cwd=FOLDER.parent, capture_output=True, timeout=600)
-    assert len(list(tmp_path.glob("*_smoke.jsonl"))) == len(study("_page").STUDIES) == 6
+    assert len(list(tmp_path.glob("*_smoke.jsonl"))) == len(study("_page").STUDIES) == 12
 
 
 @pytest.mark.slow
