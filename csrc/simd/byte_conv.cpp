@@ -153,13 +153,13 @@ struct Work {
         bytes x[Count], y[Count];
         read.template quad<V, From>(quad[q], x);
         read.template quad<V, From>(quad[q + 1], y);
-#pragma GCC unroll 8
-        for (int r = 0; r < Some; ++r) {
-          const ints w = broadcast_quad(weight + 4 * r);
-          const ints u = broadcast_quad(weight + 4 * (Rows + r));
+        // Vectors outside: filters outside would need more registers than there are.
 #pragma GCC unroll 4
-          for (int v = 0; v < Count; ++v) sum[r][v] = narrow_dots(sum[r][v], x[v], w, y[v], u);
-        }
+        for (int v = 0; v < Count; ++v)
+#pragma GCC unroll 8
+          for (int r = 0; r < Some; ++r)
+            sum[r][v] = narrow_dots(sum[r][v], x[v], broadcast_quad(weight + 4 * r), y[v],
+                                    broadcast_quad(weight + 4 * (Rows + r)));
       }
       for (; q < one; ++q, weight += 4 * Rows) {
         bytes x[Count];

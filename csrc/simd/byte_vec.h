@@ -54,6 +54,12 @@ OPENWORK_INLINE void copy_few(uint8_t* to, const uint8_t* from, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = from[i];
 }
 
+// The same, or all of a vector's.
+OPENWORK_INLINE void copy_some(uint8_t* to, const uint8_t* from, int count) {
+  if (count == pixels) return store_bytes(to, load_bytes(from));
+  copy_few(to, from, count);
+}
+
 // `count` bytes, and no byte beside them.
 OPENWORK_INLINE void copy_bytes(uint8_t* to, const uint8_t* from, int64_t count) {
   int64_t i = 0;
@@ -88,7 +94,7 @@ OPENWORK_INLINE bytes load_part(bytes other, const uint8_t* from, int place, int
 #else
   uint8_t line[pixels];
   store_bytes(line, other);
-  copy_bytes(line + place, from, count);
+  copy_some(line + place, from, count);
   return load_bytes(line);
 #endif
 }
@@ -99,7 +105,7 @@ OPENWORK_INLINE void store_part(uint8_t* to, bytes value, int place, int count) 
 #else
   uint8_t line[pixels];
   store_bytes(line, value);
-  copy_bytes(to, line + place, count);
+  copy_some(to, line + place, count);
 #endif
 }
 
