@@ -300,6 +300,29 @@ def test_products_that_do_not_fit_16_bits_are_exact(case: str, heaviest: int) ->
         assert np.array_equal(_run(problem, isa, maps, None, 2), wanted), isa
 
 
+@pytest.mark.parametrize("heaviest", [30, 127])
+@pytest.mark.parametrize("case", ["plain", "3x3", "many plain filters"])
+def test_fours_that_were_never_split_are_exact(
+    case: str, heaviest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As files hold them that were packed for VNNI: what does not fit 16 bits is widened."""
+    monkeypatch.setattr(_C, "is_narrow", lambda isa: False)
+    rng = np.random.default_rng(heaviest)
+    problem = _problem(rng, **CASES[case])
+    weight = np.sign(problem.weight) * rng.integers(
+        heaviest // 2, heaviest + 1, problem.weight.shape
+    )
+    weight[::2] = abs(weight[::2])
+    exact = {"scale": np.ones(len(weight), F), "bias": np.zeros(len(weight), F)}
+    bounds = {"out_zero": None, "least": -np.inf, "most": np.inf, "residual_scale": 0.0}
+    problem = replace(problem, weight=weight.astype(np.int8), **exact, **bounds)
+    g = problem.geometry
+    maps = rng.integers(250, 256, (2, g.in_channels, *g.size)).astype(np.uint8)
+    wanted = _reference(problem, maps, None)
+    for isa in _C.byte_isas():
+        assert np.array_equal(_run(problem, isa, maps, None, 1), wanted), isa
+
+
 @pytest.mark.parametrize("isa", _C.byte_isas())
 def test_a_rest_is_added(isa: str) -> None:
     """As AVX2 has it, on all: files that were packed for it run on newer processors."""
