@@ -2,14 +2,14 @@
 
     python benchmarks/narrow.py [--networks resnet50 vgg16 mobilenet_v2] [--rows 8]
                                 [--densities 1 0.5 0.25 0.1] [--threads 1] [--seconds 20]
-                                [--folder build/narrow] [--prepare]
+                                [--folder build/narrow] [--prepare] [--out narrow-1t-b1.json]
 
 Patterns are `block(rows, 1)` in every convolution but the first and depthwise ones. Both libraries
 quantise statically (QDQ: weights int8 for each output channel, activations uint8 for each tensor)
 on the same noise; OpenVINO runs the QDQ of ONNX Runtime, which runs float32 too. What is made is
 kept in the folder, so that a second run measures at once. All contenders of a network take turns; a
 time is the first quintile of a contender's turns, as in networks.py. Batch 1. Writes
-narrow-<threads>t-b1.json.
+narrow-<threads>t-b1.json, or `--out`; a file with rows of another processor is left alone.
 """
 
 import argparse
@@ -167,15 +167,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--folder", type=Path, default=Path("build/narrow"))
     parser.add_argument("--prepare", action="store_true", help="make the files and stop")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    path = options.out or Path(__file__).with_name(f"narrow-{options.threads}t-b1.json")
+    kept = json.loads(path.read_text()) if path.exists() else {"networks": {}}
+    if kept.get("machine", machine())["processor"] != machine()["processor"]:
+        parser.error(f"{path} has rows of {kept['machine']['processor']}; give another --out")
     torch.set_num_threads(options.threads)
     results = {name: measure(name, options) for name in options.networks}
     if options.prepare:
         return
     table(results).print()
-    path = Path(__file__).with_name(f"narrow-{options.threads}t-b1.json")
-    kept = json.loads(path.read_text())["networks"] if path.exists() else {}
-    record = {"machine": machine(), "rows": options.rows, "networks": kept | results}
+    networks_of_both = kept["networks"] | results
+    record = {"machine": machine(), "rows": options.rows, "networks": networks_of_both}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

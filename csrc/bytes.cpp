@@ -1,6 +1,10 @@
 #include "bytes.h"
 
-#include <cmath>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -24,6 +28,9 @@ const ByteKernels& byte_kernels();
 namespace avx512 {
 const ByteKernels& byte_kernels();
 }
+namespace avxvnni {
+const ByteKernels& byte_kernels();
+}
 namespace avx512vnni {
 const ByteKernels& byte_kernels();
 }
@@ -35,14 +42,32 @@ const ByteKernels& byte_kernels();
 
 namespace {
 
-constexpr const char* best = "avx512vnni";
+// Kernels of bytes that go beyond those of an instruction set of float32.
+struct Beyond {
+  const char* name;
+  const char* isa;
+  bool usable;
+  const ByteKernels& (*kernels)();
+};
 
-bool has_best() {
 #if defined(__x86_64__) && !defined(OPENWORK_BASELINE_ONLY)
-  return usable_isas().back() == "avx512" && __builtin_cpu_supports("avx512vnni");
-#else
-  return false;
+bool has_avxvnni() {
+  // What __builtin_cpu_supports("avxvnni") asks, which not all compilers know.
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
 #endif
+
+const std::vector<Beyond>& beyond() {
+#if defined(__x86_64__) && !defined(OPENWORK_BASELINE_ONLY)
+  static const std::vector<Beyond> all{
+      {"avxvnni", "avx2", is_usable("avx2") && has_avxvnni(), avxvnni::byte_kernels},
+      {"avx512vnni", "avx512", is_usable("avx512") && __builtin_cpu_supports("avx512vnni"),
+       avx512vnni::byte_kernels}};
+#else
+  static const std::vector<Beyond> all;
+#endif
+  return all;
 }
 
 void require_starts(const char* name, const int64_t* start, int64_t count, int64_t end) {
@@ -73,6 +98,32 @@ int64_t weights_of(const BytePlan& p, int64_t quads) {
         "a depthwise layer must have strides of 1 or 2, no dilation along rows, a multiple of its "
         "channels as filters, and write bytes");
   return static_cast<int64_t>(g.out_channels) * g.kernel_y * (g.kernel_x / 4 + 1) * 8;
+}
+
+// Whether the products of bytes with four weights, added in pairs in 16 bits, hold their sums: also
+// those of other four, added to them.
+bool fits(const int8_t* weight, const int8_t* other) {
+  for (int i = 0; i < 4; i += 2) {
+    int above = 0, below = 0;
+    for (const int8_t* four : {weight, other}) {
+      if (!four) continue;
+      for (const int w : {four[i], four[i + 1]}) (w > 0 ? above : below) += w;
+    }
+    if (above > most_narrow || below < -most_narrow) return false;
+  }
+  return true;
+}
+
+// Of each row of the kernel of a depthwise filter, both as it is and one pixel on.
+int32_t narrow_rows(const Geometry& g, const int8_t* weight) {
+  const int each = (g.kernel_x / 4 + 1) * 2;
+  int32_t rows = 0;
+  for (int ky = 0; ky < g.kernel_y; ++ky) {
+    bool all = ky < 31;
+    for (int four = 0; four < each; ++four, weight += 4) all = all && fits(weight, nullptr);
+    rows |= all ? 1 << ky : 0;
+  }
+  return rows;
 }
 
 // Each filter is written, and by one block.
@@ -121,8 +172,12 @@ std::vector<int32_t> places(const BytePlan& p) {
 }
 
 std::vector<std::string> byte_isas() {
-  std::vector<std::string> names = usable_isas();
-  if (has_best()) names.push_back(best);
+  std::vector<std::string> names;
+  for (const std::string& isa : usable_isas()) {
+    names.push_back(isa);
+    for (const Beyond& each : beyond())
+      if (each.usable && isa == each.isa) names.push_back(each.name);
+  }
   return names;
 }
 
@@ -131,7 +186,8 @@ const ByteKernels& byte_kernels_of(const std::string& isa) {
   kernels_of(isa);
   return baseline::byte_kernels();
 #elif defined(__x86_64__)
-  if (has_best() && (isa == best)) return avx512vnni::byte_kernels();
+  for (const Beyond& each : beyond())
+    if (each.usable && isa == each.name) return each.kernels();
   kernels_of(isa);  // throws
   if (isa == "avx512") return avx512::byte_kernels();
   return isa == "avx2" ? avx2::byte_kernels() : baseline::byte_kernels();
@@ -142,10 +198,13 @@ const ByteKernels& byte_kernels_of(const std::string& isa) {
 }
 
 std::string byte_isa_of(const std::string& isa) {
-  return isa == "avx512" && has_best() ? best : isa;
+  for (const Beyond& each : beyond())
+    if (each.usable && isa == each.isa) return each.name;
+  return isa;
 }
 
-void check(const BytePlan& p, int64_t entries, int64_t quads, int64_t weights) {
+void check(const BytePlan& p, const ByteCounts& counts) {
+  const auto [entries, quads, weights, rest_quads, rest_weights] = counts;
   check(p.geometry);
   const bool single = is_plain(p.geometry) && p.geometry.height == 1 && p.geometry.width == 1;
   if (p.rows != 1 && p.rows != 2 && p.rows != 4 && p.rows != 8 && !(p.rows == 16 && single))
@@ -156,19 +215,26 @@ void check(const BytePlan& p, int64_t entries, int64_t quads, int64_t weights) {
   require_starts("quad_start", p.quad_start, p.blocks, quads);
   const int64_t wanted = weights_of(p, quads);
   if (weights != wanted) fail("`weight` must have ", wanted, " numbers, not ", weights);
-  int64_t most = 0;
+  const int64_t rests = rest_quads / p.rows;
+  if (rest_quads != rests * p.rows || rest_weights != 4 * rest_quads)
+    fail("`rest_quad` must have ", p.rows, " numbers for each entry, and `rest_weight` four times");
+  if (rests && (p.depthwise || p.rows > 8)) fail("depthwise and linear layers have no rest");
+  for (int64_t i = 0; i < rest_quads; ++i)
+    if (!fits(p.rest_weight + 4 * i, nullptr)) fail("`rest_weight` must fit 16 bits in pairs");
+  require_starts("rest_start", p.rest_start, p.blocks, rests);
   for (int group = 0; group < p.groups; ++group) {
     const int64_t columns = p.group_column[group + 1] - p.group_column[group];
     if (columns % 4 || columns > 4 * most_byte_inputs) fail("a group's columns must be fours");
-    most = columns / 4 > most ? columns / 4 : most;
     for (int64_t b = p.group_block[group]; b < p.group_block[group + 1]; ++b) {
-      if (p.quad_start[b + 1] - p.quad_start[b] > most_byte_inputs / 4)
+      const int64_t rest = p.rest_start[b + 1] - p.rest_start[b];
+      if (p.quad_start[b + 1] - p.quad_start[b] + rest > most_byte_inputs / 4)
         fail("a filter must have at most ", static_cast<int64_t>(most_byte_inputs), " inputs");
       for (int64_t q = p.quad_start[b]; q < p.quad_start[b + 1]; ++q)
         require_range("quad", p.quad[q], 0, columns / 4 - 1);
+      for (int64_t q = p.rest_start[b] * p.rows; q < p.rest_start[b + 1] * p.rows; ++q)
+        require_range("rest_quad", p.rest_quad[q], 0, columns / 4 - 1);
     }
   }
-  require_range("most_quads", p.most_quads, most, most);
   check_filters(p);
   require_range("zero", p.zero, 0, 255);
   require_range("residual_zero", p.residual_zero, 0, 255);
@@ -177,6 +243,39 @@ void check(const BytePlan& p, int64_t entries, int64_t quads, int64_t weights) {
   if (!(p.least <= p.most)) fail("`least` must be at most `most`");
   if (!p.to_float && (p.least < -zero || p.most > 255 - zero))
     fail("`least` and `most` must be within a byte");
+}
+
+int most_quads(const BytePlan& p) {
+  int64_t most = 0;
+  for (int group = 0; group < p.groups; ++group)
+    most = std::max(most, (p.group_column[group + 1] - p.group_column[group]) / 4);
+  return static_cast<int>(most);
+}
+
+std::vector<int32_t> narrow_of(const BytePlan& p) {
+  const Geometry& g = p.geometry;
+  std::vector<int32_t> narrow;
+  if (p.depthwise) {
+    const int64_t each = int64_t{g.kernel_y} * (g.kernel_x / 4 + 1) * 8;
+    for (int f = 0; f < g.out_channels; ++f) narrow.push_back(narrow_rows(g, p.weight + f * each));
+    return narrow;
+  }
+  const int fours = p.rows;
+  const auto all_fit = [&](int64_t quad, bool two) {
+    const int8_t* weight = p.weight + quad * fours * 4;
+    for (int r = 0; r < fours; ++r, weight += 4)
+      if (!fits(weight, two ? weight + fours * 4 : nullptr)) return false;
+    return true;
+  };
+  for (int b = 0; b < p.blocks; ++b) {
+    int64_t q = p.quad_start[b];
+    while (q + 2 <= p.quad_start[b + 1] && all_fit(q, true)) q += 2;
+    narrow.push_back(static_cast<int32_t>(q - p.quad_start[b]));
+    const int64_t first = q;
+    while (q < p.quad_start[b + 1] && all_fit(q, false)) ++q;
+    narrow.push_back(static_cast<int32_t>(q - first));
+  }
+  return narrow;
 }
 
 }  // namespace openwork

@@ -51,13 +51,21 @@ struct BytePlan {
   const int64_t* quad_start;   // [blocks + 1], into `quad`
   const uint16_t* quad;        // within the group
   const int8_t* weight;        // for each entry of `quad`: [rows][4]
-  bool depthwise;              // no quads; weight: [out_channels][kernel_y][fours][2][4], where
-                               // fours of a row take turns with those of it one pixel on
-  int most_quads;              // of one group
-  int zero;                    // of the input
-  const int32_t* offset;       // [out_channels]: -zero * sum of the filter's weights
-  const float* scale;          // [out_channels]
-  const float* bias;           // [out_channels]
+  // What some weights exceed 16-bit sums by: each entry has a quad for each row of the block.
+  const int64_t* rest_start;  // [blocks + 1], into entries
+  const uint16_t* rest_quad;  // [entries][rows], within the group
+  const int8_t* rest_weight;  // [entries][rows][4]: each pair fits 16 bits
+  // For kernels that add products in 16 bits, null for others. For each block: how many of its
+  // first quads fit two at a time, and how many after them one at a time. For each depthwise
+  // filter: bit k says that row k of its kernel fits.
+  const int32_t* narrow;
+  bool depthwise;         // no quads; weight: [out_channels][kernel_y][fours][2][4], where
+                          // fours of a row take turns with those of it one pixel on
+  int most_quads;         // of one group
+  int zero;               // of the input
+  const int32_t* offset;  // [out_channels]: -zero * sum of the filter's weights
+  const float* scale;     // [out_channels]
+  const float* bias;      // [out_channels]
   // y = float(sum + offset) * scale + bias, then + float(residual - residual_zero) *
   // residual_scale, then between `least` and `most`. Floats are written as they are; bytes are y
   // rounded to the nearest, halves to even, plus `out_zero`.
@@ -85,7 +93,8 @@ struct ByteMap {
 
 struct ByteKernels {
   const char* name;
-  int pixels;  // in a tile
+  int pixels;   // in a tile
+  bool narrow;  // reads plan.narrow
   Kernel<BytePlan, ByteRun> conv;
   // clamp(round(x * inverse) + zero, least, most), halves to even.
   void (*quantize)(const float* input, uint8_t* output, int64_t count, float inverse, int zero,
@@ -104,13 +113,27 @@ struct ByteKernels {
 
 // Usable here, worst first.
 std::vector<std::string> byte_isas();
-// Which of them runs where a network is compiled for `isa`: "avx512vnni" for "avx512", if there.
+// Which of them runs where a network is compiled for `isa`: "avx512vnni" for "avx512" and
+// "avxvnni" for "avx2", if there.
 std::string byte_isa_of(const std::string& isa);
 // Throws std::invalid_argument for one that is not usable.
 const ByteKernels& byte_kernels_of(const std::string& isa);
 
-// Throws std::invalid_argument. `entries`, `quads`, `weights`: lengths of column, quad and weight.
-void check(const BytePlan& plan, int64_t entries, int64_t quads, int64_t weights);
+// Lengths of the arrays of a plan.
+struct ByteCounts {
+  int64_t column, quad, weight, rest_quad, rest_weight;
+};
+
+// All but `place`, `most_quads` and `narrow`, which follow from the others. Throws
+// std::invalid_argument.
+void check(const BytePlan& plan, const ByteCounts& counts);
+
+int most_quads(const BytePlan& plan);
+
+// The largest sum of a pair's weights of one sign whose products with bytes fit 16 bits.
+constexpr int most_narrow = 128;
+// What `plan.narrow` says.
+std::vector<int32_t> narrow_of(const BytePlan& plan);
 
 // Where each of the group's columns begins in an image, in bytes; throws std::invalid_argument.
 std::vector<int32_t> places(const BytePlan& plan);

@@ -11,6 +11,7 @@
 #include "../layer.h"
 #include "../packed/checksum.h"
 #include "../packed/packing.h"
+#include "../program/byte_steps.h"
 #include "bind.h"
 
 namespace openwork {
@@ -29,12 +30,16 @@ nb::dlpack::dtype dtype_of(Number type) {
       return nb::dtype<int64_t>();
     case Number::u16:
       return nb::dtype<uint16_t>();
+    case Number::i8:
+      return nb::dtype<int8_t>();
   }
   return {};
 }
 
 nb::tuple packing_of(nb::handle layer) {
-  const Packing* packing = nb::cast<const Layer&>(layer).packing();
+  const Packing* packing = nb::isinstance<ByteLayer>(layer)
+                               ? nb::cast<const ByteLayer&>(layer).packing.get()
+                               : nb::cast<const Layer&>(layer).packing();
   if (!packing) throw nb::value_error("the layer's kernel cannot be written to a file");
   const Geometry& g = packing->geometry;
   const std::vector<int64_t> sizes{g.in_channels, g.out_channels, g.height,     g.width,
@@ -57,9 +62,9 @@ using ByteArray = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::devi
 void bind_packed(nb::module_& m) {
   using namespace nb::literals;
   m.def("packing", packing_of, "layer"_a,
-        nb::sig("def packing(layer: Layer) -> tuple[object, ...]"),
+        nb::sig("def packing(layer: Layer | ByteLayer) -> tuple[object, ...]"),
         "What a layer was made of: kernel, activation, geometry in the order of its arguments, the "
-        "kernel's sizes, and its arrays, the bias first (empty for none).");
+        "kernel's sizes, and its arrays, in float32 the bias first (empty for none).");
   m.def(
       "checksum", [](const ByteArray& bytes) { return checksum(bytes.data(), bytes.size()); },
       "bytes"_a.noconvert(), "XXH64 of the bytes.");

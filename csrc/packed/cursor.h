@@ -42,7 +42,7 @@ class Cursor {
   Numbers array() {
     const uint8_t type = number<uint8_t>();
     const uint64_t first = number<uint64_t>(), count = number<uint64_t>();
-    if (type > static_cast<uint8_t>(Number::u16)) fail("an array has an unknown type");
+    if (type > static_cast<uint8_t>(Number::i8)) fail("an array has an unknown type");
     const Number kind = static_cast<Number>(type);
     const uint64_t size = bytes_.size, each = static_cast<uint64_t>(bytes_of(kind));
     if (first % 64 || first < end_ || first > size || count > (size - first) / each)

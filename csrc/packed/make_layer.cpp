@@ -7,16 +7,11 @@
 #include "../checks.h"
 #include "../isa.h"
 #include "../linear.h"
+#include "packing_parts.h"
 
 namespace openwork {
 
 namespace {
-
-template <class T>
-struct Span {
-  const T* data;
-  int64_t count;
-};
 
 // A layer for another machine: it is written to a file, never run.
 class ForeignLayer final : public Layer {
@@ -36,67 +31,33 @@ class ForeignLayer final : public Layer {
   std::shared_ptr<const void> arrays_;
 };
 
-// The sizes and arrays of one packing, each of them taken once and in order.
-class Parts {
+// What every kernel's packing has.
+class Parts : public PackingParts {
  public:
   Parts(const std::string& isa, const Packing& packing, std::shared_ptr<const void> keep)
-      : isa_(isa), packing_(packing), keep_(std::move(keep)) {
-    check(packing.geometry);
+      : PackingParts(packing), isa_(isa), keep_(std::move(keep)) {
     const Span<float> bias = array<float>("bias");
     if (bias.count) require_count("bias", bias.count, packing.geometry.out_channels);
     epilogue_ = {bias.count ? bias.data : nullptr, packing.activation};
   }
 
-  const Geometry& geometry() const { return packing_.geometry; }
   const Epilogue& epilogue() const { return epilogue_; }
   const std::string& isa() const { return isa_; }
 
-  int size(const char* name) {
-    if (sizes_ == packing_.sizes.size()) fail("size `", name, "` is missing");
-    const int64_t size = packing_.sizes[sizes_++];
-    require_range(name, size, INT32_MIN, INT32_MAX);
-    return static_cast<int>(size);
-  }
-  bool flag(const char* name) {
-    const int value = size(name);
-    require_range(name, value, 0, 1);
-    return value != 0;
-  }
-  template <class T>
-  Span<T> array(const char* name) {
-    if (arrays_ == packing_.arrays.size()) fail("array `", name, "` is missing");
-    const Numbers& numbers = packing_.arrays[arrays_++];
-    if (numbers.type != number_of<T>()) fail("array `", name, "` has numbers of another type");
-    return {static_cast<const T*>(numbers.data), numbers.count};
-  }
-  template <class T>
-  const T* array(const char* name, int64_t count) {
-    const Span<T> span = array<T>(name);
-    require_count(name, span.count, count);
-    return span.data;
-  }
-
   template <class Plan>
   std::unique_ptr<Layer> layer(const Plan& plan, Kernel<Plan> Kernels::* kernel) const {
-    if (sizes_ != packing_.sizes.size() || arrays_ != packing_.arrays.size())
-      fail("a layer of kernel '", packing_.kernel, "' has sizes or arrays that it does not need");
+    finish();
     if (!is_usable(isa_)) {
       shapes_of(isa_);  // Refuses what does not run elsewhere either.
-      return std::make_unique<ForeignLayer>(packing_.geometry, isa_, keep_);
+      return std::make_unique<ForeignLayer>(geometry(), isa_, keep_);
     }
     return std::make_unique<PackedLayer<Plan>>(plan, kernels_of(isa_).*kernel, keep_);
   }
 
-  static void require_count(const char* name, int64_t found, int64_t wanted) {
-    if (found != wanted) fail("`", name, "` has ", found, " entries, but needs ", wanted);
-  }
-
  private:
   std::string isa_;
-  const Packing& packing_;
   std::shared_ptr<const void> keep_;
   Epilogue epilogue_;
-  size_t sizes_ = 0, arrays_ = 0;
 };
 
 // Arrays 1 to 6 of a packed sparse matrix with weights for each of `positions`.

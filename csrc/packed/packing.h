@@ -9,7 +9,7 @@
 
 namespace openwork {
 
-enum class Number : uint8_t { f32, i32, i64, u16 };
+enum class Number : uint8_t { f32, i32, i64, u16, i8 };
 
 template <class T>
 constexpr Number number_of() {
@@ -17,10 +17,11 @@ constexpr Number number_of() {
   if constexpr (std::is_same_v<T, int32_t>) return Number::i32;
   if constexpr (std::is_same_v<T, int64_t>) return Number::i64;
   if constexpr (std::is_same_v<T, uint16_t>) return Number::u16;
+  if constexpr (std::is_same_v<T, int8_t>) return Number::i8;
 }
 
 constexpr int bytes_of(Number type) {
-  return type == Number::u16 ? 2 : type == Number::i64 ? 8 : 4;
+  return type == Number::i8 ? 1 : type == Number::u16 ? 2 : type == Number::i64 ? 8 : 4;
 }
 
 // Borrowed numbers, aligned as their type needs.
@@ -35,8 +36,8 @@ struct Numbers {
   }
 };
 
-// The sizes and arrays of one kernel, in the order that make_layer.cpp says. The first array is the
-// bias, empty for none.
+// The sizes and arrays of one kernel, in the order that make_layer.cpp and make_byte_layer.cpp say.
+// The first array of layers of float32 is the bias, empty for none.
 struct Packing {
   std::string kernel;
   Geometry geometry;

@@ -6,8 +6,10 @@
 
 #include "../functions.h"
 #include "../isa.h"
+#include "../program/byte_steps.h"
 #include "../program/steps.h"
 #include "../step_kernels.h"
+#include "make_byte_layer.h"
 #include "make_layer.h"
 
 namespace openwork {
@@ -47,6 +49,7 @@ class Parts {
         word(front.text()),
         kernels(kernels_of(isa)),
         step_kernels(step_kernels_of(isa)),
+        byte_kernels(byte_kernels_of(byte_isa_of(isa))),
         program_(program) {
     for (uint32_t left = front.count(8); left > 0; --left)
       numbers_.push_back(front.number<int64_t>());
@@ -87,6 +90,11 @@ class Parts {
     const auto first = static_cast<std::ptrdiff_t>(std::exchange(array_, arrays_.size()));
     return {arrays_.begin() + first, arrays_.end()};
   }
+  float real() {
+    const std::vector<float> numbers = array<float>();
+    if (numbers.size() != 1) fail("step '", std::string(name), "' needs arrays of one number");
+    return numbers[0];
+  }
   Activation activation() const { return named(activations, word); }
   void finish() const {
     if (number_ != numbers_.size() || array_ != arrays_.size())
@@ -98,6 +106,7 @@ class Parts {
   const std::string_view name, word;
   const Kernels& kernels;
   const StepKernels& step_kernels;
+  const ByteKernels& byte_kernels;
 
  private:
   std::ptrdiff_t taken() {
@@ -129,13 +138,18 @@ MadeStep layer(Parts& parts, std::string_view kernel) {
   return layer_step(make_layer(parts.isa, std::move(packing), parts.keep), input, output, residual);
 }
 
-MadeStep pool(Parts& parts) {
-  const Slot &input = parts.slot(), &output = parts.slot();
+Pool window(Parts& parts) {
   Pool pool{};
   for (int* size :
        {&pool.channels, &pool.height, &pool.width, &pool.kernel_y, &pool.kernel_x, &pool.stride_y,
         &pool.stride_x, &pool.pad_y, &pool.pad_x, &pool.out_height, &pool.out_width})
     *size = parts.whole();
+  return pool;
+}
+
+MadeStep pool(Parts& parts) {
+  const Slot &input = parts.slot(), &output = parts.slot();
+  Pool pool = window(parts);
   pool.average = parts.flag(), pool.count_padding = parts.flag();
   pool.activation = parts.activation();
   return pool_step(parts.kernels.pooling, pool, parts.array<float>(), input, output);
@@ -171,9 +185,7 @@ MadeStep copy(Parts& parts) {
 
 MadeStep fill(Parts& parts) {
   const Slot& target = parts.slot();
-  const std::vector<float> value = parts.array<float>();
-  if (value.size() != 1) fail("a filled slot needs one number");
-  return fill_step(parts.step_kernels.moving, target, value[0]);
+  return fill_step(parts.step_kernels.moving, target, parts.real());
 }
 
 MadeStep move(Parts& parts) {
@@ -218,11 +230,70 @@ MadeStep softmax(Parts& parts) {
   return softmax_step(parts.step_kernels.functions, input, output, size, inner, parts.flag());
 }
 
-constexpr std::pair<std::string_view, MadeStep (*)(Parts&)> steps[] = {
-    {"pool", pool},      {"mean", mean},   {"add", add},         {"affine", affine},
-    {"gate", gate},      {"copy", copy},   {"fill", fill},       {"move", move},
-    {"map", map},        {"prelu", prelu}, {"combine", combine}, {"resample", resample},
-    {"softmax", softmax}};
+MadeStep byte_layer(Parts& parts) {
+  const Slot &input = parts.slot(), &output = parts.slot();
+  const Slot* residual = parts.slot_or_none();
+  Packing packing{"bytes", geometry(parts), Activation::none, parts.other_numbers(),
+                  parts.other_arrays()};
+  return byte_layer_step(make_byte_layer(byte_isa_of(parts.isa), std::move(packing), parts.keep),
+                         input, output, residual);
+}
+
+ByteRange byte_range(Parts& parts) {
+  const int zero = parts.whole(), least = parts.whole();
+  return {zero, least, parts.whole()};
+}
+
+MadeStep quantize(Parts& parts) {
+  const Slot &input = parts.slot(), &output = parts.slot();
+  return quantize_step(parts.byte_kernels, input, output, parts.real(), byte_range(parts));
+}
+
+MadeStep dequantize(Parts& parts) {
+  const Slot &input = parts.slot(), &output = parts.slot();
+  const int zero = parts.whole();
+  return dequantize_step(parts.byte_kernels, input, output, {zero, parts.real()});
+}
+
+MadeStep byte_pool(Parts& parts) {
+  const Slot &input = parts.slot(), &output = parts.slot();
+  return byte_pool_step(parts.byte_kernels, window(parts), input, output);
+}
+
+MadeStep byte_mean(Parts& parts) {
+  const Slot &input = parts.slot(), &output = parts.slot();
+  const int64_t maps = parts.number(), pixels = parts.number();
+  const int from_zero = parts.whole();
+  return byte_mean_step(parts.byte_kernels, input, output, maps, pixels, from_zero, parts.real(),
+                        byte_range(parts));
+}
+
+MadeStep byte_add(Parts& parts) {
+  const Slot &a = parts.slot(), &b = parts.slot(), &output = parts.slot();
+  const int zero_a = parts.whole(), zero_b = parts.whole();
+  const ByteMap from_a{zero_a, parts.real()}, from_b{zero_b, parts.real()};
+  return byte_add_step(parts.byte_kernels, a, b, output, from_a, from_b, byte_range(parts));
+}
+
+constexpr std::pair<std::string_view, MadeStep (*)(Parts&)> steps[] = {{"pool", pool},
+                                                                       {"mean", mean},
+                                                                       {"add", add},
+                                                                       {"affine", affine},
+                                                                       {"gate", gate},
+                                                                       {"copy", copy},
+                                                                       {"fill", fill},
+                                                                       {"move", move},
+                                                                       {"map", map},
+                                                                       {"prelu", prelu},
+                                                                       {"combine", combine},
+                                                                       {"resample", resample},
+                                                                       {"softmax", softmax},
+                                                                       {"byte_layer", byte_layer},
+                                                                       {"quantize", quantize},
+                                                                       {"dequantize", dequantize},
+                                                                       {"byte_pool", byte_pool},
+                                                                       {"byte_mean", byte_mean},
+                                                                       {"byte_add", byte_add}};
 
 MadeStep made(Parts& parts) {
   constexpr std::string_view layers = "layer ";

@@ -45,13 +45,13 @@ class ByteLayerStep final : public Step {
   void run(const Frame& f) const override {
     const BytePlan& plan = layer_->plan;
     const int64_t out = plan.to_float ? output_.image : 4 * output_.image;
-    layer_->kernels.conv.run(
+    layer_->kernels->conv.run(
         plan, {as_bytes(f.read(input_)), as_bytes(residual_.read(f, 0)), f.write(output_),
                4 * input_.image, residual_ ? 4 * residual_->image : 0, out, f.workspace, f.batch,
                f.threads});
   }
   int64_t workspace(int batch, int threads) const override {
-    return layer_->kernels.conv.workspace(layer_->plan, batch, threads);
+    return layer_->kernels->conv.workspace(layer_->plan, batch, threads);
   }
 
  private:
@@ -73,6 +73,7 @@ std::unique_ptr<Step> each_image(Body body) {
 std::unique_ptr<Step> byte_layer_step(std::shared_ptr<const ByteLayer> layer, const Slot& input,
                                       const Slot& output, const Slot* residual) {
   if (!layer) fail("`layer` must be a packed layer, not none");
+  if (!layer->kernels) fail("`layer` is packed for another instruction set, not for here");
   require_writable(output);
   return std::make_unique<ByteLayerStep>(std::move(layer), input, output, residual);
 }

@@ -8,14 +8,17 @@
 
 namespace openwork {
 
+struct Packing;
+
 // (zero, least, most) of what is written.
 using ByteRange = std::tuple<int, int, int>;
 
 // A packed convolution of bytes, its kernel, and the arrays that the plan points into.
 struct ByteLayer {
   BytePlan plan;
-  const ByteKernels& kernels;
+  const ByteKernels* kernels;  // null for those of another machine
   std::shared_ptr<const void> arrays;
+  std::shared_ptr<const Packing> packing;  // what it was made of
 };
 
 // All throw std::invalid_argument for slots and numbers that do not fit.

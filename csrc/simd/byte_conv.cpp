@@ -146,8 +146,34 @@ struct Work {
     const uint16_t* quad = plan.quad + start;
     const int8_t* weight = plan.weight + (start * Rows + first) * 4;
     ints sum[Some][Count]{};
+    int64_t q = 0;
+    if constexpr (narrow_sums) {
+      const int64_t two = plan.narrow[2 * block], one = two + plan.narrow[2 * block + 1];
+      for (; q < two; q += 2, weight += 8 * Rows) {
+        bytes x[Count], y[Count];
+        read.template quad<V, From>(quad[q], x);
+        read.template quad<V, From>(quad[q + 1], y);
+        // Vectors outside: filters outside would need more registers than there are.
+#pragma GCC unroll 4
+        for (int v = 0; v < Count; ++v)
+#pragma GCC unroll 8
+          for (int r = 0; r < Some; ++r)
+            sum[r][v] = narrow_dots(sum[r][v], x[v], broadcast_quad(weight + 4 * r), y[v],
+                                    broadcast_quad(weight + 4 * (Rows + r)));
+      }
+      for (; q < one; ++q, weight += 4 * Rows) {
+        bytes x[Count];
+        read.template quad<V, From>(quad[q], x);
+#pragma GCC unroll 8
+        for (int r = 0; r < Some; ++r) {
+          const ints w = broadcast_quad(weight + 4 * r);
+#pragma GCC unroll 4
+          for (int v = 0; v < Count; ++v) sum[r][v] = narrow_dot(sum[r][v], x[v], w);
+        }
+      }
+    }
 #pragma GCC unroll 2
-    for (int64_t q = 0; q < count; ++q, weight += 4 * Rows) {
+    for (; q < count; ++q, weight += 4 * Rows) {
       bytes x[Count];
       read.template quad<V, From>(quad[q], x);
 #pragma GCC unroll 8
@@ -157,6 +183,7 @@ struct Work {
         for (int v = 0; v < Count; ++v) sum[r][v] = dot(sum[r][v], x[v], w);
       }
     }
+    add_rest<Rows, V, From>(block, first, read, sum);
     // In memory, so that the filters' code is there once.
     ints kept[Some][Count];
 #pragma GCC unroll 8
@@ -169,6 +196,24 @@ struct Work {
       // Until it is to be written, what is missing is computed as if it were the first filter's.
       if (filter[r] < 0 && (From + Count == V || plan.to_float)) continue;
       finished<V, From, Count>(t, own, larger(filter[r], 0), kept[r], low[r]);
+    }
+  }
+
+  // What some weights exceed 16-bit sums by: other fours for each filter.
+  template <int Rows, int V, int From, int Some, int Count, typename Source>
+  OPENWORK_INLINE_MEMBER void add_rest(int64_t block, int first, const Source& read,
+                                       ints (&sum)[Some][Count]) const {
+    const int64_t last = plan.rest_start[block + 1];
+    for (int64_t i = plan.rest_start[block]; i < last; ++i) {
+      const int64_t at = i * Rows + first;
+#pragma GCC unroll 8
+      for (int r = 0; r < Some; ++r) {
+        bytes x[Count];
+        read.template quad<V, From>(plan.rest_quad[at + r], x);
+        const ints w = broadcast_quad(plan.rest_weight + 4 * (at + r));
+#pragma GCC unroll 4
+        for (int v = 0; v < Count; ++v) sum[r][v] = narrow_dot(sum[r][v], x[v], w);
+      }
     }
   }
 

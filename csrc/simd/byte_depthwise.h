@@ -100,29 +100,46 @@ struct ByteDepthwise {
     }
   }
 
+  // One row of a kernel.
+  template <int Stride, bool Narrow>
+  OPENWORK_INLINE_MEMBER static void row(const uint8_t* line, const int8_t* w, int some_fours,
+                                         ints (&sum)[4]) {
+    const auto add = [](ints to, bytes x, ints by) {
+      if constexpr (Narrow)
+        return narrow_dot(to, x, by);
+      else
+        return dot(to, x, by);
+    };
+    for (int four = 0; four < some_fours; ++four, line += 4, w += 8) {
+      const ints even = broadcast_quad(w), odd = broadcast_quad(w + 4);
+      if constexpr (Stride == 1) {
+        const bytes a = load_bytes(line), b = load_bytes(line + 2);
+        sum[0] = add(sum[0], a, even), sum[1] = add(sum[1], a, odd);
+        sum[2] = add(sum[2], b, even), sum[3] = add(sum[3], b, odd);
+      } else {
+        for (int s = 0; s < 4; ++s)
+          sum[s] = add(sum[s], load_bytes(line + s / 2 * pixels + s % 2 * 2), even);
+      }
+    }
+  }
+
   // `Rows` and `Fours` of the kernel; 0 for any.
   template <int Stride, int Rows, int Fours>
   void outputs(int filter, const int64_t* tap, const uint8_t* from, uint8_t* to) const {
     const int kernel_y = Rows ? Rows : g.kernel_y, some_fours = Fours ? Fours : fours;
     const int8_t* weight = plan.weight + int64_t{filter} * g.kernel_y * fours * 8;
     const ByteFinish own = finish;
-    const int count = length;
+    const int count = length, narrow = narrow_sums ? plan.narrow[filter] : 0;
     for (int x = 0; x < count; x += pixels, from += Stride * pixels) {
       ints sum[4]{};
       const int8_t* w = weight;
       for (int ky = 0; ky < kernel_y; ++ky) {
         const uint8_t* line = from + tap[ky];
-        for (int four = 0; four < some_fours; ++four, line += 4, w += 8) {
-          const ints even = broadcast_quad(w), odd = broadcast_quad(w + 4);
-          if constexpr (Stride == 1) {
-            const bytes a = load_bytes(line), b = load_bytes(line + 2);
-            sum[0] = dot(sum[0], a, even), sum[1] = dot(sum[1], a, odd);
-            sum[2] = dot(sum[2], b, even), sum[3] = dot(sum[3], b, odd);
-          } else {
-            for (int s = 0; s < 4; ++s)
-              sum[s] = dot(sum[s], load_bytes(line + s / 2 * pixels + s % 2 * 2), even);
-          }
-        }
+        if (narrow_sums && ky < 31 && narrow >> ky & 1)
+          row<Stride, true>(line, w, some_fours, sum);
+        else
+          row<Stride, false>(line, w, some_fours, sum);
+        w += 8 * some_fours;
       }
       const shorts low = own.halves(own.scaled(sum[0], filter), own.scaled(sum[1], filter));
       const shorts high = own.halves(own.scaled(sum[2], filter), own.scaled(sum[3], filter));

@@ -96,6 +96,8 @@ void add(const uint8_t* a, const uint8_t* b, uint8_t* output, int64_t count, Byt
 constexpr const char* name = "avx512vnni";
 #elif defined(__AVX512F__)
 constexpr const char* name = "avx512";
+#elif defined(__AVXVNNI__)
+constexpr const char* name = "avxvnni";
 #elif defined(__AVX2__)
 constexpr const char* name = "avx2";
 #elif defined(__x86_64__)
@@ -107,8 +109,8 @@ constexpr const char* name = "neon";
 }  // namespace
 
 const ByteKernels& byte_kernels() {
-  static const ByteKernels table{name,       pixels,   byte_conv, quantize,
-                                 dequantize, max_pool, mean,      add};
+  static const ByteKernels table{name,       pixels,   narrow_sums, byte_conv, quantize,
+                                 dequantize, max_pool, mean,        add};
   return table;
 }
 

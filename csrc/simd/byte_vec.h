@@ -35,6 +35,31 @@ OPENWORK_INLINE void store_bytes(uint8_t* to, bytes value) {
   *reinterpret_cast<memory_bytes*>(to) = value;
 }
 
+template <class T>
+OPENWORK_INLINE void copy_ends(uint8_t* to, const uint8_t* from, int64_t count) {
+  typedef T memory_number __attribute__((aligned(1), may_alias));
+  const int64_t last = count - static_cast<int64_t>(sizeof(T));
+  const T a = *reinterpret_cast<const memory_number*>(from);
+  const T b = *reinterpret_cast<const memory_number*>(from + last);
+  *reinterpret_cast<memory_number*>(to) = a;
+  *reinterpret_cast<memory_number*>(to + last) = b;
+}
+
+// Fewer bytes than a vector has: their first and last, which may overlap.
+OPENWORK_INLINE void copy_few(uint8_t* to, const uint8_t* from, int64_t count) {
+  typedef uint8_t sixteen __attribute__((vector_size(16)));
+  if (pixels > 16 && count >= 16) return copy_ends<sixteen>(to, from, count);
+  if (count >= 8) return copy_ends<uint64_t>(to, from, count);
+  if (count >= 4) return copy_ends<uint32_t>(to, from, count);
+  for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+}
+
+// The same, or all of a vector's.
+OPENWORK_INLINE void copy_some(uint8_t* to, const uint8_t* from, int count) {
+  if (count == pixels) return store_bytes(to, load_bytes(from));
+  copy_few(to, from, count);
+}
+
 // `count` bytes, and no byte beside them.
 OPENWORK_INLINE void copy_bytes(uint8_t* to, const uint8_t* from, int64_t count) {
   int64_t i = 0;
@@ -44,7 +69,7 @@ OPENWORK_INLINE void copy_bytes(uint8_t* to, const uint8_t* from, int64_t count)
   const __mmask64 mask = (uint64_t{1} << (count - i)) - 1;
   _mm512_mask_storeu_epi8(to + i, mask, _mm512_maskz_loadu_epi8(mask, from + i));
 #else
-  for (; i < count; ++i) to[i] = from[i];
+  copy_few(to + i, from + i, count - i);
 #endif
 }
 
@@ -53,26 +78,6 @@ OPENWORK_INLINE void set_bytes(uint8_t* to, uint8_t value, int64_t count) {
   int64_t i = 0;
   for (; i + pixels <= count; i += pixels) store_bytes(to + i, all);
   for (; i < count; ++i) to[i] = value;
-}
-
-// `count` bytes that are `step` apart.
-OPENWORK_INLINE void copy_every(uint8_t* to, const uint8_t* from, int64_t count, int step) {
-  if (step == 1) return copy_bytes(to, from, count);
-  if (step == 2) {
-#if defined(__AVX512F__)
-    for (int64_t i = 0; i < count; i += 32) {
-      const int64_t some = count - i < 32 ? count - i : 32;
-      const __mmask64 mask = ~uint64_t{0} >> (65 - 2 * some);
-      const __m512i pairs = _mm512_maskz_loadu_epi8(mask, from + 2 * i);
-      _mm256_mask_storeu_epi8(to + i, static_cast<__mmask32>((uint64_t{1} << some) - 1),
-                              _mm512_maskz_cvtepi16_epi8(~0u, pairs));
-    }
-#else
-    for (int64_t i = 0; i < count; ++i) to[i] = from[2 * i];
-#endif
-    return;
-  }
-  for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
 }
 
 OPENWORK_INLINE void copy_rows(uint8_t* to, int64_t to_pitch, const uint8_t* from,
@@ -87,8 +92,10 @@ OPENWORK_INLINE bytes load_part(bytes other, const uint8_t* from, int place, int
   const __mmask64 mask = ~uint64_t{0} >> (64 - count) << place;
   return (bytes)_mm512_mask_loadu_epi8((__m512i)other, mask, from - place);
 #else
-  for (int i = 0; i < count; ++i) other[place + i] = from[i];
-  return other;
+  uint8_t line[pixels];
+  store_bytes(line, other);
+  copy_some(line + place, from, count);
+  return load_bytes(line);
 #endif
 }
 OPENWORK_INLINE void store_part(uint8_t* to, bytes value, int place, int count) {
@@ -98,7 +105,7 @@ OPENWORK_INLINE void store_part(uint8_t* to, bytes value, int place, int count) 
 #else
   uint8_t line[pixels];
   store_bytes(line, value);
-  copy_bytes(to, line + place, count);
+  copy_some(to, line + place, count);
 #endif
 }
 
@@ -217,6 +224,40 @@ OPENWORK_INLINE ints madd(shorts a, shorts b) {
 #endif
 #endif
 
+// `count` bytes that are `step` apart.
+OPENWORK_INLINE void copy_every(uint8_t* to, const uint8_t* from, int64_t count, int step) {
+  if (step == 1) return copy_bytes(to, from, count);
+  if (step == 2) {
+#if defined(__AVX512F__)
+    for (int64_t i = 0; i < count; i += 32) {
+      const int64_t some = count - i < 32 ? count - i : 32;
+      const __mmask64 mask = ~uint64_t{0} >> (65 - 2 * some);
+      const __m512i pairs = _mm512_maskz_loadu_epi8(mask, from + 2 * i);
+      _mm256_mask_storeu_epi8(to + i, static_cast<__mmask32>((uint64_t{1} << some) - 1),
+                              _mm512_maskz_cvtepi16_epi8(~0u, pairs));
+    }
+#else
+    int64_t i = 0;
+#if defined(__x86_64__)
+    // The last of these reads one byte beyond the last that is wanted.
+    for (; i + pixels / 2 < count; i += pixels / 2) {
+      const shorts even = (shorts)load_bytes(from + 2 * i) & 255;
+      const bytes packed = pack_shorts(even, even);
+#if defined(__AVX2__)
+      const __m256i halves = _mm256_permute4x64_epi64((__m256i)packed, 0x08);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), _mm256_castsi256_si128(halves));
+#else
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(to + i), (__m128i)packed);
+#endif
+    }
+#endif
+    for (; i < count; ++i) to[i] = from[2 * i];
+#endif
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
+}
+
 // Bytes of each lane in another order.
 template <int... Order>
 OPENWORK_INLINE bytes shuffle_lanes(bytes a) {
@@ -252,12 +293,40 @@ OPENWORK_INLINE ints broadcast_quad(const int8_t* weight) {
 OPENWORK_INLINE ints dot(ints sum, bytes x, ints weight) {
 #if defined(__AVX512VNNI__)
   return (ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)weight);
+#elif defined(__AVXVNNI__)
+  return (ints)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)x, (__m256i)weight);
 #else
   typedef uint16_t ushorts __attribute__((vector_size(pixels)));
   const shorts even = (shorts)((ushorts)x & 255), odd = (shorts)((ushorts)x >> 8);
   const shorts w = (shorts)weight;
   return sum + madd(even, (shorts)((ushorts)w << 8) >> 8) + madd(odd, w >> 8);
 #endif
+}
+
+// Whether products are added in 16 bits where the weights fit, as `BytePlan::narrow` says.
+#if defined(__AVX2__) && !defined(__AVX512F__) && !defined(__AVXVNNI__)
+constexpr bool narrow_sums = true;
+// The products of channels 0 and 1, then 2 and 3, with their weights.
+OPENWORK_INLINE shorts pair_products(bytes x, ints weight) {
+  return (shorts)_mm256_maddubs_epi16((__m256i)x, (__m256i)weight);
+}
+#else
+constexpr bool narrow_sums = false;
+OPENWORK_INLINE shorts pair_products(bytes x, ints) { return (shorts)x; }
+#endif
+// `dot` of weights that fit 16 bits.
+OPENWORK_INLINE ints narrow_dot(ints sum, bytes x, ints weight) {
+  if constexpr (narrow_sums)
+    return sum + madd(pair_products(x, weight), shorts{} + 1);
+  else
+    return dot(sum, x, weight);
+}
+// The sum of two of them, added before they are widened.
+OPENWORK_INLINE ints narrow_dots(ints sum, bytes x, ints weight, bytes y, ints other) {
+  if constexpr (narrow_sums)
+    return sum + madd(pair_products(x, weight) + pair_products(y, other), shorts{} + 1);
+  else
+    return dot(dot(sum, x, weight), y, other);
 }
 
 // Bytes of a tile of V vectors: moves pixel 4 * (V * lane + j) on to where vector j has it.

@@ -10,6 +10,7 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from openwork.kernels.dispatch import candidates
+from openwork.kernels.narrow.pack_bytes import ByteProblem, pack_bytes
 from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Activation, Geometry, Problem
 from openwork.runtime.packed.layout import PackedFile
@@ -47,11 +48,89 @@ def of_layer(layer: Any, isa: str) -> PackedFile:
     geometry = made[2]
     inputs = geometry[0], geometry[2], geometry[3]
     outputs = geometry[1], geometry[12], geometry[13]
-    recording = Recording()
+    recording = Recording(isa)
     slots = recording.input(int(np.prod(inputs))), recording.input(int(np.prod(outputs)))
     recording.layer(layer, slots[0], recording.output(int(np.prod(outputs))), slots[1])
     tensors = [("x", inputs), ("residual", outputs)]
     return packed(recording, isa, tensors, [("y", outputs)])
+
+
+def byte_layers(isa: str) -> list[Any]:
+    """A small layer of bytes of each kind, most of them with a residual; see `of_bytes`."""
+    random = np.random.default_rng(0)
+    made = []
+    for geometry, groups, density in (
+        (Geometry(5, 9, (5, 6), (3, 3), (2, 1), (1, 1)), 1, 0.6),
+        (Geometry(4, 6, (5, 7), (1, 1)), 1, 1.0),
+        (Geometry(3, 3, (5, 6), (3, 3), padding=(1, 1)), 3, 1.0),
+        (Geometry(9, 7, (1, 1), (1, 1)), 1, 0.5),
+    ):
+        inside, filters = geometry.in_channels // groups, geometry.out_channels
+        weight = random.integers(-127, 128, (filters, inside, *geometry.kernel)).astype(np.int8)
+        weight[random.random(weight.shape) > density] = 0
+        scale = np.full(filters, 4e-3 / np.sqrt(inside), np.float32)
+        numbers = 3, scale, random.random(filters).astype(np.float32), 0.0, 255.0, 100
+        residual = (7, 0.0 if groups > 1 else 0.5)
+        problem = ByteProblem(geometry, groups, weight, *numbers, *residual)
+        made.append(pack_bytes(problem, _C.byte_isa_of(isa)))
+    return made
+
+
+def of_bytes(layer: Any, isa: str) -> PackedFile:
+    """A network of one layer of bytes between floats; the input is its residual too."""
+    made: Any = _C.packing(layer)
+    geometry, depthwise = made[2], made[3][1]
+    inputs = geometry[0], geometry[2], geometry[3]
+    outputs = geometry[1], geometry[12], geometry[13]
+    count, wide = int(np.prod(inputs)), int(np.prod(outputs))
+    fours, out_fours = -(-count // 4), -(-wide // 4)
+    recording = Recording(isa)
+    x, other, y = recording.input(count), recording.input(wide), recording.output(wide)
+    own = recording.arena_slot(0, fours)
+    added = recording.arena_slot(round_up(fours), out_fours)
+    sums = recording.arena_slot(round_up(fours) + round_up(out_fours), out_fours)
+    recording.quantize(x, own, 50.0, (100, 0, 255))
+    recording.quantize(other, added, 50.0, (7, 0, 255))
+    recording.byte_layer(layer, own, sums, None if depthwise else added)
+    recording.byte_add(sums, added, sums, (100, 0.5), (7, 0.25), (90, 5, 250))
+    recording.dequantize(sums, y, 0.02, 90)
+    tensors = [("x", inputs), ("residual", outputs)]
+    return packed(recording, isa, tensors, [("y", outputs)])
+
+
+def of_byte_steps(isa: str) -> PackedFile:
+    """A network of the other steps of bytes, on maps of (2, 4, 6)."""
+    recording = Recording(isa)
+    x, y = recording.input(48), recording.output(2)
+    own, pooled = recording.arena_slot(0, 12), recording.arena_slot(16, 3)
+    mean = recording.arena_slot(32, 1)
+    recording.quantize(x, own, 50.0, (100, 0, 255))
+    sizes = {"channels": 2, "height": 4, "width": 6, "out_height": 2, "out_width": 3}
+    window = {"kernel_y": 3, "kernel_x": 3, "stride_y": 2, "stride_x": 2, "pad_y": 1, "pad_x": 1}
+    maxima = {"average": False, "count_padding": False}
+    recording.byte_pool(own, pooled, cast(Any, _C.Pool)(**sizes, **window, **maxima))
+    recording.byte_mean(pooled, mean, 2, 6, 100, 0.2, (90, 3, 255))
+    recording.dequantize(mean, y, 0.02, 90)
+    return packed(recording, isa, [("x", (2, 4, 6))], [("y", (2,))])
+
+
+def round_up(floats: int) -> int:
+    """Where the next slot of the arena may begin."""
+    return -(-floats // 16) * 16
+
+
+def byte_files(isa: str) -> list[PackedFile]:
+    """A file of each kind of layer of bytes and of the other steps."""
+    return [of_byte_steps(isa), *(of_bytes(layer, isa) for layer in byte_layers(isa))]
+
+
+def every_file(isa: str) -> list[PackedFile]:
+    """A file of each kernel and of all steps."""
+    return [
+        of_steps(isa),
+        *(of_layer(layer, isa) for layer in layers(isa)),
+        *byte_files(isa),
+    ]
 
 
 def packed(recording: Recording, isa: str, inputs: Any, outputs: Any) -> PackedFile:
@@ -63,7 +142,7 @@ def packed(recording: Recording, isa: str, inputs: Any, outputs: Any) -> PackedF
 
 def of_steps(isa: str) -> PackedFile:
     """A network of every step that is not a layer, on maps of (2, 4, 6)."""
-    recording = Recording()
+    recording = Recording(isa)
     x, y = recording.input(48), recording.output(48)
     arena = recording.arena_slot(0, 48)
     gates, mean = recording.arena_slot(48, 2), recording.arena_slot(64, 2)
@@ -101,8 +180,7 @@ def main(folder: str) -> None:
     """Write the files to `folder`, for each instruction set that can run here."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     for isa in _C.usable_isas():
-        files = [of_steps(isa), *(of_layer(layer, isa) for layer in layers(isa))]
-        for number, file in enumerate(files):
+        for number, file in enumerate(every_file(isa)):
             Path(folder, f"{isa}-{number}.ow").write_bytes(file.to_bytes().tobytes())
 
 

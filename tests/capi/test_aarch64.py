@@ -21,7 +21,7 @@ PART = 40
 
 def _file(case: Case, problem: Problem) -> tuple[PackedFile, list[str]]:
     """A network that gives one output for each candidate, and the candidates' names."""
-    recording = Recording()
+    recording = Recording("neon")
     g = problem.geometry
     shapes = (g.in_channels, *g.size), (g.out_channels, *g.out_size)
     sizes = [int(np.prod(shape)) for shape in shapes]
@@ -79,3 +79,25 @@ def test_every_step_gives_what_it_gives_here(tmp_path: Path) -> None:
     program.run([x], [wanted], np.empty(program.arena(3, 1), np.float32), 3, 1)
     found = np.fromfile(tmp_path / "out", np.float32).reshape(3, 48)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_bytes_are_the_same_bit_for_bit(tmp_path: Path) -> None:
+    lines, checks = [], []
+    for number, (file, here) in enumerate(
+        zip(corpus.byte_files("neon"), corpus.byte_files("baseline"), strict=True)
+    ):
+        random = np.random.default_rng(number)
+        given = [random.standard_normal((3, *shape)).astype(np.float32) for _, shape in file.inputs]
+        (tmp_path / f"{number}.in").write_bytes(b"".join(each.tobytes() for each in given))
+        path, out = tmp_path / f"{number}.ow", tmp_path / f"{number}.out"
+        path.write_bytes(file.to_bytes().tobytes())
+        lines.append(f"{path} 3 2 {tmp_path}/{number}.in {out}")
+        (tmp_path / "here.ow").write_bytes(here.to_bytes().tobytes())
+        program, _ = _C.open_packed(str(tmp_path / "here.ow"))
+        wanted = np.empty((3, *file.outputs[0][1]), np.float32)
+        program.run(given, [wanted], np.empty(program.arena(3, 1), np.float32), 3, 1)
+        checks.append((out, wanted))
+    built.run(built.aarch64("openwork_run"), lines)
+    for out, wanted in checks:
+        np.testing.assert_array_equal(np.fromfile(out, np.float32), wanted.reshape(-1))

@@ -2,6 +2,7 @@
 
 import ctypes
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def test_bad_files_are_refused_with_a_text(library: Any, content: bytes, tmp_pat
 
 @pytest.mark.parametrize("isa", _C.usable_isas())
 def test_every_kernel_and_step_gives_what_python_gives(isa: str, tmp_path: Path) -> None:
-    files = [corpus.of_steps(isa), *(corpus.of_layer(layer, isa) for layer in corpus.layers(isa))]
+    files = corpus.every_file(isa)
     lines, wanted = [], []
     random = np.random.default_rng(0)
     for number, file in enumerate(files):
@@ -125,6 +126,50 @@ def test_every_kernel_and_step_gives_what_python_gives(isa: str, tmp_path: Path)
     for number, output in enumerate(wanted):
         found = np.fromfile(tmp_path / f"{number}.out", np.float32)
         np.testing.assert_array_equal(found, output.reshape(-1))
+
+
+def _changed(numbers: np.ndarray) -> list[np.ndarray]:
+    """Arrays that are not what a step needs, or may not be."""
+    whole = np.iinfo(numbers.dtype) if numbers.dtype.kind in "iu" else np.finfo(numbers.dtype)
+    extremes = [np.full_like(numbers, each) for each in (whole.min, whole.max)]
+    longer = np.concatenate([numbers, np.ones(1, numbers.dtype)])
+    return [*extremes, numbers[::-1].copy(), numbers[:-1], longer, numbers.astype(np.float32)]
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_int8_files_that_were_tampered_with_are_refused_or_run(kind: int, tmp_path: Path) -> None:
+    """Each number and each array of each step in turn, with a checksum that is right."""
+    isa = _C.chosen_isa()
+    whole = corpus.of_bytes(corpus.byte_layers(isa)[kind], isa)
+    refused = 0
+
+    def tried(number: int, **changes: Any) -> None:
+        nonlocal refused
+        steps = list(whole.steps)
+        steps[number] = replace(steps[number], **changes)
+        path = tmp_path / "bad.ow"
+        path.write_bytes(replace(whole, steps=steps).to_bytes().tobytes())
+        try:
+            program, _ = _C.open_packed(str(path))
+        except ValueError:
+            refused += 1
+            return
+        inputs = [np.ones((1, *shape), np.float32) for _, shape in whole.inputs]
+        output = np.zeros((1, *whole.outputs[0][1]), np.float32)
+        program.run(inputs, [output], np.zeros(program.arena(1, 1), np.float32), 1, 1)
+
+    for number, step in enumerate(whole.steps):
+        for at in range(len(step.numbers)):
+            for value in (-1, step.numbers[at] + 1, 1 << 40):
+                changed = (*step.numbers[:at], value, *step.numbers[at + 1 :])
+                tried(number, numbers=changed)
+        for at, array in enumerate(step.arrays):
+            for other in _changed(array):
+                tried(number, arrays=(*step.arrays[:at], other, *step.arrays[at + 1 :]))
+        tried(number, numbers=step.numbers[:-1])
+        tried(number, numbers=(*step.numbers, 0))
+        tried(number, arrays=(*step.arrays, np.zeros(1, np.float32)))
+    assert refused > 150
 
 
 def test_the_example_in_c_says_the_class(content: bytes, tmp_path: Path) -> None:

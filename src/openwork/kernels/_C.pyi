@@ -301,10 +301,15 @@ def byte_isas() -> list[str]:
 def byte_isa_of(isa: str) -> str:
     """Which of them runs networks compiled for `isa`."""
 
+def is_narrow(isa: str) -> bool:
+    """
+    Whether kernels of bytes add products in 16 bits, for which layers are packed.
+    """
+
 class ByteArrays:
     """The arrays of a packed convolution of bytes."""
 
-    def __init__(self, channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], group_column: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], column: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], group_block: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], filter: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], quad_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], quad: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.int8], dict(shape=(None,), order='C', device='cpu', writable=False)], offset: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], scale: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+    def __init__(self, channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], group_column: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], column: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], group_block: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], filter: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], quad_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], quad: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.int8], dict(shape=(None,), order='C', device='cpu', writable=False)], rest_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], rest_quad: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], rest_weight: Annotated[NDArray[numpy.int8], dict(shape=(None,), order='C', device='cpu', writable=False)], offset: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], scale: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
         """Checked when a layer is made of them."""
 
 class ByteLayer:
@@ -312,7 +317,7 @@ class ByteLayer:
 
     @property
     def name(self) -> str:
-        """Instruction set."""
+        """Instruction set; empty for one that cannot run here."""
 
 def byte_conv(isa: str, geometry: Geometry, arrays: ByteArrays, *, plain: bool, depthwise: bool, rows: int, zero: int, to_float: bool, least: float, most: float, out_zero: int, residual_zero: int, residual_scale: float) -> ByteLayer:
     """A convolution of bytes."""
@@ -434,9 +439,9 @@ def open_packed(path: str) -> tuple[Program, str]:
 def parameters_of(function: Function) -> int:
     """How many parameters a function has."""
 
-def packing(layer: Layer) -> tuple[object, ...]:
+def packing(layer: Layer | ByteLayer) -> tuple[object, ...]:
     """
-    What a layer was made of: kernel, activation, geometry in the order of its arguments, the kernel's sizes, and its arrays, the bias first (empty for none).
+    What a layer was made of: kernel, activation, geometry in the order of its arguments, the kernel's sizes, and its arrays, in float32 the bias first (empty for none).
     """
 
 def checksum(bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> int:

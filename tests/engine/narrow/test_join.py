@@ -14,7 +14,8 @@ from openwork.capture.qdq import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE
 from openwork.engine import CompiledModel
 from openwork.errors import CheckpointError
 from openwork.kernels.narrow.pack_bytes import ByteProblem, pack_bytes
-from openwork.runtime import load
+from openwork.kernels.native import extension as _C
+from openwork.runtime import load, pack
 from openwork.runtime.nodes import quantised
 
 Build = Callable[..., CompiledModel]
@@ -101,7 +102,7 @@ def test_each_layer_is_packed_once(build: Build, monkeypatch: pytest.MonkeyPatch
     assert len(packed) == 5
 
 
-def test_files_hold_it_and_packed_files_refuse_it(build: Build, tmp_path: Path) -> None:
+def test_files_hold_it_also_packed(build: Build, tmp_path: Path) -> None:
     model, x = Net(), torch.randn(2, 3, 16, 16)
     compiled = build(model, x)
     path = tmp_path / "net.ow"
@@ -112,10 +113,18 @@ def test_files_hold_it_and_packed_files_refuse_it(build: Build, tmp_path: Path) 
     assert torch.equal(torch.from_numpy(runs(x.numpy())), compiled(x))
     assert restored.layers.rows == compiled.layers.rows
     assert [name for name, _ in runs.kernels] == compiled.layers.column("layer")
-    from openwork.runtime.packed.pack import pack
-
-    with pytest.raises(CheckpointError, match="layers that compute in int8"):
-        pack(path, tmp_path / "packed.ow")
+    for isa in _C.usable_isas():
+        pack(path, tmp_path / "packed.ow", isa=isa)
+        for threads in (1, 2):
+            mapped = load(tmp_path / "packed.ow", threads=threads)
+            assert torch.equal(torch.from_numpy(mapped(x.numpy())), compiled(x))
+        assert [name for name, _ in mapped.kernels] == compiled.layers.column("layer")
+    ow.save(compiled, tmp_path / "saved.ow", packed=True)
+    assert (tmp_path / "saved.ow").read_bytes() == (tmp_path / "packed.ow").read_bytes()
+    pack(path, tmp_path / "neon.ow", isa="neon")
+    if "neon" not in _C.usable_isas():
+        with pytest.raises(CheckpointError, match="for the instruction set 'neon', and this"):
+            load(tmp_path / "neon.ow")
 
 
 class One(nn.Module):

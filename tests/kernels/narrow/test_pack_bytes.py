@@ -271,6 +271,106 @@ def test_floats_are_written_as_they_are(isa: str) -> None:
     assert np.array_equal(_run(problem, isa, maps, None, 1), _reference(problem, maps, None))
 
 
+@pytest.mark.parametrize("heaviest", [1, 20, 64, 65, 127])
+@pytest.mark.parametrize("case", ["plain", "3x3", "many filters", "groups of four", "depthwise"])
+def test_products_that_do_not_fit_16_bits_are_exact(case: str, heaviest: int) -> None:
+    """Weights from those that always fit to those that never do, and the largest bytes."""
+    rng = np.random.default_rng(heaviest)
+    problem = replace(_problem(rng, **CASES[case]), residual_scale=0.0)
+    signs = np.sign(problem.weight) * (rng.random(problem.weight.shape) < 0.9)
+    light = rng.integers(0, heaviest + 1, signs.shape) * (rng.random(signs.shape) < 0.5)
+    weight = np.where(light, light, heaviest) * np.abs(signs)
+    # Filters of one sign have the largest sums.
+    weight[::2] *= np.sign(rng.random(len(weight[::2])) - 0.5)[:, None, None, None].astype(int)
+    weight[1::2] *= signs[1::2].astype(int)
+    inputs = np.count_nonzero(weight[0])
+    problem = replace(
+        problem,
+        weight=weight.astype(np.int8),
+        scale=np.full(len(weight), 100 / (255 * heaviest * inputs), F),
+    )
+    if case != "depthwise":
+        exact = {"scale": np.ones(len(weight), F), "bias": np.zeros(len(weight), F)}
+        problem = replace(problem, **exact, out_zero=None, least=-np.inf, most=np.inf)
+    g = problem.geometry
+    maps = rng.integers(250, 256, (2, g.in_channels, *g.size)).astype(np.uint8)
+    wanted = _reference(problem, maps, None)
+    assert len(np.unique(wanted)) > 10
+    for isa in _C.byte_isas():
+        assert np.array_equal(_run(problem, isa, maps, None, 2), wanted), isa
+
+
+@pytest.mark.parametrize("heaviest", [30, 127])
+@pytest.mark.parametrize("case", ["plain", "3x3", "many plain filters"])
+def test_fours_that_were_never_split_are_exact(
+    case: str, heaviest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As files hold them that were packed for VNNI: what does not fit 16 bits is widened."""
+    monkeypatch.setattr(_C, "is_narrow", lambda isa: False)
+    rng = np.random.default_rng(heaviest)
+    problem = _problem(rng, **CASES[case])
+    weight = np.sign(problem.weight) * rng.integers(
+        heaviest // 2, heaviest + 1, problem.weight.shape
+    )
+    weight[::2] = abs(weight[::2])
+    exact = {"scale": np.ones(len(weight), F), "bias": np.zeros(len(weight), F)}
+    bounds = {"out_zero": None, "least": -np.inf, "most": np.inf, "residual_scale": 0.0}
+    problem = replace(problem, weight=weight.astype(np.int8), **exact, **bounds)
+    g = problem.geometry
+    maps = rng.integers(250, 256, (2, g.in_channels, *g.size)).astype(np.uint8)
+    wanted = _reference(problem, maps, None)
+    for isa in _C.byte_isas():
+        assert np.array_equal(_run(problem, isa, maps, None, 1), wanted), isa
+
+
+@pytest.mark.parametrize("isa", _C.byte_isas())
+def test_a_rest_is_added(isa: str) -> None:
+    """As AVX2 has it, on all: files that were packed for it run on newer processors."""
+    rng = np.random.default_rng(0)
+    for rows in (1, 2, 4, 8):
+        weight, rest = rng.integers(-64, 65, (2, rows, 8, 4)).astype(np.int8)
+        quad = rng.integers(0, 8, (8, rows)).astype(np.uint16)
+        total = np.zeros((rows, 8, 4), np.int64) + weight
+        for four in range(8):
+            for row in range(rows):
+                total[row, quad[four, row]] += rest[row, four]
+        geometry = Geometry(in_channels=32, out_channels=rows, size=(5, 7), kernel=(1, 1))
+        one, int64 = np.ones(rows, F), np.int64
+        packed = _C.ByteArrays(
+            np.arange(32, dtype=np.int32),
+            np.zeros(32, np.uint16),
+            np.array([0, 32], int64),
+            np.arange(32, dtype=np.int32),
+            np.array([0, 1], int64),
+            np.arange(rows, dtype=np.int32),
+            np.array([0, 8], int64),
+            np.arange(8, dtype=np.uint16),
+            np.ascontiguousarray(weight.swapaxes(0, 1)).reshape(-1),
+            np.array([0, 8], int64),
+            quad.reshape(-1),
+            np.ascontiguousarray(rest.swapaxes(0, 1)).reshape(-1),
+            np.zeros(rows, np.int32),
+            one,
+            0 * one,
+        )
+        layer = _C.byte_conv(
+            isa,
+            native_geometry(geometry),
+            packed,
+            **{"plain": True, "depthwise": False, "rows": rows, "zero": 0, "to_float": True},
+            **{"least": -np.inf, "most": np.inf, "out_zero": 0},
+            **{"residual_zero": 0, "residual_scale": 0.0},
+        )
+        maps = rng.integers(0, 256, (1, 32, 5, 7)).astype(np.uint8)
+        program = _C.Program(_C.chosen_isa())
+        slots = program.input(32 * 35 // 4), program.output(rows * 35)
+        program.byte_layer(layer, *slots)
+        output = np.zeros((1, rows * 35), F)
+        program.run([_floats(maps)], [output], np.empty(program.arena(1, 1), F), 1, 1)
+        wanted = total.reshape(rows, 32) @ maps.reshape(32, 35).astype(int64)
+        np.testing.assert_array_equal(output.reshape(rows, 35), wanted.astype(F))
+
+
 @pytest.mark.parametrize("isa", _C.byte_isas())
 def test_the_largest_sums_do_not_saturate(isa: str) -> None:
     geometry = Geometry(in_channels=512, out_channels=2, size=(4, 4), kernel=(1, 1))
@@ -301,7 +401,9 @@ def _layer(**changes: Any) -> None:
         **{"group_column": np.array([0, 4], int64), "column": np.arange(4, dtype=int32)},
         **{"group_block": np.array([0, 1], int64), "filter": np.arange(4, dtype=int32)},
         **{"quad_start": np.array([0, 1], int64), "quad": np.zeros(1, np.uint16)},
-        **{"weight": np.ones(16, np.int8), "offset": np.zeros(4, int32)},
+        **{"weight": np.ones(16, np.int8), "rest_start": np.zeros(2, int64)},
+        **{"rest_quad": np.zeros(0, np.uint16), "rest_weight": np.zeros(0, np.int8)},
+        **{"offset": np.zeros(4, int32)},
         **{"scale": np.ones(4, F), "bias": np.zeros(4, F)},
     }
     numbers: dict[str, Any] = {
@@ -314,6 +416,9 @@ def _layer(**changes: Any) -> None:
     geometry = Geometry(in_channels=4, out_channels=4, size=(2, 2), kernel=(1, 1))
     packed = _C.ByteArrays(*arrays.values())
     _C.byte_conv(_C.byte_isas()[-1], native_geometry(geometry), packed, **numbers)
+
+
+_REST = {"rest_start": [0, 1], "rest_quad": [0] * 4, "rest_weight": [-128, 0, 64, 64] * 4}
 
 
 @pytest.mark.parametrize(
@@ -343,9 +448,17 @@ def _layer(**changes: Any) -> None:
         ({"most": 255.5}, "within a byte"),
         ({"least": 2.0, "most": 1.0}, "`least`"),
         ({"depthwise": True, "plain": False, "to_float": True}, "a depthwise layer"),
+        ({"rest_start": [0, 1]}, "`rest_start` must reach from 0 to 0"),
+        ({"rest_start": [0]}, "`rest_start` has 1 entries, but needs 2"),
+        ({**_REST, "rest_quad": [0, 0, 0, 1]}, "`rest_quad`=1 must lie"),
+        ({**_REST, "rest_quad": [0, 0, 0]}, "`rest_quad` must have 4 numbers for each entry"),
+        ({**_REST, "rest_weight": [1] * 15}, "`rest_weight` four times"),
+        ({**_REST, "rest_weight": [0] * 14 + [127, 2]}, "`rest_weight` must fit 16 bits"),
+        ({**_REST, "rest_weight": [-64, -65] + [0] * 14}, "`rest_weight` must fit 16 bits"),
     ],
 )
 def test_bad_plans_are_refused(changes: dict[str, Any], rule: str) -> None:
     _layer()
+    _layer(**_REST)
     with pytest.raises(ValueError, match=rule):
         _layer(**changes)

@@ -7,6 +7,7 @@ with halves rounded to even, or `y` itself. All float32, each operation rounded.
 
 The packed arrays, as `csrc/bytes.h` describes them: columns (a channel at a tap), groups that list
 columns in fours, and blocks of 1, 2, 4 or 8 filters that list which fours of their group they read.
+For AVX2 without VNNI `split_weights` orders a block's fours and keeps apart what exceeds 16 bits.
 Linear layers have blocks of 16 filters. Depthwise layers hold each row of a kernel twice, in turns
 of four: as it is, and one pixel on.
 """
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from openwork.kernels.narrow.split_weights import split_weights
 from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Geometry
 from openwork.kernels.to_native import native_geometry
@@ -25,6 +27,9 @@ __all__ = ["ByteProblem", "pack_bytes"]
 # for 1, 2, 4 or 8 filters. The only block of a group does both at once, unless the layer is plain.
 _INTERLEAVE, _PRODUCT = 15.0, {1: 5.0, 2: 5.5, 4: 9.5, 8: 19.0}
 _DIRECT = {4: 23.0, 8: 33.0}
+# The same with 32 pixels and 16 registers, which take four filters at most.
+_NARROW_INTERLEAVE, _NARROW_PRODUCT = 10.0, {1: 4.0, 2: 7.0, 4: 13.0}
+_NARROW_DIRECT = {4: 25.0}
 _GROUPS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -80,11 +85,13 @@ def pack_bytes(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
     matrix = problem.matrix()
     plain = _is_plain(problem.geometry)
     single = plain and problem.geometry.size == (1, 1)
-    groups, rows = ([np.arange(len(matrix))], 16) if single else _partition(matrix != 0, plain)
+    narrow = _C.is_narrow(isa)
+    costs = _Costs(narrow, plain)
+    groups, rows = ([np.arange(len(matrix))], 16) if single else _partition(matrix != 0, costs)
     used = _numbers(matrix.shape[1]) if plain else np.flatnonzero((matrix != 0).any(axis=0))
     if not used.size:
         used = np.zeros(1, np.int64)
-    arrays = _Arrays(matrix, used, rows)
+    arrays = _Arrays(matrix, used, rows, split=narrow and not single)
     for filters in groups:
         arrays.add(filters)
     taps = problem.weight[0, 0].size
@@ -159,6 +166,9 @@ def _pack_depthwise(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
         np.zeros(len(kernels) + 1, np.int64),
         np.zeros(0, np.uint16),
         kernels.reshape(-1),
+        np.zeros(len(kernels) + 1, np.int64),
+        np.zeros(0, np.uint16),
+        np.zeros(0, np.int8),
         *_requantisation(problem),
     )
     return _layer(problem, isa, arrays, plain=False, depthwise=True, rows=1)
@@ -169,7 +179,26 @@ def _is_plain(geometry: Geometry) -> bool:
     return sizes == ((1, 1), (1, 1), (0, 0))
 
 
-def _partition(live: np.ndarray, plain: bool) -> tuple[list[np.ndarray], int]:
+class _Costs:
+    """What a four costs, in cycles.
+
+    Args:
+        narrow: of kernels that add products in 16 bits.
+        plain: of a layer that reads each channel at its own pixel alone.
+    """
+
+    def __init__(self, narrow: bool, plain: bool) -> None:
+        self._direct = {} if plain else _NARROW_DIRECT if narrow else _DIRECT
+        self.interleave = _NARROW_INTERLEAVE if narrow else _INTERLEAVE
+        self.product = _NARROW_PRODUCT if narrow else _PRODUCT
+
+    def of(self, blocks: np.ndarray, rows: int) -> np.ndarray:
+        """The cost of one that so many blocks of a group read."""
+        stored = self.interleave + blocks * self.product[rows]
+        return np.where(blocks == 1, self._direct.get(rows, stored), stored)
+
+
+def _partition(live: np.ndarray, costs: _Costs) -> tuple[list[np.ndarray], int]:
     """Groups of filters that list their columns together, and the filters in a block."""
     out = len(live)
     best = float("inf"), out, 1
@@ -177,9 +206,9 @@ def _partition(live: np.ndarray, plain: bool) -> tuple[list[np.ndarray], int]:
         starts = _numbers(out)[::size]
         unions = np.logical_or.reduceat(live, starts, axis=0).sum(axis=1)
         fours = -(-unions // 4)
-        rows = next(each for each in (8, 4, 2, 1) if each <= size)
+        rows = max(each for each in costs.product if each <= size)
         blocks = -(-np.minimum(size, out - starts) // rows)
-        cost = float((fours * _cost(blocks, rows, plain)).sum())
+        cost = float((fours * costs.of(blocks, rows)).sum())
         if cost < best[0]:
             best = cost, size, rows
     # One group of all filters, whose blocks leave out the fours that none of them reads.
@@ -188,31 +217,20 @@ def _partition(live: np.ndarray, plain: bool) -> tuple[list[np.ndarray], int]:
     padded = np.zeros((out + -out % 8, 4 * number), bool)
     padded[:out, : some.shape[1]] = some
     fours_live = padded.reshape(-1, number, 4).any(axis=2)
-    for rows in (1, 2, 4, 8):
+    for rows, product in costs.product.items():
         read = fours_live.reshape(-1, rows, number).any(axis=1).sum()
-        cost = number * _INTERLEAVE + float(read) * _PRODUCT[rows]
+        cost = number * costs.interleave + float(read) * product
         if cost < best[0]:
             best = cost, out, rows
     _, size, rows = best
     return [np.arange(at, min(at + size, out)) for at in range(0, out, size)], rows
 
 
-def _cost(blocks: np.ndarray, rows: int, plain: bool) -> np.ndarray:
-    """What a four costs that so many blocks of a group read."""
-    stored = _INTERLEAVE + blocks * _PRODUCT[rows]
-    return stored if plain else np.where(blocks == 1, _DIRECT.get(rows, stored), stored)
-
-
-_Finished = tuple[
-    np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray
-]
-
-
 class _Arrays:
     """The packed arrays while groups are added."""
 
-    def __init__(self, matrix: np.ndarray, used: np.ndarray, rows: int) -> None:
-        self._matrix, self._rows = matrix, rows
+    def __init__(self, matrix: np.ndarray, used: np.ndarray, rows: int, split: bool) -> None:
+        self._matrix, self._rows, self._split = matrix, rows, split
         self._place = np.zeros(matrix.shape[1], np.int32)
         self._place[used] = np.arange(len(used))
         self.column: list[np.ndarray] = []
@@ -220,6 +238,8 @@ class _Arrays:
         self._filter: list[np.ndarray] = []
         self._quad: list[np.ndarray] = []
         self._weight: list[np.ndarray] = []
+        self._rest_quad: list[np.ndarray] = []
+        self._rest_weight: list[np.ndarray] = []
 
     def add(self, filters: np.ndarray) -> None:
         """A group of these filters."""
@@ -236,12 +256,20 @@ class _Arrays:
         self._blocks.append(len(weights) // self._rows)
         for block in weights.reshape(self._blocks[-1], self._rows, weights.shape[1] // 4, 4):
             read = np.flatnonzero(block.any(axis=(0, 2)))
+            fours = block[:, read]
+            if self._split:
+                split = split_weights(fours)
+                self._rest_quad.append(read[split.rest_four].reshape(-1))
+                self._rest_weight.append(split.rest_weight)
+                fours, read = split.weight, read[split.order]
             self._quad.append(read.astype(np.uint16))
-            self._weight.append(block[:, read].transpose(1, 0, 2).reshape(-1))
+            self._weight.append(fours.transpose(1, 0, 2).reshape(-1))
 
-    def finish(self) -> "_Finished":
-        """group_column, column, group_block, filter, quad_start, quad, weight."""
-        return (
+    def finish(self) -> list[np.ndarray]:
+        """group_column, column, group_block, filter, quad_start, quad, weight, and the rest's."""
+        none = [np.zeros((0, self._rows, 4), np.int8)]
+        rest = self._rest_weight or none * len(self._quad)
+        return [
             _starts([len(each) for each in self.column]),
             np.concatenate(self.column).astype(np.int32),
             _starts(self._blocks),
@@ -249,7 +277,10 @@ class _Arrays:
             _starts([len(each) for each in self._quad]),
             np.concatenate(self._quad),
             np.ascontiguousarray(np.concatenate(self._weight)),
-        )
+            _starts([len(each) for each in rest]),
+            np.concatenate([*self._rest_quad, np.zeros(0, np.uint16)]).astype(np.uint16),
+            np.concatenate(rest).reshape(-1),
+        ]
 
 
 def _numbers(count: int) -> np.ndarray:

@@ -13,14 +13,15 @@ its length (4 bytes) and its items.
                8 bytes each
                steps, a list: name and a second word (activation, function or operation), texts;
                whole numbers, a list of 8 bytes each; arrays, a list: type (1 byte: 0 float32,
-               1 int32, 2 int64, 3 uint16), first byte in the file, numbers
+               1 int32, 2 int64, 3 uint16, 4 int8), first byte in the file, numbers
                notes for `runtime.load`, JSON as text
 3. the arrays  each from a multiple of 64 on
 
 A layer's step is called "layer" and its kernel, with the slots of input, output and residual (-1
-for none), the geometry and the kernel's sizes as numbers. The arrays of kernels are those that
-`kernels/pack_*.py` number. A change of one of them, or of this layout, raises the format here and
-in csrc/packed/read_program.cpp.
+for none), the geometry and the kernel's sizes as numbers; a layer of bytes is a "byte_layer". The
+arrays of kernels are those that `kernels/pack_*.py` number and, of bytes, that
+csrc/packed/make_byte_layer.cpp takes. A change of one of them, or of this layout, raises the format
+here and in csrc/packed/read_program.cpp.
 """
 
 import struct
@@ -37,7 +38,7 @@ MAGIC = b"openwork packed\n"
 _FORMAT = 1
 _FRONT = 48
 _LINE = 64
-_TYPES = {"float32": 0, "int32": 1, "int64": 2, "uint16": 3}
+_TYPES = {"float32": 0, "int32": 1, "int64": 2, "uint16": 3, "int8": 4}
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class PackedStep:
         name: what it is.
         word: activation, function or operation, or empty.
         numbers: slots and sizes.
-        arrays: flat float32, int32, int64 or uint16.
+        arrays: flat float32, int32, int64, uint16 or int8.
     """
 
     name: str

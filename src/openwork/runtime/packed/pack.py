@@ -12,7 +12,7 @@ from openwork.kernels.problem import Problem
 from openwork.runtime.file_errors import NotSerializable
 from openwork.runtime.graph import Graph
 from openwork.runtime.load import ReadNetwork, measured_choice, read_compiled, usable_threads
-from openwork.runtime.nodes import Conv, OnBytes
+from openwork.runtime.nodes import Conv
 from openwork.runtime.packed.layout import PackedFile
 from openwork.runtime.packed.nearest import nearest_candidate
 from openwork.runtime.packed.opened import write_notes
@@ -96,10 +96,8 @@ def packed_file(network: ReadNetwork, isa: str) -> PackedFile:
             f"it {batches.limits}, which a packed file cannot say; compile it for one batch size"
         )
     graph = network.graph
-    if any(isinstance(node, OnBytes) for node in graph.nodes):
-        raise NotSerializable("layers that compute in int8")
     outputs = _outputs(graph)
-    recording = Recording()
+    recording = Recording(isa)
     roots = list(outputs)
     add_steps(cast(Any, recording), graph.nodes, network.layers, graph.inputs, roots)
     most = _C.most_batch if batches.most is None else min(batches.most, _C.most_batch)

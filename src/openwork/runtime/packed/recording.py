@@ -1,7 +1,7 @@
 """`Recording`: takes the place of a native program, and keeps what nodes add as data."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -9,23 +9,28 @@ from openwork.kernels.native import extension as _C
 from openwork.runtime.packed.layout import PackedSlot, PackedStep
 
 if TYPE_CHECKING:
-    from openwork.kernels._C import Activation, Function, Layer, Operation, Pool
+    from openwork.kernels._C import Activation, ByteLayer, Function, Layer, Operation, Pool
 
-_POOL = (
+_WINDOW = (
     *("channels", "height", "width", "kernel_y", "kernel_x", "stride_y", "stride_x"),
-    *("pad_y", "pad_x", "out_height", "out_width", "average", "count_padding"),
+    *("pad_y", "pad_x", "out_height", "out_width"),
 )
+# Kernel, activation, geometry, sizes, arrays.
+_Packing = tuple[str, Any, list[int], list[int], list[np.ndarray]]
+_POOL = (*_WINDOW, "average", "count_padding")
 
 
 class Recording:
     """The methods of the extension's `Program`, which say what their arguments are.
 
     Attributes:
+        isa: instruction set that the program is for.
         made_slots: the slots so far.
         made_steps: the steps so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, isa: str) -> None:
+        self.isa = isa
         self.made_slots: list[PackedSlot] = []
         self.made_steps: list[PackedStep] = []
 
@@ -45,9 +50,7 @@ class Recording:
         return self._slot(3, whole, first, floats)
 
     def layer(self, layer: "Layer", input: int, output: int, residual: int | None = None) -> None:
-        kernel, activation, geometry, sizes, arrays = cast(
-            "tuple[str, Activation, list[int], list[int], list[np.ndarray]]", _C.packing(layer)
-        )
+        kernel, activation, geometry, sizes, arrays = cast(_Packing, _C.packing(layer))
         numbers = (input, output, _or_none(residual), *geometry, *sizes)
         self._add(f"layer {kernel}", activation.name, numbers, arrays)
 
@@ -127,6 +130,48 @@ class Recording:
 
     def softmax(self, input: int, output: int, size: int, inner: int, log: bool) -> None:
         self._add("softmax", "", (input, output, size, inner, int(log)))
+
+    def byte_layer(
+        self, layer: "ByteLayer", input: int, output: int, residual: int | None = None
+    ) -> None:
+        _, _, geometry, sizes, arrays = cast(_Packing, _C.packing(layer))
+        numbers = (input, output, _or_none(residual), *geometry, *sizes)
+        self._add("byte_layer", "", numbers, arrays)
+
+    def quantize(self, input: int, output: int, inverse: float, span: tuple[int, ...]) -> None:
+        self._add("quantize", "", (input, output, *span), [_floats([inverse])])
+
+    def dequantize(self, input: int, output: int, scale: float, zero: int) -> None:
+        self._add("dequantize", "", (input, output, zero), [_floats([scale])])
+
+    def byte_pool(self, input: int, output: int, pool: "Pool") -> None:
+        sizes = [int(getattr(pool, name)) for name in _WINDOW]
+        self._add("byte_pool", "", (input, output, *sizes))
+
+    def byte_mean(
+        self,
+        input: int,
+        output: int,
+        maps: int,
+        pixels: int,
+        from_zero: int,
+        scale: float,
+        span: tuple[int, ...],
+    ) -> None:
+        numbers = (input, output, maps, pixels, from_zero, *span)
+        self._add("byte_mean", "", numbers, [_floats([scale])])
+
+    def byte_add(
+        self,
+        a: int,
+        b: int,
+        output: int,
+        from_a: tuple[int, float],
+        from_b: tuple[int, float],
+        span: tuple[int, ...],
+    ) -> None:
+        numbers = (a, b, output, from_a[0], from_b[0], *span)
+        self._add("byte_add", "", numbers, [_floats([from_a[1]]), _floats([from_b[1]])])
 
     def _count(self, kind: int) -> int:
         return sum(slot.kind == kind for slot in self.made_slots)
