@@ -16,7 +16,8 @@ times.
 Rates: "live" counts the multiply-adds of live weights, "as dense" those of the dense network in the
 same time; the share is relative to the best rate of torch's matrix product, measured beforehand.
 Winograd kernels need fewer multiply-adds than are counted, so rates may exceed that. Writes
-<record>-<threads>t-b<batch>.json, and keeps other networks there that this processor ran.
+<record>-<threads>t-b<batch>.json, and keeps other networks there that this processor ran with the
+same instruction set. A file of another one is not overwritten: `--record` names another file.
 """
 
 import argparse
@@ -142,6 +143,20 @@ def tables(results: dict[str, dict], peak: float, note: str) -> list[Table]:
     ]
 
 
+def kept_results(path: Path, here: dict[str, str]) -> dict[str, dict]:
+    """What the file holds of other networks; exits if another kind of machine wrote it."""
+    if not path.exists():
+        return {}
+    kept = json.loads(path.read_text())
+    for what in ("processor", "vector instructions"):
+        if kept["machine"].get(what) != here[what]:
+            raise SystemExit(
+                f"{path.name} is of {what} {kept['machine'].get(what)!r}, this machine has "
+                f"{here[what]!r}: name another file with --record"
+            )
+    return kept["results"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", nargs="+", default=list(SIZES)[:4], choices=list(SIZES))
@@ -153,6 +168,9 @@ def main() -> None:
     parser.add_argument("--torch-compile", action="store_true", help="minutes to compile")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    path = Path(__file__).with_name(f"{options.record}-{options.threads}t-b{options.batch}.json")
+    here = machine()
+    kept = kept_results(path, here)
     peak = best_rate()
     results = {name: measure(name, options, peak) for name in options.networks}
     note = (
@@ -161,17 +179,12 @@ def main() -> None:
     )
     for table in tables(results, peak, note):
         table.print()
-    path = Path(__file__).with_name(f"{options.record}-{options.threads}t-b{options.batch}.json")
-    here = machine()
-    kept = json.loads(path.read_text()) if path.exists() else {"machine": {}}
-    if kept["machine"].get("processor") == here["processor"]:
-        results = kept["results"] | results
     record = {
         "machine": here,
         "threads": options.threads,
         "batch": options.batch,
         "best_rate": peak,
-        "results": results,
+        "results": kept | results,
     }
     path.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -59,7 +59,11 @@ void run_tile(const DensePlan& plan, const Run& run, int64_t begin, int64_t end,
   float* partial = packed + scratch.packed;
   Gather gather(geometry, run.in_image, in_map, V, partial + scratch.partial);
   if (!in_place) gather.find(begin, end);
-  const EpilogueWriter writer(plan.epilogue, run);
+  // Whole tiles only.
+  const bool later =
+      activates_later(plan.epilogue.activation) && tile.runs == 1 && end - begin == V * lanes;
+  const Epilogue linear{plan.epilogue.bias, Activation::none};
+  const EpilogueWriter writer(later ? linear : plan.epilogue, run);
   const bool fetch = more && fetches_output(geometry);
   const bool plain = is_plain(geometry);
 
@@ -98,6 +102,9 @@ void run_tile(const DensePlan& plan, const Run& run, int64_t begin, int64_t end,
           write_pixels<V>(writer, tile, run.out_image, (row + g) * out_map, sum[g], fetch);
         }
       }
+      if (later && from + inputs == plan.inputs)
+        silu_rows<V>(run.output + start.image * run.out_image + start.pixel + row * out_map,
+                     out_map, smaller(G, geometry.out_channels - row));
     }
   }
 }

@@ -88,7 +88,8 @@ struct Columns {
   }
 };
 
-// What each column of a kernel reads of one input row. With `Edge`, some columns are padding.
+// What each column of a kernel reads of one input row, at stride 2 not in order (shuffle.h). With
+// `Edge`, some columns are padding.
 template <class S, bool Edge>
 OPENWORK_INLINE void read_row(const float* from, const Columns<S>& columns, vec (&held)[S::k]) {
 #pragma GCC unroll 8
@@ -98,8 +99,8 @@ OPENWORK_INLINE void read_row(const float* from, const Columns<S>& columns, vec 
       const float* right = from + kx + lanes;
       const vec low = held[kx];
       const vec high = Edge ? load_masked(right, columns.high[kx]) : load(right);
-      held[kx] = every_second(low, high, Lanes{}, 0);
-      if (kx + 1 < S::k) held[kx + 1] = every_second(low, high, Lanes{}, 1);
+      held[kx] = every_second_unordered(low, high, 0);
+      if (kx + 1 < S::k) held[kx + 1] = every_second_unordered(low, high, 1);
     }
   }
 }
@@ -148,7 +149,8 @@ Finish finish_of(const EpilogueWriter& writer) {
   if (writer.residual) return Finish::later;
   if (writer.bounds) return Finish::bound;
   const Activation activation = writer.epilogue.activation;
-  if (activation == Activation::silu) return Finish::silu;
+  if (activation == Activation::silu)
+    return activates_later(activation) ? Finish::bound : Finish::silu;
   return activation == Activation::hardswish ? Finish::hardswish : Finish::later;
 }
 
@@ -160,7 +162,17 @@ struct WholeKernel {
 
   bool run(const Work& work, const float* map, const float* weight) {
     const Geometry& g = work.g;
-    const Finish finish = finish_of(work.writer);
+    const EpilogueWriter& writer = work.writer;
+    const Finish finish = finish_of(writer);
+    run_map(work, map, weight, finish);
+    if (finish == Finish::bound && activates_later(writer.epilogue.activation))
+      silu_span(writer.output + work.output, static_cast<int64_t>(g.out_height) * g.out_width);
+    return true;
+  }
+
+ private:
+  void run_map(const Work& work, const float* map, const float* weight, Finish finish) {
+    const Geometry& g = work.g;
     for (int x = 0; x < g.out_width; x += lanes) {
       const int left = x * S::s - g.pad_x;
       const bool inside = left >= 0 && left + S::k - 1 + S::s * lanes <= g.width;
@@ -182,10 +194,8 @@ struct WholeKernel {
       else
         run_as.template operator()<Finish::later, true>();
     }
-    return true;
   }
 
- private:
   // Copies of what `work` and `columns` hold stay in registers: stores to the output would make the
   // compiler load them again.
   template <Finish F, bool Edge>
@@ -225,17 +235,16 @@ struct WholeKernel {
         // The last row of a kernel is of phase 0.
         if (phase > 0 || y < 0) continue;
         if constexpr (F != Finish::later) {
-          vec value = sum[open - 1];
+          vec value = S::s == 2 ? in_order(sum[open - 1]) : sum[open - 1];
           if constexpr (F == Finish::bound) {
-            value = value < low ? low : value;
-            value = value > high ? high : value;
+            value = at_most(at_least(value, low), high);
           } else {
             value = activate(F == Finish::silu ? Activation::silu : Activation::hardswish, value);
           }
           store_lanes(to, value, count);
           to += step;
         } else {
-          done[waiting++] = sum[open - 1];
+          done[waiting++] = S::s == 2 ? in_order(sum[open - 1]) : sum[open - 1];
           if (waiting < most_rows && y + 1 < rows) continue;
           writer.template write_rows<most_rows>(done, at, step, waiting, count);
           at += static_cast<int64_t>(step) * waiting;

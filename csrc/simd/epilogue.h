@@ -5,31 +5,50 @@
 
 namespace openwork::OPENWORK_NAMESPACE {
 
-// exp(x), error below 2 ulp on [-87, 88]; infinite from 88.4 on, never below exp(-87); NaN stays
-// NaN.
-OPENWORK_INLINE vec exponential(vec x) {
-  // From 127.5 / log2(e) on, the exponent below is that of infinity.
-  x = x > 89.f ? broadcast(89.f) : x;
-  x = x < -87.f ? broadcast(-87.f) : x;
-  const vec scaled = x * 1.44269504f;
+// exp(x) of N vectors, step by step for all of them, so that none waits for its own last step;
+// error below 2 ulp on [-87, 88]; infinite from 88.4 on, never below exp(-87); NaN stays NaN.
+template <int N>
+OPENWORK_INLINE void exponentials(vec (&x)[N]) {
   // Adding and subtracting 1.5 * 2^23 rounds to the nearest whole number.
   const vec shift = broadcast(12582912.f);
-  const vec shifted = scaled + shift;
-  const vec whole = shifted - shift;
-  vec rest = x - whole * 0.693359375f;
-  rest = rest + whole * 2.12194440e-4f;
-  vec power = broadcast(1.9875691500e-4f);
-  power = power * rest + 1.3981999507e-3f;
-  power = power * rest + 8.3334519073e-3f;
-  power = power * rest + 4.1665795894e-2f;
-  power = power * rest + 1.6666665459e-1f;
-  power = power * rest + 5.0000001201e-1f;
-  power = power * rest * rest + rest + 1.f;
-  const ivec exponent = ((ivec)shifted - (ivec)shift + 127) << 23;
-  return power * (vec)exponent;
+  vec shifted[N], power[N];
+#pragma GCC unroll 4
+  for (int i = 0; i < N; ++i) {
+    // From 127.5 / log2(e) on, the exponent below is that of infinity.
+    x[i] = at_least(at_most(x[i], broadcast(89.f)), broadcast(-87.f));
+    shifted[i] = x[i] * 1.44269504f + shift;
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < N; ++i) {
+    const vec whole = shifted[i] - shift;
+    x[i] = x[i] - whole * 0.693359375f;
+    x[i] = x[i] + whole * 2.12194440e-4f;
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < N; ++i) power[i] = broadcast(1.9875691500e-4f) * x[i] + 1.3981999507e-3f;
+#pragma GCC unroll 4
+  for (int i = 0; i < N; ++i) power[i] = power[i] * x[i] + 8.3334519073e-3f;
+#pragma GCC unroll 4
+  for (int i = 0; i < N; ++i) power[i] = power[i] * x[i] + 4.1665795894e-2f;
+#pragma GCC unroll 4
+  for (int i = 0; i < N; ++i) power[i] = power[i] * x[i] + 1.6666665459e-1f;
+#pragma GCC unroll 4
+  for (int i = 0; i < N; ++i) power[i] = power[i] * x[i] + 5.0000001201e-1f;
+#pragma GCC unroll 4
+  for (int i = 0; i < N; ++i) {
+    power[i] = power[i] * x[i] * x[i] + x[i] + 1.f;
+    const ivec exponent = ((ivec)shifted[i] - (ivec)shift + 127) << 23;
+    x[i] = power[i] * (vec)exponent;
+  }
 }
 
-// Comparisons are written so that NaN passes through, as in torch.
+OPENWORK_INLINE vec exponential(vec x) {
+  vec all[1] = {x};
+  exponentials(all);
+  return all[0];
+}
+
+// NaN passes through, as in torch.
 OPENWORK_INLINE vec activate(Activation activation, vec x) {
   const vec zero{};
   const vec six = broadcast(6.f);
@@ -37,24 +56,19 @@ OPENWORK_INLINE vec activate(Activation activation, vec x) {
     case Activation::none:
       return x;
     case Activation::relu:
-      return x < zero ? zero : x;
+      return at_least(x, zero);
     case Activation::relu6:
-      x = x < zero ? zero : x;
-      return x > six ? six : x;
+      return at_most(at_least(x, zero), six);
     case Activation::silu:
       return x / (exponential(-x) + 1.f);
     case Activation::hardswish: {
-      vec gate = x + 3.f;
-      gate = gate < zero ? zero : gate;
-      gate = gate > six ? six : gate;
+      const vec gate = at_most(at_least(x + 3.f, zero), six);
       return x * gate * (1.f / 6.f);
     }
     case Activation::sigmoid:
       return 1.f / (exponential(-x) + 1.f);
     case Activation::hardsigmoid: {
-      vec gate = x + 3.f;
-      gate = gate < zero ? zero : gate;
-      gate = gate > six ? six : gate;
+      const vec gate = at_most(at_least(x + 3.f, zero), six);
       return gate * (1.f / 6.f);
     }
   }
@@ -79,6 +93,55 @@ OPENWORK_INLINE void with_activation(Activation activation, const Body& body) {
       return body.template operator()<Activation::sigmoid>();
     case Activation::hardsigmoid:
       return body.template operator()<Activation::hardsigmoid>();
+  }
+}
+
+// Whether sums are written first and SiLU is applied to what was written. Beside a product its long
+// chain of steps waits: of 672 sums at 14x14 it took 9 ns a vector of 8, and 4 ns afterwards.
+OPENWORK_INLINE bool activates_later(Activation activation) {
+  return registers == 16 && activation == Activation::silu;
+}
+
+template <int N>
+OPENWORK_INLINE void silu_all(vec (&x)[N]) {
+  vec power[N];
+#pragma GCC unroll 4
+  for (int i = 0; i < N; ++i) power[i] = -x[i];
+  exponentials(power);
+#pragma GCC unroll 4
+  for (int i = 0; i < N; ++i) x[i] = x[i] / (power[i] + 1.f);
+}
+
+// SiLU of `count` floats in place.
+[[gnu::noinline, maybe_unused]] static void silu_span(float* at, int64_t count) {
+  constexpr int together = 4;
+  int64_t i = 0;
+  for (; i + together * lanes <= count; i += together * lanes) {
+    vec x[together];
+#pragma GCC unroll 4
+    for (int v = 0; v < together; ++v) x[v] = load(at + i + v * lanes);
+    silu_all(x);
+#pragma GCC unroll 4
+    for (int v = 0; v < together; ++v) store(at + i + v * lanes, x[v]);
+  }
+  for (; i < count; i += lanes) {
+    const int here = static_cast<int>(count - i < lanes ? count - i : lanes);
+    vec x[1] = {load_lanes(at + i, 0, here)};
+    silu_all(x);
+    store_lanes(at + i, x[0], here);
+  }
+}
+
+// The same of V vectors in each of `rows` rows, `step` floats apart.
+template <int V>
+__attribute__((noinline)) static void silu_rows(float* at, int64_t step, int rows) {
+  for (int row = 0; row < rows; ++row, at += step) {
+    vec x[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) x[v] = load(at + v * lanes);
+    silu_all(x);
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) store(at + v * lanes, x[v]);
   }
 }
 
@@ -110,8 +173,7 @@ struct EpilogueWriter {
 
   // NaN passes, as in `activate`.
   OPENWORK_INLINE_MEMBER vec bounded(vec x) const {
-    x = x < low ? broadcast(low) : x;
-    return x > high ? broadcast(high) : x;
+    return at_most(at_least(x, broadcast(low)), broadcast(high));
   }
 
   // The first `count` lanes; all of them if `count` is larger, none if it is not positive.

@@ -12,9 +12,8 @@ OPENWORK_INLINE vec exponential_or_zero(vec x) { return x < -87.f ? vec{} : expo
 
 // exp(x) - 1.
 OPENWORK_INLINE vec exponential_minus_one(vec x) {
-  vec y = x > 80.f ? broadcast(80.f) : x;
-  // Below, the result rounds to -1.
-  y = y < -17.5f ? broadcast(-17.5f) : y;
+  // Below -17.5, the result rounds to -1.
+  const vec y = at_least(at_most(x, broadcast(80.f)), broadcast(-17.5f));
   const vec shift = broadcast(12582912.f);
   const vec shifted = y * 1.44269504f + shift;
   const vec whole = shifted - shift;
@@ -64,8 +63,7 @@ OPENWORK_INLINE vec soft_plus(vec x) {
 }
 
 OPENWORK_INLINE vec hyperbolic_tangent(vec x) {
-  x = x > 10.f ? broadcast(10.f) : x;
-  x = x < -10.f ? broadcast(-10.f) : x;
+  x = at_least(at_most(x, broadcast(10.f)), broadcast(-10.f));
   const vec power = exponential_minus_one(x * 2.f);
   return power / (power + 2.f);
 }
@@ -109,10 +107,8 @@ OPENWORK_INLINE vec apply(const float (&n)[most_parameters], vec x) {
   switch (F) {
     case Function::abs:
       return magnitude(x);
-    case Function::clamp: {  // least, most
-      x = x < n[0] ? broadcast(n[0]) : x;
-      return x > n[1] ? broadcast(n[1]) : x;
-    }
+    case Function::clamp:  // least, most
+      return at_most(at_least(x, broadcast(n[0])), broadcast(n[1]));
     case Function::elu:  // factor of the exponential, factor of positive numbers, of the exponent
       return x <= 0.f ? exponential_minus_one(x * n[2]) * n[0] : x * n[1];
     case Function::exp:

@@ -7,7 +7,10 @@ namespace openwork::OPENWORK_NAMESPACE {
 
 // Most vectors in a tile: accumulators must leave room for the held input and one weight.
 constexpr int most_vectors(int group) {
-  return registers == 32 ? (group == 4 ? 5 : 8) : (group == 4 ? 2 : group == 2 ? 4 : 6);
+  if (registers == 32) return group == 4 ? 5 : 8;
+  // Where multiply-adds are two instructions, a product takes one more register.
+  if (lanes == 8) return group == 4 ? 3 : group == 2 ? 5 : 8;
+  return group == 4 ? 2 : group == 2 ? 4 : 6;
 }
 
 struct Cursor {

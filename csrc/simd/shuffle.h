@@ -14,6 +14,32 @@ OPENWORK_INLINE vec every_second(vec a, vec b, std::integer_sequence<int, I...>,
              : __builtin_shufflevector(a, b, (2 * I)...);
 }
 
+// The even lanes of a, then the odd ones of b: every second of 2 * lanes - 1 floats, where b begins
+// with a's last.
+template <int... I>
+OPENWORK_INLINE vec every_second_to(vec a, vec b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, (2 * I + (I >= lanes / 2))...);
+}
+
+// The same numbers as `every_second` in the order that takes the fewest instructions; `in_order`
+// puts sums of such vectors in order.
+OPENWORK_INLINE vec every_second_unordered(vec a, vec b, int odd) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  return odd ? __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15)
+             : __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14);
+#else
+  return every_second(a, b, Lanes{}, odd);
+#endif
+}
+
+OPENWORK_INLINE vec in_order(vec a) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  return __builtin_shufflevector(a, a, 0, 1, 4, 5, 2, 3, 6, 7);
+#else
+  return a;
+#endif
+}
+
 template <int... I>
 OPENWORK_INLINE vec zip_low(vec a, vec b, std::integer_sequence<int, I...>) {
   return __builtin_shufflevector(a, b, (I / 2 + (I % 2) * lanes)...);

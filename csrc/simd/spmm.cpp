@@ -40,8 +40,18 @@ void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, 
   float* partial = packed + scratch.packed;
   Gather gather(geometry, run.in_image, in_map, V, partial + scratch.partial);
   if (!in_place) gather.find(begin, end);
-  const EpilogueWriter writer(plan.epilogue, run);
+  // Whole tiles only.
+  const bool later =
+      activates_later(plan.epilogue.activation) && tile.runs == 1 && count == V * lanes;
+  const Epilogue linear{plan.epilogue.bias, Activation::none};
+  const EpilogueWriter writer(later ? linear : plan.epilogue, run);
   const bool fetch = more && fetches_output(geometry);
+  float* output = run.output + start.image * run.out_image + start.pixel;
+  int written[8], waiting = 0;  // rows without their activation
+  const auto activate_written = [&] {
+    for (int i = 0; i < waiting; ++i) silu_rows<V>(output + written[i] * out_map, 0, 1);
+    waiting = 0;
+  };
 
   const auto write = [&](int row, const vec(&sum)[V]) {
     const vec bias = writer.bias(row);
@@ -49,6 +59,9 @@ void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, 
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) biased[v] = sum[v] + bias;
     write_pixels<V>(writer, tile, run.out_image, row * out_map, biased, fetch);
+    if (!later) return;
+    written[waiting++] = row;
+    if (waiting == 8) activate_written();
   };
 
   for (int chunk = 0; chunk < lists.chunks; ++chunk) {
@@ -69,6 +82,7 @@ void run_tile(const SpmmPlan& plan, const Run& run, int64_t begin, int64_t end, 
                                   : Prefetch{};
     product_chunk<V, G>(lists, chunk, lists.weight, x, stride, partial, share, write, prefetch);
   }
+  activate_written();
 }
 
 void run(const SpmmPlan& plan, const Run& run) {

@@ -369,7 +369,7 @@ def networks() -> dict[str, Grid]:
 
 
 def _column(name: str) -> str:
-    named = {"openvino": "OpenVINO bfloat16", "openvino f32": "OpenVINO float32"}
+    named = {"openvino": "OpenVINO, its own precision", "openvino f32": "OpenVINO float32"}
     dense = dict.fromkeys(("openwork 1", "openwork 1.0"), "openwork dense")
     return (named | dense).get(name, name)
 

@@ -165,6 +165,21 @@ def table() -> Iterator[Case]:
                     4, 5, (9, 18), kernel, stride, padding,
                     batch=2, activation=activation, bias=True, residual=residual,
                 )  # fmt: skip
+    yield from _silu()
+
+
+def _silu() -> Iterator[Case]:
+    """SiLU, which some kernels apply to what they have written: rows of filters, and whole maps."""
+    for outputs in (1, 7, 8, 9, 18):
+        for pattern in ("random", "dense"):
+            for kernel, stride, padding in (((1, 1), (1, 1), (0, 0)), ((3, 3), (2, 2), (1, 1))):
+                yield Case(
+                    4, outputs, (20, 27), kernel, stride, padding,
+                    batch=2, pattern=pattern, activation="silu", bias=True,
+                )  # fmt: skip
+    # Maps around four vectors, in the lanes of every instruction set.
+    for size in ((1, 3), (4, 4), (5, 3), (4, 8), (11, 3), (6, 11), (1, 129)):
+        yield Case(3, 3, size, groups=3, pattern="dense", batch=2, activation="silu", bias=True)
 
 
 def _depthwise() -> Iterator[Case]:

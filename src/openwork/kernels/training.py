@@ -294,7 +294,8 @@ def _tap_ways(taps: LiveTaps, isa: str) -> dict[str, Way]:
 
 def _weight_kernels(taps: LiveTaps, isa: str, every: bool) -> list[TrainingKernel]:
     found: list[TrainingKernel] = []
-    most = 8 if _C.most_vectors(isa, 1) >= 8 else 4
+    # Eight gradients stay in registers beside eight sums where there are 32 of them.
+    most = 8 if _C.most_vectors(isa, 4) >= 5 else 4
     work = _work([taps], isa)
     # Neither has this gradient.
     work.pop("winograd2", None)
