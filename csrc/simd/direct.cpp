@@ -21,7 +21,7 @@ struct Shapes {};
 using AllShapes = Shapes<Shape<3, 3>, Shape<5, 5>>;
 
 // A pointer that the compiler cannot trace: with few registers it would keep the offset of each
-// load of a tile in memory, set up anew for each tile, which took as long as two kernels.
+// load of a tile in memory, set up again for each tile, which took as long as two kernels.
 OPENWORK_INLINE const float* as_register(const float* at) {
   if constexpr (registers == 16) asm("" : "+r"(at));
   return at;

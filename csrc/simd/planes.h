@@ -61,7 +61,7 @@ OPENWORK_INLINE void pad_channel(const Geometry& g, const PlanesLayout& layout, 
 // Filters that are handed over together.
 constexpr int filters_at_once = 4;
 
-// Whether each thread takes whole images, with a padded copy of its own: then none waits for
+// Whether each thread takes whole images, with its own padded copy: then none waits for
 // another. Fewer images are worked on together, one after the other.
 OPENWORK_INLINE bool takes_images(const Run& run) { return run.batch >= 2 * run.threads; }
 

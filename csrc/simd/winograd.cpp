@@ -93,7 +93,7 @@ void run_block(const WinogradPlan& plan, const Run& run, const Tiles& tiles, int
   crew.wait();
 }
 
-// Whether each thread takes whole blocks, in memory of its own: then none waits for another.
+// Whether each thread takes whole blocks, in its own memory: then none waits for another.
 OPENWORK_INLINE bool takes_blocks(int64_t blocks, int threads) {
   return threads == 1 || blocks >= 4 * threads;
 }

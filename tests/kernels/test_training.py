@@ -199,7 +199,7 @@ MANY = cases.Case(17, 9, (9, 21), batch=3)
         cases.Case(7, 9, (1, 33), padding=(2, 0), batch=3),
         cases.Case(7, 9, (6, 18), (5, 5), padding=(2, 2), batch=2),
         cases.Case(5, 7, (2, 50), batch=16),
-        # Sums of a map in several bands, of images that threads share and of their own.
+        # Sums of a map in several bands, of images that threads share, and of whole ones.
         cases.Case(3, 4, (90, 33)),
         cases.Case(3, 4, (60, 70), batch=7),
         cases.Case(19, 6, (4, 4), batch=50),
