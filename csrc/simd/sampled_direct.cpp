@@ -27,10 +27,12 @@ struct Scratch {
   int64_t floats() const { return images * layout.image + 2 * lanes; }
 };
 
-// Columns [0, count) of an output's gradient and its input, all rows.
+// Columns [0, count) of an output's gradient and its input, all rows. The map that is read next
+// lies `ahead` floats after `y`: maps begin pages apart, where the processor's own prefetching
+// ends.
 template <bool Whole>
 OPENWORK_INLINE void add_columns(const float* x, int pitch, const float* y, int width, int height,
-                                 int count, Sums& sum) {
+                                 int count, int64_t ahead, Sums& sum) {
   const auto read = [&](const float* from) OPENWORK_INLINE_LAMBDA {
     return Whole ? load(from) : load_part(from, 0, count);
   };
@@ -41,7 +43,7 @@ OPENWORK_INLINE void add_columns(const float* x, int pitch, const float* y, int 
   };
   const auto next = [&](bool inside) OPENWORK_INLINE_LAMBDA {
     row[2] = row[1], row[1] = row[0];
-    if (inside) row[0] = read(y), y += width;
+    if (inside) row[0] = read(y), __builtin_prefetch(y + ahead), y += width;
   };
   const auto hold = [&](vec(&held)[3]) OPENWORK_INLINE_LAMBDA {
 #pragma GCC unroll 3
@@ -70,11 +72,11 @@ OPENWORK_INLINE void add_columns(const float* x, int pitch, const float* y, int 
 }
 
 OPENWORK_INLINE void add_maps(const float* x, int pitch, const float* y, int width, int height,
-                              Sums& sum) {
+                              int64_t ahead, Sums& sum) {
   int at = 0;
   for (; at + lanes <= width; at += lanes)
-    add_columns<true>(x + at, pitch, y + at, width, height, lanes, sum);
-  if (at < width) add_columns<false>(x + at, pitch, y + at, width, height, width - at, sum);
+    add_columns<true>(x + at, pitch, y + at, width, height, lanes, ahead, sum);
+  if (at < width) add_columns<false>(x + at, pitch, y + at, width, height, width - at, ahead, sum);
 }
 
 // Filters [begin, end): their connections' sums over `images` images.
@@ -88,9 +90,12 @@ void sample_filters(const SampledDirectPlan& plan, const Scratch& scratch, const
     for (int i = plan.samples.bound[row]; i < plan.samples.bound[plan.samples.rows + row]; ++i) {
       const float* x = run.workspace + plan.samples.index[i] * scratch.layout.channel;
       Sums sum{};
-      for (int k = 0; k < images; ++k)
+      const bool last = i + 1 == plan.samples.bound[plan.samples.rows + row];
+      for (int k = 0; k < images; ++k) {
+        const int64_t back = (last ? out_map : 0) - (images - 1) * run.out_image;
         add_maps(x + k * scratch.layout.image, scratch.layout.columns, y + k * run.out_image,
-                 g.out_width, g.out_height, sum);
+                 g.out_width, g.out_height, k + 1 < images ? run.out_image : back, sum);
+      }
 #pragma GCC unroll 9
       for (int tap = 0; tap < 9; ++tap) waiting.take(sum[tap / 3][tap % 3], i * 9 + tap);
     }

@@ -48,8 +48,9 @@ void write_rows(const Geometry& g, const EpilogueWriter& writer, const vec (&sum
 }
 
 template <int R, int V>
-void run_tile(const TapsPlan& plan, const PlanesLayout& layout, const EpilogueWriter& writer,
-              const float* planes, int64_t image, int filter, int y, int x) {
+OPENWORK_INLINE void run_tile(const TapsPlan& plan, const PlanesLayout& layout,
+                              const EpilogueWriter& writer, const float* planes, int64_t image,
+                              int filter, int y, int x) {
   const Geometry& g = plan.geometry;
   vec sum[R][V];
   const vec bias = writer.bias(filter);
@@ -66,17 +67,28 @@ void run_tile(const TapsPlan& plan, const PlanesLayout& layout, const EpilogueWr
   write_rows<R, V>(g, writer, sum, y, x, map);
 }
 
+// One row of tiles of filters [first, last); `width`: floats of a row. Out of line: it is called
+// from two places.
+template <int R, int V>
+__attribute__((noinline)) void run_row(const TapsPlan& plan, const PlanesLayout& layout,
+                                       const EpilogueWriter& writer, const float* planes,
+                                       int64_t image, int tile_y, int width, int first, int last) {
+  for (int filter = first; filter < last; ++filter)
+    for (int x = 0; x < width; x += V * lanes)
+      run_tile<R, V>(plan, layout, writer, planes, image, filter, tile_y * R, x);
+}
+
 template <int R, int V>
 void run_tiles(const TapsPlan& plan, const Run& run) {
   const Geometry& g = plan.geometry;
   const PlanesLayout layout(g);
   const EpilogueWriter writer(plan.epilogue, run);
   const int width = plan.flat ? (g.out_height - 1) * layout.columns + g.out_width : g.out_width;
-  const int down = plan.flat ? 1 : ceil_div(g.out_height, R), across = ceil_div(width, V * lanes);
-  over_tiles(g, layout, run, down, across, [&](int64_t image, int filter, int y, int x) {
-    run_tile<R, V>(plan, layout, writer, run.workspace, image * run.out_image, filter, y * R,
-                   x * V * lanes);
-  });
+  over_tiles(g, layout, run, padded_floats(g, R, V), plan.flat ? 1 : ceil_div(g.out_height, R),
+             [&](const float* planes, int64_t image, int tile_y, int first, int last) {
+               run_row<R, V>(plan, layout, writer, planes, image * run.out_image, tile_y, width,
+                             first, last);
+             });
 }
 
 void run(const TapsPlan& plan, const Run& run) {
@@ -84,8 +96,8 @@ void run(const TapsPlan& plan, const Run& run) {
             [&]<int R, int V>() { run_tiles<R, V>(plan, run); });
 }
 
-int64_t workspace(const TapsPlan& plan, int, int) {
-  return padded_floats(plan.geometry, plan.rows, plan.vectors);
+int64_t workspace(const TapsPlan& plan, int batch, int threads) {
+  return padded_floats(plan.geometry, plan.rows, plan.vectors, batch, threads);
 }
 
 const char* refusal(const TapsPlan& plan) {

@@ -6,15 +6,24 @@ import kernel_reference as reference
 import numpy as np
 import torch
 
-from openwork.kernels.dispatch import FAMILIES, Candidate, SpmmTile, WinogradTile, candidates
+from openwork.kernels.dispatch import (
+    FAMILIES,
+    Candidate,
+    DirectTile,
+    SpmmTile,
+    WinogradTile,
+    candidates,
+)
 from openwork.kernels.packed import Packed
 from openwork.kernels.problem import Problem
 
 
 def with_small_chunks(problem: Problem, isa: str) -> list[Candidate]:
-    """All candidates, and products with chunks so short that small cases have several."""
+    """All candidates, short chunks, of which small cases have several, and what training adds."""
     every = candidates(problem, isa, 1)
     able = {family.name for family in FAMILIES if family.refusal(problem) is None}
+    if "f32-conv-direct" in able and problem.geometry.kernel == (3, 3):
+        every.append(Candidate(f"f32-conv3x3s1-direct-maps-{isa}", DirectTile(isa, 0, 0)))
     for chunk in (1, 3):
         if chunk >= problem.geometry.in_channels:
             continue

@@ -156,6 +156,7 @@ def direct_tiles(taps: LiveTaps, isa: str) -> Iterator[tuple[Direction, Training
         layer = trainable_direct(taps, isa, rows, vectors)
         yield convolution(f"direct-{rows}x{vectors}", layer, taps, isa)
     if g.kernel == (3, 3):
+        yield convolution("direct-maps", trainable_direct(taps, isa, 0, 0), taps, isa)
         yield sampled("direct", sampled_direct(taps, isa))
 
 
@@ -198,6 +199,9 @@ MANY = cases.Case(17, 9, (9, 21), batch=3)
         cases.Case(7, 9, (1, 33), padding=(2, 0), batch=3),
         cases.Case(7, 9, (6, 18), (5, 5), padding=(2, 2), batch=2),
         cases.Case(5, 7, (2, 50), batch=16),
+        # Sums of a map in several bands, of images that threads share, and of whole ones.
+        cases.Case(3, 4, (90, 33)),
+        cases.Case(3, 4, (60, 70), batch=7),
         cases.Case(19, 6, (4, 4), batch=50),
         cases.Case(40, 33, (1, 37), (1, 1), padding=(0, 0), pattern="dense"),
         cases.Case(6, 8, (9, 10), (3, 2), (2, 1), (1, 1), groups=2, batch=2),
@@ -266,6 +270,30 @@ def test_the_next_call_may_bring_other_weights() -> None:
         assert np.array_equal(run_convolution(built, negated, x, gradient.shape, 1), -once)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_smaller_call_fits_the_workspace_of_a_larger_one(threads: int) -> None:
+    taps = taps_of(cases.Case(5, 7, (9, 11), batch=1).problem())
+    for direction, kernel in tiles(taps, ISAS[-1]):
+        if direction != "weight":
+            floats = [kernel.build().workspace(batch, threads) for batch in range(1, 40)]
+            assert floats == sorted(floats), kernel.name
+            fewer = kernel.build().workspace(39, max(1, threads - 1))
+            assert fewer <= floats[-1], kernel.name
+
+
+def test_a_row_of_sums_that_does_not_fit_is_refused() -> None:
+    wide = taps_of(cases.Case(1, 1, (1, 2049), pattern="dense").problem())
+    with pytest.raises(ValueError, match="a row of sums does not fit"):
+        trainable_direct(wide, ISAS[-1], 0, 0)
+    names = [each.name for each in kernels(wide, "forward", ISAS[-1], every=True)]
+    assert names
+    assert not any("maps" in name for name in names)
+    with pytest.raises(ValueError, match="not 3x3"):
+        trainable_direct(
+            taps_of(cases.Case(1, 1, (5, 5), (5, 5), padding=(2, 2)).problem()), ISAS[-1], 0, 0
+        )
+
+
 def test_a_dead_layer_has_no_kernel() -> None:
     dead = cases.Case(4, 5, (9, 9), pattern="all-dead").problem()
     assert [kernels(taps_of(dead), way, ISAS[-1]) for way in DIRECTIONS] == [[], [], []]
@@ -286,7 +314,12 @@ ALGORITHMS = {"winograd4", "winograd2", "direct", "spmm"}
         # For each kernel and 4x4 pixels Winograd needs 36 multiply-adds, others 144, which take
         # registers of several rows a third of the time. Of 2x2 pixels it needs 16.
         (cases.Case(64, 64, (16, 16)), ["direct", "winograd4"], ["direct", "winograd4"]),
-        (cases.Case(64, 64, (2, 2)), ["winograd2"], ["spmm", "winograd4"]),
+        # Rows of two pixels fill a quarter of eight lanes, and less of more.
+        (
+            cases.Case(64, 64, (2, 2)),
+            ["winograd2"],
+            ["direct"] * (_C.lanes(ISAS[-1]) <= 8) + ["spmm", "winograd4"],
+        ),
         (cases.Case(64, 64, (1, 1), pattern="dense"), ["spmm", "winograd2"], ["spmm"]),
         (cases.Case(64, 64, (16, 16), kernel=(5, 5), padding=(2, 2)), ["direct"], ["spmm"]),
         (cases.Case(64, 64, (16, 16), kernel=(7, 7), padding=(3, 3)), ["spmm"], ["spmm"]),

@@ -261,8 +261,12 @@ def _convolution_kernels(live: list[LiveTaps], isa: str, every: bool) -> dict[st
     return ways
 
 
+# Sums of a row that run down whole maps (csrc/simd/direct_maps.h).
+_MOST_SUMS = 2048
+
+
 def _direct_ways(taps: LiveTaps, isa: str) -> dict[str, Way]:
-    """The two tiles that ask for the fewest multiply-adds and loads."""
+    """Whole maps, and the two tiles that ask for the fewest multiply-adds and loads."""
     lanes, (height, width) = _C.lanes(isa), taps.geometry.out_size
     ky, kx = taps.geometry.kernel
 
@@ -271,7 +275,11 @@ def _direct_ways(taps: LiveTaps, isa: str) -> dict[str, Way]:
         tiles = -(-height // rows) * -(-width // (vectors * lanes))
         return tiles * (vectors * (rows * ky * kx + (rows + ky - 1) * kx) + ky * kx)
 
-    return {
+    ways: dict[str, Way] = {}
+    if (ky, kx) == (3, 3) and -(-width // lanes) * lanes <= _MOST_SUMS:
+        whole = partial(trainable_direct, isa=isa, rows=0, vectors=0)
+        ways[f"f32-conv3x3s1-direct-maps-{isa}"] = whole
+    return ways | {
         f"f32-conv{ky}x{kx}s1-direct-{rows}x{vectors}-{isa}": partial(
             trainable_direct, isa=isa, rows=rows, vectors=vectors
         )
