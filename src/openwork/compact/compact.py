@@ -13,7 +13,7 @@ from openwork._arguments import (
     check_threshold,
     check_tolerance,
 )
-from openwork._call import call_of, taken
+from openwork._call import as_call, call_of, taken
 from openwork._copy import copied
 from openwork._mode import evaluation
 from openwork._unchanged import unchanged
@@ -112,7 +112,7 @@ def compact(
     with unchanged(model):
         original = _working_copy(model, given)
         for index, inputs in enumerate(more):
-            with taken(inputs, f"inputs[{index}]"):
+            with taken(as_call(inputs), f"inputs[{index}]"):
                 outputs(original, inputs)
         captured = capture(original, given)
         _check_made_before(original, captured)

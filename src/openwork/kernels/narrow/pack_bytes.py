@@ -95,13 +95,9 @@ def pack_bytes(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
     for filters in groups:
         arrays.add(filters)
     taps = problem.weight[0, 0].size
-    packed = _C.ByteArrays(
-        (used // taps).astype(np.int32),
-        (used % taps).astype(np.uint16),
-        *arrays.finish(),
-        *_requantisation(problem),
-    )
-    return _layer(problem, isa, packed, plain=plain, depthwise=False, rows=rows)
+    places = (used // taps).astype(np.int32), (used % taps).astype(np.uint16)
+    fields = [*places, *arrays.finish(), *_requantisation(problem)]
+    return _layer(problem, isa, _C.ByteArrays(*fields), plain=plain, depthwise=False, rows=rows)
 
 
 def _requantisation(problem: ByteProblem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -52,7 +52,7 @@ def split_weights(block: np.ndarray) -> SplitWeights:
     taken = _sums(kept[:, : 2 * half : 2])
     kept[:, ~first] = _within(wanted[:, ~first], MOST - taken)
     left = wanted - kept
-    rests = []
+    rests: list[np.ndarray] = []
     while left.any():
         some = _within(left, MOST)
         rests.append(some)
