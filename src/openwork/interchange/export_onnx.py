@@ -114,13 +114,14 @@ def _written(
         _OneBatchSize: other batch sizes differ, and the batch size was free.
     """
     captured = capture(dense, call, fixed_because=fixed)
-    if any(node.target is QUANTIZE for node in captured.program.graph.nodes):
+    in_int8 = any(node.target is QUANTIZE for node in captured.program.graph.nodes)
+    if in_int8:
         tolerance = max(tolerance, _STEPS)
     proto = _proto(captured, call.names(model), opset)
     try:
         package("onnx").checker.check_model(proto, full_check=True)
         written = proto.SerializeToString()
-        exported = OnnxRuntime(written)
+        exported = OnnxRuntime(written, as_written=in_int8)
     except Exception as error:
         # Each raises its own kinds of errors.
         if captured.batch is None:
