@@ -147,6 +147,16 @@ struct Work {
     const int8_t* weight = plan.weight + (start * Rows + first) * 4;
     ints sum[Some][Count]{};
     int64_t q = 0;
+    const auto add_quad = [&](const auto& product) OPENWORK_INLINE_LAMBDA {
+      bytes x[Count];
+      read.template quad<V, From>(quad[q], x);
+#pragma GCC unroll 8
+      for (int r = 0; r < Some; ++r) {
+        const ints w = broadcast_quad(weight + 4 * r);
+#pragma GCC unroll 4
+        for (int v = 0; v < Count; ++v) sum[r][v] = product(sum[r][v], x[v], w);
+      }
+    };
     if constexpr (narrow_sums) {
       const int64_t two = plan.narrow[2 * block], one = two + plan.narrow[2 * block + 1];
       for (; q < two; q += 2, weight += 8 * Rows) {
@@ -161,28 +171,10 @@ struct Work {
             sum[r][v] = narrow_dots(sum[r][v], x[v], broadcast_quad(weight + 4 * r), y[v],
                                     broadcast_quad(weight + 4 * (Rows + r)));
       }
-      for (; q < one; ++q, weight += 4 * Rows) {
-        bytes x[Count];
-        read.template quad<V, From>(quad[q], x);
-#pragma GCC unroll 8
-        for (int r = 0; r < Some; ++r) {
-          const ints w = broadcast_quad(weight + 4 * r);
-#pragma GCC unroll 4
-          for (int v = 0; v < Count; ++v) sum[r][v] = narrow_dot(sum[r][v], x[v], w);
-        }
-      }
+      for (; q < one; ++q, weight += 4 * Rows) add_quad(narrow_dot);
     }
 #pragma GCC unroll 2
-    for (; q < count; ++q, weight += 4 * Rows) {
-      bytes x[Count];
-      read.template quad<V, From>(quad[q], x);
-#pragma GCC unroll 8
-      for (int r = 0; r < Some; ++r) {
-        const ints w = broadcast_quad(weight + 4 * r);
-#pragma GCC unroll 4
-        for (int v = 0; v < Count; ++v) sum[r][v] = dot(sum[r][v], x[v], w);
-      }
-    }
+    for (; q < count; ++q, weight += 4 * Rows) add_quad(dot);
     add_rest<Rows, V, From>(block, first, read, sum);
     // In memory, so that the filters' code is there once.
     ints kept[Some][Count];
