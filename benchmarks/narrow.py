@@ -20,7 +20,7 @@ from pathlib import Path
 import networks
 import torch
 from baselines import Call, onnx_bytes, onnxruntime_call, openvino_call
-from record import machine
+from record import kept_record, machine
 from torch import nn
 
 import openwork as ow
@@ -170,16 +170,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     path = options.out or Path(__file__).with_name(f"narrow-{options.threads}t-b1.json")
-    kept = json.loads(path.read_text()) if path.exists() else {"networks": {}}
-    if kept.get("machine", machine())["processor"] != machine()["processor"]:
-        parser.error(f"{path} has rows of {kept['machine']['processor']}; give another --out")
+    kept = kept_record(path).get("networks", {})
     torch.set_num_threads(options.threads)
     results = {name: measure(name, options) for name in options.networks}
     if options.prepare:
         return
     table(results).print()
-    networks_of_both = kept["networks"] | results
-    record = {"machine": machine(), "rows": options.rows, "networks": networks_of_both}
+    record = {"machine": machine(), "rows": options.rows, "networks": kept | results}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -29,7 +29,7 @@ from pathlib import Path
 
 import torch
 from baselines import Call, contenders
-from record import machine
+from record import kept_record, machine
 from torch import nn
 
 import openwork as ow
@@ -143,20 +143,6 @@ def tables(results: dict[str, dict], peak: float, note: str) -> list[Table]:
     ]
 
 
-def kept_results(path: Path, here: dict[str, str]) -> dict[str, dict]:
-    """What the file holds of other networks; exits if another kind of machine wrote it."""
-    if not path.exists():
-        return {}
-    kept = json.loads(path.read_text())
-    for what in ("processor", "vector instructions"):
-        if kept["machine"].get(what) != here[what]:
-            raise SystemExit(
-                f"{path.name} is of {what} {kept['machine'].get(what)!r}, this machine has "
-                f"{here[what]!r}: name another file with --record"
-            )
-    return kept["results"]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", nargs="+", default=list(SIZES)[:4], choices=list(SIZES))
@@ -169,8 +155,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     path = Path(__file__).with_name(f"{options.record}-{options.threads}t-b{options.batch}.json")
-    here = machine()
-    kept = kept_results(path, here)
+    kept = kept_record(path).get("results", {})
     peak = best_rate()
     results = {name: measure(name, options, peak) for name in options.networks}
     note = (
@@ -180,7 +165,7 @@ def main() -> None:
     for table in tables(results, peak, note):
         table.print()
     record = {
-        "machine": here,
+        "machine": machine(),
         "threads": options.threads,
         "batch": options.batch,
         "best_rate": peak,
