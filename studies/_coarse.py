@@ -21,7 +21,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from _grid import Desk, Settings
-from _study import first_samples, loaded
+from _study import first_samples, loaded, parameters
 from safetensors.torch import load_file
 from torch import nn
 
@@ -104,7 +104,7 @@ def run(settings: Settings, desk: Desk) -> dict[str, Any]:
         "trained": trained,
         **errors,
         "conv_sparsity": removed(model, settings["network"]),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": parameters(model),
     }
 
 

@@ -49,11 +49,16 @@ def curve(ax: Any, x: Sequence[float], groups: Sequence[Sequence[float]], label:
     ax.errorbar(x, percent, errors, label=label, marker="o", markersize=4, capsize=3)
 
 
+def parameters(model: nn.Module) -> int:
+    """Parameters of all layers."""
+    return sum(p.numel() for p in model.parameters())
+
+
 def parameters_without_softmax(model: nn.Module) -> int:
     """Parameters of all layers but the last linear one, as the sparsity paper counts them."""
     heads = [m for m in model.modules() if isinstance(m, nn.Linear | ow.SparseLinear)]
     head = sum(p.numel() for p in heads[-1].parameters())
-    return sum(p.numel() for p in model.parameters()) - head
+    return parameters(model) - head
 
 
 @functools.cache

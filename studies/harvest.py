@@ -24,6 +24,7 @@ import torch
 from _basicnet import build, images, watch
 from _claims import Claim, at_least, no_loss
 from _grid import Desk, Row, Settings, Study, gaps, paired, values
+from _study import parameters
 from torch import nn
 
 import openwork as ow
@@ -158,10 +159,6 @@ def penalise_gamma_(model: nn.Module, strength: float) -> None:
             module.weight.register_hook(
                 lambda gradient, gamma=module.weight: gradient + strength * gamma.sign()
             )
-
-
-def parameters(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
 
 
 def pruned(

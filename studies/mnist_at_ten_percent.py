@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from _claims import Claim, no_loss
 from _grid import Desk, Row, Settings, Study, gaps, values
-from _study import first_samples, loaded
+from _study import first_samples, loaded, parameters
 from torch import nn
 
 import openwork as ow
@@ -54,7 +54,7 @@ def run(settings: Settings, desk: Desk) -> dict[str, Any]:
         warmup=0.05,
         seed=settings["seed"],
     )
-    return {"parameters": count(model), "macs": macs, **desk.fit(model, data, recipe)}
+    return {"parameters": parameters(model), "macs": macs, **desk.fit(model, data, recipe)}
 
 
 def build(kind: str, seed: int) -> nn.Module:
@@ -67,16 +67,12 @@ def build(kind: str, seed: int) -> nn.Module:
 @functools.cache
 def equal_alpha() -> float:
     """The depth multiplier, in steps of 1/128, that comes closest to the sparse network's size."""
-    target = count(build("sparse", 0))
-    return min((n / 128 for n in range(8, 129)), key=lambda a: abs(count(_dense(a)) - target))
+    target = parameters(build("sparse", 0))
+    return min((n / 128 for n in range(8, 129)), key=lambda a: abs(parameters(_dense(a)) - target))
 
 
 def _dense(alpha: float) -> nn.Module:
     return ow.models.build("mnist_3conv", depth_multiplier=alpha, in_channels=1, image_size=28)
-
-
-def count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def claims(rows: list[Row]) -> list[Claim]:

@@ -391,7 +391,8 @@ def test_filters_share_inputs_at_equal_weights(study: Load) -> None:
 
 def test_mnist_at_ten_percent_is_judged_by_half_a_point(study: Load) -> None:
     ten = study("mnist_at_ten_percent")
-    target, thin = ten.count(ten.build("sparse", 0)), ten.count(ten.build("depth multiplier", 0))
+    target = ten.parameters(ten.build("sparse", 0))
+    thin = ten.parameters(ten.build("depth multiplier", 0))
     assert abs(thin / target - 1) < 0.05
     found = [
         *rows({"kind": "dense"}, [0.990, 0.991, 0.992]),
