@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from record import machine
 
 import openwork as ow
+from openwork._files import atomic_path
 from openwork._machine import processor_name
 from openwork.engine.tune.tuner import torch_call
 from openwork.kernels.dispatch import candidates_by_family
@@ -118,7 +119,8 @@ def draw(path: Path, shapes: Sequence[Any], ratios: np.ndarray, title: str, note
     bar.outline.set_visible(False)
     axes.set_title(title, loc="left", fontweight="bold")
     figure.supxlabel(note, fontsize=7, color="#555555")
-    figure.savefig(path, dpi=130)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=130)
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from openwork._files import atomic_path
+
 FOLDER = Path(__file__).parent
 TARGET = FOLDER.parent / "docs" / "speed-up.svg"
 DENSITIES = ("1", "0.5", "0.25", "0.15", "0.1")
@@ -59,8 +61,9 @@ def draw() -> Figure:
 
 def main() -> None:
     # Fixed, so that the same record gives the same file.
-    with rc_context({"svg.hashsalt": "openwork", "font.family": "DejaVu Sans"}):
-        draw().savefig(TARGET, format="svg", metadata={"Date": None})
+    fixed = rc_context({"svg.hashsalt": "openwork", "font.family": "DejaVu Sans"})
+    with fixed, atomic_path(TARGET) as temporary:
+        draw().savefig(temporary, format="svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from _claims import ORDER, Claim, together
 from _grid import FOLDER, SCALES, Row, read_rows, rows_path
 from _study import curve, figure, interval
 
-from openwork._files import write_text
+from openwork._files import atomic_path, write_text
 
 STUDIES: dict[str, ModuleType] = {
     module.STUDY.name: module
@@ -68,9 +68,10 @@ def write(rows: Path = FOLDER / "rows", docs: Path = DOCS) -> None:
     write_text(docs / "evidence.md", page(found))
     for name, by_scale in found.items():
         for scale, its_rows in by_scale.items():
-            picture(STUDIES[name], its_rows).savefig(
-                docs / f"evidence-{name}-{scale}.svg", metadata={"Date": None}
-            )
+            drawn = picture(STUDIES[name], its_rows)
+            # A run that is killed while it draws leaves the earlier picture whole.
+            with atomic_path(docs / f"evidence-{name}-{scale}.svg") as temporary:
+                drawn.savefig(temporary, format="svg", metadata={"Date": None})
 
 
 def rows_of(name: str, folder: Path) -> ByScale:

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -188,6 +189,11 @@ def test_the_page_is_what_the_committed_rows_say(study) -> None:
     verdicts = re.findall(r"^\| \*\*(.+?)\*\*", committed, re.MULTILINE)
     order = study("_claims").ORDER
     assert verdicts == sorted(verdicts, key=order.index)
+    # Its pictures are there, each of them whole.
+    shown = re.findall(r"^!\[.*\]\((.+\.svg)\)$", committed, re.MULTILINE)
+    assert len(shown) == sum(map(len, found.values()))
+    for name in shown:
+        assert ElementTree.parse(FOLDER.parent / "docs" / name).getroot().tag.endswith("svg")
 
 
 def test_a_claim_is_read_from_the_largest_scale_with_two_seeds(study) -> None:
