@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 import torch
 
+from openwork.kernels import remembered
 from openwork.kernels.native import reason_missing
 
 # `import channel_networks`: what the tests of several rooms share.
@@ -31,6 +32,12 @@ def pytest_report_header() -> str:
     if reason_missing is None:
         return "compiled kernels: there"
     return f"compiled kernels: NOT THERE, their tests are left out: {reason_missing}"
+
+
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured times count as steady, however busy the machine is that runs the tests."""
+    monkeypatch.setattr(remembered, "_MOST_SPREAD", float("inf"))
 
 
 @pytest.fixture

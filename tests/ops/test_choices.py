@@ -12,10 +12,8 @@ from openwork.ops.choices import REFERENCE, Choices, choices_path, mode
 
 
 @pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steady: None) -> None:
     monkeypatch.setenv("OPENWORK_CACHE", str(tmp_path))
-    # However busy the machine is that runs the tests.
-    monkeypatch.setattr(remembered, "_MOST_SPREAD", float("inf"))
 
 
 def _busy(seconds: float) -> None:

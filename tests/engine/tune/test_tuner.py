@@ -49,12 +49,6 @@ def _tuner(path: Path | None, **changed: Any) -> Tuner:
     return Tuner(**{**_CALL, "isa": _C.chosen_isa(), "path": path, **changed})
 
 
-@pytest.fixture(autouse=True)
-def steady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Times count as steady, however busy the machine is that runs the tests."""
-    monkeypatch.setattr(remembered, "_MOST_SPREAD", float("inf"))
-
-
 _CALL = {"batch": 1, "threads": 1, "optimize": "speed"}
 
 
