@@ -12,9 +12,11 @@ import pytest
 from openwork._files import (
     atomic_path,
     locked_folder,
+    not_there,
     open_file,
     read_text,
     remove_partial,
+    writable_file,
     writable_folder,
     write_text,
     writing,
@@ -66,6 +68,22 @@ def test_a_folder_is_made_and_proved_writable(tmp_path: Path) -> None:
     folder = writable_folder(tmp_path / "a" / "b", "out")
     assert folder.is_dir()
     assert os.listdir(folder) == []
+
+
+def test_a_file_that_can_be_written_is_not_made(tmp_path: Path) -> None:
+    writable_file(tmp_path / "new" / "file", "out")
+    assert [each.name for each in tmp_path.iterdir()] == ["new"]
+    assert not list((tmp_path / "new").iterdir())
+    (tmp_path / "old").write_text("kept")
+    writable_file(tmp_path / "old", "out")
+    assert (tmp_path / "old").read_text() == "kept"
+    with pytest.raises(OpenworkError, match=r"`out`='.*new' is a folder; name a file in it"):
+        writable_file(tmp_path / "new", "out")
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    assert not_there(tmp_path, "a file") == "is not a file"
+    assert not_there(tmp_path / "file", "a file") == "does not exist"
 
 
 def test_a_folder_that_cannot_be_is_named(tmp_path: Path, unwritable_folder: Path) -> None:

@@ -270,6 +270,24 @@ def writable_folder(path: str | os.PathLike[str], argument: str) -> Path:
     return path
 
 
+def writable_file(path: str | os.PathLike[str], argument: str) -> None:
+    """Check, before long work for it, that a file can be written at `path`; create its folder.
+
+    Raises:
+        OpenworkError: as for `writable_folder`, or there is a folder at `path`.
+        ArgumentError: `path` is not a path.
+    """
+    check_path(path, argument)
+    if os.path.isdir(path):
+        raise OpenworkError(f"`{argument}`={str(path)!r} is a folder; name a file in it")
+    writable_folder(Path(path).parent, argument)
+
+
+def not_there(path: str | os.PathLike[str], wanted: str) -> str:
+    """What to say of a `path` that is not `wanted`, such as "a file"."""
+    return f"is not {wanted}" if os.path.exists(path) else "does not exist"
+
+
 def unreadable(path: str | os.PathLike[str], error: OSError) -> CheckpointError:
     """The error for a checkpoint that cannot be opened or read."""
     return CheckpointError(

@@ -255,6 +255,9 @@ def test_compile_writes_a_network_that_loads(tmp_path: Path) -> None:
     assert "compiled network" in CliRunner().invoke(app, ["info", command[1]]).stdout
     with pytest.raises(ow.ArgumentError, match=r"`run`=.* cannot be compiled again"):
         CliRunner().invoke(app, command, catch_exceptions=False)
+    command = ["compile", str(tmp_path), "--out", str(tmp_path)]
+    with pytest.raises(ow.OpenworkError, match=r"`out`=.* is a folder; name a file in it"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
 
 
 def test_other_sizes_of_images_are_compiled_too(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from openwork import io
-from openwork._files import writable_folder
+from openwork._files import writable_file
 from openwork.cli import options
 from openwork.cli.build import Sizes
 from openwork.cli.run import Located, images_for, locate, sizes_for, use_threads
@@ -52,9 +52,9 @@ def bench(
         _bench_training(place, Sizes(classes, channels, image_size), 64 if batch is None else batch)
         return
     target = picture or (place.path or Path("bench.png")).with_name("bench.png")
-    writable_folder(target.parent, "picture")
+    writable_file(target, "picture")
     if out is not None:
-        writable_folder(out.parent, "out")
+        writable_file(out, "out")
     sizes = sizes_for(place, Sizes(classes, channels, image_size))
     network = place.load(sizes)
     result = benchmark(

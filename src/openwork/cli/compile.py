@@ -8,7 +8,7 @@ import typer
 
 from openwork import engine, io
 from openwork._arguments import check_count
-from openwork._files import writable_folder
+from openwork._files import writable_file, writable_folder
 from openwork._identity import digest_of
 from openwork.cli import options
 from openwork.cli.build import Sizes
@@ -51,7 +51,7 @@ def compile(
     place.refuse_compiled("compiled again", quantised=False)
     use_threads(threads)
     target = out or (place.path or Path()).with_name("compiled.safetensors")
-    writable_folder(target.parent, "out")
+    writable_file(target, "out")
     own = sizes_for(place, Sizes(classes, channels, image_size))
     network = place.load(own)
     example = images_for(network, own, batch)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 import typer
 
 from openwork import prune as pruning
-from openwork._files import writable_folder
+from openwork._files import writable_file
 from openwork.cli import options
 from openwork.cli.normalise import Normalisation
 from openwork.cli.options import one_of
@@ -43,7 +43,7 @@ def observe(
 ) -> None:
     """Count the channels that training has left dead, over the training images."""
     if picture is not None:
-        writable_folder(picture.parent, "picture")
+        writable_file(picture, "picture")
     network = trained(
         run,
         data,

@@ -12,6 +12,7 @@ from torch import nn
 
 from openwork import io
 from openwork._arguments import check_count
+from openwork._files import not_there
 from openwork._foreign import ONNX, kind_of_file
 from openwork.cli.build import Sizes, build_named
 from openwork.engine import CompiledModel
@@ -166,9 +167,9 @@ def _existing(run: Path) -> Path:
     if os.path.isfile(path):
         return path
     if not os.path.isdir(run):
-        what = "is not a file" if os.path.exists(run) else "does not exist"
         raise CheckpointError(
-            f"`run`={str(run)!r} {what}; give a run's folder or a checkpoint that is there"
+            f"`run`={str(run)!r} {not_there(run, 'a file')}; give a run's folder or a checkpoint "
+            "that is there"
         )
     why = (
         f"has no {MODEL}, although it is a run's folder; resume the training, which writes it"

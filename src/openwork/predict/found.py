@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from openwork._files import check_path
+from openwork._files import check_path, not_there
 from openwork.data.image import SUFFIXES
 from openwork.errors import ArgumentError, DataError
 
@@ -33,8 +33,7 @@ def found(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         elif os.path.isfile(path):
             files.append(path)
         else:
-            what = "is not a file" if os.path.exists(path) else "does not exist"
-            raise DataError(f"`images`={str(path)!r} {what}; check the path")
+            raise DataError(f"`images`={str(path)!r} {not_there(path, 'a file')}; check the path")
     if not files:
         where = ", ".join(map(repr, map(str, given)))
         kinds = " ".join(sorted(SUFFIXES))

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from openwork._files import check_path, write_text, writing
+from openwork._files import check_path, not_there, write_text, writing
 from openwork._version import __version__
 from openwork.errors import ArgumentError, first_line
 from openwork.report.page import asked, measured, pruned, trained
@@ -65,8 +65,9 @@ def html(*runs: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
 def _records(path: Path) -> list[RunRecord]:
     """The record of the folder `path`, unless it has none, and those of folders in it."""
     if not os.path.isdir(path):
-        what = "is not a folder" if os.path.exists(path) else "does not exist"
-        raise ArgumentError(f"`runs`={str(path)!r} {what}; give the folder of a run")
+        raise ArgumentError(
+            f"`runs`={str(path)!r} {not_there(path, 'a folder')}; give the folder of a run"
+        )
     own = read_record(path)
     found = [] if own.is_empty else [own]
     # What lies in the folder of a run belongs to it, such as stages of a pruning.
