@@ -3,9 +3,9 @@
     python benchmarks/quantize_cifar10.py [--out quantize_cifar10.json] [--depth 20] [--method mse]
         [--count 10000]
 
-Ranges come from the first 128 training images; biases are corrected on them. What is run is the
-QDQ arithmetic in torch, which is slow and exact. `same` counts the images that keep their class.
-Results are saved after each network, and a second run continues from them.
+Ranges come from the first 128 training images; biases are corrected on them. Compiled kernels run
+both networks, those of bytes with the same results on every processor. `same` counts the images
+that keep their class. Results are saved after each network, and a second run continues from them.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from record import keep_rows, kept_rows
 
+import openwork as ow
 from openwork.quantize import quantize
 from openwork.quantize.ranges import METHODS
 
@@ -45,7 +46,7 @@ def measure(depth: int, method: str, count: int) -> Row:
     """The row of a network."""
     model, (images, labels) = trained(depth), held_out(count)
     small, _ = quantize(model, [training_images(128)], calibrate=method, tolerance=1)
-    before, after = classes(model, images), classes(small, images)
+    before, after = (classes(ow.compile(each, images[:1]), images) for each in (model, small))
     return Row(
         depth,
         method,

@@ -46,12 +46,16 @@ def test_walk_gives_what_the_network_gives_and_takes_other_values() -> None:
     found = net.outputs([x])
     assert torch.allclose(found[0], expected)
     assert torch.equal(found[1], kept)
-
-    def zero(node: object, value: torch.Tensor) -> torch.Tensor:
-        return torch.zeros_like(value) if str(node) == "x" else value
-
-    conv = next(v for n, v in net.walk([x], zero) if name_of(n) == "conv2d")
-    assert torch.equal(conv, model.get_parameter("conv.bias")[None, :, None, None].expand_as(conv))
+    other = torch.randn(1, 2, 5, 5)
+    for node, values in net.walk([[x], [other]]):
+        if str(node) == "x":
+            values[0] = torch.zeros_like(x)
+        if name_of(node) == "conv2d":
+            break
+    bias = model.get_parameter("conv.bias")[None, :, None, None]
+    assert torch.equal(values[0], bias.expand_as(values[0]))
+    alone = dict(net.walk([[other]]))[node]
+    assert torch.equal(values[1], alone[0])
 
 
 def test_held_tensors_never_replace_each_other() -> None:

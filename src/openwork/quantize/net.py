@@ -1,7 +1,7 @@
 """`Net`: a captured network as a graph of operators and the tensors that it holds."""
 
 import itertools
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,29 +46,29 @@ class Net:
         return self.graph.create_node("get_attr", free)
 
     def walk(
-        self, inputs: Sequence[torch.Tensor], see: Callable[[fx.Node, Any], Any] | None = None
-    ) -> Iterator[tuple[fx.Node, Any]]:
-        """Each node and what it gives, in order.
+        self, batches: Sequence[Sequence[torch.Tensor]]
+    ) -> Iterator[tuple[fx.Node, list[Any]]]:
+        """Each node and what it gives for each of the batches, in order.
+
+        Later nodes read what the caller puts in the place of a value.
 
         Args:
-            inputs: tensors `(N, ...)`, one for each placeholder.
-            see: may give another value in the place of a node's; default None.
+            batches: tensors `(N, ...)` of each, one for each placeholder.
         """
-        known: dict[fx.Node, Any] = {}
-        given = iter(inputs)
+        known: dict[fx.Node, list[Any]] = {}
+        given = zip(*batches, strict=True)
         left = {node: len(node.users) for node in self.graph.nodes}
         for node in self.graph.nodes:
             if node.op == "output":
                 return
             if node.op == "placeholder":
-                value = next(given)
+                values = list(next(given))
             elif node.op == "get_attr":
-                value = self.tensors[str(node.target)]
+                values = [self.tensors[str(node.target)]] * len(batches)
             else:
-                args, kwargs = map_arg((node.args, node.kwargs), known.__getitem__)
-                value = node.target(*args, **kwargs)
-            known[node] = value = value if see is None else see(node, value)
-            yield node, value
+                values = [_computed(node, known, batch) for batch in range(len(batches))]
+            known[node] = values
+            yield node, values
             for source in node.all_input_nodes:
                 left[source] -= 1
                 if not left[source]:
@@ -82,7 +82,7 @@ class Net:
         """
         results = self.graph.find_nodes(op="output")[0].args[0]
         wanted = set(results) if isinstance(results, list | tuple) else {results}
-        found = {node: value for node, value in self.walk(inputs) if node in wanted}
+        found = {node: value for node, (value,) in self.walk([inputs]) if node in wanted}
         return [found[node] for node in results if node in found]  # type: ignore[union-attr]
 
 
@@ -122,6 +122,11 @@ def net_of(captured: Captured) -> Net:
             nodes[node] = _copied(net, node, nodes)
     net.graph.eliminate_dead_code()
     return net
+
+
+def _computed(node: fx.Node, known: Mapping[fx.Node, list[Any]], batch: int) -> Any:
+    args, kwargs = map_arg((node.args, node.kwargs), lambda source: known[source][batch])
+    return node.target(*args, **kwargs)  # type: ignore[operator]
 
 
 def _copied(net: Net, node: fx.Node, nodes: Mapping[fx.Node, Any]) -> Any:

@@ -1,6 +1,6 @@
 """`quantize`: static post-training quantisation to int8, its score checked."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -31,6 +31,9 @@ from openwork.quantize.scheme import Scheme, scheme_of
 from openwork.quantize.sizes import batches_of, takes_other_sizes
 from openwork.verify import outputs
 
+# Images of which both networks hold their values at once.
+_SIDE_BY_SIDE = 64
+
 
 @torch.no_grad()
 def quantize(
@@ -59,7 +62,8 @@ def quantize(
             for the least squared error.
         percentile: with "percentile", how many percent of the numbers lie within, default 99.99.
         correct_bias: whether the mean error of each output channel is added to its bias, default
-            True; measured on the first batch.
+            True; measured on the first batches with 64 images in all, or a few more, and weighed
+            by how certain it is. One image alone corrects nothing.
         evaluate: gives a score for a model in evaluation mode, such as its accuracy, higher is
             better. Default None: the share of images in `batches` that keep their class.
         tolerance: how much the score may fall, default 0.02.
@@ -124,7 +128,7 @@ def _quantized(
         given = [list(captured.form.tensors(call.args, call.kwargs)) for call in calls]
         scales = _scales(net, scheme, given, calibrate, percentile)
         narrow, origin = emit(net, scheme, scales)
-        left = correct_(net, narrow, origin, given[0], correct_bias)
+        left = correct_(net, narrow, origin, _first(given), correct_bias)
     found = QuantizedNetwork(Steps.of(narrow.graph), narrow.tensors, interface).eval()
     if evaluate is None:
         scores = 1.0, _share_kept(expected, found, calls)
@@ -140,6 +144,17 @@ def _quantized(
     table = layer_table(net, left, scores, evaluate is not None)
     images = sum(call.images for call in calls)
     return found, QuantizeReport(scores, table, calibrate, images)
+
+
+def _first(given: Sequence[Any]) -> list[Any]:
+    """The batches that hold the first images, which both networks compute side by side."""
+    images, kept = 0, []
+    for tensors in given:
+        if images >= _SIDE_BY_SIDE:
+            break
+        kept.append(tensors)
+        images += len(tensors[0])
+    return kept
 
 
 def _check_finite(call: Call) -> None:
@@ -167,12 +182,18 @@ def _scales(
     net: Net, scheme: Scheme, given: list[Any], method: str, percentile: float
 ) -> dict[Any, tuple[float, int]]:
     """Scale and zero point of each uint8 value."""
-    observed = {node: Observed() for node in scheme.values}
+    observed = {node: Observed(method, percentile) for node in scheme.values}
     for inputs in given:
-        for node, value in net.walk(inputs):
-            if node in observed:
-                observed[node].add(value)
-    ranges = {node: each.range(method, percentile) for node, each in observed.items()}
+        for node, (value,) in net.walk([inputs]):
+            if node not in observed:
+                continue
+            if not value.isfinite().all():
+                raise ArgumentError(
+                    f"`batches` make `model` compute NaN or infinite numbers ({node.name}), which "
+                    "no range covers; leave such images out"
+                )
+            observed[node].add(value)
+    ranges = {node: each.range() for node, each in observed.items()}
     whole: dict[Any, tuple[float, float]] = {}
     for node, (low, high) in ranges.items():
         root = scheme.root(node)

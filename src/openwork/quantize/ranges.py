@@ -1,48 +1,77 @@
 """Ranges of activations: by their extremes, by percentiles, or by the least squared error."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
 __all__ = ["METHODS"]
 
 METHODS = ("minmax", "percentile", "mse")
-# Of each value and batch, so that memory does not grow with the images' size.
-_SAMPLES = 1 << 14
+# On either side of zero. A step of uint8 is 32 bins wide or more.
+_BINS = 1 << 13
+# torch.histc counts in float32.
+_MOST_COUNTED = 1 << 24
 
 
 @dataclass(eq=False)
 class Observed:
     """Numbers that a value takes.
 
+    Args:
+        method: how their range is found, one of `METHODS`.
+        percentile: with "percentile", how many percent of the numbers lie within.
+
     Attributes:
         low, high: the smallest and the largest, and zero.
-        samples: some of them, at equal distances.
     """
 
+    method: str
+    percentile: float = 100.0
     low: float = 0.0
     high: float = 0.0
-    samples: list[torch.Tensor] = field(default_factory=list)
+    _width: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._counts = torch.zeros(2 * _BINS, dtype=torch.int64)
 
     def add(self, values: torch.Tensor) -> None:
-        """Take in one batch, `(N, ...)`."""
+        """Take in one batch, `(N, ...)`, of finite numbers."""
         self.low = min(self.low, float(values.min()))
         self.high = max(self.high, float(values.max()))
-        flat = values.flatten()
-        self.samples.append(flat[:: -(-len(flat) // _SAMPLES)].clone())
+        if self.method != "minmax":
+            self._widen(max(-self.low, self.high))
+            limit = self._width * _BINS
+            for part in values.flatten().split(_MOST_COUNTED):
+                self._counts += torch.histc(part, 2 * _BINS, -limit, limit).long()
 
-    def range(self, method: str, percentile: float) -> tuple[float, float]:
+    def range(self) -> tuple[float, float]:
         """The smallest and the largest number that uint8 stands for."""
-        if method == "minmax":
+        if self.method == "minmax":
             return self.low, self.high
-        found = torch.cat(self.samples).sort().values
-        if method == "percentile":
-            cut = int(len(found) * (1 - percentile / 100))
-            return min(float(found[cut]), 0.0), max(float(found[-1 - cut]), 0.0)
+        if self.method == "percentile":
+            return self._percentile()
+        # Thousands of numbers stand in one bin: its middle is counted so often.
+        at = self._counts.nonzero().flatten()
+        numbers, counts = (at - _BINS + 0.5) * self._width, self._counts[at].double()
         factors = torch.linspace(0.3, 1, 71).tolist()
-        errors = [_error(found, self.low * each, self.high * each) for each in factors]
+        errors = [_error(numbers, counts, self.low * f, self.high * f) for f in factors]
         best = factors[errors.index(min(errors))]
         return self.low * best, self.high * best
+
+    def _widen(self, most: float) -> None:
+        """Let the bins reach to `most`; neighbours are joined, so that no count is lost."""
+        self._width = self._width or most / _BINS or 1 / _BINS
+        while self._width * _BINS < most:
+            joined = self._counts.view(-1, 2).sum(1)
+            self._counts.zero_()[_BINS // 2 : _BINS // 2 + _BINS] = joined
+            self._width *= 2
+
+    def _percentile(self) -> tuple[float, float]:
+        cut = int(int(self._counts.sum()) * (1 - self.percentile / 100))
+        first = int((self._counts.cumsum(0) > cut).nonzero()[0])
+        last = 2 * _BINS - 1 - int((self._counts.flip(0).cumsum(0) > cut).nonzero()[0])
+        low, high = (first - _BINS) * self._width, (last + 1 - _BINS) * self._width
+        return min(max(low, self.low), 0.0), max(min(high, self.high), 0.0)
 
 
 def scale_of(low: float, high: float) -> tuple[float, int]:
@@ -51,7 +80,7 @@ def scale_of(low: float, high: float) -> tuple[float, int]:
     return scale, min(max(round(-low / scale), 0), 255)
 
 
-def _error(samples: torch.Tensor, low: float, high: float) -> float:
+def _error(numbers: torch.Tensor, counts: torch.Tensor, low: float, high: float) -> float:
     scale, zero = scale_of(low, high)
-    levels = torch.clamp(torch.round(samples / scale) + zero, 0, 255)
-    return float(((levels - zero) * scale - samples).square().sum())
+    levels = torch.clamp(torch.round(numbers / scale) + zero, 0, 255)
+    return float((counts * ((levels - zero) * scale - numbers).square()).sum())
