@@ -2,9 +2,11 @@
 
     python benchmarks/networks.py [--networks vgg16 resnet50 resnet32 inception] [--densities ...]
                                   [--threads 1] [--batch 1] [--seconds 20] [--torch-compile]
-                                  [--record networks]
+                                  [--bfloat16] [--rows 8] [--record networks]
 
-Random channel-wise patterns in every convolution but the first and depthwise ones, float32. Dense
+Random channel-wise patterns in every convolution but the first and depthwise ones, or with `--rows`
+patterns that so many filters share, float32. `--bfloat16` adds each network compiled with
+`precision="bfloat16"`; without AVX-512 BF16 that is the float32 network once more. Dense
 baselines: ONNX Runtime (the strongest available in float32: it folds batch normalisation and fuses
 activations), plain torch, torch.compile if asked for, and, if installed, OpenVINO in float32 and in
 the precision that it chooses itself, which is bfloat16 on processors that support it. All
@@ -22,6 +24,7 @@ same instruction set. A file of another one is not overwritten: `--record` names
 
 import argparse
 import json
+import math
 import platform
 import statistics
 import time
@@ -67,10 +70,12 @@ def build(name: str) -> nn.Module:
     return model.eval()
 
 
-def plan_for(model: nn.Module, density: float) -> ow.Plan:
+def plan_for(model: nn.Module, density: float, rows: int = 1) -> ow.Plan:
     convs = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d)}
     dense = [next(iter(convs)), *(name for name, conv in convs.items() if conv.groups > 1)]
-    sparse = {"pattern": "random", "density": density}
+    sparse: dict[str, object] = {"pattern": "random", "density": density}
+    if rows > 1:
+        sparse |= {"pattern": "block", "b_out": rows}
     return ow.Plan({"conv:*": sparse} | dict.fromkeys(dense, "dense"))
 
 
@@ -98,11 +103,15 @@ def measure(name: str, options: argparse.Namespace, peak: float) -> dict:
     macs = {"dense": sum(count_macs(dense, example[:1]).values()) * options.batch}
     differences = {}
     for density in options.densities:
-        model = ow.sparsify_(build(name), plan_for(dense, density)) if density < 1 else dense
-        fast = ow.compile(model, example)
+        model = dense
+        if density < 1:
+            model = ow.sparsify_(build(name), plan_for(dense, density, options.rows))
         macs[f"{density}"] = sum(count_macs(model, example[:1]).values()) * options.batch
-        differences[f"{density}"] = fast.difference
-        calls[f"openwork {density}"] = lambda fast=fast: fast(example)
+        for precision in ("float32", "bfloat16") if options.bfloat16 else ("float32",):
+            fast = ow.compile(model, example, precision=precision)
+            kind = f"{density}" if precision == "float32" else f"bfloat16 {density}"
+            differences[kind] = fast.difference
+            calls[f"openwork {kind}"] = lambda fast=fast: fast(example)
     times = race(calls, options.seconds)
     return {
         "seconds": times,
@@ -122,17 +131,21 @@ def _rates(macs: dict[str, int], density: str, seconds: float, peak: float) -> d
 def tables(results: dict[str, dict], peak: float, note: str) -> list[Table]:
     """Milliseconds of the baselines, speed-ups over ONNX Runtime, and rates."""
     baselines = [c for c in next(iter(results.values()))["seconds"] if "openwork" not in c]
-    densities = list(next(iter(results.values()))["rates"])
+    ours = [c for c in next(iter(results.values()))["seconds"] if "openwork" in c]
     rows, rates = [], []
     for name, result in results.items():
         times = result["seconds"]
-        fast = (times["onnxruntime"] / times[f"openwork {d}"] for d in densities)
+        fast = (times["onnxruntime"] / times[c] if c in times else math.nan for c in ours)
         row = (f"{1e3 * times[c]:.2f}" if c in times else "-" for c in baselines)
         rows.append((name, *row, *(f"{ratio:.2f}x" for ratio in fast)))
         for density, rate in result["rates"].items():
             numbers = (2e-9 * rate["live"], 2e-9 * rate["as dense"], 100 * rate["share"])
             rates.append((name, density, *(f"{number:.0f}" for number in numbers)))
-    columns = ("network", *(f"{c} ms" for c in baselines), *(f"at {d}" for d in densities))
+    columns = (
+        "network",
+        *(f"{c} ms" for c in baselines),
+        *(c.removeprefix("openwork ") for c in ours),
+    )
     return [
         Table(columns, tuple(rows), notes=(f"speed-up over ONNX Runtime; {note}",)),
         Table(
@@ -151,6 +164,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--record", default="networks", help="start of the file's name")
+    parser.add_argument("--bfloat16", action="store_true", help="ours in bfloat16 too")
+    parser.add_argument("--rows", type=int, default=1, help="filters that share a pattern")
     parser.add_argument("--torch-compile", action="store_true", help="minutes to compile")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

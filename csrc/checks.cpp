@@ -8,8 +8,6 @@ namespace openwork {
 
 namespace {
 
-int bits(unsigned mask) { return __builtin_popcount(mask); }
-
 void check_starts(const int64_t* start, int filters, int64_t live) {
   if (start[0] != 0 || start[filters] != live)
     fail("`start` must run from 0 to ", live, ", not from ", start[0], " to ", start[filters]);
@@ -45,6 +43,64 @@ void check_columns(const Geometry& g, const int32_t* channel, const uint16_t* ta
   }
 }
 
+// What the entries of a sparse matrix are.
+struct EntryRules {
+  int indices;  // of one entry
+  int zeros;    // inputs before the first of a chunk
+};
+
+template <class Weight>
+void check_lists(const SparseLists<Weight>& l, int64_t indices, const EntryRules& rules) {
+  check_group(l.group, most_group<Weight>);
+  require_range("chunk", l.chunk, 1, 65535 - rules.zeros);
+  require_range("chunks", l.chunks, (l.inputs + l.chunk - 1) / l.chunk,
+                (l.inputs + l.chunk - 1) / l.chunk);
+  const int groups = (l.rows + l.group - 1) / l.group;
+  require_range("groups", l.groups, groups, groups);
+  const int masks = loops(l.group);
+  int64_t entry = 0, weight = 0;
+  for (int chunk = 0; chunk < l.chunks; ++chunk) {
+    std::vector<bool> seen(l.rows);
+    const int inputs = l.chunk < l.inputs - chunk * l.chunk ? l.chunk : l.inputs - chunk * l.chunk;
+    for (int group = 0; group < l.groups; ++group) {
+      const int64_t slot = static_cast<int64_t>(chunk) * l.groups + group;
+      if (l.entry_start[slot] != entry || l.weight_start[slot] != weight)
+        fail("`entry_start` or `weight_start` is wrong at group ", slot);
+      for (int g = 0; g < l.group; ++g) {
+        const int row = l.row[slot * l.group + g];
+        require_range("row", row, -1, l.rows - 1);
+        if (row < 0) continue;
+        if (row / filter_block != group * l.group / filter_block)
+          fail("`row` names filter ", row, " outside its block");
+        if (seen[row]) fail("`row` names filter ", row, " twice");
+        seen[row] = true;
+      }
+      for (int mask = 1; mask <= masks; ++mask) {
+        const int count = l.count[slot * masks + mask - 1];
+        const int64_t end = entry + static_cast<int64_t>(count) * rules.indices;
+        if (end > indices) fail("`count` runs beyond `index`");
+        for (; entry < end; ++entry)
+          require_range("index", l.index[entry], 0, inputs - 1 + rules.zeros);
+        weight += static_cast<int64_t>(count) * readers(l.group, mask);
+      }
+    }
+    for (int row = 0; row < l.rows; ++row)
+      if (!seen[row]) fail("`row` lacks filter ", row);
+  }
+  if (entry != indices || weight != l.live) fail("`index` or `weight` is longer than `count` says");
+}
+
+// What spmm and pairs have in common.
+template <class Plan>
+void check_gathered(const Plan& plan, int64_t columns) {
+  check_columns(plan.geometry, plan.channel, plan.tap, columns);
+  for (int64_t i = 0; i < columns; ++i) {
+    if (plan.plain && plan.channel[i] != i)
+      fail("`channel` must be all channels in order for a plain 1x1 convolution");
+  }
+  require_range("vectors", plan.vectors, 1, 16);
+}
+
 void check_winograd(const Geometry& g) {
   if (g.kernel_y != 3 || g.kernel_x != 3 || g.stride_y != 1 || g.stride_x != 1 ||
       g.dilation_y != 1 || g.dilation_x != 1)
@@ -66,6 +122,11 @@ void check_taps(const int32_t* tap, int64_t taps, int64_t connections, int64_t l
 void require_range(const char* name, int64_t value, int64_t least, int64_t most) {
   if (value < least || value > most)
     fail("`", name, "`=", value, " must lie in [", least, ", ", most, "]");
+}
+
+void check_group(int64_t group, int most) {
+  if (group == 1 || group == 2 || group == 4 || (group == 8 && most == 8)) return;
+  fail("`group`=", group, " must be 1, 2", most == 8 ? ", 4 or 8" : " or 4");
 }
 
 void check_call(int64_t batch, int64_t threads) {
@@ -110,54 +171,16 @@ NormSizes norm_sizes(int64_t batch, int64_t channels, int64_t height, int64_t wi
   return {static_cast<int>(batch), static_cast<int>(channels), height * width};
 }
 
-void check(const Lists& l, int64_t entries) {
-  if (l.group != 1 && l.group != 2 && l.group != 4) fail("`group`=", l.group, " must be 1, 2 or 4");
-  require_range("chunk", l.chunk, 1, 65535);
-  require_range("chunks", l.chunks, (l.inputs + l.chunk - 1) / l.chunk,
-                (l.inputs + l.chunk - 1) / l.chunk);
-  const int groups = (l.rows + l.group - 1) / l.group;
-  require_range("groups", l.groups, groups, groups);
-  const int masks = (1 << l.group) - 1;
-  int64_t entry = 0, weight = 0;
-  for (int chunk = 0; chunk < l.chunks; ++chunk) {
-    std::vector<bool> seen(l.rows);
-    const int inputs = l.chunk < l.inputs - chunk * l.chunk ? l.chunk : l.inputs - chunk * l.chunk;
-    for (int group = 0; group < l.groups; ++group) {
-      const int64_t slot = static_cast<int64_t>(chunk) * l.groups + group;
-      if (l.entry_start[slot] != entry || l.weight_start[slot] != weight)
-        fail("`entry_start` or `weight_start` is wrong at group ", slot);
-      for (int g = 0; g < l.group; ++g) {
-        const int row = l.row[slot * l.group + g];
-        require_range("row", row, -1, l.rows - 1);
-        if (row < 0) continue;
-        if (row / filter_block != group * l.group / filter_block)
-          fail("`row` names filter ", row, " outside its block");
-        if (seen[row]) fail("`row` names filter ", row, " twice");
-        seen[row] = true;
-      }
-      for (int mask = 1; mask <= masks; ++mask) {
-        const int count = l.count[slot * masks + mask - 1];
-        if (entry + count > entries) fail("`count` runs beyond `index`");
-        for (int i = 0; i < count; ++i) require_range("index", l.index[entry + i], 0, inputs - 1);
-        entry += count;
-        weight += static_cast<int64_t>(count) * bits(mask);
-      }
-    }
-    for (int row = 0; row < l.rows; ++row)
-      if (!seen[row]) fail("`row` lacks filter ", row);
-  }
-  if (entry != entries || weight != l.live) fail("`index` or `weight` is longer than `count` says");
-}
+void check(const Lists& lists, int64_t indices) { check_lists(lists, indices, {1, 0}); }
+
+void check(const PairLists& lists, int64_t indices) { check_lists(lists, indices, {2, 1}); }
 
 void check(const SpmmPlan& plan, int64_t columns) {
-  check_columns(plan.geometry, plan.channel, plan.tap, columns);
-  for (int64_t i = 0; i < columns; ++i) {
-    if (plan.plain && plan.channel[i] != i)
-      fail("`channel` must be all channels in order for a plain 1x1 convolution");
-  }
+  check_gathered(plan, columns);
   if (plan.in_place && !plan.plain) fail("`in_place` needs a plain 1x1 convolution");
-  require_range("vectors", plan.vectors, 1, 16);
 }
+
+void check(const PairPlan& plan, int64_t columns) { check_gathered(plan, columns); }
 
 void check(const WinogradPlan& plan) {
   check_winograd(plan.geometry);

@@ -30,13 +30,17 @@ template <class... Part>
 // All of these throw std::invalid_argument.
 void require_range(const char* name, int64_t value, int64_t least, int64_t most);
 void check_call(int64_t batch, int64_t threads);
+// Filters of a sparse product that are processed together.
+void check_group(int64_t group, int most = 4);
 void check(const Geometry& geometry);
 void check(const Pool& pool);
 NormSizes norm_sizes(int64_t batch, int64_t channels, int64_t height, int64_t width);
-// `entries`: length of lists.index.
-void check(const Lists& lists, int64_t entries);
+// `indices`: length of lists.index.
+void check(const Lists& lists, int64_t indices);
+void check(const PairLists& lists, int64_t indices);
 // All but the plan's lists; `columns`: length of plan.channel and plan.tap.
 void check(const SpmmPlan& plan, int64_t columns);
+void check(const PairPlan& plan, int64_t columns);
 // All but the plan's lists.
 void check(const WinogradPlan& plan);
 // `connections`: length of plan.index.

@@ -20,6 +20,9 @@ namespace avx512 {
 const Kernels& kernels();
 const StepKernels& step_kernels();
 }  // namespace avx512
+namespace avx512bf16 {
+extern const Kernel<PairPlan> pairs;
+}
 #else
 namespace neon {
 const Kernels& kernels();
@@ -58,6 +61,14 @@ const std::vector<Choice>& choices() {
 #endif
   return all;
 }
+
+#if defined(__x86_64__) && !defined(OPENWORK_BASELINE_ONLY)
+constexpr char bf16_isa[] = "avx512bf16";
+
+bool has_bf16(const std::string& isa) {
+  return isa == "avx512" && is_usable(isa) && __builtin_cpu_supports("avx512bf16");
+}
+#endif
 
 // What simd/product.h and simd/tiles.h have for AArch64, for machines whose build lacks it. A file
 // packed for other tiles is refused where it is loaded.
@@ -113,6 +124,29 @@ Shapes shapes_of(const std::string& isa) {
 }
 
 const Kernels& kernels_of(const std::string& isa) { return choice_of(isa).kernels(); }
+
+std::string pair_isa_of(const std::string& isa) {
+#if defined(__x86_64__) && !defined(OPENWORK_BASELINE_ONLY)
+  if (has_bf16(isa)) return bf16_isa;
+#endif
+  return isa;
+}
+
+std::vector<std::string> pair_isas() {
+  std::vector<std::string> names;
+  for (const std::string& isa : usable_isas()) {
+    names.push_back(isa);
+    if (pair_isa_of(isa) != isa) names.push_back(pair_isa_of(isa));
+  }
+  return names;
+}
+
+const Kernel<PairPlan>* pairs_beyond([[maybe_unused]] const std::string& isa) {
+#if defined(__x86_64__) && !defined(OPENWORK_BASELINE_ONLY)
+  if (isa == bf16_isa && has_bf16("avx512")) return &avx512bf16::pairs;
+#endif
+  return nullptr;
+}
 
 const StepKernels& step_kernels_of(const std::string& isa) { return choice_of(isa).step_kernels(); }
 

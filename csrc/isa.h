@@ -32,4 +32,12 @@ Shapes shapes_of(const std::string& isa);
 // Throws std::invalid_argument for one that is not usable.
 const Kernels& kernels_of(const std::string& isa);
 
+// Instruction sets of the kernels of pairs, worst first: those that can run here, which emulate,
+// and after "avx512" "avx512bf16", which has the instructions, if that can.
+std::vector<std::string> pair_isas();
+// Which of them runs where a network is compiled for `isa`.
+std::string pair_isa_of(const std::string& isa);
+// The kernels of one that has no others; null for the rest.
+const Kernel<PairPlan>* pairs_beyond(const std::string& isa);
+
 }  // namespace openwork

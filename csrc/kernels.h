@@ -45,6 +45,7 @@ struct Kernels {
   Elementwise elementwise;
   BatchNorm batch_norm;
   MaxPool2d max_pool2d;
+  Kernel<PairPlan> pairs;
 };
 
 }  // namespace openwork

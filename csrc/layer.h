@@ -43,6 +43,8 @@ constexpr bool runs_in_bands = false;
 template <>
 inline constexpr bool runs_in_bands<SpmmPlan> = true;
 template <>
+inline constexpr bool runs_in_bands<PairPlan> = true;
+template <>
 inline constexpr bool runs_in_bands<DensePlan> = true;
 template <>
 inline constexpr bool runs_in_bands<DepthwisePlan> = true;

@@ -20,7 +20,7 @@ void check(const Entries& e, int chunk, int group) {
   require_range("taps", e.taps, 1, most_taps);
   require_range("chunk", chunk, 1, 65535);
   require_range("chunk * taps", static_cast<int64_t>(std::min(chunk, e.inputs)) * e.taps, 1, 65535);
-  if (group != 1 && group != 2 && group != 4) fail("`group`=", group, " must be 1, 2 or 4");
+  check_group(group);
   require_range("rows", e.rows, 1, most_size);
   require_range("inputs", e.inputs, 1, most_columns);
   require_range("live", e.live, 0, INT32_MAX);

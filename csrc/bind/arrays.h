@@ -80,7 +80,7 @@ struct ListIndices {
   // Checked, but without weights: `live` of them at each position.
   Lists view(int inputs, int rows, int chunk, int group, int64_t live) const {
     require_range("chunk", chunk, 1, 65535);
-    if (group != 1 && group != 2 && group != 4) fail("`group`=", group, " must be 1, 2 or 4");
+    check_group(group);
     const int chunks = (inputs + chunk - 1) / chunk;
     const int groups = (rows + group - 1) / group;
     const int64_t slots = static_cast<int64_t>(chunks) * groups;

@@ -43,10 +43,13 @@ std::unique_ptr<Layer> packed(const char* kernel, const std::string& isa, const 
 }
 
 // Arrays 1 to 6 of a packed sparse matrix.
-struct ListArrays {
+template <class Weight>
+struct SparseArrays {
   ListIndices indices;
-  Array<float> weight;
+  Array<Weight> weight;
 };
+using ListArrays = SparseArrays<float>;
+using PairArrays = SparseArrays<int32_t>;
 
 std::unique_ptr<Layer> make_spmm(const std::string& isa, const Geometry& g, const Bias& bias,
                                  Activation activation, const ListArrays& arrays,
@@ -55,6 +58,15 @@ std::unique_ptr<Layer> make_spmm(const std::string& isa, const Geometry& g, cons
   const auto& [row, count, entry_start, weight_start, index] = arrays.indices;
   return packed("spmm", isa, g, activation, {chunk, group, vectors, in_place}, bias, channel, tap,
                 row, count, entry_start, weight_start, index, arrays.weight);
+}
+
+std::unique_ptr<Layer> make_pairs(const std::string& isa, const Geometry& g, const Bias& bias,
+                                  Activation activation, const PairArrays& arrays,
+                                  const Array<int32_t>& channel, const Array<uint16_t>& tap,
+                                  int chunk, int group, int vectors) {
+  const auto& [row, count, entry_start, weight_start, index] = arrays.indices;
+  return packed("pairs", isa, g, activation, {chunk, group, vectors}, bias, channel, tap, row,
+                count, entry_start, weight_start, index, arrays.weight);
 }
 
 std::unique_ptr<Layer> make_winograd(const std::string& isa, const Geometry& g, const Bias& bias,
@@ -126,6 +138,22 @@ void run(const Layer& layer, const Input& input, const Output& output,
   layer.run(run);
 }
 
+template <class Weight>
+void bind_lists(nb::module_& m, const char* name, const char* what) {
+  using namespace nb::literals;
+  nb::class_<SparseArrays<Weight>>(m, name, what)
+      .def(
+          "__init__",
+          [](SparseArrays<Weight>* self, const Array<int32_t>& row, const Array<uint16_t>& count,
+             const Array<int64_t>& entry_start, const Array<int64_t>& weight_start,
+             const Array<uint16_t>& index, const Array<Weight>& weight) {
+            new (self) SparseArrays<Weight>{{row, count, entry_start, weight_start, index}, weight};
+          },
+          "row"_a.noconvert(), "count"_a.noconvert(), "entry_start"_a.noconvert(),
+          "weight_start"_a.noconvert(), "index"_a.noconvert(), "weight"_a.noconvert(),
+          "Holds the arrays; they are checked when a layer is made of them.");
+}
+
 }  // namespace
 
 void bind_layers(nb::module_& m) {
@@ -141,22 +169,17 @@ void bind_layers(nb::module_& m) {
       .def_prop_ro("runs_in_bands", &Layer::runs_in_bands,
                    "Whether it can be part of a chain (`Program.chain`).");
 
-  nb::class_<ListArrays>(m, "Lists", "Arrays 1 to 6 of a packed sparse matrix.")
-      .def(
-          "__init__",
-          [](ListArrays* self, const Array<int32_t>& row, const Array<uint16_t>& count,
-             const Array<int64_t>& entry_start, const Array<int64_t>& weight_start,
-             const Array<uint16_t>& index, const Array<float>& weight) {
-            new (self) ListArrays{{row, count, entry_start, weight_start, index}, weight};
-          },
-          "row"_a.noconvert(), "count"_a.noconvert(), "entry_start"_a.noconvert(),
-          "weight_start"_a.noconvert(), "index"_a.noconvert(), "weight"_a.noconvert(),
-          "Holds the arrays; they are checked when a layer is made of them.");
+  bind_lists<float>(m, "Lists", "Arrays 1 to 6 of a packed sparse matrix.");
+  bind_lists<int32_t>(m, "PairLists", "The same of pairs of bfloat16 weights.");
 
   m.def("spmm", make_spmm, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(),
         "activation"_a.noconvert(), "lists"_a, "channel"_a.noconvert(), "tap"_a.noconvert(),
         nb::kw_only(), "chunk"_a, "group"_a, "vectors"_a, "in_place"_a,
         "A convolution as sparse matrix times pixels.");
+  m.def("pairs", make_pairs, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(),
+        "activation"_a.noconvert(), "lists"_a, "channel"_a.noconvert(), "tap"_a.noconvert(),
+        nb::kw_only(), "chunk"_a, "group"_a, "vectors"_a,
+        "The same in bfloat16; `isa`: one of `pair_isas`.");
   m.def("winograd", make_winograd, "isa"_a, "geometry"_a, "bias"_a.noconvert().none(),
         "activation"_a.noconvert(), "lists"_a, nb::kw_only(), "chunk"_a, "group"_a, "vectors"_a,
         "output"_a, "A 3x3 convolution with stride 1, in tiles of `output` x `output` pixels.");

@@ -23,8 +23,13 @@ std::vector<std::pair<int, int>> pairs(const TileSizes& tiles) {
 }
 
 int most_vectors(const std::string& isa, int group) {
-  if (group != 1 && group != 2 && group != 4) fail("`group`=", group, " must be 1, 2 or 4");
+  check_group(group);
   return shapes_of(isa).most_vectors(group);
+}
+
+int pair_vectors(int group) {
+  check_group(group, most_group<int32_t>);
+  return most_pair_vectors(group);
 }
 
 }  // namespace
@@ -47,6 +52,11 @@ void bind_isa(nb::module_& m) {
   m.def(
       "dense_tiles", [](const std::string& isa) { return pairs(shapes_of(isa).dense_tiles); },
       "isa"_a, "(filters, vectors) of the dense kernel's tiles.");
+  m.def("pair_isas", pair_isas, "Instruction sets of the kernels of bfloat16, worst first.");
+  m.def("pair_isa_of", pair_isa_of, "isa"_a,
+        "Which of them runs networks compiled for `isa`; `isa` itself emulates.");
+  m.def("most_pair_vectors", pair_vectors, "group"_a,
+        "Most vectors in a tile of a product in bfloat16, on every instruction set.");
   m.attr("filter_block") = filter_block;
   m.attr("most_taps") = most_taps;
   m.attr("most_padded_floats") = most_padded_floats;

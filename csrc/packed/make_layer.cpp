@@ -51,7 +51,12 @@ class Parts : public PackingParts {
       shapes_of(isa_);  // Refuses what does not run elsewhere either.
       return std::make_unique<ForeignLayer>(geometry(), isa_, keep_);
     }
-    return std::make_unique<PackedLayer<Plan>>(plan, kernels_of(isa_).*kernel, keep_);
+    return layer(plan, kernels_of(isa_).*kernel);
+  }
+  template <class Plan>
+  std::unique_ptr<Layer> layer(const Plan& plan, const Kernel<Plan>& kernel) const {
+    finish();
+    return std::make_unique<PackedLayer<Plan>>(plan, kernel, keep_);
   }
 
  private:
@@ -61,22 +66,24 @@ class Parts : public PackingParts {
 };
 
 // Arrays 1 to 6 of a packed sparse matrix with weights for each of `positions`.
-Lists lists_of(Parts& parts, int inputs, int rows, int chunk, int group, int positions) {
+template <class Weight>
+SparseLists<Weight> lists_of(Parts& parts, int inputs, int rows, int chunk, int group,
+                             int positions) {
   require_range("chunk", chunk, 1, 65535);
-  if (group != 1 && group != 2 && group != 4) fail("`group`=", group, " must be 1, 2 or 4");
+  check_group(group, most_group<Weight>);
   const int chunks = (inputs + chunk - 1) / chunk;
   const int groups = (rows + group - 1) / group;
   const int64_t slots = static_cast<int64_t>(chunks) * groups;
-  Lists lists{};
+  SparseLists<Weight> lists{};
   lists.inputs = inputs, lists.rows = rows;
   lists.chunk = chunk, lists.chunks = chunks;
   lists.group = group, lists.groups = groups;
   lists.row = parts.array<int32_t>("row", slots * group);
-  lists.count = parts.array<uint16_t>("count", slots * ((1 << group) - 1));
+  lists.count = parts.array<uint16_t>("count", slots * loops(group));
   lists.entry_start = parts.array<int64_t>("entry_start", slots);
   lists.weight_start = parts.array<int64_t>("weight_start", slots);
   const Span<uint16_t> index = parts.array<uint16_t>("index");
-  const Span<float> weight = parts.array<float>("weight");
+  const Span<Weight> weight = parts.array<Weight>("weight");
   lists.live = weight.count / positions;
   Parts::require_count("weight", weight.count, lists.live * positions);
   lists.index = index.data, lists.weight = weight.data;
@@ -100,8 +107,27 @@ std::unique_ptr<Layer> spmm(Parts& parts) {
   plan.vectors = parts.size("vectors");
   plan.in_place = parts.flag("in_place");
   check(plan, columns);
-  plan.lists = lists_of(parts, static_cast<int>(columns), g.out_channels, chunk, group, 1);
+  plan.lists = lists_of<float>(parts, static_cast<int>(columns), g.out_channels, chunk, group, 1);
   return parts.layer(plan, &Kernels::spmm);
+}
+
+std::unique_ptr<Layer> pairs(Parts& parts) {
+  const Geometry& g = parts.geometry();
+  const Span<int32_t> channel = parts.array<int32_t>("channel");
+  const int64_t columns = channel.count;
+  PairPlan plan{.geometry = g,
+                .epilogue = parts.epilogue(),
+                .lists = {},
+                .channel = channel.data,
+                .tap = parts.array<uint16_t>("tap", columns),
+                .plain = is_plain(g) && columns == g.in_channels,
+                .vectors = 0};
+  const int chunk = parts.size("chunk"), group = parts.size("group");
+  plan.vectors = parts.size("vectors");
+  check(plan, columns);
+  plan.lists = lists_of<int32_t>(parts, static_cast<int>(columns), g.out_channels, chunk, group, 1);
+  if (const Kernel<PairPlan>* beyond = pairs_beyond(parts.isa())) return parts.layer(plan, *beyond);
+  return parts.layer(plan, &Kernels::pairs);
 }
 
 std::unique_ptr<Layer> winograd(Parts& parts) {
@@ -114,7 +140,7 @@ std::unique_ptr<Layer> winograd(Parts& parts) {
                     .output = parts.size("output")};
   check(plan);
   const int positions = (plan.output + 2) * (plan.output + 2);
-  plan.lists = lists_of(parts, g.in_channels, g.out_channels, chunk, group, positions);
+  plan.lists = lists_of<float>(parts, g.in_channels, g.out_channels, chunk, group, positions);
   return parts.layer(plan, &Kernels::winograd);
 }
 
@@ -220,9 +246,10 @@ struct Maker {
   std::unique_ptr<Layer> (*make)(Parts&);
 };
 
-constexpr Maker makers[] = {{"spmm", spmm},   {"winograd", winograd},  {"direct", direct},
-                            {"taps", taps},   {"gemv", gemv},          {"dense_gemv", dense_gemv},
-                            {"dense", dense}, {"depthwise", depthwise}};
+constexpr Maker makers[] = {
+    {"spmm", spmm},     {"pairs", pairs},         {"winograd", winograd},
+    {"direct", direct}, {"taps", taps},           {"gemv", gemv},
+    {"dense", dense},   {"depthwise", depthwise}, {"dense_gemv", dense_gemv}};
 
 }  // namespace
 

@@ -135,7 +135,8 @@ MadeStep layer(Parts& parts, std::string_view kernel) {
   const Slot* residual = parts.slot_or_none();
   Packing packing{std::string(kernel), geometry(parts), parts.activation(), parts.other_numbers(),
                   parts.other_arrays()};
-  return layer_step(make_layer(parts.isa, std::move(packing), parts.keep), input, output, residual);
+  const std::string isa = kernel == "pairs" ? pair_isa_of(parts.isa) : parts.isa;
+  return layer_step(make_layer(isa, std::move(packing), parts.keep), input, output, residual);
 }
 
 Pool window(Parts& parts) {

@@ -70,7 +70,9 @@ void run_tile(const DensePlan& plan, const Run& run, int64_t begin, int64_t end,
   for (int from = 0; from < plan.inputs; from += chunk) {
     const int inputs = smaller(chunk, plan.inputs - from);
     const float* at = run.input + start.image * run.in_image + start.pixel + from * in_map;
-    if (!in_place) gather.read<V>(run.input, plan.channel + from, plan.tap + from, inputs, packed);
+    if (!in_place)
+      gather.read<V>(run.input, plan.channel + from, plan.tap + from, inputs,
+                     FloatColumns<V>{packed});
     // What the next tile reads lies too far apart for the processor to foresee.
     const int ahead = plain && tile.runs == 1 && more ? ceil_div(inputs, last - first) : 0;
     int fetched = 0;

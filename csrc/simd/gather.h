@@ -55,6 +55,15 @@ struct Piece {
 // time than a masked load of AVX2, whose mask takes four instructions.
 constexpr bool plain_loads = lanes == 8;
 
+// Writes the columns of a tile as they are read, vector by vector.
+template <int V>
+struct FloatColumns {
+  float* to;
+
+  OPENWORK_INLINE_MEMBER void put(int v, vec value) const { store(to + v * lanes, value); }
+  OPENWORK_INLINE_MEMBER void next() { to += V * lanes; }
+};
+
 // Where the taps of one tile lie. What no piece covers is padding.
 class Gather {
  public:
@@ -97,29 +106,29 @@ class Gather {
   }
 
   // V vectors each of what `inputs` pairs of channel and tap read.
-  template <int V>
+  template <int V, class Columns = FloatColumns<V>>
   OPENWORK_INLINE_MEMBER void read(const float* input, const int32_t* channel, const uint16_t* tap,
-                                   int inputs, float* to) const {
+                                   int inputs, Columns to) const {
     if (g.stride_x == 1) return read_strided<V, 1>(input, channel, tap, inputs, to);
     if (g.stride_x == 2) return read_strided<V, 2>(input, channel, tap, inputs, to);
     read_strided<V, 0>(input, channel, tap, inputs, to);
   }
 
  private:
-  template <int V, int Stride>
+  template <int V, int Stride, class Columns>
   OPENWORK_INLINE_MEMBER void read_strided(const float* input, const int32_t* channel,
-                                           const uint16_t* tap, int inputs, float* to) const {
+                                           const uint16_t* tap, int inputs, Columns to) const {
     if (single && g.kernel_y * g.kernel_x == 1) {
       Piece all[V];
       for (int v = 0; v < V; ++v) all[v] = piece[v * most_];
-      for (int i = 0; i < inputs; ++i, to += V * lanes) {
+      for (int i = 0; i < inputs; ++i, to.next()) {
         const float* from = input + channel[i] * in_map;
 #pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) store(to + v * lanes, take<Stride>(from, all[v]));
+        for (int v = 0; v < V; ++v) to.put(v, take<Stride>(from, all[v]));
       }
       return;
     }
-    for (int i = 0; i < inputs; ++i, to += V * lanes) {
+    for (int i = 0; i < inputs; ++i, to.next()) {
       const float* from = input + channel[i] * in_map;
       const Piece* pieces = piece + static_cast<int64_t>(tap[i]) * V * most_;
       const int32_t* counts = count + tap[i] * V;
@@ -129,7 +138,7 @@ class Gather {
         if (!single)
           for (int more = 1; more < counts[v]; ++more)
             value = (vec)((ivec)value | (ivec)take<Stride>(from, pieces[more]));
-        store(to + v * lanes, value);
+        to.put(v, value);
       }
     }
   }

@@ -7,15 +7,17 @@ namespace openwork::OPENWORK_NAMESPACE {
 
 // Most vectors in a tile: accumulators must leave room for the held input and one weight.
 constexpr int most_vectors(int group) {
+  if (group > 4) return 0;
   if (registers == 32) return group == 4 ? 5 : 8;
   // Where multiply-adds are two instructions, a product takes one more register.
   if (lanes == 8) return group == 4 ? 3 : group == 2 ? 5 : 8;
   return group == 4 ? 2 : group == 2 ? 4 : 6;
 }
 
+template <class Weight>
 struct Cursor {
   const uint16_t* index;
-  const float* weight;
+  const Weight* weight;
 };
 
 // A multiply-add takes 4 cycles, so few accumulators would wait for each other: several inputs are
@@ -23,7 +25,7 @@ struct Cursor {
 constexpr int partial_sums(int vectors) { return vectors == 1 ? 4 : vectors == 2 ? 2 : 1; }
 
 template <int V>
-OPENWORK_INLINE void walk_single(vec (&sum)[V], const float* x, int64_t stride, Cursor& at,
+OPENWORK_INLINE void walk_single(vec (&sum)[V], const float* x, int64_t stride, Cursor<float>& at,
                                  int count) {
   constexpr int parts = partial_sums(V);
   const uint16_t* index = at.index;
@@ -58,8 +60,8 @@ OPENWORK_INLINE void walk_single(vec (&sum)[V], const float* x, int64_t stride, 
 
 // The inputs read by exactly the filters in `Mask`: each is loaded once and feeds them all.
 template <int V, int G, int Mask>
-OPENWORK_INLINE void walk_shared(vec (&sum)[G][V], const float* x, int64_t stride, Cursor& at,
-                                 int count) {
+OPENWORK_INLINE void walk_shared(vec (&sum)[G][V], const float* x, int64_t stride,
+                                 Cursor<float>& at, int count) {
   const uint16_t* index = at.index;
   const float* weight = at.weight;
   for (const uint16_t* end = index + count; index != end; ++index) {
@@ -80,14 +82,14 @@ OPENWORK_INLINE void walk_shared(vec (&sum)[G][V], const float* x, int64_t strid
 }
 
 template <int V, int G, int Mask>
-OPENWORK_INLINE void walk_masks(vec (&sum)[G][V], const float* x, int64_t stride, Cursor& at,
-                                const uint16_t* count) {
+OPENWORK_INLINE void walk_masks(vec (&sum)[G][V], const float* x, int64_t stride,
+                                Cursor<float>& at, const uint16_t* count) {
   walk_shared<V, G, Mask>(sum, x, stride, at, count[Mask - 1]);
   if constexpr (Mask + 1 < 1 << G) walk_masks<V, G, Mask + 1>(sum, x, stride, at, count);
 }
 
 template <int V, int G>
-OPENWORK_INLINE void walk(vec (&sum)[G][V], const float* x, int64_t stride, Cursor& at,
+OPENWORK_INLINE void walk(vec (&sum)[G][V], const float* x, int64_t stride, Cursor<float>& at,
                           const uint16_t* count) {
   if constexpr (G == 1)
     walk_single<V>(sum[0], x, stride, at, count[0]);
@@ -99,13 +101,18 @@ OPENWORK_INLINE void walk(vec (&sum)[G][V], const float* x, int64_t stride, Curs
 struct Share {
   int first, last;
 
-  Share(const Lists& lists, int part, int parts)
+  template <class Matrix>
+  Share(const Matrix& lists, int part, int parts)
       : first(begin(lists, part, parts)), last(begin(lists, part + 1, parts)) {}
 
-  OPENWORK_INLINE int most(const Lists& lists) { return ceil_div(lists.rows, filter_block); }
+  template <class Matrix>
+  OPENWORK_INLINE int most(const Matrix& lists) {
+    return ceil_div(lists.rows, filter_block);
+  }
 
  private:
-  OPENWORK_INLINE int begin(const Lists& lists, int part, int parts) {
+  template <class Matrix>
+  OPENWORK_INLINE int begin(const Matrix& lists, int part, int parts) {
     const int64_t block = static_cast<int64_t>(most(lists)) * part / parts;
     return smaller(static_cast<int>(block) * (filter_block / lists.group), lists.groups);
   }
@@ -128,20 +135,21 @@ struct Prefetch {
 
 // One chunk of inputs for the filter groups of `share`: rows of `partial`, V vectors each, are
 // started by chunk 0 and added to by the others; the last chunk hands its sums to `finish` instead.
-template <int V, int G, class Last>
-OPENWORK_INLINE void product_chunk(const Lists& lists, int chunk, const float* weight,
-                                   const float* x, int64_t stride, float* partial,
-                                   const Share& share, const Last& finish, Prefetch prefetch = {}) {
-  const int masks = (1 << G) - 1;
+template <int V, int G, class Weight, class Number, class Last>
+OPENWORK_INLINE void product_chunk(const SparseLists<Weight>& lists, int chunk,
+                                   const Weight* weight, const Number* x, int64_t stride,
+                                   float* partial, const Share& share, const Last& finish,
+                                   Prefetch prefetch = {}) {
+  constexpr int masks = loops(G);
   const bool final = chunk + 1 == lists.chunks;
   int64_t slot = static_cast<int64_t>(chunk) * lists.groups + share.first;
   if (share.first >= share.last) return;
   // Groups lie one after another: each leaves the cursor at the start of the next.
-  Cursor at{lists.index + lists.entry_start[slot], weight + lists.weight_start[slot]};
+  Cursor<Weight> at{lists.index + lists.entry_start[slot], weight + lists.weight_start[slot]};
   for (int group = share.first; group < share.last; ++group, ++slot) {
     int64_t row[G];
     vec sum[G][V];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int g = 0; g < G; ++g) {
       row[g] = lists.row[slot * G + g];
       const float* from = partial + row[g] * (V * lanes);
@@ -151,7 +159,7 @@ OPENWORK_INLINE void product_chunk(const Lists& lists, int chunk, const float* w
     }
     prefetch.fetch();
     walk<V, G>(sum, x, stride, at, lists.count + slot * masks);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int g = 0; g < G; ++g) {
       if (row[g] < 0) continue;
       if (final) {
@@ -180,8 +188,8 @@ struct Positions {
 
   // The inputs read by exactly the filters in `Mask`.
   template <int Mask>
-  OPENWORK_INLINE_MEMBER void walk_shared(vec (&sum)[G][P], const float* from, Cursor& at,
-                                          int count) const {
+  OPENWORK_INLINE_MEMBER void walk_shared(vec (&sum)[G][P], const float* from,
+                                          Cursor<float>& at, int count) const {
     const uint16_t* index = at.index;
     const float* weight = at.weight;
     for (const uint16_t* end = index + count; index != end; ++index) {
@@ -202,7 +210,7 @@ struct Positions {
   }
 
   template <int Mask>
-  OPENWORK_INLINE_MEMBER void walk(vec (&sum)[G][P], const float* from, Cursor& at,
+  OPENWORK_INLINE_MEMBER void walk(vec (&sum)[G][P], const float* from, Cursor<float>& at,
                                    const uint16_t* count) const {
     walk_shared<Mask>(sum, from, at, count[Mask - 1]);
     if constexpr (Mask + 1 < 1 << G) walk<Mask + 1>(sum, from, at, count);
@@ -214,7 +222,7 @@ struct Positions {
     for (int chunk = 0; chunk < lists.chunks; ++chunk) {
       const float* from = x + static_cast<int64_t>(chunk) * lists.chunk * lanes;
       int64_t slot = static_cast<int64_t>(chunk) * lists.groups + share.first;
-      Cursor at{lists.index + lists.entry_start[slot], weight + lists.weight_start[slot]};
+      Cursor<float> at{lists.index + lists.entry_start[slot], weight + lists.weight_start[slot]};
       for (int group = share.first; group < share.last; ++group, ++slot) {
         const int32_t* row = lists.row + slot * G;
         vec sum[G][P];
@@ -238,18 +246,21 @@ struct Positions {
   }
 };
 
-// Calls `body.template operator()<V, G>()` for the tile at hand.
-template <int V = 1, class Body>
+// Calls `body.template operator()<V, G>()` for the tile at hand; `Most`: vectors in a tile of a
+// group.
+template <int (*Most)(int), int V = 1, class Body>
 OPENWORK_INLINE void with_tile(int vectors, int group, const Body& body) {
   if (vectors == V) {
     if (group == 1) return body.template operator()<V, 1>();
-    if constexpr (V <= most_vectors(2))
+    if constexpr (V <= Most(2))
       if (group == 2) return body.template operator()<V, 2>();
-    if constexpr (V <= most_vectors(4))
+    if constexpr (V <= Most(4))
       if (group == 4) return body.template operator()<V, 4>();
+    if constexpr (V <= Most(8))
+      if (group == 8) return body.template operator()<V, 8>();
     return;
   }
-  if constexpr (V < most_vectors(1)) with_tile<V + 1>(vectors, group, body);
+  if constexpr (V < Most(1)) with_tile<Most, V + 1>(vectors, group, body);
 }
 
 }  // namespace openwork::OPENWORK_NAMESPACE

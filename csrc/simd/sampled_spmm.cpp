@@ -73,7 +73,7 @@ void run_tiles(const SampledSpmmPlan& plan, const SampledRun& run) {
           const int first = sampled_begin(samples.inputs, slice, slices);
           const int last = sampled_begin(samples.inputs, slice + 1, slices);
           gather.read<V>(run.input, plan.channel + first, plan.tap + first, last - first,
-                         columns + static_cast<int64_t>(first) * V * lanes);
+                         FloatColumns<V>{columns + static_cast<int64_t>(first) * V * lanes});
         }
 #pragma omp for schedule(static)
         for (int row = 0; row < samples.rows; ++row)

@@ -27,7 +27,8 @@ const Kernels& kernels() {
                              pooling,
                              elementwise,
                              batch_norm,
-                             max_pool2d};
+                             max_pool2d,
+                             pairs};
   return table;
 }
 

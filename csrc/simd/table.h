@@ -5,6 +5,7 @@
 namespace openwork::OPENWORK_NAMESPACE {
 
 extern const Kernel<SpmmPlan> spmm;
+extern const Kernel<PairPlan> pairs;
 extern const Kernel<WinogradPlan> winograd;
 extern const Kernel<DirectPlan> direct;
 extern const Kernel<TapsPlan> taps;

@@ -77,7 +77,7 @@ void run_block(const WinogradPlan& plan, const Run& run, const Tiles& tiles, int
     const Share share(lists, item % parts, parts);
     const float* x = in_slabs + position * layout.in_slab;
     float* y = out_slabs + position * layout.out_slab;
-    with_tile(vectors, lists.group, [&]<int V, int G>() {
+    with_tile<most_vectors>(vectors, lists.group, [&]<int V, int G>() {
       if constexpr (V == 1)
         Positions<positions_together(G), G>{x, layout.in_slab, lists.live, y, layout.out_slab}
             .multiply(lists, lists.weight + position * lists.live, share);

@@ -1,5 +1,6 @@
 """The NEON kernels under emulation: the table of boundary cases, and whole networks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import built
@@ -8,9 +9,11 @@ import kernel_reference as reference
 import numpy as np
 import pytest
 from kernel_cases import Case, table
-from kernel_run import with_small_chunks
+from kernel_run import output_of, with_small_chunks
 
+from openwork.kernels.narrow.pair_tile import FAMILY as PAIRS
 from openwork.kernels.native import extension as _C
+from openwork.kernels.packed import Packed
 from openwork.kernels.problem import Problem
 from openwork.runtime.packed.layout import PackedFile
 from openwork.runtime.packed.recording import Recording
@@ -79,6 +82,33 @@ def test_every_step_gives_what_it_gives_here(tmp_path: Path) -> None:
     program.run([x], [wanted], np.empty(program.arena(3, 1), np.float32), 3, 1)
     found = np.fromfile(tmp_path / "out", np.float32).reshape(3, 48)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_sums_in_bfloat16_are_the_same_bit_for_bit(tmp_path: Path) -> None:
+    lines, checks = [], []
+    for number, case in enumerate(CASES[::23]):
+        problem = replace(case.problem(), activation="none")
+        if PAIRS.refusal(problem) is not None:
+            continue
+        x = np.random.default_rng(number).standard_normal(
+            (case.batch, case.inputs, *case.size), dtype=np.float32
+        )
+        # The last of each have the same groups and chunks, on which the order of sums depends.
+        *_, there = PAIRS.candidates(problem, "neon", 1)
+        *_, here = PAIRS.candidates(problem, "baseline", 1)
+        path, out = tmp_path / f"{number}.ow", tmp_path / f"{number}.out"
+        recording, shape = Recording("neon"), (case.outputs, *problem.geometry.out_size)
+        input, size = recording.input(x[0].size), int(np.prod(shape))
+        recording.layer(there.build(problem), input, recording.output(size), None)
+        file = corpus.packed(recording, "neon", [("x", x[0].shape)], [("y", shape)])
+        path.write_bytes(file.to_bytes().tobytes())
+        path.with_suffix(".in").write_bytes(x.tobytes())
+        lines.append(f"{path} {case.batch} 2 {path.with_suffix('.in')} {out}")
+        checks.append((out, output_of(Packed(problem, here), x, None)))
+    built.run(built.aarch64("openwork_run"), lines)
+    for out, wanted in checks:
+        np.testing.assert_array_equal(np.fromfile(out, np.float32), wanted.reshape(-1))
 
 
 @pytest.mark.slow

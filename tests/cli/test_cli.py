@@ -242,6 +242,8 @@ def test_compile_writes_a_network_that_loads(tmp_path: Path) -> None:
     model = ow.models.build("mnist_3conv", in_channels=1, image_size=8, depth_multiplier=0.25)
     ow.save(model, tmp_path / "model.safetensors", metrics={"data": "mnist"})
     command = ["compile", str(tmp_path), "--threads", "1", "--optimize", "memory"]
+    with pytest.raises(ow.ArgumentError, match="`precision`='half' must be one of"):
+        CliRunner().invoke(app, [*command, "--precision", "half"], catch_exceptions=False)
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0
     assert "compiled.safetensors" in result.stdout

@@ -19,6 +19,7 @@ import openwork as ow
 from openwork.capture import Captured, capture
 from openwork.engine import CompiledModel, compile
 from openwork.errors import ArgumentError, CaptureError, VerificationError
+from openwork.kernels.narrow.pair_tile import has_pairs
 from openwork.kernels.native import extension as _C
 from openwork.nn import SparseConv2d, SparseLinear
 from openwork.patterns import Pattern, block, random
@@ -293,3 +294,35 @@ def test_bad_arguments_are_refused(arguments: dict, error: type, message: str) -
     call = {"model": nn.Conv2d(3, 4, 3), "example": torch.randn(2, 3, 8, 8), **arguments}
     with pytest.raises(error, match=message):
         compile(**call)
+
+
+def test_layers_in_bfloat16_are_named_and_near_the_original() -> None:
+    x, named = torch.randn(2, 3, 9, 10), {"*": ("bf16-*", "torch")}
+    compiled = compile(_zeroed(), x, precision="bfloat16", kernels=named)
+    *convs, head = compiled.layers.column("kernel")
+    assert [name.partition("-")[0] for name in convs] == ["bf16"] * 4
+    assert head == "torch"
+    # Eight bits: more than float32 is off, and less than is allowed.
+    assert 1e-4 < compiled.difference < 2e-2
+    with pytest.raises(VerificationError, match="differs"):
+        compile(_zeroed(), x, kernels=named)
+    with pytest.raises(VerificationError, match="differs"):
+        compile(_zeroed(), x, kernels=named, precision="bfloat16", tolerance=1e-5)
+
+
+def test_bfloat16_without_its_instructions_is_not_measured() -> None:
+    compiled = compile(nn.Conv2d(8, 8, 3), torch.randn(1, 8, 20, 20), precision="bfloat16")
+    if has_pairs(_C.chosen_isa()):
+        assert compiled.layers.notes == ()
+    else:
+        assert not compiled.layers.column("kernel")[0].startswith("bf16-")
+        assert "lacks the instructions of bfloat16" in compiled.layers.notes[0]
+
+
+def test_precision_is_one_of_two_and_not_for_bytes() -> None:
+    layer, x = nn.Conv2d(3, 4, 3), torch.randn(1, 3, 9, 9)
+    with pytest.raises(ArgumentError, match="`precision`='bf16' must be one of"):
+        compile(layer, x, precision="bf16")
+    small, _ = ow.quantize(nn.Sequential(layer, nn.ReLU()), [x], tolerance=1)
+    with pytest.raises(ArgumentError, match="network in int8"):
+        compile(small, x, precision="bfloat16")

@@ -34,8 +34,8 @@ def test_a_kernel_gives_what_torch_gives(conv: Conv) -> None:
     isa = _C.chosen_isa()
     images = torch.randn(2, 3, 5, 6)
     expected = torch.conv2d(images, torch.from_numpy(conv.dense_weight()), padding=1)
-    families = {each.name.rpartition("-")[0]: each.name for each in candidates(conv.problem(), isa)}
-    for name in list(families.values())[::7]:
+    names = [each.name for each in candidates(conv.problem(), isa)]
+    for name in [each for each in names if each.startswith("f32-")][::7]:
         layer = make_runner(conv, name, isa)
         assert not isinstance(layer, TorchConv)
         found = np.empty((2, 2, 5, 6), np.float32)

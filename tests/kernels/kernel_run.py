@@ -6,9 +6,9 @@ import kernel_reference as reference
 import numpy as np
 import torch
 
+from openwork.kernels.candidate import Candidate
 from openwork.kernels.dispatch import (
     FAMILIES,
-    Candidate,
     DirectTile,
     SpmmTile,
     WinogradTile,
@@ -19,8 +19,8 @@ from openwork.kernels.problem import Problem
 
 
 def with_small_chunks(problem: Problem, isa: str) -> list[Candidate]:
-    """All candidates, short chunks, of which small cases have several, and what training adds."""
-    every = candidates(problem, isa, 1)
+    """All in float32, short chunks, of which small cases have several, and what training adds."""
+    every = [each for each in candidates(problem, isa, 1) if each.name.startswith("f32-")]
     able = {family.name for family in FAMILIES if family.refusal(problem) is None}
     if "f32-conv-direct" in able and problem.geometry.kernel == (3, 3):
         every.append(Candidate(f"f32-conv3x3s1-direct-maps-{isa}", DirectTile(isa, 0, 0)))

@@ -16,7 +16,8 @@ import kernel_run as run
 import numpy as np
 import torch
 
-from openwork.kernels.dispatch import Candidate, DirectTile, candidates, refusals
+from openwork.kernels.candidate import Candidate
+from openwork.kernels.dispatch import DirectTile, candidates, refusals
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_dense import pack_dense
 from openwork.kernels.pack_lists import pack_lists

@@ -13,7 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openwork.kernels.dispatch import Candidate, candidates_by_family, refusals
+from openwork.kernels.candidate import Candidate
+from openwork.kernels.dispatch import candidates_by_family, refusals
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_gemv import pack_gemv
 from openwork.kernels.packed import Packed

@@ -1,6 +1,7 @@
 """A shipped file runs without torch, and gives what the compiled network gives."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import OrderedDict
@@ -21,6 +22,7 @@ from openwork.engine import CompiledModel
 from openwork.engine.restore import describe
 from openwork.errors import ArgumentError, CheckpointError
 from openwork.io import container
+from openwork.kernels.native import extension as _C
 from openwork.nn import SparseConv2d, SparseLinear
 from openwork.patterns import random
 
@@ -282,3 +284,30 @@ def test_damaged_networks_are_refused(
     container.write(tmp_path / "file", tensors, {"kind": "compiled", **header})
     with pytest.raises(CheckpointError, match="cannot be loaded"):
         runtime.load(tmp_path / "file")
+
+
+def test_layers_in_bfloat16_give_the_same_on_every_instruction_set(tmp_path: Path) -> None:
+    model = nn.Sequential(
+        SparseConv2d(random(8, 5, 3, 0.5), padding=1), nn.ReLU(), nn.Conv2d(8, 16, 1), nn.ReLU()
+    )
+    x = torch.randn(2, 5, 9, 11)
+    compiled = ow.compile(model, x, precision="bfloat16", kernels={"*": "bf16-*"})
+    ow.save(compiled, tmp_path / "file")
+    np.save(tmp_path / "x.npy", x.numpy())
+    code = (
+        "import sys; import numpy as np; from openwork import runtime\n"
+        "net = runtime.load(sys.argv[1] + '/file')\n"
+        "np.save(sys.argv[1] + '/y.npy', net(np.load(sys.argv[1] + '/x.npy')))\n"
+        "print(*(kernel for _, kernel in net.kernels))"
+    )
+    wanted = compiled(x).numpy()
+    for isa in _C.usable_isas():
+        environment = os.environ | {"OPENWORK_ISA": isa}
+        command = [sys.executable, "-c", code, str(tmp_path)]
+        ran = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+        assert ran.returncode == 0, ran.stderr
+        suffix = f"-{_C.pair_isa_of(isa)}"
+        names = ran.stdout.split()
+        assert len(names) == 2
+        assert all(name.startswith("bf16-") and name.endswith(suffix) for name in names)
+        np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), wanted)

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openwork.kernels.dispatch import Candidate, candidates_by_family
+from openwork.kernels.candidate import Candidate
+from openwork.kernels.dispatch import candidates_by_family
 from openwork.kernels.problem import Geometry, Problem
 from openwork.runtime import tournament
 from openwork.runtime.tournament import Tournament

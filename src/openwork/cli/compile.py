@@ -18,7 +18,7 @@ from openwork.cli.run import images_for, locate, sizes_for, use_threads
 from openwork.cli.say import say
 from openwork.cli.trained import trained
 from openwork.data import Batches
-from openwork.engine.compile import OPTIMIZE
+from openwork.engine.compile import OPTIMIZE, PRECISIONS
 from openwork.errors import ArgumentError
 from openwork.quantize import quantize as quantize_model
 from openwork.quantize.ranges import METHODS
@@ -35,6 +35,9 @@ def compile(
     batch: Annotated[int, typer.Option(help="Images per measured call.")] = 1,
     threads: Annotated[int | None, typer.Option(help="Threads of torch; default all.")] = None,
     optimize: Annotated[str, typer.Option(help=f"{' or '.join(OPTIMIZE)}.")] = "speed",
+    precision: Annotated[
+        str, typer.Option(help=f"{' or '.join(PRECISIONS)}, which is taken where it is faster.")
+    ] = "float32",
     sizes: Annotated[
         str | None,
         typer.Option(help="Other sizes of images to take: any, or such as 240x320,480x640."),
@@ -56,7 +59,12 @@ def compile(
     network = place.load(own)
     example = images_for(network, own, batch)
     compiled = engine.compile(
-        network, example, sizes=_sizes(sizes), optimize=optimize, retune=retune
+        network,
+        example,
+        sizes=_sizes(sizes),
+        optimize=optimize,
+        precision=precision,
+        retune=retune,
     )
     io.save(compiled, target, metrics=place.metrics)
     compiled.layers.print()

@@ -29,6 +29,17 @@ def tap_tiles(isa: str) -> list[tuple[int, int]]:
 def dense_tiles(isa: str) -> list[tuple[int, int]]:
     """(filters, vectors) of the dense kernel's tiles."""
 
+def pair_isas() -> list[str]:
+    """Instruction sets of the kernels of bfloat16, worst first."""
+
+def pair_isa_of(isa: str) -> str:
+    """Which of them runs networks compiled for `isa`; `isa` itself emulates."""
+
+def most_pair_vectors(group: int) -> int:
+    """
+    Most vectors in a tile of a product in bfloat16, on every instruction set.
+    """
+
 filter_block: int = 64
 
 most_taps: int = 1024
@@ -219,8 +230,17 @@ class Lists:
     def __init__(self, row: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], count: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], entry_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], weight_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
         """Holds the arrays; they are checked when a layer is made of them."""
 
+class PairLists:
+    """The same of pairs of bfloat16 weights."""
+
+    def __init__(self, row: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], count: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], entry_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], weight_start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+        """Holds the arrays; they are checked when a layer is made of them."""
+
 def spmm(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: Activation, lists: Lists, channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], *, chunk: int, group: int, vectors: int, in_place: bool) -> Layer:
     """A convolution as sparse matrix times pixels."""
+
+def pairs(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: Activation, lists: PairLists, channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], *, chunk: int, group: int, vectors: int) -> Layer:
+    """The same in bfloat16; `isa`: one of `pair_isas`."""
 
 def winograd(isa: str, geometry: Geometry, bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, activation: Activation, lists: Lists, *, chunk: int, group: int, vectors: int, output: int) -> Layer:
     """

@@ -10,6 +10,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from openwork.kernels.candidate import Candidate, Family
+from openwork.kernels.narrow.pair_tile import FAMILY as PAIRS
+from openwork.kernels.narrow.pair_tile import has_pairs
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_dense import pack_dense
 from openwork.kernels.pack_gemv import pack_gemv, shares_inputs
@@ -25,30 +28,7 @@ from openwork.kernels.pack_winograd import pack_winograd
 from openwork.kernels.problem import Problem
 from openwork.kernels.to_native import geometry_refusal, native_activation, native_geometry
 
-__all__ = ["Candidate", "candidates", "candidates_by_family", "worth_measuring"]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One way to run a problem: a kernel with its tile and instruction set."""
-
-    name: str
-    build: Callable[[Problem], "_C.Layer"]
-
-
-@dataclass(frozen=True)
-class Family:
-    """One kernel source.
-
-    Args:
-        name: dtype, op and algorithm.
-        refusal: why a problem cannot run on it, or None.
-        candidates: all tiles worth measuring for a problem, an instruction set and a batch size.
-    """
-
-    name: str
-    refusal: Callable[[Problem], str | None]
-    candidates: Callable[[Problem, str, int], Iterator[Candidate]]
+__all__ = ["candidates", "candidates_by_family", "worth_measuring"]
 
 
 def candidates(
@@ -85,16 +65,28 @@ def candidates_by_family(
 
 
 def worth_measuring(
-    problem: Problem, isa: str, batch: int, only: Collection[str] | None = None
+    problem: Problem,
+    isa: str,
+    batch: int,
+    only: Collection[str] | None = None,
+    bfloat16: bool = False,
 ) -> dict[str, list[Candidate]]:
-    """`candidates_by_family` without families that never won where a better one can run."""
+    """`candidates_by_family` without families that never won where a better one can run.
+
+    Args:
+        problem, isa, batch, only: as there.
+        bfloat16: whether kernels in bfloat16 may win (default False); they are left out in any case
+            where the processor would have to emulate their instructions.
+    """
     families = candidates_by_family(problem, isa, batch, only)
+    if not (bfloat16 and has_pairs(isa)):
+        families.pop(PAIRS.name, None)
     if "f32-conv-depthwise" in families and problem.whole():
         return {"f32-conv-depthwise": families["f32-conv-depthwise"]}
     height, width = problem.geometry.out_size
     fills_vectors = batch * height * width >= _C.lanes(isa)
     if "f32-conv-dense" in families and is_plain(problem.geometry) and fills_vectors:
-        best = ("f32-conv-dense", "f32-linear-dense")
+        best = ("f32-conv-dense", "f32-linear-dense", PAIRS.name)
         return {name: families[name] for name in best if name in families}
     if "f32-conv-dense" in families:
         # As fast at best, and they do not run in bands: a chain of layers would break there.
@@ -446,4 +438,5 @@ FAMILIES = (
     Family("f32-conv-depthwise", _depthwise_refusal, _depthwise),
     Family("f32-linear-gemv", _gemv_refusal, _gemv),
     Family("f32-linear-dense", _dense_gemv_refusal, _dense_gemv),
+    PAIRS,
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from openwork.kernels.dispatch import Candidate
+from openwork.kernels.candidate import Candidate
 from openwork.kernels.problem import Problem
 
 

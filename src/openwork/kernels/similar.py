@@ -4,7 +4,8 @@ import functools
 import math
 import re
 
-from openwork.kernels.dispatch import Candidate, candidates
+from openwork.kernels.candidate import Candidate
+from openwork.kernels.dispatch import candidates
 from openwork.kernels.problem import Problem
 
 __all__ = ["similar_candidate", "tile_distance"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from openwork._arguments import check_count
 from openwork.errors import CheckpointError
-from openwork.kernels.dispatch import Candidate
+from openwork.kernels.candidate import Candidate
 from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Problem
 from openwork.runtime import container

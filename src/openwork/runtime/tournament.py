@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 
-from openwork.kernels.dispatch import Candidate
+from openwork.kernels.candidate import Candidate
 from openwork.kernels.problem import Problem
 from openwork.kernels.remembered import is_steady, spread
 from openwork.kernels.similar import tile_distance

@@ -23,12 +23,13 @@ def _problem(kernel: int, live: float = 0.5, size: int = 16) -> Problem:
         ("f32-conv3x3-winograd4-v8k64g4-avx512", "winograd4", "v5k64g4"),
         ("f32-conv3x3-winograd2-v5k32g4-avx512", "winograd2", "v5k64g4"),
         ("f32-conv3x3s1-direct-7x1-avx512", "direct", "7x1"),
+        ("bf16-conv-spmm-v4k128g2-avx512bf16", "spmm", "v4k128g2"),
         ("torch", "winograd4", None),
     ],
 )
 def test_the_family_stays_and_the_tile_is_near(kernel: str, family: str, tile: str | None) -> None:
     found = nearest_candidate(_problem(3), kernel, "neon").name.split("-")
-    assert (found[2], found[-1]) == (family, "neon")
+    assert (found[0], found[2], found[-1]) == ("f32", family, "neon")
     assert tile is None or found[3] == tile
 
 

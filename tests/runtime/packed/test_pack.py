@@ -74,6 +74,17 @@ def test_a_network_without_steps(tmp_path: Path, build: Build) -> None:
     np.testing.assert_array_equal(runtime.load(tmp_path / "packed")(x), x.reshape(2, 60))
 
 
+def test_layers_in_bfloat16_are_packed(tmp_path: Path) -> None:
+    model, x = nn.Conv2d(5, 16, 3, padding=1), torch.randn(2, 5, 9, 7)
+    compiled = ow.compile(model, x, precision="bfloat16", kernels={"*": "bf16-*"})
+    ow.save(compiled, tmp_path / "file")
+    for isa in _C.usable_isas():
+        runtime.pack(tmp_path / "file", tmp_path / "packed", isa=isa)
+        packed = runtime.load(tmp_path / "packed")
+        assert packed.kernels[0][1].endswith(f"-{_C.pair_isa_of(isa)}")
+        np.testing.assert_array_equal(packed(x.numpy()), compiled(x).detach().numpy())
+
+
 def test_packed_for_another_processor(tmp_path: Path, build: Build) -> None:
     ow.save(build(nn.Conv2d(3, 4, 3), torch.randn(2, 3, 6, 6)), tmp_path / "file")
     runtime.pack(tmp_path / "file", tmp_path / "packed", isa="baseline")

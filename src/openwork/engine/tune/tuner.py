@@ -14,6 +14,7 @@ from openwork.engine.fallback import TorchConv
 from openwork.engine.runners import Choice
 from openwork.errors import ArgumentError
 from openwork.kernels.dispatch import candidates_by_family, worth_measuring
+from openwork.kernels.narrow.pair_tile import has_pairs
 from openwork.kernels.problem import Problem
 from openwork.kernels.remembered import is_steady, read_remembered, remember, remembered_path
 from openwork.kernels.similar import similar_candidate
@@ -22,7 +23,7 @@ from openwork.runtime.nodes import Conv
 from openwork.runtime.tournament import Tournament
 from openwork.runtime.values import root
 
-_FORMAT = 4
+_FORMAT = 5
 
 
 def requested(conv: Conv, kernels: Mapping[str, str | Sequence[str]], isa: str) -> Choice | None:
@@ -65,6 +66,7 @@ class Tuner:
         isa: instruction set.
         path: file that choices are kept in, or None.
         retune: measure what is remembered too, and remember the new times.
+        bfloat16: whether kernels in bfloat16 take part.
     """
 
     batch: int
@@ -73,6 +75,7 @@ class Tuner:
     isa: str
     path: Path | None
     retune: bool = False
+    bfloat16: bool = False
     _choices: dict[str, Any] = field(default_factory=dict)
     _new: dict[str, Any] = field(default_factory=dict)
     _measured: set[str] = field(default_factory=set)
@@ -104,6 +107,12 @@ class Tuner:
             self._new[key] = entry
         return choice
 
+    def notes(self) -> list[str]:
+        """What it was asked for and cannot do here."""
+        if self.bfloat16 and not has_pairs(self.isa):
+            return [f"{self.isa} here lacks the instructions of bfloat16: none of it is measured"]
+        return []
+
     def keep(self) -> None:
         """Write what was measured to the file."""
         if self.path is not None and self._new:
@@ -115,7 +124,7 @@ class Tuner:
         live = round(conv.density, 2), len(conv.inputs), conv.activation, conv.linear
         # Known for dense layers: computing it costs 15 s for the 25 million weights of a VGG head.
         kind = (True, 0.25) if conv.density == 1 else (problem.whole(), _sharing(problem))
-        call = self.batch, self.threads, self.optimize, self.isa
+        call = self.batch, self.threads, self.optimize, self.isa, self.bfloat16
         return hashlib.sha256(repr((_FORMAT, sizes, live, kind, call)).encode()).hexdigest()[:24]
 
     def _measure(self, conv: Conv, problem: Problem) -> Choice:
@@ -123,7 +132,7 @@ class Tuner:
         tournament.add(TORCH, torch_call(conv, tournament))
         # Packing so many weights for each candidate would take minutes, and none of them would win.
         only = (DENSE,) if is_large_and_dense(conv) else None
-        families = worth_measuring(problem, self.isa, self.batch, only)
+        families = worth_measuring(problem, self.isa, self.batch, only, self.bfloat16)
         if self.optimize == "memory":
             families = {name: each for name, each in families.items() if "winograd" not in name}
         tournament.add_families(families.values())

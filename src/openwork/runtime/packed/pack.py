@@ -6,7 +6,7 @@ from typing import Any, cast
 from openwork._arguments import check_count
 from openwork._files import atomic_path
 from openwork.errors import ArgumentError, CheckpointError
-from openwork.kernels.dispatch import Candidate
+from openwork.kernels.candidate import Candidate
 from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Problem
 from openwork.runtime.file_errors import NotSerializable

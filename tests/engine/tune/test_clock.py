@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from openwork.engine.clock import measure
+from openwork.engine.tune.clock import measure
 
 
 def test_each_layer_has_a_time_and_calls_of_one_layer_add_up() -> None:
