@@ -23,7 +23,7 @@ def _problem(kernel: int, live: float = 0.5, size: int = 16) -> Problem:
         ("f32-conv3x3-winograd4-v8k64g4-avx512", "winograd4", "v5k64g4"),
         ("f32-conv3x3-winograd2-v5k32g4-avx512", "winograd2", "v5k64g4"),
         ("f32-conv3x3s1-direct-7x1-avx512", "direct", "7x1"),
-        ("bf16-conv-spmm-v4k128g2-avx512bf16", "spmm", "v4k128g2"),
+        ("bf16-conv-spmm-v4k128g2-avx512bf16", "spmm", None),
         ("torch", "winograd4", None),
     ],
 )

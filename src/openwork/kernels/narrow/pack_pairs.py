@@ -98,7 +98,7 @@ def shares_columns(problem: Problem) -> bool:
 
 
 def _leads(rows: int, out: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
-    """Live columns of each filter, and the entry of its group's first filter for each of its own.
+    """Live columns of each filter, and for each entry that of its group's first filter.
 
     None if filters of a group have different numbers of them.
     """
