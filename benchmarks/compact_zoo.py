@@ -25,16 +25,16 @@ Results are saved after each network, and a second run continues from them.
 import argparse
 import copy
 import importlib
-import multiprocessing
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from apart import apart, in_words
 from record import keep_rows, kept_rows
 from torch import nn
 from zoo import TIMM, TRANSFORMERS
@@ -112,34 +112,22 @@ def _names() -> list[str]:
 
 
 def _apart(name: str, options: argparse.Namespace) -> list[Row]:
-    """Run `examine` in a separate process, so that a crash becomes a row."""
-    fork = multiprocessing.get_context("fork")
-    ours, theirs = fork.Pipe(duplex=False)
-    process = fork.Process(target=_send, args=(theirs, name, options.image, options.peers))
-    process.start()
-    theirs.close()
-    error = f"took more than {options.seconds:g} s"
-    if ours.poll(options.seconds):
-        try:
-            return ours.recv()
-        except EOFError:
-            error = "crashed"
-        finally:
-            process.join()
-    process.kill()
-    process.join()
-    return [Row(name, kind, error) for kind in KINDS]
+    return apart(
+        partial(_examined, name, options.image, options.peers),
+        lambda error: [Row(name, kind, error) for kind in KINDS],
+        options.seconds,
+    )
 
 
-def _send(pipe: Connection, name: str, image: int, peers: bool) -> None:
+def _examined(name: str, image: int, peers: bool) -> list[Row]:
     rows = [Row(name, kind) for kind in KINDS]
     try:
         examine(rows, image, peers)
     except Exception as error:
         for row in rows:
             if np.isnan(row.parameters):
-                row.error = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    pipe.send(rows)
+                row.error = in_words(error)
+    return rows
 
 
 def examine(rows: list[Row], image: int, peers: bool) -> None:

@@ -17,19 +17,18 @@ reasons. Each sparse network is also saved and loaded, and must compute the same
 """
 
 import argparse
-import multiprocessing
 import platform
-import resource
 import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from apart import apart
 from record import keep_rows, kept_rows
 from torch import nn
 from torch.utils import _pytree
@@ -140,7 +139,12 @@ def main() -> None:
     kept = {row["name"]: Row(**row) for row in kept_rows(options.out)}
     for name in names:
         if name not in kept:
-            kept[name] = _apart(name, options)
+            kept[name] = apart(
+                partial(_examined, name, options),
+                partial(Row, name),
+                options.seconds,
+                options.gigabytes,
+            )
             keep_rows(options.out, list(kept.values()))
         _print(kept[name])
     _totals([kept[name] for name in names])
@@ -156,33 +160,10 @@ def _names() -> list[str]:
     return names
 
 
-def _apart(name: str, options: argparse.Namespace) -> Row:
-    """Run `examine` in a separate process."""
-    fork = multiprocessing.get_context("fork")
-    ours, theirs = fork.Pipe(duplex=False)
-    process = fork.Process(target=_send, args=(theirs, name, options))
-    process.start()
-    theirs.close()
-    row = Row(name, error=f"took more than {options.seconds:g} s")
-    if ours.poll(options.seconds):
-        try:
-            row = ours.recv()
-        except EOFError:
-            row = Row(name, error="crashed")
-    process.kill()
-    process.join()
-    return row
-
-
-def _send(pipe: Connection, name: str, options: argparse.Namespace) -> None:
-    limit = int(options.gigabytes * 1e9)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+def _examined(name: str, options: argparse.Namespace) -> Row:
     row = Row(name)
-    try:
-        examine(row, options.image, options.tune)
-    except Exception as error:
-        row.error = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    pipe.send(row)
+    examine(row, options.image, options.tune)
+    return row
 
 
 def examine(row: Row, image: int, tune: bool) -> None:
@@ -207,7 +188,7 @@ def _captured(name: str, image: int) -> tuple[nn.Module, Captured, torch.Tensor]
     kept = size.get(name.partition(":")[2], image)
     for side in (kept, 128, 224, 256):
         model = ow.models.build(name, num_classes=10).eval()
-        _randomise(model)
+        randomise(model)
         example = torch.randn(1, 3, side, side)
         try:
             with torch.no_grad():
@@ -219,7 +200,8 @@ def _captured(name: str, image: int) -> tuple[nn.Module, Captured, torch.Tensor]
     raise ValueError(name)
 
 
-def _randomise(model: nn.Module) -> None:
+def randomise(model: nn.Module) -> None:
+    """Statistics, scales and shifts of norms as they may be in a trained network."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
             mean, variance = module.running_mean, module.running_var
