@@ -4,7 +4,7 @@
     python benchmarks/shipped.py --wheel dist/openwork-...-cp311-....whl [--trained FOLDER]
                                  [--images 10000] [--emulated 1000] [--record]
 
-ResNet-32 at half width is trained on CIFAR-10 for one epoch, cut (30 % of its feature maps, then
+vgg-small at half width is trained on CIFAR-10 for one epoch, cut (30 % of its feature maps, then
 half of its kernels), compacted, compiled and saved, all with the commands of `openwork`. Then the
 test images run
 
@@ -39,7 +39,7 @@ from openwork.interchange.onnx_runtime import OnnxRuntime
 
 ROOT = Path(__file__).resolve().parent.parent
 CUTS = ("--granularity", "feature_map", "--ratio", "0.3", "--then", "kernel", "--ratio", "0.5")
-MODEL = ("--model", "resnet32", "--depth-multiplier", "0.5", "--data", "cifar10", "--epochs", "1")
+MODEL = ("--model", "vgg-small", "--depth-multiplier", "0.5", "--data", "cifar10", "--epochs", "1")
 BATCH = 100
 # Runs where numpy is all there is.
 WITH_NUMPY = """

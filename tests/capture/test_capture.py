@@ -58,6 +58,25 @@ def test_a_network_made_for_one_batch_size_keeps_it() -> None:
     assert capture(FixedBatch(), (torch.rand(2, 4),)).batches.only == 2
 
 
+class OneImage(nn.Module):
+    """Runs on a single image only, as code does that was traced with one."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x).view(1, 2, 3)
+
+
+def test_a_network_made_for_one_image_is_captured_with_one() -> None:
+    captured = capture(OneImage(), (torch.rand(1, 6),))
+    assert captured.batches.only == 1
+    assert (
+        captured.fixed_because == "RuntimeError: shape '[1, 2, 3]' is invalid for input of size 12"
+    )
+    with pytest.raises(CaptureError, match="it does not run on `example`"):
+        capture(OneImage(), (torch.rand(2, 6),))
+    with pytest.raises(CaptureError, match="it does not run on `example`"):
+        capture(OneImage(), (torch.rand(1, 7),))
+
+
 def test_what_torch_cannot_capture_is_refused_with_its_reason() -> None:
     with pytest.raises(CaptureError, match="cannot capture Branching: "):
         capture(Branching(), (torch.rand(2, 4),))

@@ -112,8 +112,12 @@ def capture(
                 free = _free(model, call)
                 if images not in free[2]:
                     why = f"batches of {images} take a different code path than larger ones"
-            except OpenworkError:
-                raise
+            except OpenworkError as reason:
+                # Two images were tried in the place of one, which the network need not take.
+                if images > 1:
+                    raise
+                cause = reason.__cause__ or reason
+                why = f"{type(cause).__name__}: {first_line(cause)}"
             except Exception as reason:
                 # torch raises many kinds of errors; all mean that the batch size cannot be free.
                 why = f"{type(reason).__name__}: {reason_of(reason)}"

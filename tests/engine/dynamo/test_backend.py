@@ -60,6 +60,28 @@ def test_batches_and_sizes_of_all_kinds_give_what_the_network_gives(
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+class Shuffle(nn.Module):
+    """Mixes channels as ShuffleNet does: torch.compile makes a first batch of one a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        batch, channels, height, width = x.size()
+        x = x.view(batch, 2, channels // 2, height, width).transpose(1, 2).contiguous()
+        return self.last(x.view(batch, channels, height, width))
+
+
+def test_one_image_first_and_more_later(caplog: pytest.LogCaptureFixture) -> None:
+    model = Shuffle().eval()
+    fast = _compiled(model)
+    for batch in (1, 2, 3, 1):
+        _check(fast, model, torch.randn(batch, 3, 8, 8))
+    assert caplog.messages == []
+
+
 def _fused_step(model: nn.Sequential, x: torch.Tensor) -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1, fused=True)
     model.train()(x).square().mean().backward()
