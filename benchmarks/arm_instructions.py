@@ -2,27 +2,31 @@
 
     make aarch64-build; python benchmarks/arm_instructions.py [--record]
 
-For each layer and each of its kernels a packed file is run with batch 1 and one thread by
-`qemu-aarch64` with the plugin arm/count.c; three runs less one are two runs without what comes
-before and after. Of each algorithm the tile with the fewest instructions is shown, and of these how
-many multiply and add four floats (fmla). A useful multiply-add is one of a live weight: a kernel
-that fills all four lanes with them and did nothing else would need 0.25 instructions. Emulation
-counts, it does not time: a count says nothing of caches, nor of how many instructions begin in a
-cycle. Needs g++-aarch64-linux-gnu and qemu-user 7 or 8. `--record` writes arm_instructions.json.
+For each layer and each algorithm that is worth measuring there, a packed file is run with batch 1
+and one thread by `qemu-aarch64` with the plugin arm/count.c; three runs less one are two runs
+without what comes before and after. The largest tiles run; the one with the fewest instructions is
+shown, and how many of these multiply and add four floats (fmla). A useful multiply-add is one of a
+live weight: a kernel that filled all four lanes with them and did nothing else would need 0.25
+instructions. Emulation counts, it does not time: a count says nothing of caches, nor of how many
+instructions begin in a cycle. Needs g++-aarch64-linux-gnu and qemu-user 7 or 8.
+`--record` writes arm_instructions.json.
 """
 
 import argparse
 import json
+import math
 import os
+import re
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from openwork._files import write_text
-from openwork.kernels.dispatch import candidates_by_family
+from openwork.kernels.dispatch import Candidate, worth_measuring
 from openwork.kernels.problem import Geometry, Problem
 from openwork.runtime.packed.layout import PackedFile
 from openwork.runtime.packed.recording import Recording
@@ -112,15 +116,27 @@ class Counter:
         return instructions, fmla
 
 
+def largest(family: Sequence[Candidate]) -> list[Candidate]:
+    """The tile of each number of filters that holds most in registers; three at most."""
+    found: dict[str, tuple[int, Candidate]] = {}
+    for each in family:
+        tile = each.name.split("-")[3]
+        group = "".join(re.findall(r"g\d+", tile)) or tile
+        # The chunk (k) lies in memory.
+        size = math.prod(map(int, re.findall(r"(?<![k\d])\d+", tile)))
+        found[group] = max(found.get(group, (0, each)), (size, each), key=lambda pair: pair[0])
+    return [each for _, each in sorted(found.values(), key=lambda pair: pair[0])[-3:]]
+
+
 def measure(counter: Counter) -> list[Row]:
     """The rows of all layers, printed as they come."""
     rows = []
     for name, geometry, groups, density in LAYERS:
         problem = problem_of(geometry, groups, density)
         useful = problem.positions.size * int(np.prod(geometry.out_size))
-        for family in candidates_by_family(problem, "neon", 1).values():
+        for family in worth_measuring(problem, "neon", 1).values():
             tiles = []
-            for candidate in family:
+            for candidate in largest(family):
                 counts = counter.run(packed(problem, candidate.build(problem)))
                 tiles.append(Row(name, density, candidate.name, useful, *counts))
             if tiles:
