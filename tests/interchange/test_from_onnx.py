@@ -58,6 +58,16 @@ def test_round_trip_of_a_sparse_network(tmp_path: Path) -> None:
     assert type(network.get_submodule("3")) is ow.SparseConv2d
 
 
+def test_maps_of_any_size_are_doubled_without_torch() -> None:
+    sizes = "n", 3, "height", "width"
+    rule = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"}
+    resize = helper.make_node("Resize", ["x", "", "s"], ["y"], nearest_mode="floor", **rule)
+    scales = {"s": np.array([1, 1, 2, 3], np.float32)}
+    network = _equal(onnx_model([resize], scales, shape=sizes))
+    fast = ow.compile(network, X)
+    assert not any(note.startswith("left to torch") for note in fast.layers.notes)
+
+
 def test_every_unknown_operator_is_named_at_once() -> None:
     nodes = [
         helper.make_node("NonZero", ["x"], ["a"], "one"),

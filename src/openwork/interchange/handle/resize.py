@@ -69,13 +69,17 @@ def resized(
     changed = [
         axis
         for axis in axes
+        if sizes or factors[axis] != 1
         if not (_is_same(targets[axis], x.shape[axis]) and factors[axis] in (None, 1.0))
     ]
     spatial = list(range(2, x.dim()))
     if changed and set(changed) <= set(spatial) and len(spatial) <= 3:
         wanted = [targets.get(axis, x.shape[axis]) for axis in spatial]
         whole = all(
-            factors[axis] is None or _is_same(targets[axis], x.shape[axis] * factors[axis])
+            factors[axis] is None
+            # Sizes that are known only when it runs: then targets are whole multiples of them.
+            or (not sizes and factors[axis] == int(factors[axis]))
+            or _is_same(targets[axis], x.shape[axis] * factors[axis])
             for axis in changed
         )
         found = _by_torch(x, wanted, mode, rule, rounding, cubic, whole)
