@@ -87,11 +87,16 @@ class Node:
         """The inverse of `fields`.
 
         Raises:
-            MalformedFile: a field is missing, unknown, or of another type than the class declares.
+            MalformedFile: a field is unknown or of another type than the class declares, or one is
+                missing that has no default.
         """
         hints = get_type_hints(cls)
-        names = [field.name for field in dataclasses.fields(cls)]
-        if fields.keys() != set(names):
+        declared = dataclasses.fields(cls)
+        names = {field.name for field in declared}
+        # Files that were written before a field was added lack it; its default says what they mean.
+        missing = dataclasses.MISSING
+        needed = {f.name for f in declared if f.default is missing is f.default_factory}
+        if not needed <= fields.keys() <= names:
             raise MalformedFile(
                 f"a {cls.__name__} has the fields {sorted(fields)}, but must have {sorted(names)}"
             )
