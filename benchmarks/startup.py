@@ -5,7 +5,8 @@
 ResNet-50, 224x224, one image, one thread, float32, random channel-wise patterns in every
 convolution but the first. The same network is loaded by `openwork.runtime` from the file of
 `openwork.save` and from its packed form, by ONNX Runtime, and by torch (torchvision's code, weights
-from safetensors). The processes take turns; times are medians.
+from safetensors). The processes take turns; times are medians. The rows of
+startup.json are three runs of each contender one after another.
 
 imports, load, call: seconds of each, one after another, without the start of Python itself.
 "imported", "loaded", "called": megabytes resident after each; "file" is the file's size.
