@@ -39,7 +39,7 @@ from openwork.engine import CompiledModel, compile
 from openwork.engine.compile import assemble
 from openwork.engine.restore import describe, restore
 from openwork.engine.runners import Choice
-from openwork.engine.tune.tuner import requested
+from openwork.engine.tune.tuner import Tuner, requested
 from openwork.engine.verify import verify
 from openwork.kernels.native import extension as _C
 from openwork.models.zoo import import_zoo
@@ -238,7 +238,7 @@ def _difference(
     def choose(convs: Sequence[Conv]) -> list[Choice]:
         return [choice(conv) for conv in convs]
 
-    compiled, _ = assemble(captured, choose, isa, "speed", SharedWeights())
+    compiled, _ = assemble(captured, choose, Tuner(1, 1, "speed", isa, None), SharedWeights())
     row.fallbacks = [note for note in compiled.layers.notes if note.startswith("left to torch")]
     if kernels == SPARSE_PLANS[-1]:
         row.unsaved = _unsaved(compiled, example)

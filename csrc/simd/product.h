@@ -82,8 +82,8 @@ OPENWORK_INLINE void walk_shared(vec (&sum)[G][V], const float* x, int64_t strid
 }
 
 template <int V, int G, int Mask>
-OPENWORK_INLINE void walk_masks(vec (&sum)[G][V], const float* x, int64_t stride,
-                                Cursor<float>& at, const uint16_t* count) {
+OPENWORK_INLINE void walk_masks(vec (&sum)[G][V], const float* x, int64_t stride, Cursor<float>& at,
+                                const uint16_t* count) {
   walk_shared<V, G, Mask>(sum, x, stride, at, count[Mask - 1]);
   if constexpr (Mask + 1 < 1 << G) walk_masks<V, G, Mask + 1>(sum, x, stride, at, count);
 }
@@ -188,8 +188,8 @@ struct Positions {
 
   // The inputs read by exactly the filters in `Mask`.
   template <int Mask>
-  OPENWORK_INLINE_MEMBER void walk_shared(vec (&sum)[G][P], const float* from,
-                                          Cursor<float>& at, int count) const {
+  OPENWORK_INLINE_MEMBER void walk_shared(vec (&sum)[G][P], const float* from, Cursor<float>& at,
+                                          int count) const {
     const uint16_t* index = at.index;
     const float* weight = at.weight;
     for (const uint16_t* end = index + count; index != end; ++index) {

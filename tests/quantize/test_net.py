@@ -47,15 +47,17 @@ def test_walk_gives_what_the_network_gives_and_takes_other_values() -> None:
     assert torch.allclose(found[0], expected)
     assert torch.equal(found[1], kept)
     other = torch.randn(1, 2, 5, 5)
+    given: dict[str, list[torch.Tensor]] = {}
     for node, values in net.walk([[x], [other]]):
         if str(node) == "x":
             values[0] = torch.zeros_like(x)
-        if name_of(node) == "conv2d":
-            break
-    bias = model.get_parameter("conv.bias")[None, :, None, None]
-    assert torch.equal(values[0], bias.expand_as(values[0]))
-    alone = dict(net.walk([[other]]))[node]
-    assert torch.equal(values[1], alone[0])
+        given[name_of(node)] = values
+    first, second = given["conv2d"]
+    assert torch.equal(
+        first, model.get_parameter("conv.bias")[None, :, None, None].expand_as(first)
+    )
+    alone = {name_of(node): values for node, values in net.walk([[other]])}
+    assert torch.equal(second, alone["conv2d"][0])
 
 
 def test_held_tensors_never_replace_each_other() -> None:

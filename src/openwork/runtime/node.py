@@ -87,15 +87,13 @@ class Node:
         """The inverse of `fields`.
 
         Raises:
-            MalformedFile: a field is unknown or of another type than the class declares, or one is
-                missing that has no default.
+            MalformedFile: a field is unknown, of another type, or missing without a default.
         """
         hints = get_type_hints(cls)
         declared = dataclasses.fields(cls)
         names = {field.name for field in declared}
         # Files that were written before a field was added lack it; its default says what they mean.
-        missing = dataclasses.MISSING
-        needed = {f.name for f in declared if f.default is missing is f.default_factory}
+        needed = {f.name for f in declared if f.default is f.default_factory is dataclasses.MISSING}
         if not needed <= fields.keys() <= names:
             raise MalformedFile(
                 f"a {cls.__name__} has the fields {sorted(fields)}, but must have {sorted(names)}"

@@ -123,10 +123,8 @@ _FAMILY_MARGIN = 1.6
 # 23 are measured, and the best of them takes 1.5 % longer than the best of all (125 layers of
 # ResNet-50, DenseNet-121 and VGG-16); with one and six 15, and 3.1 %.
 _CLIMBED, _NEIGHBOURS = 2, 6
-# (contenders kept, turns) of the last rounds.
-_ROUNDS = ((8, 2), (3, 5), (2, 8))
-# How often the last round is repeated at most.
-_REPEATS = 4
+# (contenders kept, turns) of the last rounds; how often the last is repeated at most.
+_ROUNDS, _REPEATS = ((8, 2), (3, 5), (2, 8)), 4
 
 
 def _numbers(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
