@@ -82,6 +82,12 @@ def _check(case: cases.Case, chunk: int, group: int, threads: int = 1) -> None:
             assert (np.abs(found - finished) <= allowed).all(), tile
 
 
+def test_every_layer_that_is_not_refused_has_a_tile() -> None:
+    few = [cases.Case(8, outputs, (9, 9), pattern="dense") for outputs in range(1, 10)]
+    for case in (*TABLE, *few):
+        assert list(FAMILY.candidates(case.problem(), ISAS[0], 1)), case
+
+
 @pytest.mark.parametrize("case", TABLE[::5], ids=str)
 def test_case(case: cases.Case) -> None:
     for group in _groups(case.problem()):

@@ -91,9 +91,10 @@ def _tiles(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
     op = "conv1x1" if plain else "conv"
     columns = problem.geometry.in_channels if plain else len(spmm_rows(problem)[0])
     chunks = sorted({min(chunk, columns) for chunk in (*_CHUNKS, MOST_CHUNK)})
-    shared = problem.packed(("shares columns",), lambda: _shares(problem))
+    filters = problem.geometry.out_channels
+    shared = filters >= 4 and problem.packed(("shares columns",), lambda: _shares(problem))
     for group in (SHARED, 4) if shared else (1, 2, 4):
-        if group > problem.geometry.out_channels:
+        if group > filters:
             continue
         for (below, tile), chunk in product(pairwise((0, *_TILES)), chunks):
             # Tiles larger than the first that holds all of the work gain nothing, and so many rows
