@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from openwork._files import (
+    _UMASK,
     atomic_path,
     locked_folder,
     not_there,
@@ -153,12 +154,15 @@ def test_a_text_has_a_largest_size(tmp_path: Path) -> None:
         read_text(tmp_path / "a", 4)
 
 
+@pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("name", ["m", "x" * 250, "ü" * 120, "a.b", "[*]", "-", "a\nb", "\udcff"])
-def test_what_a_killed_save_left_goes_with_the_next(tmp_path: Path, name: str) -> None:
+def test_what_a_killed_save_left_goes_with_the_next(tmp_path: Path, name: str, apart: bool) -> None:
     child = os.fork()
     if not child:
-        with atomic_path(tmp_path / name) as temporary:
+        with atomic_path(tmp_path / name, apart) as temporary:
             temporary.write_text("half")
+            if apart:
+                temporary.with_name("beside").write_text("half")
             os.kill(os.getpid(), 9)
     os.waitpid(child, 0)
     assert len(os.listdir(tmp_path)) == 1
@@ -166,13 +170,27 @@ def test_what_a_killed_save_left_goes_with_the_next(tmp_path: Path, name: str) -
     assert os.listdir(tmp_path) == [name]
 
 
-def test_what_a_living_process_writes_stays(tmp_path: Path) -> None:
-    with atomic_path(tmp_path / "m") as temporary:
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_a_living_process_writes_stays(tmp_path: Path, apart: bool) -> None:
+    with atomic_path(tmp_path / "m", apart) as temporary:
         temporary.write_text("one")
         write_text(tmp_path / "m", "two")
         remove_partial(tmp_path)
         assert temporary.read_text() == "one"
     assert (tmp_path / "m").read_text() == "one"
+
+
+def test_files_beside_one_that_is_written_apart_go_with_it(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "m", apart=True) as temporary:
+        temporary.with_name("beside").touch()
+        temporary.write_text("one")
+    failed = contextlib.suppress(ZeroDivisionError)
+    with failed, atomic_path(tmp_path / "m", apart=True) as temporary:
+        temporary.with_name("beside").touch()
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path) == ["m"]
+    assert (tmp_path / "m").read_text() == "one"
+    assert (tmp_path / "m").stat().st_mode & 0o777 == 0o666 & ~_UMASK
 
 
 def test_only_our_partial_files_are_removed(tmp_path: Path) -> None:

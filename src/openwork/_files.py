@@ -25,7 +25,7 @@ _UMASK = os.umask(0)
 os.umask(_UMASK)
 # Bytes of a text that a person wrote, such as a plan; every pattern of a VGG-16 takes 20 MB.
 _LONGEST_TEXT = 1 << 26
-# `.NAME.RANDOM.partial` is the file that becomes NAME.
+# `.NAME.RANDOM.partial` is the file that becomes NAME, or the folder of it.
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.partial", re.DOTALL)
 # Bytes of a file's name at most, on nearly every file system.
 _LONGEST_NAME = 255 - len("..12345678.partial")
@@ -108,10 +108,15 @@ def _only_os_errors(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], apart: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
     If the body fails, the temporary file is removed and an earlier file at `path` is intact.
+
+    Args:
+        path: of the file.
+        apart: whether the temporary path lies in a folder of its own, for writers that make further
+            files beside theirs, which a killed process would leave. Default False.
 
     Raises:
         OSError: `path` cannot be written to, or is a folder, FIFO, device or socket, which a
@@ -120,12 +125,15 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     check_path(path)
     path = Path(path)
+    # Windows has no descriptors of folders.
+    apart = apart and os.name != "nt"
     with _only_os_errors(path):
         with contextlib.suppress(FileNotFoundError):
             _check_ordinary(path, os.stat(path).st_mode)
         name = _short(path.name)
         remove_partial(path.parent, name)
-        descriptor, temporary = _new_partial(path.parent, name)
+        descriptor, partial = _new_partial(path.parent, name, apart)
+    temporary = partial / "file" if apart else partial
     try:
         yield temporary
         # mkstemp sets mode 0600; the finished file gets the mode that open() would set.
@@ -138,6 +146,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
         raise
     finally:
+        if apart:
+            shutil.rmtree(partial, ignore_errors=True)
         os.close(descriptor)
     _sync(path.parent)
 
@@ -150,7 +160,10 @@ def remove_partial(folder: Path, name: str | None = None) -> None:
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             match = _PARTIAL.fullmatch(entry.name)
-            if match and name in (None, match["name"]) and entry.is_file(follow_symlinks=False):
+            ours = match and name in (None, match["name"])
+            if ours and (
+                entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+            ):
                 remove_abandoned(Path(entry.path))
 
 
@@ -170,10 +183,18 @@ def remove_abandoned(path: Path) -> None:
         os.close(descriptor)
 
 
-def _new_partial(folder: Path, name: str) -> tuple[int, Path]:
-    """A new file that becomes `name`: locked for as long as its descriptor is open."""
+def _new_partial(folder: Path, name: str, apart: bool) -> tuple[int, Path]:
+    """A new file that becomes `name`, or its folder: locked while its descriptor is open."""
+    named = {"dir": folder, "prefix": f".{name}.", "suffix": ".partial"}
     while True:
-        descriptor, partial = tempfile.mkstemp(dir=folder, prefix=f".{name}.", suffix=".partial")
+        if apart:
+            partial = tempfile.mkdtemp(**named)
+            try:
+                descriptor = os.open(partial, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+        else:
+            descriptor, partial = tempfile.mkstemp(**named)
         # Before it was locked, another process may have taken it for abandoned.
         if try_lock(descriptor) is not False and os.fstat(descriptor).st_nlink:
             return descriptor, Path(partial)

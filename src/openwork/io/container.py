@@ -36,7 +36,8 @@ def write(
         container.DIGEST_KEY: _digest(stored, text),
     }
     try:
-        with atomic_path(path) as temporary:
+        # safetensors writes a file of its own beside that which it is given.
+        with atomic_path(path, apart=True) as temporary:
             save_file(stored, temporary, metadata)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
