@@ -1,7 +1,7 @@
 """The generated table of boundary cases, one below, at and above every tile size."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -241,3 +241,14 @@ def any_case(draw: st.DrawFn) -> Case:
     height, width = case.problem().geometry.out_size
     assume(height > 0 and width > 0)
     return case
+
+
+@st.composite
+def any_finished_case(draw: st.DrawFn) -> Case:
+    """The same with a bias, a residual and an activation, or without."""
+    return replace(
+        draw(any_case()),
+        activation=draw(st.sampled_from(["none", "relu", "relu6", "silu", "hardswish"])),
+        bias=draw(st.booleans()),
+        residual=draw(st.booleans()),
+    )
