@@ -115,7 +115,7 @@ def atomic_path(path: str | os.PathLike[str], apart: bool = False) -> Iterator[P
 
     Args:
         path: of the file.
-        apart: whether the temporary path lies in a folder of its own, for writers that make further
+        apart: whether the temporary path lies in a separate folder, for writers that make further
             files beside theirs, which a killed process would leave. Default False.
 
     Raises:

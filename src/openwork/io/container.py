@@ -36,7 +36,7 @@ def write(
         container.DIGEST_KEY: _digest(stored, text),
     }
     try:
-        # safetensors writes a file of its own beside that which it is given.
+        # safetensors writes another file beside the one that it is given.
         with atomic_path(path, apart=True) as temporary:
             save_file(stored, temporary, metadata)
     except (OSError, SafetensorError) as error:
