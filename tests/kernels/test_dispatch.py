@@ -1,6 +1,8 @@
 """The kernels as data: each has cases, names say every choice, and refusals say why."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -8,14 +10,17 @@ pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
 
 import kernel_cases as cases
 
+from openwork.kernels import dispatch
+from openwork.kernels.candidate import Candidate
 from openwork.kernels.dispatch import (
     FAMILIES,
     candidates,
     candidates_by_family,
+    each_candidate,
     refusals,
     worth_measuring,
 )
-from openwork.kernels.problem import Geometry
+from openwork.kernels.problem import Geometry, Problem
 
 
 def test_the_table_of_cases_has_each_family() -> None:
@@ -99,3 +104,18 @@ def test_where_single_taps_are_dead_every_family_is_measured() -> None:
     measured = worth_measuring(problem, "baseline", 1)
     # Without its instructions nothing is gained by bfloat16.
     assert measured.keys() == every.keys() - {"bf16-conv-spmm"}
+
+
+def test_families_are_computed_when_they_are_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unwanted(problem: Problem, isa: str, batch: int) -> Iterator[Candidate]:
+        pytest.fail("computed")
+
+    last = replace(dispatch.PAIRS, candidates=unwanted)
+    monkeypatch.setattr(dispatch, "FAMILIES", (*dispatch.FAMILIES[:-1], last))
+    monkeypatch.setattr(dispatch, "PAIRS", last)
+    problem = cases.Case(8, 8, (9, 9)).problem()
+    first = next(each_candidate(problem, "baseline"))
+    assert first.name.startswith("f32-conv-spmm-")
+    assert worth_measuring(problem, "baseline", 1)
+    with pytest.raises(pytest.fail.Exception, match="computed"):
+        list(each_candidate(problem, "baseline"))

@@ -28,7 +28,7 @@ from openwork.kernels.pack_winograd import pack_winograd
 from openwork.kernels.problem import Problem
 from openwork.kernels.to_native import geometry_refusal, native_activation, native_geometry
 
-__all__ = ["candidates", "candidates_by_family", "worth_measuring"]
+__all__ = ["candidates", "candidates_by_family", "each_candidate", "worth_measuring"]
 
 
 def candidates(
@@ -42,8 +42,15 @@ def candidates(
         batch: images in a call. Tiles that could run but gain nothing at this size are left out.
             None (default) leaves out none, so that what was chosen for any size can be found.
     """
-    found = candidates_by_family(problem, isa, batch)
-    return [each for family in found.values() for each in family]
+    return list(each_candidate(problem, isa, batch))
+
+
+def each_candidate(
+    problem: Problem, isa: str | None = None, batch: int | None = None
+) -> Iterator[Candidate]:
+    """`candidates`, each family's when it is reached: for large layers some take 30 ms."""
+    for _, found in _able(problem, isa, batch):
+        yield from found
 
 
 def candidates_by_family(
@@ -53,15 +60,23 @@ def candidates_by_family(
     only: Collection[str] | None = None,
 ) -> dict[str, list[Candidate]]:
     """`candidates`, by the name of their family; `only` families of these names, if given."""
+    return {name: list(found) for name, found in _able(problem, isa, batch, only)}
+
+
+def _able(
+    problem: Problem,
+    isa: str | None,
+    batch: int | None,
+    only: Collection[str] | None = None,
+) -> Iterator[tuple[str, Iterator[Candidate]]]:
+    """The families that can run `problem`, by name, one after another."""
     if geometry_refusal(problem.geometry) is not None:
-        return {}
+        return
     chosen = isa or _C.chosen_isa()
     images = _MANY_IMAGES if batch is None else batch
-    return {
-        family.name: list(family.candidates(problem, chosen, images))
-        for family in FAMILIES
-        if (only is None or family.name in only) and family.refusal(problem) is None
-    }
+    for family in FAMILIES:
+        if (only is None or family.name in only) and family.refusal(problem) is None:
+            yield family.name, family.candidates(problem, chosen, images)
 
 
 def worth_measuring(
@@ -78,9 +93,10 @@ def worth_measuring(
         bfloat16: whether kernels in bfloat16 may win (default False); they are left out in any case
             where the processor would have to emulate their instructions.
     """
-    families = candidates_by_family(problem, isa, batch, only)
+    wanted = {family.name for family in FAMILIES} if only is None else set(only)
     if not (bfloat16 and has_pairs(isa)):
-        families.pop(PAIRS.name, None)
+        wanted.discard(PAIRS.name)
+    families = candidates_by_family(problem, isa, batch, wanted)
     if "f32-conv-depthwise" in families and problem.whole():
         return {"f32-conv-depthwise": families["f32-conv-depthwise"]}
     height, width = problem.geometry.out_size

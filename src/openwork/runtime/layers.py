@@ -7,7 +7,7 @@ import numpy as np
 
 from openwork.errors import CheckpointError
 from openwork.kernels.candidate import Candidate
-from openwork.kernels.dispatch import candidates, worth_measuring
+from openwork.kernels.dispatch import each_candidate, worth_measuring
 from openwork.kernels.narrow.pair_tile import named_here
 from openwork.kernels.problem import Problem
 from openwork.runtime.nodes.conv import Conv
@@ -45,7 +45,7 @@ _QUICKLY_PACKED = ("f32-conv-direct", "f32-conv-taps", "f32-conv-dense", DENSE)
 def find_candidate(problem: Problem, kernel: str, isa: str) -> Candidate | None:
     """The candidate of that name; None if it cannot run `problem` with this instruction set."""
     name = named_here(kernel, isa)
-    return next((each for each in candidates(problem, isa) if each.name == name), None)
+    return next((each for each in each_candidate(problem, isa) if each.name == name), None)
 
 
 def is_large_and_dense(conv: Conv) -> bool:

@@ -124,7 +124,8 @@ class Tuner:
         live = round(conv.density, 2), len(conv.inputs), conv.activation, conv.linear
         # Known for dense layers: computing it costs 15 s for the 25 million weights of a VGG head.
         kind = (True, 0.25) if conv.density == 1 else (problem.whole(), _sharing(problem))
-        call = self.batch, self.threads, self.optimize, self.isa, self.bfloat16
+        narrow = self.bfloat16 and has_pairs(self.isa)
+        call = self.batch, self.threads, self.optimize, self.isa, narrow
         return hashlib.sha256(repr((_FORMAT, sizes, live, kind, call)).encode()).hexdigest()[:24]
 
     def _measure(self, conv: Conv, problem: Problem) -> Choice:

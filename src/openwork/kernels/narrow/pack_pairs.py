@@ -93,22 +93,15 @@ def to_bfloat16(numbers: np.ndarray) -> np.ndarray:
 def shares_columns(problem: Problem) -> bool:
     """Whether filters of each 8 neighbouring ones read the same taps of the same inputs."""
     _, out, inside = spmm_rows(problem)
-    count, lead = _leads(problem.geometry.out_channels, out)
-    return count is not None and bool((inside == inside[lead]).all())
-
-
-def _leads(rows: int, out: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
-    """Live columns of each filter, and for each entry that of its group's first filter.
-
-    None if filters of a group have different numbers of them.
-    """
+    rows = problem.geometry.out_channels
     count = np.bincount(out, minlength=rows)
     first = np.arange(rows) // SHARED * SHARED
     if (count != count[first]).any():
-        return None, np.zeros(0, np.int64)
+        return False
     start = np.cumsum(count) - count
-    behind = start - start[first]
-    return count, np.arange(len(out)) - np.repeat(behind, count)
+    # For each entry, that of its group's first filter.
+    lead = np.arange(len(out)) - np.repeat(start - start[first], count)
+    return bool((inside == inside[lead]).all())
 
 
 def _shared_lists(
