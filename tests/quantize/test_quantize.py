@@ -118,6 +118,19 @@ def test_what_is_no_list_of_batches_and_no_score_is_said() -> None:
         quantize(model, [images], correct_bias="no")  # type: ignore[arg-type]
 
 
+def test_numbers_that_overflow_within_the_network_are_named() -> None:
+    class Overflows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(torch.exp(self.first(x).square() * 1e6))
+
+    with pytest.raises(ArgumentError, match=r"compute NaN or infinite numbers \(exp\)"):
+        quantize(Overflows().eval(), [torch.randn(2, 3, 8, 8)])
+
+
 @pytest.mark.parametrize(
     ("batches", "reason"),
     [

@@ -65,6 +65,17 @@ def test_a_range_that_grows_keeps_its_counts() -> None:
         assert grown == pytest.approx(_observed(method, large, small, percentile=99).range(), 0.01)
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_not_finite_is_not_taken_in(method: str, wrong: float) -> None:
+    observed = _observed(method, torch.tensor([-1.0, 2.0]), percentile=100)
+    before = observed.range()
+    assert not observed.add(torch.tensor([5.0, wrong, -5.0]))
+    assert observed.range() == before
+    assert observed.add(torch.tensor([5.0]))
+    assert observed.range() != before
+
+
 def test_a_range_holds_zero() -> None:
     values = torch.full((1 << 20,), 3.0)
     for method in ("minmax", "percentile"):

@@ -185,14 +185,11 @@ def _scales(
     observed = {node: Observed(method, percentile) for node in scheme.values}
     for inputs in given:
         for node, (value,) in net.walk([inputs]):
-            if node not in observed:
-                continue
-            if not value.isfinite().all():
+            if node in observed and not observed[node].add(value):
                 raise ArgumentError(
                     f"`batches` make `model` compute NaN or infinite numbers ({node.name}), which "
                     "no range covers; leave such images out"
                 )
-            observed[node].add(value)
     ranges = {node: each.range() for node, each in observed.items()}
     whole: dict[Any, tuple[float, float]] = {}
     for node, (low, high) in ranges.items():

@@ -1,5 +1,6 @@
 """Ranges of activations: by their extremes, by percentiles, or by the least squared error."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -34,15 +35,18 @@ class Observed:
     def __post_init__(self) -> None:
         self._counts = torch.zeros(2 * _BINS, dtype=torch.int64)
 
-    def add(self, values: torch.Tensor) -> None:
-        """Take in one batch, `(N, ...)`, of finite numbers."""
-        self.low = min(self.low, float(values.min()))
-        self.high = max(self.high, float(values.max()))
+    def add(self, values: torch.Tensor) -> bool:
+        """Take in one batch, `(N, ...)`; False, and nothing is, if a number is not finite."""
+        low, high = map(float, values.aminmax())
+        if not math.isfinite(high - low):
+            return False
+        self.low, self.high = min(self.low, low), max(self.high, high)
         if self.method != "minmax":
             self._widen(max(-self.low, self.high))
             limit = self._width * _BINS
             for part in values.flatten().split(_MOST_COUNTED):
                 self._counts += torch.histc(part, 2 * _BINS, -limit, limit).long()
+        return True
 
     def range(self) -> tuple[float, float]:
         """The smallest and the largest number that uint8 stands for."""
