@@ -46,8 +46,8 @@ class Parts : public PackingParts {
 
   template <class Plan>
   std::unique_ptr<Layer> layer(const Plan& plan, Kernel<Plan> Kernels::* kernel) const {
-    finish();
     if (!is_usable(isa_)) {
+      finish();
       shapes_of(isa_);  // Refuses what does not run elsewhere either.
       return std::make_unique<ForeignLayer>(geometry(), isa_, keep_);
     }
@@ -91,41 +91,30 @@ SparseLists<Weight> lists_of(Parts& parts, int inputs, int rows, int chunk, int 
   return lists;
 }
 
-std::unique_ptr<Layer> spmm(Parts& parts) {
+// A plan of gathered columns: what spmm and pairs have in common.
+template <class Plan, class Weight>
+Plan gathered(Parts& parts) {
   const Geometry& g = parts.geometry();
   const Span<int32_t> channel = parts.array<int32_t>("channel");
   const int64_t columns = channel.count;
-  SpmmPlan plan{.geometry = g,
-                .epilogue = parts.epilogue(),
-                .lists = {},
-                .channel = channel.data,
-                .tap = parts.array<uint16_t>("tap", columns),
-                .plain = is_plain(g) && columns == g.in_channels,
-                .vectors = 0,
-                .in_place = false};
+  Plan plan{};
+  plan.geometry = g, plan.epilogue = parts.epilogue();
+  plan.channel = channel.data, plan.tap = parts.array<uint16_t>("tap", columns);
+  plan.plain = is_plain(g) && columns == g.in_channels;
   const int chunk = parts.size("chunk"), group = parts.size("group");
   plan.vectors = parts.size("vectors");
-  plan.in_place = parts.flag("in_place");
+  if constexpr (requires { plan.in_place; }) plan.in_place = parts.flag("in_place");
   check(plan, columns);
-  plan.lists = lists_of<float>(parts, static_cast<int>(columns), g.out_channels, chunk, group, 1);
-  return parts.layer(plan, &Kernels::spmm);
+  plan.lists = lists_of<Weight>(parts, static_cast<int>(columns), g.out_channels, chunk, group, 1);
+  return plan;
+}
+
+std::unique_ptr<Layer> spmm(Parts& parts) {
+  return parts.layer(gathered<SpmmPlan, float>(parts), &Kernels::spmm);
 }
 
 std::unique_ptr<Layer> pairs(Parts& parts) {
-  const Geometry& g = parts.geometry();
-  const Span<int32_t> channel = parts.array<int32_t>("channel");
-  const int64_t columns = channel.count;
-  PairPlan plan{.geometry = g,
-                .epilogue = parts.epilogue(),
-                .lists = {},
-                .channel = channel.data,
-                .tap = parts.array<uint16_t>("tap", columns),
-                .plain = is_plain(g) && columns == g.in_channels,
-                .vectors = 0};
-  const int chunk = parts.size("chunk"), group = parts.size("group");
-  plan.vectors = parts.size("vectors");
-  check(plan, columns);
-  plan.lists = lists_of<int32_t>(parts, static_cast<int>(columns), g.out_channels, chunk, group, 1);
+  const PairPlan plan = gathered<PairPlan, int32_t>(parts);
   if (const Kernel<PairPlan>* beyond = pairs_beyond(parts.isa())) return parts.layer(plan, *beyond);
   return parts.layer(plan, &Kernels::pairs);
 }
