@@ -34,7 +34,8 @@ class Patches(Around):
     """Takes images in patches of 12 only."""
 
     def forward(self, x: torch.Tensor) -> Any:
-        assert (x.shape[2] % 12, x.shape[3] % 12) == (0, 0)
+        if x.shape[2] % 12 or x.shape[3] % 12:
+            raise ValueError("sides must be multiples of 12")
         return super().forward(x)
 
 

@@ -30,7 +30,9 @@ _LIBRARIES = sys.stdlib_module_names | {"torch", "numpy", "openwork", "sympy", "
 _HOLDERS = {"builtins", "collections", "functools", "types", "weakref", "_thread"}
 # The walk ends somewhere in a data set that a network refers to.
 _MOST = 200_000
-_ATOMS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
+_ATOMS = frozenset(
+    (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
+)
 _MISSING = object()
 
 
@@ -45,13 +47,14 @@ class Walk:
         self.with_gradients: list[torch.Tensor] = []
         self._saved: list[Callable[[], Any]] = [*_global_numbers()]
         self._slots: dict[type, list[str]] = {}
+        self._visits: dict[type, Callable[[Any, Any], None]] = {}
         self._waiting: deque[Any] = deque(roots)
         seen: dict[int, Any] = {}
         while self._waiting and len(seen) < _MOST:
             one = self._waiting.popleft()
             if type(one) not in _ATOMS and id(one) not in seen:
                 seen[id(one)] = one
-                self._visit(one)
+                self._visit_of(type(one))(self, one)
 
     def put_back(self) -> None:
         """Put back all that has changed since."""
@@ -65,14 +68,12 @@ class Walk:
         if failed is not None:
             raise failed
 
-    def _visit(self, one: Any) -> None:
-        # Not isinstance, which asks a proxy for what it stands for.
-        for kind, visit in _VISITS.items():
-            if issubclass(type(one), kind):
-                visit(self, one)
-                break
-        else:
-            self._object(one)
+    def _visit_of(self, kind: type) -> Callable[[Any, Any], None]:
+        if kind not in self._visits:
+            # Not isinstance, which asks a proxy for what it stands for.
+            found = (visit for base, visit in _VISITS.items() if issubclass(kind, base))
+            self._visits[kind] = next(found, Walk._object)
+        return self._visits[kind]
 
     def _store(
         self,
