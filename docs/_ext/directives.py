@@ -93,9 +93,7 @@ SHOWN: dict[str, Callable[[], Any]] = {
     "errors": lambda: table(facts.error_table()),
     "tried-compile": lambda: [paragraph(facts.tried()["compile"])],
     "tried-compact": lambda: [paragraph(facts.tried()["compact"])],
-    "training-step": lambda: [
-        node for title, grid in facts.training_grids() for node in _headed({title: grid})
-    ],
+    "training-step": lambda: _headed(facts.training_grids()),
 }
 
 

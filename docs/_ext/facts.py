@@ -420,30 +420,37 @@ def tried() -> dict[str, str]:
     }
 
 
-def training_grids() -> list[tuple[str, Grid]]:
-    """Whole training steps by `benchmarks/training-step-*.json`, each with its conditions."""
-    grids = []
+def training_grids() -> dict[str, Grid]:
+    """Whole training steps: the machine of each `benchmarks/training-step-*.json` -> a table."""
+    grids = {}
     for path in sorted(BENCHMARKS.glob("training-step-*.json")):
         record = _read(path)
-        steps: dict[tuple[str, int, int], dict[tuple[bool, float], float]] = {}
+        speedups: dict[tuple[str, int, bool], dict[float, float]] = {}
         for row in record["rows"]:
-            key = row["what"], row["batch"], row["threads"]
-            steps.setdefault(key, {})[row["fused"], row["density"]] = row["speedup"]
-        for (what, batch, threads), found in steps.items():
-            densities = sorted({density for _, density in found}, reverse=True)
-            conditions = (
-                f"`{what}`, batch {batch}, {threads} thread{'s' * (threads > 1)} of "
-                f"{record['machine']['processor']}: dense torch over sparse "
-                f"(`benchmarks/{path.name}`)"
+            key = row["what"], row["batch"], row["fused"]
+            speedups.setdefault(key, {})[row["density"]] = row["speedup"]
+        densities = sorted({density for row in speedups.values() for density in row}, reverse=True)
+        rows = [
+            (
+                f"`{what}`, batch {batch}{', fused' * fused}",
+                *(_times(found.get(density)) for density in densities),
             )
-            ways = {False: "`ow.sparsify_` alone", True: "and `ow.nn.fuse_norms_`"}
-            rows = [
-                (way, *(_times(found.get((fused, density))) for density in densities))
-                for fused, way in ways.items()
-                if any(one == fused for one, _ in found)
-            ]
-            grids.append((conditions, Grid(("", *map(str, densities)), rows)))
+            for (what, batch, fused), found in sorted(speedups.items(), key=_networks_first)
+        ]
+        machine, threads = record["machine"], record["rows"][0]["threads"]
+        title = (
+            f"{machine['processor']}, {machine['vector instructions']}, "
+            f"{threads} thread{'s' * (threads > 1)}: dense torch over sparse, "
+            f"by density (`benchmarks/{path.name}`)"
+        )
+        grids[title] = Grid(("step", *map(str, densities)), rows)
     return grids
+
+
+def _networks_first(row: tuple[tuple[str, int, bool], Any]) -> tuple[bool, str, int, bool]:
+    what = row[0][0]
+    # A layer is named with its map's side, such as "3x3 64@32".
+    return "@" in what, *row[0]
 
 
 def _times(speedup: float | None) -> str:

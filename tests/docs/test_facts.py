@@ -121,14 +121,24 @@ def test_what_was_tried_is_counted(part: str) -> None:
     assert re.search(r"\d+ networks of timm and torchvision", facts.tried()[part])
 
 
-def test_training_steps_are_those_of_the_record() -> None:
-    record = json.loads((facts.BENCHMARKS / "training-step-1t.json").read_text())
-    first = record["rows"][0]
-    conditions, grid = facts.training_grids()[0]
-    assert conditions.startswith(f"`{first['what']}`, batch {first['batch']}, 1 thread of ")
-    column = grid.head.index(str(first["density"]))
-    assert grid.rows[0][column] == f"{first['speedup']:.1f}x"
-    assert [row[0] for row in grid.rows] == ["`ow.sparsify_` alone", "and `ow.nn.fuse_norms_`"]
+def test_training_steps_are_those_of_the_records() -> None:
+    grids = facts.training_grids()
+    for path in facts.BENCHMARKS.glob("training-step-*.json"):
+        record = json.loads(path.read_text())
+        title = next(title for title in grids if f"`benchmarks/{path.name}`" in title)
+        assert f", {record['rows'][0]['threads']} thread" in title
+        grid = grids[title]
+        shown = {row[0]: dict(zip(grid.head, row, strict=True)) for row in grid.rows}
+        for row in record["rows"]:
+            name = f"`{row['what']}`, batch {row['batch']}{', fused' if row['fused'] else ''}"
+            assert shown[name][str(row["density"])] == f"{row['speedup']:.1f}x"
+
+
+def test_layers_come_after_networks() -> None:
+    grids = facts.training_grids().values()
+    layers = [["@" in row[0] for row in grid.rows] for grid in grids]
+    assert any(any(found) for found in layers)
+    assert all(found == sorted(found) for found in layers)
 
 
 def test_pointwise_operators_are_those_that_torch_tags() -> None:
