@@ -11,7 +11,6 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from _cores import OutOfTimeError, cores, locked, machine_locks
 from torch import nn
 
 import openwork as ow
 from openwork._files import write_text
-from openwork._locks import open_for_lock, try_lock
 from openwork._machine import processor_name
 from openwork.cluster.tasks import Cluster
 from openwork.data import DataSet
@@ -49,7 +48,8 @@ class Study:
         run: computes the result of a cell; what it must not lose it keeps in the folder it is
             given, so that it can be killed at any moment and resumed.
         cut: scale -> what is smaller than in the paper; "" for nothing.
-        timed: whether its results are times: a row made beside other work is not kept.
+        timed: whether its results are times: no other cell runs beside one of these, and a row
+            made beside other work is not kept.
     """
 
     name: str
@@ -58,10 +58,6 @@ class Study:
     run: Callable[[Settings, "Desk"], dict[str, Any]]
     cut: dict[str, str]
     timed: bool = False
-
-
-class OutOfTimeError(Exception):
-    """The budget is spent; the run can be resumed later."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +168,7 @@ def run_study(
     hours: float = float("inf"),
     rows: Path = FOLDER / "rows",
     work: Path = FOLDER / "rows" / "unfinished",
-    lock: Path | None = None,
+    locks: Path | None = None,
     ray: str | None = None,
     only: Mapping[str, str] | None = None,
 ) -> bool:
@@ -185,11 +181,12 @@ def run_study(
         rows: folder of the rows.
         work: folder of the cells that are not finished. A cell whose machine is lost resumes on
             another one only if both see this folder.
-        lock: file that is locked while a cell runs; default: one per machine and user. Nobody
-            reads the figures of the scale "smoke", which takes no lock.
+        locks: what the names of the files begin with that are locked while a cell runs, one for
+            each core that it uses; default: those of this machine and user. Nobody reads the
+            figures of the scale "smoke", which takes no lock.
         only: run the cells alone whose settings, as text, have these values; default all.
-        ray: cluster that runs the cells, as in `openwork.prune.search`; default none, and they run
-            here, one after the other.
+        ray: cluster that runs the cells, as in `openwork.prune.search`, "local" for all cores of
+            this machine; default none, and they run here, one after the other.
 
     Returns:
         Whether every cell that was asked for has a row now.
@@ -200,7 +197,7 @@ def run_study(
     wanted = (only or {}).items()
     left = [cell for cell in missing if all(str(cell.get(k)) == v for k, v in wanted)]
     # By the clock of the day, which all machines have.
-    place = Place(study, scale, work, lock, time.time() + 3600 * hours)
+    place = Place(study, scale, work, locks, time.time() + 3600 * hours)
     number = kept = 0
     try:
         for number, row in enumerate(_rows(place, left, ray), start=1):
@@ -224,14 +221,14 @@ class Place:
     """Where and until when the cells of a study run.
 
     Attributes:
-        study, scale, work, lock: as in `run_study`.
+        study, scale, work, locks: as in `run_study`.
         until: when to stop, in seconds of `time.time`.
     """
 
     study: Study
     scale: str
     work: Path
-    lock: Path | None
+    locks: Path | None
     until: float
 
     def folder(self, settings: Settings) -> Path:
@@ -252,9 +249,9 @@ class Place:
         torch.set_num_threads(self.study.threads)
         os.environ.setdefault("OPENWORK_TRAIN_KERNELS", "native")
         deadline = time.monotonic() + self.until - time.time()
-        alone = self.scale != "smoke"
-        lock = self.lock or _machine_lock()
-        with locked(lock, deadline) if alone else contextlib.nullcontext():
+        count = None if self.study.timed else self.study.threads
+        turns = cores(self.locks or machine_locks(), count, deadline)
+        with turns if self.scale != "smoke" else contextlib.nullcontext():
             folder = self.folder(settings)
             folder.mkdir(parents=True, exist_ok=True)
             return _row(self.study, settings, Desk(folder, deadline, self.shared))
@@ -327,30 +324,6 @@ def _commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return found + "+" * (changed.returncode != 0)
-
-
-def _machine_lock() -> Path:
-    """What is locked while a cell runs, so that no other one runs on this machine."""
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    return Path(tempfile.gettempdir()) / f"openwork-studies-{user}.lock"
-
-
-@contextlib.contextmanager
-def locked(path: Path, deadline: float) -> Iterator[None]:
-    """Wait until no other cell holds the file at `path`.
-
-    Raises:
-        OutOfTimeError: the budget was spent on waiting.
-    """
-    descriptor = open_for_lock(path)
-    try:
-        while try_lock(descriptor) is False:
-            if time.monotonic() >= deadline:
-                raise OutOfTimeError
-            time.sleep(0.2)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def values(rows: Sequence[Row], of: str, **where: Any) -> list[Any]:

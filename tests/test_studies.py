@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import random
 import re
 import subprocess
@@ -18,7 +17,6 @@ import torch
 from torch import nn
 
 import openwork as ow
-from openwork._locks import open_for_lock, try_lock
 
 FOLDER = Path(__file__).parent.parent / "studies"
 
@@ -66,7 +64,7 @@ def _counting(grid: ModuleType, ran: list[int]):
 def test_a_cell_with_a_row_does_not_run_again(grid, tmp_path: Path) -> None:
     ran: list[int] = []
     study = _counting(grid, ran)
-    folders = {"rows": tmp_path, "work": tmp_path / "work", "lock": tmp_path / "lock"}
+    folders = {"rows": tmp_path, "work": tmp_path / "work", "locks": tmp_path / "lock"}
     assert grid.run_study(study, "cpu", **folders)
     path = grid.rows_path("counting", "cpu", tmp_path)
     # As if the last row were still to come.
@@ -84,14 +82,14 @@ def test_a_cell_with_a_row_does_not_run_again(grid, tmp_path: Path) -> None:
 
 def test_the_budget_ends_a_run_before_its_next_cell(grid, tmp_path: Path) -> None:
     ran: list[int] = []
-    folders = {"rows": tmp_path, "work": tmp_path / "work", "lock": tmp_path / "lock"}
+    folders = {"rows": tmp_path, "work": tmp_path / "work", "locks": tmp_path / "lock"}
     assert not grid.run_study(_counting(grid, ran), "cpu", hours=0, **folders)
     assert ran == []
 
 
 def test_only_the_cells_asked_for_run(grid, tmp_path: Path) -> None:
     ran: list[int] = []
-    folders = {"rows": tmp_path, "work": tmp_path / "work", "lock": tmp_path / "lock"}
+    folders = {"rows": tmp_path, "work": tmp_path / "work", "locks": tmp_path / "lock"}
     assert grid.run_study(_counting(grid, ran), "cpu", only={"seed": "1"}, **folders)
     assert ran == [1]
 
@@ -111,7 +109,7 @@ def test_cells_share_a_network_that_is_trained_once(grid, tmp_path: Path) -> Non
 
     cells = [{"seed": 0}, {"seed": 1}]
     study = grid.Study("sharing", 1, lambda _: cells, run, {"cpu": ""})
-    folders = {"rows": tmp_path, "work": tmp_path / "work", "lock": tmp_path / "lock"}
+    folders = {"rows": tmp_path, "work": tmp_path / "work", "locks": tmp_path / "lock"}
     assert grid.run_study(study, "cpu", only={"seed": "0"}, **folders)
     assert len(list((tmp_path / "work" / "sharing_cpu" / "shared").iterdir())) == 1
     assert grid.run_study(study, "cpu", **folders)
@@ -127,17 +125,37 @@ def _few_digits() -> ow.data.DataSet:
     return dataclasses.replace(data, train=part, test=part)
 
 
-def test_cells_do_not_run_beside_each_other(grid, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("threads", "timed", "runs"), [(1, False, True), (2, False, False), (1, True, False)]
+)
+def test_cells_share_the_cores(
+    study, grid, tmp_path: Path, monkeypatch, threads: int, timed: bool, runs: bool
+) -> None:
+    cores = study("_cores")
+    monkeypatch.setattr(cores, "CORES", 2)
+    monkeypatch.setattr(grid, "cores", cores.cores)
+    monkeypatch.setattr(grid, "OutOfTimeError", cores.OutOfTimeError)
     ran: list[int] = []
-    folders = {"rows": tmp_path, "work": tmp_path / "work", "lock": tmp_path / "lock"}
-    descriptor = open_for_lock(tmp_path / "lock")
-    try:
-        assert try_lock(descriptor)
-        assert not grid.run_study(_counting(grid, ran), "cpu", hours=1e-5, **folders)
-    finally:
-        os.close(descriptor)
-    assert ran == []
-    assert grid.run_study(_counting(grid, ran), "cpu", **folders)
+    asked = dataclasses.replace(_counting(grid, ran), threads=threads, timed=timed)
+    folders = {"rows": tmp_path, "work": tmp_path / "work", "locks": tmp_path / "lock"}
+    with cores.cores(tmp_path / "lock", 1, 0.0):
+        hours = 1 if runs else 1e-5
+        assert grid.run_study(asked, "cpu", hours=hours, **folders) == runs
+    assert bool(ran) == runs
+
+
+def test_what_gets_too_few_cores_holds_none(study, tmp_path: Path, monkeypatch) -> None:
+    cores = study("_cores")
+    monkeypatch.setattr(cores, "CORES", 3)
+    locks = tmp_path / "lock"
+    with cores.cores(locks, 2, 0.0):
+        for count in (2, None):
+            with pytest.raises(cores.OutOfTimeError), cores.cores(locks, count, 0.0):
+                pass
+        with cores.cores(locks, 1, 0.0):
+            pass
+    with cores.cores(locks, None, 0.0):
+        pass
 
 
 def test_rows_of_two_machines_count_once(grid, tmp_path: Path) -> None:
