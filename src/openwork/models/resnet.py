@@ -1,13 +1,10 @@
 """The CIFAR residual networks of 32 layers."""
 
-from typing import ClassVar
-
 import torch
 from torch import nn
 
 from openwork.models.blocks import global_head, network, require_image_size
 from openwork.models.source import ModelSource
-from openwork.nn.norms.batch_norm_act import norm_sum_act
 from openwork.patterns import depth_multiplier
 
 
@@ -23,9 +20,6 @@ class BasicBlock(nn.Module):
         stride: 1, or 2 to halve the image (rounding up).
     """
 
-    # For `fuse_norms_`: the ReLU behind the sum to which each norm's output is added.
-    norms_before_sums: ClassVar = {"bn2": "relu2"}
-
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
@@ -39,7 +33,7 @@ class BasicBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`(N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))`."""
         y = self.relu1(self.bn1(self.conv1(x)))
-        return norm_sum_act(self.bn2, self.relu2, self.conv2(y), self.shortcut(x))
+        return self.relu2(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
 def _shortcut(new_channels: int, stride: int) -> nn.Module:

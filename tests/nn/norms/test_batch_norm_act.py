@@ -10,7 +10,6 @@ from torch.utils.checkpoint import checkpoint
 
 from openwork.errors import ArgumentError
 from openwork.nn import BatchNormAct2d
-from openwork.nn.norms.batch_norm_act import norm_sum_act
 
 OPTIONS: list[dict[str, Any]] = [
     {},
@@ -197,17 +196,6 @@ def test_torch_functions_that_look_for_batch_norms_find_it() -> None:
     torch.optim.swa_utils.update_bn(batches, model)
     assert ours.running_mean is not None
     torch.testing.assert_close(ours.running_mean, torch.cat(batches).mean((0, 2, 3)), **CLOSE)
-
-
-def test_sums_behind_any_norm() -> None:
-    torchs, ours = _pair()
-    _, plain = _pair("none")
-    plain.load_state_dict(torchs.state_dict())
-    ours.load_state_dict(torchs.state_dict())
-    x, residual = torch.randn(2, 4, 5, 6, 7)
-    expected = (torchs(x) + residual).relu()
-    for norm, act in ((torchs, nn.ReLU()), (ours, nn.Identity()), (plain, nn.ReLU())):
-        torch.testing.assert_close(norm_sum_act(norm, act, x, residual), expected, **CLOSE)
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])

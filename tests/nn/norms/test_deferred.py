@@ -59,7 +59,68 @@ def _in_order(y: torch.Tensor, act: nn.Module) -> torch.Tensor:
     return act(torch.stack(rows))
 
 
+def _scaled_sum(y: torch.Tensor, act: nn.Module) -> torch.Tensor:
+    return act(torch.add(y, torch.ones(y.shape), alpha=2))
+
+
+def _broadcast_sum(y: torch.Tensor, act: nn.Module) -> torch.Tensor:
+    return act(y + torch.ones(1, y.shape[1], 1, 1)) + act(y + 1)
+
+
+def _sum_read_twice(y: torch.Tensor, act: nn.Module) -> torch.Tensor:
+    z = y + torch.ones(y.shape)
+    return act(z) + act(y) * z
+
+
+def _sum_of_a_sum(y: torch.Tensor, act: nn.Module) -> torch.Tensor:
+    return act((y + torch.ones(y.shape)) + torch.ones(y.shape))
+
+
+def _sum_with_itself(y: torch.Tensor, act: nn.Module) -> torch.Tensor:
+    return act(y + y)
+
+
+def _sum_in_place(y: torch.Tensor, act: nn.Module) -> torch.Tensor:
+    z = y
+    z += torch.ones(y.shape)
+    return act(z) + y
+
+
+def _sum_into_the_other(y: torch.Tensor, act: nn.Module) -> torch.Tensor:
+    z = torch.ones(y.shape)
+    z += y
+    return act(z) - act(y)
+
+
+def _relu_without_gradient(y: torch.Tensor, act: nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        scale = act(y)
+        shift = act(y + torch.ones(y.shape))
+    return act(y) * scale + shift
+
+
+def _written_before_a_sum(y: torch.Tensor, act: nn.Module) -> torch.Tensor:
+    y.mul_(3)
+    return act(y + torch.ones(y.shape))
+
+
+def _sum_after_relu(y: torch.Tensor, act: nn.Module) -> torch.Tensor:
+    z = act(y)
+    y += torch.ones(y.shape)
+    return z * y
+
+
 READERS = [
+    _written_before_a_sum,
+    _sum_after_relu,
+    _scaled_sum,
+    _broadcast_sum,
+    _sum_read_twice,
+    _sum_of_a_sum,
+    _sum_with_itself,
+    _sum_in_place,
+    _sum_into_the_other,
+    _relu_without_gradient,
     _after_relu,
     _before_relu,
     _written_before,
@@ -145,19 +206,27 @@ def test_sums_are_part_of_what_is_read() -> None:
     torch.manual_seed(0)
     model: Any = models.build("resnet32")
     twin, images = copy.deepcopy(model), torch.randn(2, 3, 32, 32)
-    assert fuse_norms_(model, images).sums
-    block = next(n for n, m in model.named_modules() if hasattr(type(m), "norms_before_sums"))
-    seen: list[torch.Tensor] = []
-    inputs: list[torch.Tensor] = []
-    model.get_submodule(f"{block}.bn2").register_forward_hook(lambda *c: seen.append(c[2] + 0))
-    twin.get_submodule(f"{block}.relu2").register_forward_hook(lambda *c: inputs.append(c[1][0]))
-    model(images)
-    twin(images)
-    torch.testing.assert_close(seen[0], inputs[0], rtol=1e-4, atol=1e-4)
+    norm = fuse_norms_(model, images).sums[0]
+    block = norm.rpartition(".")[0]
+    seen: list[list[torch.Tensor]] = []
+    for each in (model, twin):
+        own: list[torch.Tensor] = []
+        seen.append(own)
+        act, norms = each.get_submodule(f"{block}.relu2"), each.get_submodule(norm)
+        act.register_forward_hook(lambda *call, own=own: own.append(call[1][0] + 0))
+        norms.register_forward_hook(lambda *call, own=own: own.append(call[2] + 0))
+        each(images)
+    # What the ReLU takes is the sum, and what the norm gives is not.
+    assert not torch.allclose(*seen[1], rtol=1e-2, atol=1e-2)
+    for found, expected in zip(*seen, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_shapes_cost_nothing() -> None:
     model, _ = _fused(ReadsTwice(_after_relu))
+    with torch.no_grad():
+        assert not model.norm(model.conv(SMALL)).requires_grad
+    assert model.norm(torch.randn(4, 4, 6, 6)).requires_grad
     y = model.norm(model.conv(SMALL))
     assert (y.shape, y.dtype, y.dim(), len(y)) == ((4, 4, 6, 6), torch.float32, 4, 4)
     assert y.requires_grad
@@ -205,6 +274,39 @@ def test_a_read_after_the_input_changed_is_refused() -> None:
     x.zero_()
     with pytest.raises(OpenworkError, match="was changed in place"):
         y.add(1)
+    with pytest.raises(OpenworkError, match="was changed in place"):
+        y.add(torch.ones(y.shape))
+    residual = torch.ones(y.shape)
+    total = model.norm(x) + residual
+    residual.zero_()
+    with pytest.raises(OpenworkError, match="was changed in place"):
+        model.act(total)
+
+
+def test_what_ran_without_gradients_has_none() -> None:
+    model, _ = _fused(ReadsTwice(_after_relu))
+    x = model.conv(SMALL)
+    with torch.no_grad():
+        ys = [model.norm(x) for _ in range(4)]
+        filled = torch.empty(x.shape)
+        torch.add(model.norm(x), torch.ones(x.shape), out=filled)
+    torch.testing.assert_close(filled, ys[0] + 1)
+    ys[3] += torch.ones(ys[3].shape)
+    found = [model.act(ys[0]), model.act(ys[1] + torch.ones(ys[1].shape)), ys[2] + 1, ys[3]]
+    assert not any(each.requires_grad for each in found)
+
+
+def test_statistics_count_a_batch_once_however_often_it_is_read() -> None:
+    model, _ = _fused(ReadsTwice(_sum_read_twice))
+    norm = model.norm
+    before = int(norm.num_batches_tracked)
+    y = norm(SMALL.repeat(1, 2, 1, 1)[:, :4])
+    assert model.act(y).min() == 0
+    mean = norm.running_mean.clone()
+    assert (y + y.detach()).min() < 0
+    assert model.act(y).min() == 0
+    assert norm.num_batches_tracked == before + 1
+    assert torch.equal(norm.running_mean, mean)
 
 
 def test_the_gradient_by_a_retained_output_is_right() -> None:

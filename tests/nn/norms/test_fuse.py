@@ -1,6 +1,8 @@
 """`fuse_norms_`: which norms it fuses, which it leaves and why, and that nothing else changes."""
 
 import copy
+import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from openwork import models
-from openwork.errors import VerificationError
+from openwork.errors import OpenworkError, VerificationError
 from openwork.nn import (
     BatchNormAct2d,
     NativeMaxPool2d,
@@ -44,7 +46,6 @@ def test_our_models_are_fused_whole(name: str, fused: int, sums: int) -> None:
     assert (len(report.fused), len(report.sums)) == (fused, sums)
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     assert all(isinstance(norm, BatchNormAct2d) and norm.native for norm in norms)
-    assert not any(type(module) is nn.ReLU for module in model.features.modules())
     assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
     assert list(state) == list(model.state_dict())
     assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
@@ -125,14 +126,108 @@ class _InEvaluation(_Twice):
         return self.act(y) if self.training else y * 2
 
 
-def test_relus_in_place_are_taken_out_too() -> None:
+class _Block(nn.Module):
+    """A residual block as torchvision writes them: one ReLU for all, sums in place."""
+
+    def __init__(self, end: Callable[..., torch.Tensor], down: bool) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+        self.conv2, self.bn2 = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+        self.relu, self.end = nn.ReLU(inplace=True), end
+        self.down = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)) if down else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        return self.end(y, self.down(x))
+
+
+def _in_place(y: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    y += other
+    return F.relu(y, inplace=True)
+
+
+ENDS: list[Callable[..., torch.Tensor]] = [
+    lambda y, x: F.relu(y + x),
+    lambda y, x: torch.relu(x + y),
+    lambda y, x: torch.add(x, y).relu_(),
+    lambda y, x: F.relu(y.add(x), True),
+    _in_place,
+]
+
+
+def _trained(model: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+    output = model(images)
+    output.square().sum().backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return [output.detach(), *gradients, *model.buffers()]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("down", [False, True])
+def test_sums_and_relus_in_a_models_code_are_fused(
+    end: Callable[..., torch.Tensor], down: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model, images = nn.Sequential(nn.Conv2d(3, 3, 3), _Block(end, down)), _images()
+    twin = copy.deepcopy(model)
+    report = fuse_norms_(model, images)
+    assert report.fused["1.bn1"] == "1.relu"
+    # A sum of two norms is computed by the one that comes first.
+    summed = "1.bn2" if "1.bn2" in report.fused else "1.down.1"
+    assert report.fused == {"1.bn1": "1.relu", summed: "relu in 1"}
+    assert report.sums == (summed,)
+    assert "the sum and relu in 1" in str(report)
+    computed = []
+    for name in report.fused:
+        norm: Any = model.get_submodule(name)
+        train = norm._train
+        monkeypatch.setattr(
+            norm, "_train", lambda x, *how, train=train: computed.append(how) or train(x, *how)
+        )
+    found, expected = _trained(model, images), _trained(twin, images)
+    # Once each: with its ReLU, and the last with its sum.
+    assert [(residual is not None, *rest) for residual, *rest in computed] == [
+        (False, True, True),
+        (True, True, True),
+    ]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["torchvision:resnet18", "timm:resnet18"])
+def test_published_networks_are_fused(name: str) -> None:
+    if importlib.util.find_spec(name.partition(":")[0]) is None:
+        pytest.skip(f"needs {name.partition(':')[0]}")
+    report = fuse_norms_(models.build(name), torch.randn(2, 3, 64, 64))
+    # The others are those of shortcuts, which are added to the last norms of their blocks.
+    assert (len(report.fused), len(report.sums), len(report.left)) == (17, 8, 3)
+
+
+class _Ends(_Functional):
+    def __init__(self, end: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.end = end
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.end(self.norm(x))
+
+
+class _Sum(_Ends):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.end(self.norm(x) + x)
+
+
+def test_relus_in_place_stay_in_place() -> None:
     model, images = _small(nn.ReLU(inplace=True)), _images()
     expected = copy.deepcopy(model)(images)
     assert fuse_norms_(model, images).fused == {"1": "2"}
     torch.testing.assert_close(model(images), expected)
-    act = unfuse_norms_(model).get_submodule("2")
-    assert isinstance(act, nn.ReLU)
-    assert act.inplace
+
+
+def test_functions_and_shared_relus_count() -> None:
+    assert fuse_norms_(_Functional(), _images()).fused == {"norm": "relu"}
+    assert fuse_norms_(_Twice(), _images()).fused == {"norm": "act", "other": "act"}
+    assert fuse_norms_(_InEvaluation(), _images()).fused == {"norm": "act"}
 
 
 def _hooked() -> nn.Module:
@@ -150,14 +245,15 @@ def _hooked_act() -> nn.Module:
 @pytest.mark.parametrize(
     ("model", "norm", "reason"),
     [
-        (_Functional(), "norm", "goes to relu in model, not to an nn.ReLU"),
-        (_Twice(), "norm", "its ReLU 'act' runs 2 times"),
         (_Forked(), "norm", "its output is used 2 times"),
         (_Forked(), "other", "it runs 0 times"),
         (_Shared(), "norm", "it runs 2 times"),
-        (_InEvaluation(), "norm", "goes to mul"),
-        (_small(nn.GELU()), "1", "in '2' (GELU), not to an nn.ReLU"),
-        (_small(nn.ReLU6()), "1", "in '2' (ReLU6), not to an nn.ReLU"),
+        (_small(nn.GELU()), "1", "its output goes to gelu in '2' (GELU), not to a ReLU"),
+        (_small(nn.ReLU6()), "1", "in '2' (ReLU6), not to a ReLU"),
+        (_Ends(lambda y: y + 1), "norm", "its output goes to add in model, not to a ReLU"),
+        (_Ends(lambda y: (y + y.detach()).tanh()), "norm", "is used 2 times"),
+        (_Sum(lambda y: y), "norm", "its sum with another tensor is the network's output"),
+        (_Sum(lambda y: F.relu(y) + y), "norm", "its sum with another tensor is used 2 times"),
         (_hooked(), "1", "it has hooks"),
         (_hooked_act(), "1", "its ReLU '2' has hooks"),
         (nn.Sequential(nn.BatchNorm2d(3)), "0", "its output is the network's output"),
@@ -197,16 +293,49 @@ class _Unregistered(nn.Module):
         return self.act(self.hidden[0](x))
 
 
-class _ReadsItsAct(_Unregistered):
+class _Untold(torch.autograd.Function):
+    """Takes tensors without torch telling their class."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
+
+class _AtAnotherPlace(_Unregistered):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.act(self.norm(x)) + float(type(self.act) is nn.ReLU)
+        y = self.norm(x)
+        if type(self.norm) is not nn.BatchNorm2d:
+            y = _Untold.apply(y)  # type: ignore[no-untyped-call]
+        return F.relu(y)
 
 
-@pytest.mark.parametrize("kind", [_Unregistered, _ReadsItsAct])
-def test_where_outputs_would_change_nothing_does(kind: type[nn.Module]) -> None:
+class _WritesItsInput(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + 1
+        y = self.norm(x)
+        x.zero_()
+        return F.relu(y)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "words"),
+    [
+        # Modes that are set no longer reach its norm.
+        (_Unregistered, VerificationError, "would differ"),
+        (_AtAnotherPlace, VerificationError, "would differ"),
+        (_WritesItsInput, OpenworkError, "was changed in place"),
+    ],
+)
+def test_where_outputs_would_change_nothing_does(
+    kind: type[nn.Module], error: type[Exception], words: str
+) -> None:
     model, images = kind(), _images()
     modules, state = list(model.modules()), copy.deepcopy(model.state_dict())
-    with pytest.raises(VerificationError, match="would differ"):
+    with pytest.raises(error, match=words):
         fuse_norms_(model, images)
     assert all(a is b for a, b in zip(modules, model.modules(), strict=True))
     assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
@@ -225,5 +354,5 @@ def test_a_copy_of_a_fused_model_works_alone() -> None:
     model, images = _small(), _images()
     fuse_norms_(model, images)
     twin: Any = copy.deepcopy(model)
-    assert twin[2].replaced[1] is twin[1]
+    assert twin[1].weight is not model[1].weight
     torch.testing.assert_close(twin(images), model(images))

@@ -4,7 +4,11 @@ import torch
 from torch import nn
 
 from openwork._call import Call
-from openwork.nn.norms.watch import NETWORK, watch
+from openwork.nn.norms.watch import NETWORK, Use, watch
+
+
+def _seen(uses: list[Use]) -> list[tuple[nn.Module | None, str]]:
+    return [(use.module, use.name) for use in uses]
 
 
 class _Block(nn.Module):
@@ -24,10 +28,34 @@ class _Block(nn.Module):
 def test_every_use_is_seen_once_with_its_module() -> None:
     block = _Block()
     uses, outputs = watch(block, Call(torch.randn(3, 2, 4, 4)))
-    assert uses.users[block.first] == [(block.act, "relu")]
-    assert [user for user, _ in uses.users[block.second]] == [block, block]
-    assert uses.users[block.last] == [(None, NETWORK)]
+    assert _seen(uses.users[block.first]) == [(block.act, "relu")]
+    assert _seen(uses.users[block.second]) == [(block, "mul"), (block, "add_")]
+    assert uses.users[block.second][0].of_sum is None
+    assert _seen(uses.users[block.last]) == [(None, NETWORK)]
     assert block.unused not in uses.users
-    assert [uses.calls[m] for m in (block.act, block.first, block.unused)] == [1, 1, 0]
+    assert [uses.calls[m] for m in (block.first, block.unused)] == [1, 0]
     assert outputs[0].shape == (3, 2, 4, 4)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in block.modules())
+
+
+class _Sums(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (nn.BatchNorm2d(2) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x) + self.second(x)
+        z = self.third(x)
+        z += y.relu()
+        return (z.relu_() + 1) * 2
+
+
+def test_uses_of_sums_are_seen() -> None:
+    block = _Sums()
+    uses, _ = watch(block, Call(torch.randn(3, 2, 4, 4)))
+    first, second, third = (uses.users[m] for m in (block.first, block.second, block.third))
+    assert _seen(first) == _seen(second) == [(block, "add")]
+    assert _seen(first[0].of_sum or []) == [(block, "relu")]
+    assert second[0].of_sum is None
+    assert _seen(third) == [(block, "add_")]
+    assert _seen(third[0].of_sum or []) == [(block, "relu_")]

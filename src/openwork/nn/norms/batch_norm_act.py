@@ -1,5 +1,6 @@
 """`BatchNormAct2d`: batch normalisation, a residual sum and a ReLU in one module."""
 
+from functools import partial
 from typing import Any, Literal, Self, final
 
 import torch
@@ -8,10 +9,8 @@ from torch import nn
 
 from openwork._arguments import check_choice
 from openwork.errors import ArgumentError
-from openwork.nn.norms.deferred import deferred
+from openwork.nn.norms.deferred import NormCall, deferred
 from openwork.ops.batch_norm_act import batch_norm_act, native_takes
-
-__all__ = ["norm_sum_act"]
 
 Act = Literal["none", "relu"]
 ACTS = ("none", "relu")
@@ -35,8 +34,8 @@ class BatchNormAct2d(nn.BatchNorm2d):
     Attributes:
         act: the activation.
         native: set it to False for torch's operators everywhere.
-        act_follows: whether another module asks for the activation, as after `fuse_norms_`; then
-            whatever else reads the output sees it without.
+        act_follows: whether code behind the layer asks for the sum and the activation, as after
+            `fuse_norms_`; the output waits for them then, and what else reads it sees it without.
 
     Shape:
         Input `(N, C, H, W)`, residual `(N, C, H, W)` or None; output `(N, C, H, W)`.
@@ -73,14 +72,16 @@ class BatchNormAct2d(nn.BatchNorm2d):
         self.act = act
 
     def forward(self, input: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
-        if not (self.training and self.native and native_takes(input, self.weight, residual)):
+        if not (self.training and native_takes(input, self.weight, residual)):
             return self.finish(super().forward(input), residual)
+        self._check(input)
         if not self.act_follows:
             return self._train(input, residual, self.act == "relu")
         if torch.compiler.is_compiling() or _backward_hooks(self):
             return self._train(input, residual, False)
-        result = self._train(input, residual, True)
-        return deferred(result, input, residual, self.weight, self.bias, self.eps)
+        return deferred(
+            NormCall(partial(self._train, input), input, self.weight, self.bias), residual
+        )
 
     def finish(
         self, normalised: torch.Tensor, residual: torch.Tensor | None = None
@@ -100,9 +101,7 @@ class BatchNormAct2d(nn.BatchNorm2d):
         """The same layer without its activation; it shares parameters and buffers with this."""
         return _shared(self, nn.BatchNorm2d(1, affine=False, device="meta"))
 
-    def _train(
-        self, input: torch.Tensor, residual: torch.Tensor | None, relu: bool
-    ) -> torch.Tensor:
+    def _check(self, input: torch.Tensor) -> None:
         if input.numel() == input.shape[1]:
             # torch's own words, and its kind of error.
             raise ValueError(
@@ -113,7 +112,17 @@ class BatchNormAct2d(nn.BatchNorm2d):
             raise ArgumentError(
                 f"`input` has {input.shape[1]} channels, but the layer has {self.num_features}"
             )
+
+    def _train(
+        self, input: torch.Tensor, residual: torch.Tensor | None, relu: bool, update: bool = True
+    ) -> torch.Tensor:
+        if not self.native:
+            result = super().forward(input) if update else self._reference(input)
+            result = result if residual is None else result + residual
+            return F.relu(result) if relu else result
         result, statistics = batch_norm_act(input, self.weight, self.bias, residual, self.eps, relu)
+        if not update:
+            return result
         # All of it here: a checkpoint that computes the result again stops before.
         factor = 0.0 if self.momentum is None else self.momentum
         if self.track_running_stats and self.num_batches_tracked is not None:
@@ -126,17 +135,12 @@ class BatchNormAct2d(nn.BatchNorm2d):
             self.running_var.lerp_(unbiased, factor)  # type: ignore[union-attr]
         return result
 
+    def _reference(self, input: torch.Tensor) -> torch.Tensor:
+        """torch's result, without an update of the running statistics."""
+        return F.batch_norm(input, None, None, self.weight, self.bias, True, 0.0, self.eps)
+
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, act={self.act!r}"
-
-
-def norm_sum_act(
-    norm: nn.Module, act: nn.Module, input: torch.Tensor, residual: torch.Tensor
-) -> torch.Tensor:
-    """`act(norm(input) + residual)`, all `(N, C, H, W)`, in one module where `norm` can do it."""
-    if isinstance(norm, BatchNormAct2d):
-        return act(norm(input, residual))
-    return act(norm(input) + residual)
 
 
 def _backward_hooks(norm: nn.Module) -> bool:

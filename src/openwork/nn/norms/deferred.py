@@ -1,5 +1,6 @@
-"""`Deferred`: a batch norm's output, where the ReLU behind the norm has been computed with it."""
+"""`Deferred`: the output of a batch norm that waits for the sum and the ReLU behind it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +9,31 @@ import torch.nn.functional as F
 from torch.utils._pytree import tree_map_only
 
 from openwork.errors import OpenworkError
+from openwork.ops.batch_norm_act import native_takes
 
 _WAY_OUT = "; call unfuse_norms_(model), or read another layer's output"
+_T: Any = torch.Tensor
+RELUS = frozenset((F.relu, torch.relu, torch.relu_, _T.relu, _T.relu_))
+SUMS = frozenset((torch.add, _T.add, _T.add_))
+_IN_PLACE = frozenset((torch.relu_, _T.relu_, _T.add_))
+
+
+@dataclass(eq=False)
+class NormCall:
+    """A call of a norm in training mode that has not been computed yet.
+
+    Attributes:
+        compute: (residual or None, whether a ReLU follows, whether this is the first time) ->
+            the result, `(N, C, H, W)`; the first time updates the running statistics.
+        input, weight, bias: of the norm; the last two may be None.
+        ran: whether it has been computed.
+    """
+
+    compute: Callable[[torch.Tensor | None, bool, bool], torch.Tensor]
+    input: torch.Tensor
+    weight: torch.Tensor | None
+    bias: torch.Tensor | None
+    ran: bool = False
 
 
 @dataclass(eq=False)
@@ -17,20 +41,17 @@ class _Held:
     """What an output is made of.
 
     Attributes:
-        result: the output's ReLU, `(N, C, H, W)`.
-        input, residual, weight, bias, eps: of the norm; the residual, weight or bias may be None.
-        versions: of those tensors, when the norm ran.
-        modes: whether gradients were recorded, and whether that was in inference mode.
+        call: the norm's.
+        residual: what is added, or None.
+        versions: of the tensors that it is computed from, when the norm ran and the sum was asked
+            for.
+        modes: whether gradients were recorded then, and whether that was in inference mode.
         output: the output itself, once it is asked for.
         taken: whether the ReLU's result has been given away.
     """
 
-    result: torch.Tensor
-    input: torch.Tensor
+    call: NormCall
     residual: torch.Tensor | None
-    weight: torch.Tensor | None
-    bias: torch.Tensor | None
-    eps: float
     versions: tuple[int, ...]
     modes: tuple[bool, bool]
     output: torch.Tensor | None = None
@@ -38,90 +59,138 @@ class _Held:
 
 
 class Deferred(torch.Tensor):
-    """The output of a norm for all who read it, and its ReLU for the module that computes that.
+    """The output of a norm, or its sum with another tensor, which is computed when it is read.
 
-    The output is computed a second time if anything reads it, such as a hook. That is rare, and
-    then all is as if the norm had not been fused. Code that torch does not tell of reads NaN.
+    A sum with a tensor of the same shape is deferred as well, and a ReLU is computed together with
+    what it follows. All else reads the output; if something reads it beside the ReLU, such as a
+    hook, it is computed twice. Code that torch does not tell of reads NaN.
     """
 
     _held: _Held
 
-    def relu(self, inplace: bool = False) -> torch.Tensor:
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in RELUS and args and isinstance(args[0], Deferred):
+            inplace = args[1] if len(args) > 1 else kwargs.get("inplace", func in _IN_PLACE)
+            return args[0]._relu(inplace)
+        if func in SUMS and len(args) == 2 and kwargs.get("alpha", 1) == 1 and "out" not in kwargs:
+            found = _sum(*args, inplace=func in _IN_PLACE)
+            if found is not None:
+                return found
+        args, kwargs = tree_map_only(Deferred, lambda each: each._for(func), (args, kwargs))
+        return func(*args, **kwargs)
+
+    def _relu(self, inplace: bool) -> torch.Tensor:
         """The ReLU of the output, `(N, C, H, W)`."""
+        self._check()
         held = self._held
-        if held.output is not None:
-            return F.relu(held.output, inplace)
+        if held.output is not None or held.modes != _modes():
+            return F.relu(self._read(), inplace)
+        result = _computed(held, relu=True)
+        held.taken = True
+        if inplace:
+            held.output = result
+        return result
+
+    def _plus(self, other: torch.Tensor, inplace: bool) -> "Deferred | None":
+        """The sum with `other`, deferred too; None where it must be computed at once."""
+        self._check()
+        held = self._held
+        call = held.call
+        if held.residual is not None or held.output is not None or held.modes != _modes():
+            return None
+        if isinstance(other, Deferred):
+            other = other._read()
+        if not native_takes(call.input, call.weight, other):
+            return None
+        _check_unchanged(held)
+        if not inplace:
+            return deferred(call, other)
+        held.residual, held.versions = other, (*held.versions, *_versions(other))
+        return self
+
+    def _for(self, func: Any) -> Any:
+        """What `func` is to see in the place of this."""
+        held = self._held
+        if func in _ABOUT and held.output is None:
+            return held.call.input
+        if func == _REQUIRES_GRAD and held.output is None:
+            return _NAN if held.modes[0] and _needs_gradient(held) else _NAN.detach()
+        if held.taken and func in _GRADIENTS and held.output is None:
+            raise OpenworkError(
+                "the gradient by the output of a fused batch norm is asked for after its ReLU "
+                f"ran{_WAY_OUT}"
+            )
+        return self._read()
+
+    def _read(self) -> torch.Tensor:
+        self._check()
+        held = self._held
+        if held.output is None:
+            held.output = _computed(held, relu=False)
+        return held.output
+
+    def _check(self) -> None:
         with torch._C.DisableTorchFunctionSubclass():
             node = self.grad_fn
         if node is not None and node.name() != "AliasBackward0":
             raise OpenworkError(
                 "the output of a fused batch norm went through a torch.autograd.Function (a "
-                "reentrant checkpoint, a full backward hook of the module behind it) before its "
-                f"ReLU{_WAY_OUT}"
+                "reentrant checkpoint, a full backward hook of the module behind it) before it was "
+                f"computed{_WAY_OUT}"
             )
-        held.taken = True
-        if inplace:
-            held.output = held.result
-        return held.result
-
-    @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        args, kwargs = tree_map_only(Deferred, lambda each: each._for(func), (args, kwargs or {}))
-        return func(*args, **kwargs)
-
-    def _for(self, func: Any) -> torch.Tensor:
-        """What `func` is to see in the place of this."""
-        held = self._held
-        if func in _ABOUT:
-            return held.result if held.output is None else held.output
-        if held.taken and func in _GRADIENTS and held.output is not held.result:
-            raise OpenworkError(
-                "the gradient by the output of a fused batch norm is asked for after its ReLU "
-                f"ran{_WAY_OUT}"
-            )
-        if held.output is None:
-            held.output = _computed(held)
-        return held.output
 
 
-def deferred(
-    result: torch.Tensor,
-    input: torch.Tensor,
-    residual: torch.Tensor | None,
-    weight: torch.Tensor | None,
-    bias: torch.Tensor | None,
-    eps: float,
-) -> Deferred:
-    """The output of a norm that ran in training mode; all tensors `(N, C, H, W)` or `(C,)`.
-
-    Args:
-        result: ReLU of the output.
-        input, residual, weight, bias, eps: as of `torch.nn.functional.batch_norm`; the residual is
-            added.
-    """
-    found = _NAN.expand(result.shape).as_subclass(Deferred)
-    modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-    versions = _versions(input, residual, weight, bias)
-    found._held = _Held(result, input, residual, weight, bias, eps, versions, modes)
+def deferred(call: NormCall, residual: torch.Tensor | None = None) -> Deferred:
+    """The output of a norm, plus `residual` `(N, C, H, W)` unless that is None."""
+    found = _NAN.expand(call.input.shape).as_subclass(Deferred)
+    found._held = _Held(call, residual, _versions(*_tensors(call), residual), _modes())
     return found
 
 
-def _computed(held: _Held) -> torch.Tensor:
-    if _versions(held.input, held.residual, held.weight, held.bias) != held.versions:
-        raise OpenworkError(
-            "the output of a fused batch norm is read after its input, residual, weight or bias "
-            f"was changed in place{_WAY_OUT}"
-        )
+def _sum(one: Any, two: Any, inplace: bool) -> Deferred | None:
+    """The sum of two values, at least one of which is deferred; None for torch to compute it."""
+    for norm, other in ((one, two), (two, one))[: 1 if inplace else 2]:
+        if isinstance(norm, Deferred) and isinstance(other, torch.Tensor):
+            found = norm._plus(other, inplace)
+            if found is not None:
+                return found
+    return None
+
+
+def _computed(held: _Held, relu: bool) -> torch.Tensor:
+    _check_unchanged(held)
+    call = held.call
     recorded, inference = held.modes
     with (
         torch.inference_mode(inference),
         torch.set_grad_enabled(recorded),
-        torch.autocast(held.input.device.type, enabled=False),
+        torch.autocast(call.input.device.type, enabled=False),
     ):
-        output = F.batch_norm(
-            held.input, None, None, held.weight, held.bias, training=True, eps=held.eps
+        first, call.ran = not call.ran, True
+        return call.compute(held.residual, relu, first)
+
+
+def _check_unchanged(held: _Held) -> None:
+    if _versions(*_tensors(held.call), held.residual) != held.versions:
+        raise OpenworkError(
+            "the output of a fused batch norm is read after its input, residual, weight or bias "
+            f"was changed in place{_WAY_OUT}"
         )
-        return output if held.residual is None else output + held.residual
+
+
+def _modes() -> tuple[bool, bool]:
+    return torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+
+
+def _tensors(call: NormCall) -> tuple[torch.Tensor | None, ...]:
+    return call.input, call.weight, call.bias
+
+
+def _needs_gradient(held: _Held) -> bool:
+    tensors = (*_tensors(held.call), held.residual)
+    return any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 
 def _versions(*tensors: torch.Tensor | None) -> tuple[int, ...]:
@@ -138,11 +207,11 @@ def _refuse_gradient(gradient: torch.Tensor) -> None:
 # All stand-ins are views of it, so that one hook does for all.
 _NAN = torch.full((), float("nan"), requires_grad=True)
 _NAN.register_hook(_refuse_gradient)
-_T: Any = torch.Tensor
-# These tell nothing about the numbers.
+_REQUIRES_GRAD = _T.requires_grad.__get__
+# These tell nothing about the numbers, and are those of the norm's input.
 _ABOUT = {
     *(getattr(_T, name).__get__ for name in ("shape", "dtype", "device", "layout", "ndim")),
-    *(getattr(_T, name).__get__ for name in ("requires_grad", "is_sparse", "is_nested", "is_meta")),
+    *(getattr(_T, name).__get__ for name in ("is_sparse", "is_nested", "is_meta")),
     *(getattr(_T, name) for name in ("size", "dim", "numel", "stride", "is_contiguous")),
     *(getattr(_T, name) for name in ("is_floating_point", "is_complex", "__len__", "element_size")),
 }

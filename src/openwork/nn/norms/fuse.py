@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from openwork._call import Call, call_of, taken
@@ -12,34 +11,12 @@ from openwork._unchanged import unchanged
 from openwork.errors import VerificationError
 from openwork.nn.layers import replace
 from openwork.nn.norms.batch_norm_act import BatchNormAct2d
-from openwork.nn.norms.deferred import Deferred
+from openwork.nn.norms.deferred import RELUS
 from openwork.nn.norms.max_pool2d import NativeMaxPool2d
-from openwork.nn.norms.watch import NETWORK, Uses, watch
+from openwork.nn.norms.watch import NETWORK, Use, Uses, watch
 from openwork.nn.table import Table
 
 _TOLERANCE = 1e-4
-
-
-class InNorm(nn.Identity):
-    """Stands where a ReLU was that a batch norm now computes, and is that ReLU if it does not.
-
-    A norm in evaluation mode does not, for instance, nor does torch's SyncBatchNorm.
-
-    Args:
-        act: the ReLU.
-        norm: the batch norm that computes it.
-    """
-
-    def __init__(self, act: nn.ReLU, norm: BatchNormAct2d) -> None:
-        super().__init__()
-        # In a tuple, or torch would make them children.
-        self.replaced = (act, norm)
-        self.inplace = act.inplace
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if type(input) is Deferred:
-            return input.relu(self.inplace)
-        return F.relu(input, self.inplace)
 
 
 @dataclass(frozen=True)
@@ -47,7 +24,8 @@ class FusedNorms:
     """What `fuse_norms_` did.
 
     Attributes:
-        fused: batch norm -> the ReLU that it computes now, by their names in the model.
+        fused: batch norm, by its name in the model -> the ReLU that it computes now: the name of
+            the module, or "relu in" that of the module whose code calls it.
         sums: those of them that compute a block's residual sum too.
         left: batch norm -> why it stays as it was.
         pools: max pools that run on native kernels now.
@@ -70,16 +48,16 @@ class FusedNorms:
 
 
 def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
-    """Let each `nn.BatchNorm2d` compute the `nn.ReLU` that alone takes its output, in place.
+    """Let each `nn.BatchNorm2d` compute the ReLU that alone takes its output, in place.
 
-    Training on a CPU in float32 then takes less time and memory. Parameters, buffers and the
-    `state_dict` stay the same objects, so an optimiser made before remains valid. In the residual
-    blocks of openwork's own models the sum is computed there too. ReLUs that are functions in a
-    model's code (`F.relu`) cannot be taken out of it, and their norms are left. Whatever else reads
-    a norm's output later, such as a hook or code for another size, sees it without the ReLU; it is
-    then computed twice. Under `torch.utils.checkpoint` (not reentrant) statistics are updated once
-    in a step, where torch's norms update them again when they are recomputed. Each `nn.MaxPool2d`
-    becomes one that runs on native kernels, with the same bits.
+    The ReLU may be a module or a function, and stands where it stood. If another tensor is added
+    before it, as in residual blocks, the norm computes the sum too. Training on a CPU in float32
+    then takes less time and memory. Parameters, buffers and the `state_dict` stay the same objects,
+    so an optimiser made before remains valid. Whatever else reads a norm's output later, such as a
+    hook or code for another size, sees it without the ReLU; it is then computed twice. Under
+    `torch.utils.checkpoint` (not reentrant) statistics are updated once in a step, where torch's
+    norms update them again when they are recomputed. Each `nn.MaxPool2d` becomes one that runs on
+    native kernels, with the same bits.
 
     Args:
         model: any module; it runs twice in each mode, and its modes and buffers are as before
@@ -102,33 +80,31 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
     inputs = call.map(lambda t: t if len(t) != 1 else torch.cat([t, t]))
     before = {mode: _run(model, inputs, mode) for mode in (True, False)}
     names = {module: name for name, module in model.named_modules()}
-    sums = _sums(model)
     left: dict[str, str] = {}
-    pairs: dict[nn.BatchNorm2d, nn.ReLU] = {}
+    fused: dict[nn.Module, nn.Module] = {}
+    relus: dict[str, str] = {}
+    sums: list[str] = []
     for norm, name in names.items():
         if not isinstance(norm, nn.modules.batchnorm._BatchNorm):
             continue
         reason = _unfit_norm(norm, name)
-        for uses, _ in before.values():
-            reason = reason or _unfit_use(uses, norm, sums.get(norm), names)
-        if reason is None:
-            act = sums.get(norm) or before[True][0].users[norm][0][0]
-            pairs[norm] = act  # type: ignore[index, assignment]
-        else:
-            left[name] = reason
-    fused = {norm: BatchNormAct2d.from_norm(norm, "relu", act_follows=True) for norm in pairs}
-    there = {act: InNorm(act, fused[norm]) for norm, act in pairs.items()}
+        use = _relu(before[True][0], norm, names) if reason is None else reason
+        if isinstance(use, str):
+            left[name] = use
+            continue
+        fused[norm] = BatchNormAct2d.from_norm(norm, "relu", act_follows=True)  # type: ignore[arg-type]
+        relus[name] = _where(use, names)
+        if before[True][0].users[norm][0] is not use:
+            sums.append(name)
     pools = {pool: NativeMaxPool2d.from_pool(pool) for pool in names if _is_fit_pool(pool, names)}
-    new = {**fused, **there, **pools}
+    new = {**fused, **pools}
     replace(model, new)
     try:
         _verify(model, inputs, before)
     except BaseException:
         replace(model, {new: old for old, new in new.items()})
         raise
-    found = {names[norm]: names[act] for norm, act in pairs.items()}
-    summed = tuple(names[norm] for norm in pairs if norm in sums)
-    return FusedNorms(found, summed, left, tuple(names[pool] for pool in pools))
+    return FusedNorms(relus, tuple(sums), left, tuple(names[pool] for pool in pools))
 
 
 def unfuse_norms_(model: nn.Module) -> nn.Module:
@@ -142,22 +118,12 @@ def unfuse_norms_(model: nn.Module) -> nn.Module:
     """
     back: dict[nn.Module, nn.Module] = {}
     for module in model.modules():
-        if isinstance(module, InNorm):
-            act, norm = module.replaced
-            back[module], back[norm] = act.train(module.training), norm.to_norm()
+        if isinstance(module, BatchNormAct2d) and module.act_follows:
+            back[module] = module.to_norm()
         elif isinstance(module, NativeMaxPool2d):
             back[module] = module.to_pool()
     replace(model, back)
     return model
-
-
-def _sums(model: nn.Module) -> dict[nn.Module, nn.Module]:
-    """Norms of residual blocks that compute `norm_sum_act`, and the ReLU behind the sum."""
-    return {
-        block.get_submodule(norm): block.get_submodule(act)
-        for block in model.modules()
-        for norm, act in getattr(type(block), "norms_before_sums", {}).items()
-    }
 
 
 def _unfit_norm(norm: nn.Module, name: str) -> str | None:
@@ -174,28 +140,33 @@ def _is_fit_pool(module: nn.Module, names: dict[nn.Module, str]) -> TypeGuard[nn
     return type(module) is nn.MaxPool2d and bool(names[module]) and not _hooks(module)
 
 
-def _unfit_use(
-    uses: Uses, norm: nn.Module, act: nn.Module | None, names: dict[nn.Module, str]
-) -> str | None:
-    """Why a norm cannot compute what follows it, or None; `act`: the ReLU behind its sum."""
+def _relu(uses: Uses, norm: nn.Module, names: dict[nn.Module, str]) -> Use | str:
+    """The ReLU that alone takes the output of a norm or of its sum, or why there is none."""
     if uses.calls[norm] != 1:
         return f"it runs {uses.calls[norm]} times"
-    users = uses.users.get(norm, [])
-    if len(users) != 1:
-        return f"its output is used {len(users)} times"
-    user, function = users[0]
-    if act is None:
-        if function == NETWORK:
-            return f"its output is {NETWORK}"
-        if type(user) is not nn.ReLU:
-            where = f"{names[user]!r} ({type(user).__name__})" if user and names[user] else "model"
-            return f"its output goes to {function} in {where}, not to an nn.ReLU"
-        act = user
-    if type(act) is not nn.ReLU:
-        return f"{names[act]!r} is {type(act).__name__}, not nn.ReLU"
-    if uses.calls[act] != 1:
-        return f"its ReLU {names[act]!r} runs {uses.calls[act]} times"
-    return f"its ReLU {names[act]!r} has hooks" if _hooks(act) else None
+    what, found = "its output", uses.users[norm]
+    if len(found) == 1 and found[0].of_sum is not None:
+        what, found = "its sum with another tensor", found[0].of_sum
+    if len(found) != 1:
+        return f"{what} is used {len(found)} times"
+    use = found[0]
+    if use.function == NETWORK:
+        return f"{what} is {NETWORK}"
+    if use.function not in RELUS:
+        where = "model"
+        if use.module is not None and names[use.module]:
+            where = f"{names[use.module]!r} ({type(use.module).__name__})"
+        return f"{what} goes to {use.name} in {where}, not to a ReLU"
+    if type(use.module) is nn.ReLU and _hooks(use.module):
+        return f"its ReLU {names[use.module]!r} has hooks"
+    return use
+
+
+def _where(relu: Use, names: dict[nn.Module, str]) -> str:
+    name = names[relu.module] if relu.module is not None else ""
+    if type(relu.module) is nn.ReLU:
+        return name
+    return f"relu in {name}" if name else "relu"
 
 
 def _hooks(module: nn.Module) -> bool:

@@ -12,8 +12,29 @@ from torch.overrides import TorchFunctionMode
 
 from openwork._call import Call
 from openwork._nested import flatten
+from openwork.nn.norms.deferred import RELUS, SUMS
 
 NETWORK = "the network's output"
+
+
+@dataclass(eq=False)
+class Use:
+    """One use of a norm's output.
+
+    Attributes:
+        module: the innermost module that took it; None is the network's own code.
+        function: the function that it called.
+        of_sum: if that is a sum, how its result was used; None for others.
+    """
+
+    module: nn.Module | None
+    function: Any
+    of_sum: list["Use"] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return getattr(self.function, "__name__", str(self.function))
 
 
 @dataclass
@@ -21,13 +42,12 @@ class Uses:
     """What was seen in one run.
 
     Attributes:
-        calls: how often each module ran.
-        users: norm -> the innermost module that took its output and the function it called there,
-            once for each call; None is the network's own code.
+        calls: how often each norm ran.
+        users: norm -> each use of its output.
     """
 
     calls: Counter[nn.Module] = field(default_factory=Counter)
-    users: dict[nn.Module, list[tuple[nn.Module | None, str]]] = field(default_factory=dict)
+    users: dict[nn.Module, list[Use]] = field(default_factory=dict)
 
 
 class _Watch(TorchFunctionMode):
@@ -37,31 +57,41 @@ class _Watch(TorchFunctionMode):
         super().__init__()
         self.uses = Uses()
         self.running: list[nn.Module] = []
-        # The outputs are kept, so that no later tensor has the same identity.
-        self.outputs: dict[int, tuple[nn.Module, torch.Tensor]] = {}
+        # The tensors are kept, so that no later one has the same identity.
+        self.tracked: dict[int, tuple[list[Use], torch.Tensor]] = {}
 
     def enter(self, module: nn.Module, _: Any) -> None:
-        self.uses.calls[module] += 1
         self.running.append(module)
 
     def leave(self, module: nn.Module, _: Any, output: Any) -> None:
         self.running.pop()
         if isinstance(module, nn.BatchNorm2d) and isinstance(output, torch.Tensor):
-            self.outputs[id(output)] = (module, output)
-            self.uses.users.setdefault(module, [])
-        elif type(module) is nn.ReLU:
-            # One that works in place gives the norm's own tensor; what takes that is its user.
-            self.outputs.pop(id(output), None)
+            self.uses.calls[module] += 1
+            self.tracked[id(output)] = (self.uses.users.setdefault(module, []), output)
 
-    def take(self, values: Any, user: str) -> None:
+    def take(self, values: Any, function: Any) -> list[Use]:
+        found: list[Use] = []
         for value in flatten(values)[0]:
-            if id(value) in self.outputs:
-                norm = self.outputs[id(value)][0]
-                self.uses.users[norm].append((self.running[-1] if self.running else None, user))
+            if id(value) in self.tracked:
+                found.append(Use(self.running[-1] if self.running else None, function))
+                self.tracked[id(value)][0].append(found[-1])
+        return found
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.take((args, kwargs), getattr(func, "__name__", str(func)))
-        return func(*args, **(kwargs or {}))
+        uses = self.take((args, kwargs), func)
+        result = func(*args, **(kwargs or {}))
+        if uses and func in RELUS:
+            # One that works in place gives the norm's own tensor.
+            self.tracked.pop(id(result), None)
+        elif uses and func in SUMS and all(_is_like(each, result) for each in args):
+            # A sum of two norms is computed by the first of them.
+            uses[0].of_sum = []
+            self.tracked[id(result)] = (uses[0].of_sum, result)
+        return result
+
+
+def _is_like(value: Any, result: torch.Tensor) -> bool:
+    return isinstance(value, torch.Tensor) and value.shape == result.shape
 
 
 def watch(model: nn.Module, inputs: Call) -> tuple[Uses, list[Any]]:
