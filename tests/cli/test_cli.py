@@ -10,6 +10,7 @@ import pytest
 import torch
 from parts import part
 from PIL import Image
+from torch import nn
 from typer.testing import CliRunner
 
 import openwork as ow
@@ -58,6 +59,15 @@ def run(tmp_path: Path) -> Path:
 def _train(out: Path, images: str, *more: str) -> list[str]:
     fixed = ["train", "--model", "vgg-small", "--data", images, "--optimizer", "adam"]
     return [*fixed, "--batch-size", "6", "--out", str(out), *more]
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_norms_are_fused_on_request(
+    tmp_path: Path, images: str, fuse: bool, fused: list[nn.Module]
+) -> None:
+    command = _train(tmp_path / "run", images, "--epochs", "1", *(["--fuse"] if fuse else []))
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+    assert len(fused) == fuse
 
 
 def test_train_eval_and_resume(tmp_path: Path, images: str, plan: str) -> None:

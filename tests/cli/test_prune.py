@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from typer.testing import CliRunner
 
 import openwork as ow
@@ -60,6 +61,13 @@ def test_a_criterion_takes_the_place_of_the_search(run: Path, criterion: str) ->
     assert not list(run.parent.glob("b/search*"))
     model = ow.load(run.parent / "b" / "model.safetensors")
     assert {round(p.density, 2) for p in ow.Plan.of(model).layers.values()} == {0.5}
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_norms_are_fused_on_request(run: Path, fuse: bool, fused: list[nn.Module]) -> None:
+    options = ["--ratio", "0.5", "--criterion", "l1", "--retrain", "1"]
+    _prune(run, *options, *(["--fuse"] if fuse else []))
+    assert len(fused) == fuse
 
 
 def test_the_unpruned_network_teaches_on_request(run: Path) -> None:

@@ -71,6 +71,7 @@ def prune(
     mean: options.Mean = None,
     std: options.Std = None,
     device: options.Device = "cpu",
+    fuse: options.Fuse = False,
     ray: options.Ray = None,
 ) -> None:
     """Prune and retrain a network, once or in stages. Run the same command again to resume."""
@@ -133,6 +134,7 @@ def prune(
                 device=device,
                 on_epoch=SparsityHistory(path=folder / "sparsity.csv"),
                 teacher=unpruned,
+                fuse=fuse,
             )
 
     pruning.in_stages_(

@@ -81,6 +81,7 @@ def train(
     weights: options.Weights = None,
     mean: options.Mean = None,
     std: options.Std = None,
+    fuse: options.Fuse = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -138,6 +139,7 @@ def train(
         plan=layers,
         device=device,
         on_epoch=SparsityHistory(path=out / "sparsity.csv"),
+        fuse=fuse,
     )
     if os.environ.get("RANK", "0") == "0":
         draw_run(out)

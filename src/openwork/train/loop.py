@@ -24,6 +24,7 @@ from openwork.errors import ArgumentError, OpenworkError
 from openwork.nn import Plan
 from openwork.train.average import WeightAverage
 from openwork.train.evaluate import evaluate_batches
+from openwork.train.fused_norms import fused_norms
 from openwork.train.metrics import EpochMetrics, EventLog
 from openwork.train.objective import Objective, check_teacher
 from openwork.train.optimizers import make_optimizer
@@ -52,6 +53,7 @@ def fit(
     progress: bool = True,
     on_epoch: Callable[[nn.Module, int], object] | None = None,
     teacher: nn.Module | None = None,
+    fuse: bool = False,
 ) -> list[EpochMetrics]:
     """Train `model` in place on `data` as `recipe` says.
 
@@ -79,6 +81,9 @@ def fit(
         teacher: a trained network `(N, C, H, W)` -> `(N, classes)` whose outputs `model` learns to
             give too, such as the network before it was pruned; default None. It may be compiled.
             It is moved to the device and not changed. `train_loss` then contains its part.
+        fuse: let batch norms compute the ReLUs and sums behind them while one process trains on a
+            CPU, as `openwork.nn.fuse_norms_` does, default False; steps take less time, and results
+            differ by rounding.
 
     Returns:
         One row per epoch, including those before a resumption.
@@ -89,6 +94,7 @@ def fit(
             that does not fit `data` or shares weights with `model`.
         CheckpointError: `out` already holds a run or is in use by one, or the run to resume has
             another model, data set, recipe, plan or teacher.
+        VerificationError: with `fuse`, the outputs of `model` would change.
         OpenworkError: `out` cannot be written to, or the loss became NaN or infinite.
     """
     if resume and out is None:
@@ -121,6 +127,7 @@ def fit(
             history = _begin(folder, fabric, model, optimizer, average, resume)
         batches = _batches(data, recipe, fabric)
         stack.enter_context(synced_batchnorm(model, fabric.world_size))
+        stack.enter_context(_fused(model, batches[1], fabric, fuse))
         events = None
         if folder is not None and fabric.is_global_zero:
             log = EventLog(folder.path / EVENTS, history)
@@ -202,6 +209,15 @@ def _epoch(
         test_accuracy=test_accuracy,
         seconds=time.perf_counter() - began,
     )
+
+
+def _fused(
+    model: nn.Module, batches: Batches, fabric: Fabric, wanted: bool
+) -> contextlib.AbstractContextManager[None]:
+    if not wanted or fabric.world_size > 1 or fabric.device.type != "cpu":
+        return contextlib.nullcontext()
+    images, _, _ = next(iter(batches.epoch(0)))
+    return fused_norms(model, images[:2])
 
 
 def _fabric(recipe: Recipe, device: str) -> Fabric:
