@@ -93,6 +93,7 @@ SHOWN: dict[str, Callable[[], Any]] = {
     "errors": lambda: table(facts.error_table()),
     "tried-compile": lambda: [paragraph(facts.tried()["compile"])],
     "tried-compact": lambda: [paragraph(facts.tried()["compact"])],
+    "recipe": lambda: _headed(facts.recipe()),
     "training-step": lambda: _headed(facts.training_grids()),
 }
 

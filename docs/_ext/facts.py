@@ -392,6 +392,33 @@ def linear_layers() -> dict[str, Grid]:
     return {where: Grid(("layer", *head), rows)}
 
 
+def recipe() -> dict[str, Grid]:
+    """Where measured -> a ResNet-56 that was cut, retrained and compiled, by the share cut."""
+    record = _read(BENCHMARKS / "recipe.json")
+    rows = []
+    for row in sorted(record["rows"], key=lambda row: row["ratio"]):
+        ours, theirs = row["milliseconds"], row["onnxruntime_milliseconds"]
+        rows.append(
+            (
+                f"{row['ratio']:.0%}",
+                f"{row['epochs']} epochs, {row['seconds'] / 60:.0f} minutes, "
+                + ("taught" if row["taught"] else "no teacher"),
+                f"{row['parameters']:,}",
+                f"{row['retrained']:.2%}",
+                f"{100 * (row['whole'] - row['retrained']):.2f}",
+                f"{ours:.2f} ms",
+                f"{_ratio(theirs / ours)}x",
+            )
+        )
+    head = ("kernels cut", "retrained", "parameters", "accuracy", "points lost", "one image")
+    where = (
+        f"CIFAR-10, ResNet-56 of {record['rows'][0]['whole']:.2%}; one thread of "
+        f"{record['machine']['processor']}, {record['machine']['vector instructions']} "
+        "(`benchmarks/recipe.json`)"
+    )
+    return {where: Grid((*head, "over dense ONNX Runtime"), rows)}
+
+
 def tried() -> dict[str, str]:
     """Sentences on the networks that `compile` and `compact` were tried on."""
     zoo = [row for row in _read(BENCHMARKS / "zoo-1t-64px.json")["rows"] if not row["error"]]

@@ -40,8 +40,7 @@ def test_dead_scales_go_and_no_image_changes_its_class() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("depth", [min(CORRECT), max(CORRECT)])
-def test_accuracy_over_all_images_is_the_same(depth: int) -> None:
+def test_accuracy_over_all_images_is_the_same() -> None:
     images, labels = held_out(10_000)
-    found = classes(_cut(trained(depth), images[:2]), images)
-    assert (found == labels).sum() == CORRECT[depth]
+    found = classes(_cut(trained(20), images[:2]), images)
+    assert (found == labels).sum() == CORRECT[20]

@@ -36,10 +36,10 @@ def test_few_images_change_their_class() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("depth", "method"),
-    [*((depth, "minmax") for depth in CORRECT), *((20, method) for method in METHODS[1:])],
+    [(max(CORRECT), "minmax"), *((20, method) for method in METHODS)],
 )
 def test_at_most_three_of_a_thousand_images_are_lost(depth: int, method: str) -> None:
-    """Over all test images, by the kernels of bytes."""
+    """Over all test images, by the kernels of bytes; benchmarks/quantize_cifar10.json has all."""
     images, labels = held_out(10_000)
     small, _ = quantize(trained(depth), [training_images(_RANGES)], calibrate=method, tolerance=0.1)
     compiled = ow.compile(small, images[:1])
