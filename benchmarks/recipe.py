@@ -6,7 +6,7 @@
 
 The kernels with the smallest sums of weights go, batch norms are measured again, and the rest is
 retrained on all 50,000 images but a tenth, with the whole network, compiled, as teacher. Stopped at
-any moment, a second call goes on from the last whole epoch; then `seconds`, those of the retraining
+any moment, a second call resumes at the last whole epoch; then `seconds`, those of the retraining
 alone, are of all calls. `--run` takes what `openwork prune` made instead, which had no teacher.
 `--latency` times the networks of the rows, which lie in `work`, compiled, against the whole one in
 ONNX Runtime, in turns.

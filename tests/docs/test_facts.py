@@ -134,6 +134,19 @@ def test_training_steps_are_those_of_the_records() -> None:
             assert shown[name][str(row["density"])] == f"{row['speedup']:.1f}x"
 
 
+def test_the_recipes_networks_are_those_of_the_record() -> None:
+    record = json.loads((facts.BENCHMARKS / "recipe.json").read_text())
+    ((where, grid),) = facts.recipe().items()
+    assert "`benchmarks/recipe.json`" in where
+    assert len(grid.rows) == len(record["rows"])
+    for row in record["rows"]:
+        shown = next(line for line in grid.rows if line[0] == f"{row['ratio']:.0%}")
+        lost = f"{100 * (row['whole'] - row['retrained']):.2f}"
+        assert shown[3:5] == (f"{row['retrained']:.2%}", lost)
+        speedup = row["onnxruntime_milliseconds"] / row["milliseconds"]
+        assert shown[-1].strip("*x").rstrip("*") == f"{speedup:.1f}"
+
+
 def test_layers_come_after_networks() -> None:
     grids = facts.training_grids().values()
     layers = [["@" in row[0] for row in grid.rows] for grid in grids]
