@@ -42,12 +42,15 @@ class _Sums(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first, self.second, self.third = (nn.BatchNorm2d(2) for _ in range(3))
+        self.fourth = nn.BatchNorm2d(2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.first(x) + self.second(x)
         z = self.third(x)
         z += y.relu()
-        return (z.relu_() + 1) * 2
+        u = x + 1
+        u += self.fourth(x)
+        return (z.relu_() + u.relu()) * 2
 
 
 def test_uses_of_sums_are_seen() -> None:
@@ -59,3 +62,6 @@ def test_uses_of_sums_are_seen() -> None:
     assert second[0].of_sum is None
     assert _seen(third) == [(block, "add_")]
     assert _seen(third[0].of_sum or []) == [(block, "relu_")]
+    # Another tensor is added to, which must hold the sum at once.
+    assert _seen(uses.users[block.fourth]) == [(block, "add_")]
+    assert uses.users[block.fourth][0].of_sum is None

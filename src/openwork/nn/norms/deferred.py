@@ -15,7 +15,7 @@ _WAY_OUT = "; call unfuse_norms_(model), or read another layer's output"
 _T: Any = torch.Tensor
 RELUS = frozenset((F.relu, torch.relu, torch.relu_, _T.relu, _T.relu_))
 SUMS = frozenset((torch.add, _T.add, _T.add_))
-_IN_PLACE = frozenset((torch.relu_, _T.relu_, _T.add_))
+IN_PLACE = frozenset((torch.relu_, _T.relu_, _T.add_))
 
 
 @dataclass(eq=False)
@@ -72,10 +72,10 @@ class Deferred(torch.Tensor):
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in RELUS and args and isinstance(args[0], Deferred):
-            inplace = args[1] if len(args) > 1 else kwargs.get("inplace", func in _IN_PLACE)
+            inplace = args[1] if len(args) > 1 else kwargs.get("inplace", func in IN_PLACE)
             return args[0]._relu(inplace)
         if func in SUMS and len(args) == 2 and kwargs.get("alpha", 1) == 1 and "out" not in kwargs:
-            found = _sum(*args, inplace=func in _IN_PLACE)
+            found = _sum(*args, inplace=func in IN_PLACE)
             if found is not None:
                 return found
         args, kwargs = tree_map_only(Deferred, lambda each: each._for(func), (args, kwargs))

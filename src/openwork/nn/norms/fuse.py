@@ -71,6 +71,8 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
     Raises:
         ArgumentError: `example` holds no tensor, or the model does not take it.
         VerificationError: the outputs would have changed; the model is as it was.
+        OpenworkError: the model writes to the input of a norm before it reads the output; it is as
+            it was.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
     >>> fuse_norms_(model, torch.randn(2, 3, 8, 8)).fused

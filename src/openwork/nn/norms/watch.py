@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from openwork._call import Call
 from openwork._nested import flatten
-from openwork.nn.norms.deferred import RELUS, SUMS
+from openwork.nn.norms.deferred import IN_PLACE, RELUS, SUMS
 
 NETWORK = "the network's output"
 
@@ -79,11 +79,13 @@ class _Watch(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         uses = self.take((args, kwargs), func)
+        # A tensor that is added to in place cannot wait.
+        waits = func not in IN_PLACE or id(next(iter(args), None)) in self.tracked
         result = func(*args, **(kwargs or {}))
         if uses and func in RELUS:
             # One that works in place gives the norm's own tensor.
             self.tracked.pop(id(result), None)
-        elif uses and func in SUMS and all(_is_like(each, result) for each in args):
+        elif uses and func in SUMS and waits and all(_is_like(each, result) for each in args):
             # A sum of two norms is computed by the first of them.
             uses[0].of_sum = []
             self.tracked[id(result)] = (uses[0].of_sum, result)
