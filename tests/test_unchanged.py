@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from openwork._unchanged import alone, unchanged
+from openwork.walk import walk
 
 X = torch.ones(2, 3)
 TABLE: dict[str, Any] = {"first": 1}
@@ -295,3 +296,34 @@ def test_a_buffer_that_gradients_were_written_into_is_a_leaf_again() -> None:
     assert seen.is_leaf
     assert not seen.requires_grad
     assert torch.equal(seen, torch.zeros(2))
+
+
+class _Asserts(nn.Module):
+    """Keeps a number at the end of many lists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lists: Any = functools.reduce(lambda inner, _: [inner], range(60), [0])
+
+    def count(self) -> list[int]:
+        found = self.lists
+        while isinstance(found[0], list):
+            found = found[0]
+        return found
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.numel() > 0
+        self.count()[0] += 1
+        return x
+
+
+def test_what_pytest_makes_of_an_assert_is_not_walked_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Enough for the network and what its code names, and far from enough for all that pytest holds.
+    monkeypatch.setattr(walk, "_MOST", 2_000)
+    model = _Asserts()
+    with unchanged(model):
+        model(X)
+        assert model.count() == [1]
+    assert model.count() == [0]

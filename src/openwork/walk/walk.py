@@ -24,8 +24,11 @@ from torch import nn
 
 __all__ = ["Walk"]
 
-# Nothing of a network is kept by their code, and a walk through it would be long.
-_LIBRARIES = sys.stdlib_module_names | {"torch", "numpy", "openwork", "sympy", "mpmath"}
+# Nothing of a network is kept by their code, and a walk through it would be long. pytest turns the
+# asserts of a network in a test's file into calls of pytest.
+_LIBRARIES = sys.stdlib_module_names | {
+    *("torch", "numpy", "openwork", "sympy", "mpmath", "pytest", "_pytest"),
+}
 # Of those, whose objects may hold something of a network.
 _HOLDERS = {"builtins", "collections", "functools", "types", "weakref", "_thread"}
 # The walk ends somewhere in a data set that a network refers to.
