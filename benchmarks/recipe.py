@@ -13,7 +13,6 @@ ONNX Runtime, in turns.
 """
 
 import argparse
-import copy
 import dataclasses
 import itertools
 import shutil
@@ -75,7 +74,7 @@ def pruned(ratio: float, epochs: int, work: Path) -> Row:
     order = Batches(held.train, 128, held.mean, held.std, shuffle=True, seed=0)
     batches = [(images, labels) for images, labels, _ in itertools.islice(order.epoch(0), 20)]
     model = trained(DEPTH)
-    teacher = ow.compile(copy.deepcopy(model), batches[0][0])
+    teacher = ow.compile(trained(DEPTH), batches[0][0])
     x = batches[0][0][:2]
     plan = ow.prune.by_criterion(
         model, "l1", ratio=ratio, layers="layer*", example=x, progress=False
@@ -84,10 +83,11 @@ def pruned(ratio: float, epochs: int, work: Path) -> Row:
     cut = _accuracy(model, data)
     ow.prune.recalibrate_(model, batches)
     recalibrated = _accuracy(model, data)
-    ow.nn.fuse_norms_(model, x)
     recipe = dataclasses.replace(RECIPE, epochs=epochs)
-    history = ow.train.fit(model, held, recipe, out=work / f"{ratio}", resume=True, teacher=teacher)
-    ow.save(ow.nn.unfuse_norms_(model), work / f"{ratio}.safetensors", plan=plan)
+    history = ow.train.fit(
+        model, held, recipe, out=work / f"{ratio}", resume=True, teacher=teacher, fuse=True
+    )
+    ow.save(model, work / f"{ratio}.safetensors", plan=plan)
     row = _row(ratio, True, history, model)
     return dataclasses.replace(row, cut=cut, recalibrated=recalibrated)
 

@@ -52,6 +52,12 @@ def test_the_seven_ways_have_as_many_weights(study, sparsity: float) -> None:
     assert max(counts) / min(counts) < 1.05
 
 
+@pytest.fixture
+def folders(tmp_path: Path) -> dict[str, Path]:
+    """Where a test's cells work: rows, unfinished cells and locks."""
+    return {"rows": tmp_path, "work": tmp_path / "work", "locks": tmp_path / "lock"}
+
+
 def _counting(grid: ModuleType, ran: list[int]):
     def run(settings, desk):
         desk.check()
@@ -61,10 +67,9 @@ def _counting(grid: ModuleType, ran: list[int]):
     return grid.Study("counting", 1, lambda _: [{"seed": s} for s in range(3)], run, {"cpu": ""})
 
 
-def test_a_cell_with_a_row_does_not_run_again(grid, tmp_path: Path) -> None:
+def test_a_cell_with_a_row_does_not_run_again(grid, tmp_path: Path, folders) -> None:
     ran: list[int] = []
     study = _counting(grid, ran)
-    folders = {"rows": tmp_path, "work": tmp_path / "work", "locks": tmp_path / "lock"}
     assert grid.run_study(study, "cpu", **folders)
     path = grid.rows_path("counting", "cpu", tmp_path)
     # As if the last row were still to come.
@@ -80,21 +85,19 @@ def test_a_cell_with_a_row_does_not_run_again(grid, tmp_path: Path) -> None:
     assert list((tmp_path / "work" / "counting_cpu").iterdir()) == []
 
 
-def test_the_budget_ends_a_run_before_its_next_cell(grid, tmp_path: Path) -> None:
+def test_the_budget_ends_a_run_before_its_next_cell(grid, folders) -> None:
     ran: list[int] = []
-    folders = {"rows": tmp_path, "work": tmp_path / "work", "locks": tmp_path / "lock"}
     assert not grid.run_study(_counting(grid, ran), "cpu", hours=0, **folders)
     assert ran == []
 
 
-def test_only_the_cells_asked_for_run(grid, tmp_path: Path) -> None:
+def test_only_the_cells_asked_for_run(grid, folders) -> None:
     ran: list[int] = []
-    folders = {"rows": tmp_path, "work": tmp_path / "work", "locks": tmp_path / "lock"}
     assert grid.run_study(_counting(grid, ran), "cpu", only={"seed": "1"}, **folders)
     assert ran == [1]
 
 
-def test_cells_share_a_network_that_is_trained_once(grid, tmp_path: Path) -> None:
+def test_cells_share_a_network_that_is_trained_once(grid, tmp_path: Path, folders) -> None:
     data = _few_digits()
     trained, weights = [], []
 
@@ -109,7 +112,6 @@ def test_cells_share_a_network_that_is_trained_once(grid, tmp_path: Path) -> Non
 
     cells = [{"seed": 0}, {"seed": 1}]
     study = grid.Study("sharing", 1, lambda _: cells, run, {"cpu": ""})
-    folders = {"rows": tmp_path, "work": tmp_path / "work", "locks": tmp_path / "lock"}
     assert grid.run_study(study, "cpu", only={"seed": "0"}, **folders)
     assert len(list((tmp_path / "work" / "sharing_cpu" / "shared").iterdir())) == 1
     assert grid.run_study(study, "cpu", **folders)
@@ -129,15 +131,12 @@ def _few_digits() -> ow.data.DataSet:
     ("threads", "timed", "runs"), [(1, False, True), (2, False, False), (1, True, False)]
 )
 def test_cells_share_the_cores(
-    study, grid, tmp_path: Path, monkeypatch, threads: int, timed: bool, runs: bool
+    grid, tmp_path: Path, folders, monkeypatch, threads: int, timed: bool, runs: bool
 ) -> None:
-    cores = study("_cores")
+    cores = sys.modules["_cores"]
     monkeypatch.setattr(cores, "CORES", 2)
-    monkeypatch.setattr(grid, "cores", cores.cores)
-    monkeypatch.setattr(grid, "OutOfTimeError", cores.OutOfTimeError)
     ran: list[int] = []
     asked = dataclasses.replace(_counting(grid, ran), threads=threads, timed=timed)
-    folders = {"rows": tmp_path, "work": tmp_path / "work", "locks": tmp_path / "lock"}
     with cores.cores(tmp_path / "lock", 1, 0.0):
         hours = 1 if runs else 1e-5
         assert grid.run_study(asked, "cpu", hours=hours, **folders) == runs

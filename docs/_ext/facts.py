@@ -21,6 +21,7 @@ import typer.main
 
 import openwork
 from openwork import errors, patterns
+from openwork._terminal import counted
 from openwork.capture.operators import NotUnderstood
 from openwork.cli.app import app
 from openwork.engine.lower import lower
@@ -401,18 +402,19 @@ def recipe() -> dict[str, Grid]:
         rows.append(
             (
                 f"{row['ratio']:.0%}",
-                f"{row['epochs']} epochs, {row['seconds'] / 60:.0f} minutes, "
+                f"{counted(row['epochs'], 'epoch')}, {row['seconds'] / 60:.0f} minutes, "
                 + ("taught" if row["taught"] else "no teacher"),
                 f"{row['parameters']:,}",
                 f"{row['retrained']:.2%}",
                 f"{100 * (row['whole'] - row['retrained']):.2f}",
                 f"{ours:.2f} ms",
-                f"{_ratio(theirs / ours)}x",
+                _times(theirs / ours),
             )
         )
     head = ("kernels cut", "retrained", "parameters", "accuracy", "points lost", "one image")
     where = (
-        f"CIFAR-10, ResNet-56 of {record['rows'][0]['whole']:.2%}; one thread of "
+        f"CIFAR-10, ResNet-56 of {record['rows'][0]['whole']:.2%}; "
+        f"{counted(record['rows'][0]['threads'], 'thread')} of "
         f"{record['machine']['processor']}, {record['machine']['vector instructions']} "
         "(`benchmarks/recipe.json`)"
     )
@@ -467,7 +469,7 @@ def training_grids() -> dict[str, Grid]:
         machine, threads = record["machine"], record["rows"][0]["threads"]
         title = (
             f"{machine['processor']}, {machine['vector instructions']}, "
-            f"{threads} thread{'s' * (threads > 1)}: dense torch over sparse, "
+            f"{counted(threads, 'thread')}: dense torch over sparse, "
             f"by density (`benchmarks/{path.name}`)"
         )
         grids[title] = Grid(("step", *map(str, densities)), rows)

@@ -24,7 +24,7 @@ class BatchNormAct2d(nn.BatchNorm2d):
     the CPU, in float32 and in training, native kernels run; elsewhere torch's operators do.
 
     `torch.nn.SyncBatchNorm.convert_sync_batchnorm` drops the activation of a module that was made
-    by hand; ReLUs that `fuse_norms_` took out return by themselves.
+    by hand; after `fuse_norms_` ReLUs are where they were.
 
     Args:
         num_features: channels.

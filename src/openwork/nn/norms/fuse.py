@@ -81,6 +81,7 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
     call = call_of(model, example)
     inputs = call.map(lambda t: t if len(t) != 1 else torch.cat([t, t]))
     before = {mode: _run(model, inputs, mode) for mode in (True, False)}
+    uses, _ = before[True]
     names = {module: name for name, module in model.named_modules()}
     left: dict[str, str] = {}
     fused: dict[nn.Module, nn.Module] = {}
@@ -90,13 +91,13 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
         if not isinstance(norm, nn.modules.batchnorm._BatchNorm):
             continue
         reason = _unfit_norm(norm, name)
-        use = _relu(before[True][0], norm, names) if reason is None else reason
+        use = _relu(uses, norm, names) if reason is None else reason
         if isinstance(use, str):
             left[name] = use
             continue
         fused[norm] = BatchNormAct2d.from_norm(norm, "relu", act_follows=True)  # type: ignore[arg-type]
         relus[name] = _where(use, names)
-        if before[True][0].users[norm][0] is not use:
+        if uses.users[norm][0] is not use:
             sums.append(name)
     pools = {pool: NativeMaxPool2d.from_pool(pool) for pool in names if _is_fit_pool(pool, names)}
     new = {**fused, **pools}
