@@ -131,6 +131,7 @@ class Desk:
             progress=False,
             on_epoch=lambda _, epoch: None if epoch == recipe.epochs else self.check(),
             teacher=teacher,
+            fuse=True,
         )
         return {
             "accuracy": history[-1].test_accuracy,
