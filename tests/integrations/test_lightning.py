@@ -1,5 +1,6 @@
 """The callback inside a real Lightning trainer."""
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,11 +12,13 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import openwork as ow
+from openwork._unchanged import unchanged
 from openwork.errors import ArgumentError
 from openwork.integrations import GradualPruning
 from openwork.nn import Plan
 from openwork.nn.layers import sparse_layers
 from openwork.train import GrowthSchedule
+from openwork.walk import walk
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -122,6 +125,20 @@ def test_a_checkpoint_continues_after_the_network_has_changed(
     assert all(torch.equal(value, found[name]) for name, value in expected.items())
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     assert _densities(ow.adopt_(make(), state, prefix="model.")) == _densities(first.model)
+
+
+def test_what_a_cut_puts_back_ends_before_the_trainer(
+    make: Make, plan: Plan, loader: DataLoader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lit = _Lit(make())
+    _trainer(tmp_path, 1, LightningSparsity(plan)).fit(lit, loader)
+    # The last of many lists is reached long after the trainer.
+    innermost = [0]
+    lit.lists = functools.reduce(lambda inner, _: [inner], range(60), innermost)
+    monkeypatch.setattr(walk, "_MOST", 2_000)
+    with unchanged(lit):
+        innermost[0] += 1
+    assert innermost == [0]
 
 
 def test_accumulated_batches_are_one_step(

@@ -25,9 +25,11 @@ from torch import nn
 __all__ = ["Walk"]
 
 # Nothing of a network is kept by their code, and a walk through it would be long. pytest turns the
-# asserts of a network in a test's file into calls of pytest.
+# asserts of a network in a test's file into calls of pytest; a LightningModule refers to its
+# trainer, from which 200,000 objects can be reached.
 _LIBRARIES = sys.stdlib_module_names | {
     *("torch", "numpy", "openwork", "sympy", "mpmath", "pytest", "_pytest"),
+    *("lightning", "pytorch_lightning", "lightning_fabric", "lightning_utilities"),
 }
 # Of those, whose objects may hold something of a network.
 _HOLDERS = {"builtins", "collections", "functools", "types", "weakref", "_thread"}
