@@ -258,6 +258,9 @@ def test_what_only_training_and_pictures_need_is_imported_later() -> None:
     code += "; print(openwork.train.fit.__name__, openwork.report.compare.__name__)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines() == ["[]", "fit compare"]
+    code = code.replace("import sys, openwork", "import sys, openwork.cli, openwork.train")
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == ["['torch']", "fit compare"]
     with pytest.raises(AttributeError, match="'openwork' has no attribute 'no_such'"):
         _ = ow.no_such
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 from torch import nn
 
 from openwork._copy import copied
@@ -214,6 +213,8 @@ class Benchmark:
         """
         names = [visible(row[0]) for row in self.layers.rows][::-1]
         places = range(len(names))
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(9, 1.5 + 0.28 * len(names)), layout="constrained")
         axes = figure.add_subplot()
         for column, height, color in ((6, 0.8, "#cfd8dc"), (5, 0.45, "#1b4965")):

@@ -7,11 +7,10 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
 from torch import nn
 
 from openwork._arguments import check_model
@@ -34,6 +33,9 @@ from openwork.train.run_folder import EVENTS, RunFolder, identity_of, trained_on
 from openwork.train.schedules import lr_factor
 from openwork.train.sync_batchnorm import synced_batchnorm
 from openwork.train.trainee import Trainee
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {
     "float32": "32-true",
@@ -154,7 +156,7 @@ def fit(
 
 def _begin(
     folder: RunFolder,
-    fabric: Fabric,
+    fabric: "Fabric",
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     average: WeightAverage | None,
@@ -174,7 +176,7 @@ def _begin(
 
 
 def _epoch(
-    fabric: Fabric,
+    fabric: "Fabric",
     trainee: Trainee,
     objective: Objective,
     batches: tuple[Batches, Batches],
@@ -212,7 +214,7 @@ def _epoch(
 
 
 def _fused(
-    model: nn.Module, batches: Batches, fabric: Fabric, wanted: bool
+    model: nn.Module, batches: Batches, fabric: "Fabric", wanted: bool
 ) -> contextlib.AbstractContextManager[None]:
     if not wanted or fabric.world_size > 1 or fabric.device.type != "cpu":
         return contextlib.nullcontext()
@@ -220,9 +222,12 @@ def _fused(
     return fused_norms(model, images[:2])
 
 
-def _fabric(recipe: Recipe, device: str) -> Fabric:
+def _fabric(recipe: Recipe, device: str) -> "Fabric":
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    # Only here: with torch's compiler, which it brings, it takes longer to import than torch.
+    from lightning_fabric import Fabric
+
     return Fabric(
         accelerator=device_named(device),
         devices=local,
@@ -232,7 +237,7 @@ def _fabric(recipe: Recipe, device: str) -> Fabric:
     )
 
 
-def _batches(data: DataSet, recipe: Recipe, fabric: Fabric) -> tuple[Batches, Batches]:
+def _batches(data: DataSet, recipe: Recipe, fabric: "Fabric") -> tuple[Batches, Batches]:
     share = {"device": fabric.device, "rank": fabric.global_rank, "world": fabric.world_size}
     augment = None
     if recipe.flip or recipe.crop_padding:
@@ -252,7 +257,7 @@ def _batches(data: DataSet, recipe: Recipe, fabric: Fabric) -> tuple[Batches, Ba
 
 
 def _train_epoch(
-    fabric: Fabric,
+    fabric: "Fabric",
     trainee: Trainee,
     objective: Objective,
     batches: Batches,
@@ -280,7 +285,7 @@ def _train_epoch(
     return sums
 
 
-def _means(fabric: Fabric, sums: torch.Tensor) -> tuple[float, float]:
+def _means(fabric: "Fabric", sums: torch.Tensor) -> tuple[float, float]:
     total = sums.to(fabric.device)
     if fabric.world_size > 1:
         dist.all_reduce(total)

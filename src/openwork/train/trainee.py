@@ -1,13 +1,17 @@
 """Model and optimiser of a run, wrapped by Fabric, and the weights' average."""
 
+from typing import TYPE_CHECKING
+
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from openwork.data import Batch, Batches
 from openwork.train.average import WeightAverage
 from openwork.train.objective import Objective, checked_logits
 from openwork.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Trainee:
@@ -26,7 +30,7 @@ class Trainee:
 
     def __init__(
         self,
-        fabric: Fabric,
+        fabric: "Fabric",
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         average: WeightAverage | None,
