@@ -27,6 +27,7 @@ from openwork._files import write_text
 from openwork._machine import processor_name
 from openwork.cluster.tasks import Cluster
 from openwork.data import DataSet
+from openwork.kernels.native import reason_missing
 from openwork.train import Recipe
 
 FOLDER = Path(__file__).parent
@@ -248,7 +249,8 @@ class Place:
             OutOfTimeError: the budget was spent before it was done.
         """
         torch.set_num_threads(self.study.threads)
-        os.environ.setdefault("OPENWORK_TRAIN_KERNELS", "native")
+        if reason_missing is None:
+            os.environ.setdefault("OPENWORK_TRAIN_KERNELS", "native")
         deadline = time.monotonic() + self.until - time.time()
         count = None if self.study.timed else self.study.threads
         turns = cores(self.locks or machine_locks(), count, deadline)

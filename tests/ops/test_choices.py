@@ -8,6 +8,7 @@ import pytest
 
 from openwork.errors import ArgumentError
 from openwork.kernels import remembered
+from openwork.ops import choices
 from openwork.ops.choices import REFERENCE, Choices, choices_path, mode
 
 
@@ -81,8 +82,12 @@ def test_a_file_that_cannot_be_written_is_no_error(unwritable_folder: Path, monk
 def test_the_mode_is_one_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENWORK_TRAIN_KERNELS", raising=False)
     assert mode() == "measured"
+    monkeypatch.setattr(choices, "reason_missing", None)
     monkeypatch.setenv("OPENWORK_TRAIN_KERNELS", "native")
     assert mode() == "native"
+    monkeypatch.setattr(choices, "reason_missing", "there is no compiler")
+    with pytest.raises(ArgumentError, match=r"='native' needs .* there is no compiler; unset it"):
+        mode()
     monkeypatch.setenv("OPENWORK_TRAIN_KERNELS", "fastest")
     with pytest.raises(ArgumentError, match="`OPENWORK_TRAIN_KERNELS`='fastest' must be one of"):
         mode()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from openwork._terminal import Notice
 from openwork.errors import ArgumentError
+from openwork.kernels.native import reason_missing
 from openwork.kernels.remembered import (
     is_steady,
     read_remembered,
@@ -16,8 +17,8 @@ from openwork.kernels.remembered import (
     spread,
 )
 
-REFERENCE = "reference"
-MODES = ("measured", "native", REFERENCE)
+NATIVE, REFERENCE = "native", "reference"
+MODES = ("measured", NATIVE, REFERENCE)
 VARIABLE = "OPENWORK_TRAIN_KERNELS"
 # The second takes turns with the fastest if it took at most this many times as long.
 _NEAR, _TURNS = 1.5, 4
@@ -26,10 +27,19 @@ Call = Callable[[], object]
 
 
 def mode() -> str:
-    """What `OPENWORK_TRAIN_KERNELS` asks for: "measured" (default), "native" or "reference"."""
+    """What `OPENWORK_TRAIN_KERNELS` asks for: "measured" (default), "native" or "reference".
+
+    Raises:
+        ArgumentError: it is none of them, or "native" where there are no kernels.
+    """
     wanted = os.environ.get(VARIABLE) or MODES[0]
     if wanted not in MODES:
         raise ArgumentError(f"`{VARIABLE}`={wanted!r} must be one of {MODES}; unset it or choose")
+    if wanted == NATIVE and reason_missing is not None:
+        raise ArgumentError(
+            f"`{VARIABLE}`={NATIVE!r} needs the compiled kernels, and {reason_missing}; unset it "
+            "to train with torch's operators, or install them"
+        )
     return wanted
 
 

@@ -11,7 +11,7 @@ def are_native(*maps: torch.Tensor) -> bool:
 
     `OPENWORK_TRAIN_KERNELS=reference` turns them off.
     """
-    if reason_missing is not None or mode() == REFERENCE:
+    if mode() == REFERENCE or reason_missing is not None:
         return False
     # Transforms of torch.func need what torch's operators have, batching rules for instance.
     if torch._C._are_functorch_transforms_active():  # type: ignore[attr-defined]

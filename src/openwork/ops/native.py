@@ -137,7 +137,7 @@ class NativeLayer:
             ways: "float32" and the reference, to be measured; None outside training, where the
                 choice for another batch counts.
         """
-        if remembered.mode() == "native":
+        if remembered.mode() == remembered.NATIVE:
             return True
         key = (str(dtype), _bucket(batch), threads)
         if key not in self._wide:
@@ -169,7 +169,7 @@ class NativeLayer:
         if key in self._chosen:
             return
         digest = self._key(*key)
-        native = remembered.mode() == "native"
+        native = remembered.mode() == remembered.NATIVE
         name = None if native else choices.get(digest)
         if name is None:
             candidates = kernels(self._taps(), direction, _C.chosen_isa())
@@ -324,10 +324,10 @@ def why_not(
 
     `dtypes` are those that the caller makes float32 before it runs them.
     """
-    if reason_missing is not None:
-        return reason_missing
     if remembered.mode() == REFERENCE:
         return f"{remembered.VARIABLE}={REFERENCE}"
+    if reason_missing is not None:
+        return reason_missing
     for tensor in (input, weight):
         if tensor.device.type != "cpu":
             return f"{tensor.device.type}: kernels run on the CPU"
