@@ -165,24 +165,18 @@ def pruned(
     model: nn.Module, criterion: str, scope: str, size: int, example: torch.Tensor
 ) -> nn.Module:
     """A copy of `model` pruned by filters to about `size` parameters."""
-    low, high = 0.0, 0.95
-    small = model
-    for _ in range(7):
-        ratio = (low + high) / 2
-        small = copy.deepcopy(model)
-        plan = prune.by_criterion(
-            small,
-            criterion,
-            granularity="feature_map",
-            ratio=ratio,
-            scope=scope,
-            layers="features.*",
-            example=example,
-            progress=False,
-        )
-        small = ow.densify_(ow.compact(prune.apply_(small, plan), example)[0])
-        low, high = (ratio, high) if parameters(small) > size else (low, ratio)
-    return small
+    small = copy.deepcopy(model)
+    plan = prune.by_criterion(
+        small,
+        criterion,
+        granularity="feature_map",
+        parameters=size / parameters(model),
+        scope=scope,
+        layers="features.*",
+        example=example,
+        progress=False,
+    )
+    return ow.densify_(ow.compact(prune.apply_(small, plan), example)[0])
 
 
 def harvested(

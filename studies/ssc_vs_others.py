@@ -18,6 +18,7 @@ At 98 % on ResNet-32 random connections need at least 10,962 weights (one kernel
 channel), where ssc has 9,200.
 """
 
+import bisect
 import dataclasses
 import math
 from collections.abc import Callable
@@ -87,10 +88,11 @@ def _separated(conv: Conv) -> nn.Module:
 
 def thinned(make: Callable[[float], nn.Module], target: int) -> nn.Module:
     """The network with the depth multiplier, in steps of 1/128, nearest to `target` weights."""
+    alphas = [n / 128 for n in range(4, 257)]
     with torch.random.fork_rng():
-        alphas = [n / 128 for n in range(4, 257)]
-        sizes = {alpha: weights(make(alpha)) for alpha in alphas}
-    return make(min(alphas, key=lambda alpha: abs(sizes[alpha] - target)))
+        above = bisect.bisect_left(alphas, target, key=lambda alpha: weights(make(alpha)))
+        near = {abs(weights(make(a)) - target): a for a in alphas[max(above - 1, 0) : above + 1]}
+    return make(near[min(near)])
 
 
 def groupwise(model: nn.Module, target: int) -> ow.Plan:

@@ -34,6 +34,11 @@ def pytest_report_header() -> str:
     return f"compiled kernels: NOT THERE, their tests are left out: {reason_missing}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests come first: one that came last would keep a single core busy."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured times count as steady, however busy the machine is that runs the tests."""

@@ -42,7 +42,6 @@ def test_softmax_is_not_counted(study) -> None:
     assert study("_study").parameters_without_softmax(model) == 18 + 2 + 40 + 5
 
 
-# The depth multiplier is found by building networks, some hundreds of them.
 @pytest.mark.slow
 @pytest.mark.parametrize("sparsity", [0.9, 0.95])
 def test_the_seven_ways_have_as_many_weights(study, sparsity: float) -> None:

@@ -71,7 +71,7 @@ def test_all_that_is_known_to_be_dead_is_removed(seed: int, dead: list[set[int]]
         assert unit.conv.out_channels == unit.norm.num_features == 8 - len(channels)
 
 
-@QUICK
+@settings(QUICK, max_examples=6)
 @given(kinds=parts, seed=st.integers(0, 10**6))
 def test_compacting_twice_changes_nothing(kinds: list[str], seed: int) -> None:
     torch.manual_seed(seed)
