@@ -1,4 +1,4 @@
-// Batch normalisation in training, with the residual sum and the ReLU that follow it.
+// Batch normalisation in training, with the residual sum and the activation that follow it.
 #pragma once
 #include <cstdint>
 
@@ -12,10 +12,13 @@ struct NormSizes {
   int64_t image() const { return channels * pixels; }  // floats
 };
 
-// output = relu((input - mean) / sqrt(variance + eps) * weight + bias + residual).
+// What follows the sum: nothing, max(x, 0), or min(max(x, 0), 6).
+enum class NormAct { none, relu, relu6 };
+
+// output = act((input - mean) / sqrt(variance + eps) * weight + bias + residual).
 struct NormForward {
   NormSizes sizes;
-  bool relu;
+  NormAct act;
   double eps;
   const float* input;
   const float* residual;  // or null
@@ -30,16 +33,17 @@ struct NormForward {
 
 struct NormBackward {
   NormSizes sizes;
-  bool relu;
+  NormAct act;
   const float* gradient;  // of the output
   const float* input;
   const float* weight;
   const float* bias;
   const float* mean;
   const float* rstd;
-  const float* output;  // null without a residual: its signs are computed again from the input
-  // Each of them null if it is not wanted; the residual's is wanted only with a ReLU, else it is
-  // the output's.
+  const float* output;  // null without a residual: whether the activation let it through is
+                        // computed again from the input
+  // Each of them null if it is not wanted; the residual's is wanted only with an activation,
+  // else it is the output's.
   float* grad_input;
   float* grad_residual;
   float* grad_weight;

@@ -27,6 +27,13 @@ using OutStatistics = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::
 // Gradients of weight and bias: (2, channels).
 using OutGradients = std::optional<OutStatistics>;
 
+NormAct act_of(const std::string& name) {
+  if (name == "none") return NormAct::none;
+  if (name == "relu") return NormAct::relu;
+  if (name == "relu6") return NormAct::relu6;
+  fail("`act`='", name, "' must be 'none', 'relu' or 'relu6'");
+}
+
 NormSizes sizes_of(const Maps& input) {
   const auto size = [&](size_t axis) { return static_cast<int64_t>(input.shape(axis)); };
   return norm_sizes(size(0), size(1), size(2), size(3));
@@ -67,14 +74,14 @@ auto maps_like(const char* name, const std::optional<Tensor>& tensor, const Maps
 }
 
 void forward(const std::string& isa, const Maps& input, const std::optional<Maps>& residual,
-             const PerChannel& weight, const PerChannel& bias, double eps, bool relu,
+             const PerChannel& weight, const PerChannel& bias, double eps, const std::string& act,
              const OutMaps& output, const OutStatistics& statistics, int64_t threads) {
   const NormSizes sizes = sizes_of(input);
   check_call(sizes.batch, threads);
   require_like("output", output, input);
   require_rows("statistics", statistics, 3, sizes);
   const NormForward call{.sizes = sizes,
-                         .relu = relu,
+                         .act = act_of(act),
                          .eps = eps,
                          .input = input.data(),
                          .residual = maps_like("residual", residual, input),
@@ -91,7 +98,7 @@ void forward(const std::string& isa, const Maps& input, const std::optional<Maps
 
 void backward(const std::string& isa, const Maps& gradient, const Maps& input,
               const PerChannel& weight, const PerChannel& bias, const Statistics& statistics,
-              const std::optional<Maps>& output, bool relu,
+              const std::optional<Maps>& output, const std::string& act,
               const std::optional<OutMaps>& grad_input, const std::optional<OutMaps>& grad_residual,
               const OutGradients& grad_affine, int64_t threads) {
   const NormSizes sizes = sizes_of(input);
@@ -99,11 +106,11 @@ void backward(const std::string& isa, const Maps& gradient, const Maps& input,
   require_like("gradient", gradient, input);
   require_rows("statistics", statistics, 3, sizes);
   if (grad_affine) require_rows("grad_affine", *grad_affine, 2, sizes);
-  if (grad_residual && !(relu && output))
-    fail("`grad_residual` needs `relu` and `output`; without a ReLU it is `gradient` itself");
+  if (grad_residual && !(act != "none" && output))
+    fail("`grad_residual` needs `act` and `output`; without an activation it is `gradient` itself");
   const NormBackward call{
       .sizes = sizes,
-      .relu = relu,
+      .act = act_of(act),
       .gradient = gradient.data(),
       .input = input.data(),
       .weight = per_channel("weight", weight, sizes),
@@ -127,16 +134,17 @@ void bind_batch_norm(nb::module_& m) {
   // A converted copy of an output would be written to and thrown away.
   m.def("batch_norm_forward", forward, "isa"_a, nb::kw_only(), "input"_a.noconvert(),
         "residual"_a.noconvert().none(), "weight"_a.noconvert().none(), "bias"_a.noconvert().none(),
-        "eps"_a, "relu"_a, "output"_a.noconvert(), "statistics"_a.noconvert(), "threads"_a,
-        "Normalise `input` by its batch, add `residual`, rectify. `statistics`: (3, channels) for "
-        "the mean, one over the standard deviation, and the unbiased variance.");
+        "eps"_a, "act"_a, "output"_a.noconvert(), "statistics"_a.noconvert(), "threads"_a,
+        "Normalise `input` by its batch, add `residual`, then `act`: 'none', 'relu' or 'relu6'. "
+        "`statistics`: (3, channels) for the mean, one over the standard deviation, and the "
+        "unbiased variance.");
   m.def("batch_norm_backward", backward, "isa"_a, nb::kw_only(), "gradient"_a.noconvert(),
         "input"_a.noconvert(), "weight"_a.noconvert().none(), "bias"_a.noconvert().none(),
-        "statistics"_a.noconvert(), "output"_a.noconvert().none(), "relu"_a,
+        "statistics"_a.noconvert(), "output"_a.noconvert().none(), "act"_a,
         "grad_input"_a.noconvert().none(), "grad_residual"_a.noconvert().none(),
         "grad_affine"_a.noconvert().none(), "threads"_a,
         "Gradients of what `batch_norm_forward` gave. `output` is needed if a residual was added "
-        "before a ReLU; `grad_affine`: (2, channels) for weight and bias.");
+        "before an activation; `grad_affine`: (2, channels) for weight and bias.");
 }
 
 }  // namespace openwork

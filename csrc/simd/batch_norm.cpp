@@ -1,4 +1,5 @@
-// f32-batch-norm: training's statistics, normalisation and gradients, with residual sum and ReLU.
+// f32-batch-norm: training's statistics, normalisation and gradients, with residual sum and
+// activation.
 //
 // A thread takes a block of channels through all images: first the sums, then the pass that
 // writes, so that the second pass finds in L2 what the first one has read. Sums are of differences
@@ -196,9 +197,22 @@ OPENWORK_INLINE vec normal(const Block& block, vec input, int64_t at) {
 }
 
 // NaN passes through, as in torch.
-OPENWORK_INLINE vec rectify(vec value) { return value < vec{} ? vec{} : value; }
+template <NormAct A>
+OPENWORK_INLINE vec activated(vec value) {
+  if constexpr (A == NormAct::none) return value;
+  value = value < vec{} ? vec{} : value;
+  if constexpr (A == NormAct::relu6) value = value > broadcast(6.f) ? broadcast(6.f) : value;
+  return value;
+}
 
+// The gradient, but zero where the activation's output does not depend on its input. `output` may
+// be what it was before the activation. NaN lets gradients through torch's ReLU, not its ReLU6.
+template <NormAct A>
 OPENWORK_INLINE vec open_gate(vec output, vec gradient) {
+  if constexpr (A == NormAct::relu6) {
+    gradient = output < broadcast(6.f) ? gradient : vec{};
+    return output > vec{} ? gradient : vec{};
+  }
   return output <= vec{} ? vec{} : gradient;
 }
 
@@ -251,7 +265,7 @@ OPENWORK_INLINE void moments(const NormForward& f, Block& block, double* mean, d
   }
 }
 
-template <class Block>
+template <NormAct A, class Block>
 OPENWORK_INLINE void forward_block(const NormForward& f, Block& block) {
   const NormSizes& sizes = f.sizes;
   double mean[Block::most_channels], variance[Block::most_channels];
@@ -282,15 +296,15 @@ OPENWORK_INLINE void forward_block(const NormForward& f, Block& block) {
         fetch(residual + next);
         value += load_lanes(residual + at, 0, n);
       }
-      store_lanes(output + at, f.relu ? rectify(value) : value, n);
+      store_lanes(output + at, activated<A>(value), n);
     });
   }
 }
 
-// Where the signs of the activated sums come from.
-enum class Signs { none, input, output };
+// What tells where the activation let the sums through.
+enum class Gate { none, input, output };
 
-template <Signs S, class Block>
+template <Gate G, NormAct A, class Block>
 OPENWORK_INLINE void backward_block(const NormBackward& b, Block& block) {
   const NormSizes& sizes = b.sizes;
   const int64_t begin = block.first() * sizes.pixels;
@@ -303,9 +317,9 @@ OPENWORK_INLINE void backward_block(const NormBackward& b, Block& block) {
   // The gradient behind the activation.
   const auto gated = [&](int64_t start, int64_t at, int n, vec input) OPENWORK_INLINE_LAMBDA {
     const vec gradient = load_lanes(b.gradient + start + at, 0, n);
-    if constexpr (S == Signs::input) return open_gate(normal(block, input, at), gradient);
-    if constexpr (S == Signs::output)
-      return open_gate(load_lanes(b.output + start + at, 0, n), gradient);
+    if constexpr (G == Gate::input) return open_gate<A>(normal(block, input, at), gradient);
+    if constexpr (G == Gate::output)
+      return open_gate<A>(load_lanes(b.output + start + at, 0, n), gradient);
     return gradient;
   };
   double first[Block::most_channels], second[Block::most_channels];
@@ -316,7 +330,7 @@ OPENWORK_INLINE void backward_block(const NormBackward& b, Block& block) {
         const int64_t next = start + at + sizes.image();
         fetch(b.input + next);
         fetch(b.gradient + next);
-        if constexpr (S == Signs::output) fetch(b.output + next);
+        if constexpr (G == Gate::output) fetch(b.output + next);
         const vec input = load_lanes(b.input + start + at, 0, n);
         const vec gradient = gated(start, at, n, input);
         if (b.grad_residual) {
@@ -356,23 +370,46 @@ OPENWORK_INLINE void backward_block(const NormBackward& b, Block& block) {
   }
 }
 
-void forward(const NormForward& f, int threads) {
+template <NormAct A>
+void forward_with(const NormForward& f, int threads) {
   over_blocks(f.sizes, threads,
-              [&](auto& block) OPENWORK_INLINE_LAMBDA { forward_block(f, block); });
+              [&](auto& block) OPENWORK_INLINE_LAMBDA { forward_block<A>(f, block); });
+}
+
+template <Gate G, NormAct A>
+void backward_with(const NormBackward& b, int threads) {
+  over_blocks(b.sizes, threads,
+              [&](auto& block) OPENWORK_INLINE_LAMBDA { backward_block<G, A>(b, block); });
+}
+
+template <NormAct A>
+void gated_backward(const NormBackward& b, int threads) {
+  if (b.output)
+    backward_with<Gate::output, A>(b, threads);
+  else
+    backward_with<Gate::input, A>(b, threads);
+}
+
+void forward(const NormForward& f, int threads) {
+  switch (f.act) {
+    case NormAct::none:
+      return forward_with<NormAct::none>(f, threads);
+    case NormAct::relu:
+      return forward_with<NormAct::relu>(f, threads);
+    case NormAct::relu6:
+      return forward_with<NormAct::relu6>(f, threads);
+  }
 }
 
 void backward(const NormBackward& b, int threads) {
-  if (!b.relu)
-    over_blocks(b.sizes, threads,
-                [&](auto& block) OPENWORK_INLINE_LAMBDA { backward_block<Signs::none>(b, block); });
-  else if (b.output)
-    over_blocks(b.sizes, threads, [&](auto& block) OPENWORK_INLINE_LAMBDA {
-      backward_block<Signs::output>(b, block);
-    });
-  else
-    over_blocks(b.sizes, threads, [&](auto& block) OPENWORK_INLINE_LAMBDA {
-      backward_block<Signs::input>(b, block);
-    });
+  switch (b.act) {
+    case NormAct::none:
+      return backward_with<Gate::none, NormAct::none>(b, threads);
+    case NormAct::relu:
+      return gated_backward<NormAct::relu>(b, threads);
+    case NormAct::relu6:
+      return gated_backward<NormAct::relu6>(b, threads);
+  }
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ SHAPES = [
     (1, 2, 33, 67),
     (3, 4, 33, 31),
 ]
+ACTS = {"relu": F.relu, "relu6": F.relu6, "none": lambda x: x}
 EPS = 1e-5
 # Largest error of each result relative to its largest value, in epsilons of float32.
 TOLERANCE = 40 * torch.finfo(torch.float32).eps
@@ -41,16 +42,17 @@ class Call:
     """Operands of one call, and what the kernels and torch make of them."""
 
     def __init__(
-        self, shape: tuple[int, ...], relu: bool, residual: bool, offset: float = 0.0
+        self, shape: tuple[int, ...], act: str, residual: bool, offset: float = 0.0
     ) -> None:
         generator = torch.Generator().manual_seed(sum(shape))
 
         def draw(*size: int) -> torch.Tensor:
             return torch.randn(size, generator=generator)
 
-        self.relu = relu
+        self.act = act
         self.input, self.gradient = draw(*shape) * 3 + offset, draw(*shape)
-        self.weight, self.bias = draw(shape[1]), draw(shape[1])
+        # So that outputs reach the bound of ReLU6.
+        self.weight, self.bias = 4 * draw(shape[1]), 2 + draw(shape[1])
         self.residual = draw(*shape) if residual else None
 
     def native(self, isa: str, threads: int = 1) -> list[torch.Tensor]:
@@ -58,10 +60,10 @@ class Call:
         x, channels = self.input, self.input.shape[1]
         output, by_input = torch.full_like(x, torch.nan), torch.full_like(x, torch.nan)
         by_affine = torch.full((2, channels), torch.nan)
-        gated = self.relu and self.residual is not None
+        gated = self.act != "none" and self.residual is not None
         by_residual = torch.full_like(x, torch.nan) if gated else None
         statistics = torch.full((3, channels), torch.nan)
-        affine: dict[str, Any] = {"weight": self.weight, "bias": self.bias, "relu": self.relu}
+        affine: dict[str, Any] = {"weight": self.weight, "bias": self.bias, "act": self.act}
         _C.batch_norm_forward(
             isa,
             input=x,
@@ -96,23 +98,23 @@ class Call:
         mean, variance = torch.zeros_like(weight), torch.zeros_like(weight)
         output = F.batch_norm(x, mean, variance, weight, bias, True, 1.0, EPS)
         output = output if residual is None else output + residual
-        output = output.relu() if self.relu else output
+        output = ACTS[self.act](output)
         output.backward(self.gradient.double())
         assert x.grad is not None
         affine = [torch.zeros(0) if t.grad is None else t.grad for t in (weight, bias)]
         found = [output, mean, variance, x.grad, torch.stack(affine)]
-        if residual is not None and self.relu and residual.grad is not None:
+        if residual is not None and self.act != "none" and residual.grad is not None:
             found.append(residual.grad)
         return [tensor.detach() for tensor in found]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("residual", [True, False])
 def test_results_and_gradients_are_torchs_in_float64(
-    shape: tuple[int, ...], relu: bool, residual: bool
+    shape: tuple[int, ...], act: str, residual: bool
 ) -> None:
-    call = Call(shape, relu, residual)
+    call = Call(shape, act, residual)
     exact = call.exact()
     for isa in ISAS:
         for at, (found, wanted) in enumerate(zip(call.native(isa), exact, strict=True)):
@@ -125,7 +127,7 @@ def test_results_and_gradients_are_torchs_in_float64(
 @pytest.mark.parametrize("shape", [(6, 3, 20, 20), (40, 5, 3, 3)], ids=str)
 @pytest.mark.parametrize("spoil", ["far mean", "first images differ", "constant"])
 def test_statistics_hold_where_digits_cancel(shape: tuple[int, ...], spoil: str) -> None:
-    call = Call(shape, True, False)
+    call = Call(shape, "relu", False)
     if spoil == "far mean":
         call.input += 1000
     elif spoil == "first images differ":
@@ -145,9 +147,10 @@ def test_statistics_hold_where_digits_cancel(shape: tuple[int, ...], spoil: str)
 
 
 @pytest.mark.parametrize("shape", [(5, 9, 12, 12), (40, 300, 2, 2)], ids=str)
+@pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("residual", [True, False])
-def test_threads_change_no_bit(shape: tuple[int, ...], residual: bool) -> None:
-    call = Call(shape, True, residual)
+def test_threads_change_no_bit(shape: tuple[int, ...], act: str, residual: bool) -> None:
+    call = Call(shape, act, residual)
     for isa in ISAS:
         for one, two in zip(call.native(isa, 1), call.native(isa, 2), strict=True):
             assert torch.equal(one, two)
@@ -156,10 +159,11 @@ def test_threads_change_no_bit(shape: tuple[int, ...], residual: bool) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("shape", [(3, 4, 9, 9), (20, 4, 2, 2)], ids=str)
 @pytest.mark.parametrize("image", [0, -1])
+@pytest.mark.parametrize("act", ACTS)
 def test_nan_and_infinity_go_where_torchs_go(
-    value: float, shape: tuple[int, ...], image: int
+    value: float, shape: tuple[int, ...], image: int, act: str
 ) -> None:
-    call = Call(shape, True, True)
+    call = Call(shape, act, True)
     call.input[image, 1, 0, 1] = value
     call.gradient[0, 2, 1, 1] = value
     for isa in ISAS:
@@ -169,7 +173,7 @@ def test_nan_and_infinity_go_where_torchs_go(
 
 def _arguments() -> tuple[dict[str, Any], dict[str, Any]]:
     x, c = torch.zeros(2, 3, 4, 4), torch.ones(3)
-    shared: dict[str, Any] = {"input": x, "weight": c, "bias": c, "relu": True, "threads": 1}
+    shared: dict[str, Any] = {"input": x, "weight": c, "bias": c, "act": "relu", "threads": 1}
     statistics = torch.ones(3, 3)
     forward = {"residual": None, "eps": EPS, "output": x.clone(), "statistics": statistics}
     backward = {
@@ -197,6 +201,8 @@ def _arguments() -> tuple[dict[str, Any], dict[str, Any]]:
         ("statistics", torch.zeros(2, 3), ValueError),
         ("statistics", torch.zeros(3, 2), ValueError),
         ("output", torch.zeros(2, 3, 5, 4), ValueError),
+        ("act", "gelu", ValueError),
+        ("act", True, TypeError),
         ("threads", 0, ValueError),
         ("threads", 1 << 20, ValueError),
         ("residual", torch.zeros(1, 3, 4, 4), ValueError),

@@ -23,17 +23,20 @@ def _operands(
 ) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     sizes = (shape, shape[1:2], shape[1:2], shape)
+    drawn = [torch.randn(*size, generator=generator, dtype=dtype) for size in sizes]
+    # So that outputs reach the bound of ReLU6.
+    drawn[1] *= 6
     return {
-        name: torch.randn(*size, generator=generator, dtype=dtype).requires_grad_(name in wanted)
-        for name, size in zip(NAMES, sizes, strict=True)
+        name: tensor.requires_grad_(name in wanted)
+        for name, tensor in zip(NAMES, drawn, strict=True)
     }
 
 
 def _torchs(*operands: Any) -> torch.Tensor:
-    input, weight, bias, residual, relu = operands
+    input, weight, bias, residual, act = operands
     result = F.batch_norm(input, None, None, weight, bias, True, 0.0, EPS)
     result = result if residual is None else result + residual
-    return result.relu() if relu else result
+    return {"relu": F.relu, "relu6": F.relu6, "none": lambda x: x}[act](result)
 
 
 @pytest.fixture
@@ -53,30 +56,30 @@ def native_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("act", ["relu", "relu6", "none"])
 @pytest.mark.parametrize("missing", [(), ("residual",), ("weight", "bias"), NAMES[1:], ("bias",)])
 def test_gradients_and_those_of_gradients_by_differences(
-    relu: bool, missing: tuple[str, ...]
+    act: str, missing: tuple[str, ...]
 ) -> None:
     operands = _operands((3, 2, 2, 3), torch.float64)
     given = [operands[name] for name in NAMES if name not in missing]
 
     def run(*tensors: torch.Tensor) -> torch.Tensor:
         named = dict(zip([n for n in NAMES if n not in missing], tensors, strict=True))
-        return batch_norm_act(*(named.get(name) for name in NAMES), EPS, relu)[0]  # type: ignore[arg-type]
+        return batch_norm_act(*(named.get(name) for name in NAMES), EPS, act)[0]  # type: ignore[arg-type]
 
     assert torch.autograd.gradcheck(run, given)
     assert torch.autograd.gradgradcheck(run, given)
 
 
-@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("act", ["relu", "relu6", "none"])
 @pytest.mark.parametrize(
     "wanted", [c for n in range(5) for c in itertools.combinations(NAMES, n)], ids=str
 )
-def test_only_the_wanted_gradients_are_computed(relu: bool, wanted: tuple[str, ...]) -> None:
+def test_only_the_wanted_gradients_are_computed(act: str, wanted: tuple[str, ...]) -> None:
     operands, others = _operands(wanted=wanted), _operands(wanted=wanted)
-    result, statistics = batch_norm_act(*operands.values(), EPS, relu)
-    expected = _torchs(*others.values(), relu)
+    result, statistics = batch_norm_act(*operands.values(), EPS, act)
+    expected = _torchs(*others.values(), act)
     torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
     assert result.requires_grad is bool(wanted)
     assert not statistics.requires_grad
@@ -97,8 +100,8 @@ def test_gradients_of_any_layout_are_taken(native_calls: list[str]) -> None:
         torch.randn(4, 3, 6, 5).transpose(2, 3),
     ):
         operands, others = _operands(), _operands()
-        batch_norm_act(*operands.values(), EPS, True)[0].backward(strided)
-        _torchs(*others.values(), True).backward(strided)
+        batch_norm_act(*operands.values(), EPS, "relu6")[0].backward(strided)
+        _torchs(*others.values(), "relu6").backward(strided)
         for name in NAMES:
             torch.testing.assert_close(operands[name].grad, others[name].grad, rtol=1e-4, atol=1e-5)
     assert native_calls == ["batch_norm_forward", "batch_norm_backward"] * 3
@@ -120,22 +123,20 @@ def test_what_the_kernels_take(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not native_takes(x, weight, residual)
 
 
-@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("act", ["relu", "relu6", "none"])
 @pytest.mark.parametrize("residual", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_torch_finds_its_registrations_sound(
-    relu: bool, residual: bool, dtype: torch.dtype
-) -> None:
+def test_torch_finds_its_registrations_sound(act: str, residual: bool, dtype: torch.dtype) -> None:
     x, weight, bias, more = _operands(dtype=dtype).values()
-    operands = (x, weight, bias, more if residual else None, EPS, relu)
+    operands = (x, weight, bias, more if residual else None, EPS, act)
     outcome = torch.library.opcheck(torch.ops.openwork.batch_norm_act.default, operands)
     assert set(outcome.values()) == {"SUCCESS"}
     result, statistics = batch_norm_act(*operands)
     saved = result.detach() if residual else None
-    wanted = [True, True, residual and relu]
+    wanted = [True, True, residual and act != "none"]
     backward = (x.detach(), x.detach(), weight.detach(), bias.detach(), saved, statistics, EPS)
     outcome = torch.library.opcheck(
-        torch.ops.openwork.batch_norm_act_backward.default, (*backward, relu, wanted)
+        torch.ops.openwork.batch_norm_act_backward.default, (*backward, act, wanted)
     )
     assert set(outcome.values()) == {"SUCCESS"}
 
@@ -144,8 +145,8 @@ def test_the_operator_and_the_function_give_the_same_bits(native_calls: list[str
     one, two = _operands(), _operands()
     upstream = torch.randn(one["input"].shape)
     results = [
-        batch_norm_act(*one.values(), EPS, True),
-        torch.ops.openwork.batch_norm_act.default(*two.values(), EPS, True),
+        batch_norm_act(*one.values(), EPS, "relu6"),
+        torch.ops.openwork.batch_norm_act.default(*two.values(), EPS, "relu6"),
     ]
     for output, _ in results:
         output.backward(upstream)
@@ -165,9 +166,9 @@ def test_without_a_residual_nothing_but_the_input_is_kept() -> None:
 
     x, weight, bias, residual = _operands().values()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        batch_norm_act(x, weight, bias, None, EPS, True)
+        batch_norm_act(x, weight, bias, None, EPS, "relu6")
     assert sorted(kept) == [3, 3, 9, x.numel()]
     kept.clear()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        batch_norm_act(x, weight, bias, residual, EPS, True)
+        batch_norm_act(x, weight, bias, residual, EPS, "relu6")
     assert sorted(kept) == [3, 3, 9, x.numel(), x.numel()]

@@ -1,5 +1,6 @@
 """Batch normalisation over the global batch."""
 
+import importlib.util
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ def test_two_ranks_normalise_as_one(
     for process in ranks:
         printed, _ = process.communicate(timeout=120)
         assert process.returncode == 0, printed
-        assert "9 cases agree" in printed
+        assert f"{9 if importlib.util.find_spec('timm') is None else 10} cases agree" in printed
 
 
 def test_the_classes_are_put_back_after_an_error() -> None:

@@ -1,9 +1,9 @@
-"""The operator `openwork::batch_norm_act`: batch norm in training, a residual sum, and a ReLU.
+"""`openwork::batch_norm_act`: batch norm in training, a residual sum, and an activation.
 
 On the CPU in float32 the native kernels compute it; the reference is made of torch's operators.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,21 +14,27 @@ from openwork.ops.large_pages import in_large_pages
 from openwork.ops.maps import are_native
 from openwork.ops.native import array, is_eager
 
-__all__ = ["batch_norm_act", "native_takes"]
+__all__ = ["ACTS", "batch_norm_act", "native_takes"]
 
+# Activation -> torch's function of (input, inplace).
+ACTS: dict[str, Callable[..., torch.Tensor]] = {
+    "none": lambda x, inplace=False: x,
+    "relu": F.relu,
+    "relu6": F.relu6,
+}
 NAME = "openwork::batch_norm_act"
 BACKWARD = "openwork::batch_norm_act_backward"
 
 torch.library.define(
     NAME,
-    "(Tensor input, Tensor? weight, Tensor? bias, Tensor? residual, float eps, bool relu) "
+    "(Tensor input, Tensor? weight, Tensor? bias, Tensor? residual, float eps, str act) "
     "-> (Tensor, Tensor)",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 torch.library.define(
     BACKWARD,
     "(Tensor gradient, Tensor input, Tensor? weight, Tensor? bias, Tensor? output, "
-    "Tensor statistics, float eps, bool relu, bool[] wanted) -> (Tensor, Tensor, Tensor)",
+    "Tensor statistics, float eps, str act, bool[] wanted) -> (Tensor, Tensor, Tensor)",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 
@@ -39,23 +45,23 @@ def batch_norm_act(
     bias: torch.Tensor | None,
     residual: torch.Tensor | None,
     eps: float,
-    relu: bool,
+    act: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Normalise each channel by the batch, then add `residual`, then take the ReLU.
+    """Normalise each channel by the batch, then add `residual`, then take the activation.
 
     Args:
         input: `(N, C, H, W)`.
         weight, bias: `(C,)` or None, as in `torch.nn.functional.batch_norm`.
         residual: `(N, C, H, W)` or None.
         eps: added to the variance.
-        relu: whether a ReLU follows.
+        act: "none", "relu" or "relu6", the activation.
 
     Returns:
         The result, `(N, C, H, W)`, and statistics of the batch, `(3, C)`, without gradients: mean,
         one over the standard deviation, and unbiased variance.
     """
     run = _Eager.apply if is_eager(input) else torch.ops.openwork.batch_norm_act.default
-    return run(input, weight, bias, residual, eps, relu)
+    return run(input, weight, bias, residual, eps, act)
 
 
 def native_takes(
@@ -75,11 +81,11 @@ def _forward(
     bias: torch.Tensor | None,
     residual: torch.Tensor | None,
     eps: float,
-    relu: bool,
+    act: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     if native_takes(input, weight, residual):
-        return _native(input, weight, bias, residual, eps, relu)
-    return _reference(input, weight, bias, residual, eps, relu)
+        return _native(input, weight, bias, residual, eps, act)
+    return _reference(input, weight, bias, residual, eps, act)
 
 
 def _native(
@@ -88,9 +94,9 @@ def _native(
     bias: torch.Tensor | None,
     residual: torch.Tensor | None,
     eps: float,
-    relu: bool,
+    act: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    output, statistics = _fake(input, weight, bias, residual, eps, relu)
+    output, statistics = _fake(input, weight, bias, residual, eps, act)
     extension.batch_norm_forward(
         extension.chosen_isa(),
         input=array(input),
@@ -98,7 +104,7 @@ def _native(
         weight=array(weight),
         bias=array(bias),
         eps=eps,
-        relu=relu,
+        act=act,
         output=array(in_large_pages(output)),
         statistics=array(statistics),
         threads=torch.get_num_threads(),
@@ -112,14 +118,14 @@ def _reference(
     bias: torch.Tensor | None,
     residual: torch.Tensor | None,
     eps: float,
-    relu: bool,
+    act: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     # With a momentum of one, the running statistics become those of the batch.
     mean, variance = input.new_zeros(input.shape[1]), input.new_zeros(input.shape[1])
     output, _, rstd = torch.native_batch_norm(input, weight, bias, mean, variance, True, 1.0, eps)
     if residual is not None:
         output = output + residual
-    return output.relu() if relu else output, torch.stack([mean, rstd, variance])
+    return ACTS[act](output), torch.stack([mean, rstd, variance])
 
 
 def _fake(
@@ -128,7 +134,7 @@ def _fake(
     bias: torch.Tensor | None,
     residual: torch.Tensor | None,
     eps: float,
-    relu: bool,
+    act: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.empty_like(input), input.new_empty((3, input.shape[1]))
 
@@ -141,17 +147,17 @@ def _native_backward(
     output: torch.Tensor | None,
     statistics: torch.Tensor,
     eps: float,
-    relu: bool,
+    act: str,
     wanted: Sequence[bool],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     gradient = gradient.contiguous()
     if not (native_takes(input, weight, output) and native_takes(gradient, weight, None)):
         found = _reference_backward(
-            gradient, input, weight, bias, output, statistics, eps, relu, wanted
+            gradient, input, weight, bias, output, statistics, eps, act, wanted
         )
         empty = input.new_empty(0)
         return tuple(empty if g is None else g.clone() for g in found)  # type: ignore[return-value]
-    grads = _fake_backward(gradient, input, weight, bias, output, statistics, eps, relu, wanted)
+    grads = _fake_backward(gradient, input, weight, bias, output, statistics, eps, act, wanted)
     into_input, into_affine, into_residual = (
         array(in_large_pages(each)) if want else None
         for each, want in zip(grads, wanted, strict=True)
@@ -164,7 +170,7 @@ def _native_backward(
         bias=array(bias),
         statistics=array(statistics),
         output=array(output),
-        relu=relu,
+        act=act,
         grad_input=into_input,
         grad_residual=into_residual,
         grad_affine=into_affine,
@@ -181,15 +187,18 @@ def _reference_backward(
     output: torch.Tensor | None,
     statistics: torch.Tensor,
     eps: float,
-    relu: bool,
+    act: str,
     wanted: Sequence[bool],
 ) -> tuple[torch.Tensor | None, ...]:
     """The gradients by input, by weight and bias `(2, C)`, and by residual; differentiable."""
     mean, rstd, _ = statistics.unbind()
-    if relu:
+    if act != "none":
         if output is None:
             output = F.batch_norm(input, None, None, weight, bias, True, 0.0, eps)
-        gradient = gradient.masked_fill(output.detach() <= 0, 0)
+        before = output.detach()
+        # NaN lets gradients through torch's ReLU, not its ReLU6.
+        shut = before <= 0 if act == "relu" else ~((before > 0) & (before < 6))
+        gradient = gradient.masked_fill(shut, 0)
     by_input, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
         gradient,
         input,
@@ -219,7 +228,7 @@ def _fake_backward(
     output: torch.Tensor | None,
     statistics: torch.Tensor,
     eps: float,
-    relu: bool,
+    act: str,
     wanted: Sequence[bool],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     shapes = (input.shape, (2, input.shape[1]), input.shape)
@@ -230,13 +239,13 @@ def _fake_backward(
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
-    input, weight, bias, residual, ctx.eps, ctx.relu = inputs
+    input, weight, bias, residual, ctx.eps, ctx.act = inputs
     result, statistics = output
     ctx.mark_non_differentiable(statistics)
     ctx.set_materialize_grads(False)
-    # Without a residual the signs of the result are computed again: nothing more is kept.
-    signs = result if ctx.relu and residual is not None else None
-    ctx.save_for_backward(input, weight, bias, signs, statistics)
+    # Without a residual the result is computed again: nothing more is kept.
+    kept = result if ctx.act != "none" and residual is not None else None
+    ctx.save_for_backward(input, weight, bias, kept, statistics)
 
 
 def _backward(
@@ -244,11 +253,12 @@ def _backward(
 ) -> tuple[torch.Tensor | None, ...]:
     if gradient is None:
         return (None,) * 6
-    input, weight, bias, signs, statistics = ctx.saved_tensors
+    input, weight, bias, kept, statistics = ctx.saved_tensors
     needs_input, needs_weight, needs_bias, needs_residual = ctx.needs_input_grad[:4]
     affine = needs_weight or needs_bias
-    # Without a ReLU, the residual's gradient is the output's.
-    wanted = [needs_input, affine, needs_residual and ctx.relu]
+    # Without an activation, the residual's gradient is the output's.
+    activated = ctx.act != "none"
+    wanted = [needs_input, affine, needs_residual and activated]
     by_input = by_affine = by_residual = None
     if any(wanted):
         # Gradients of gradients go through torch's operators.
@@ -258,14 +268,14 @@ def _backward(
             run = _native_backward
         else:
             run = torch.ops.openwork.batch_norm_act_backward.default
-        found = run(gradient, input, weight, bias, signs, statistics, ctx.eps, ctx.relu, wanted)
+        found = run(gradient, input, weight, bias, kept, statistics, ctx.eps, ctx.act, wanted)
         by_input, by_affine, by_residual = found
     by_weight, by_bias = (None, None) if by_affine is None or not affine else by_affine.unbind()
     return (
         by_input if needs_input else None,
         by_weight if needs_weight else None,
         by_bias if needs_bias else None,
-        (by_residual if ctx.relu else gradient) if needs_residual else None,
+        (by_residual if activated else gradient) if needs_residual else None,
         None,
         None,
     )

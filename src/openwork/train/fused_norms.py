@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from openwork.nn import BatchNormAct2d, fuse_norms_, unfuse_norms_
+from openwork.nn import fuse_norms_, unfuse_norms_
+from openwork.nn.norms.native_norm import NativeNorm
 
 
 @contextlib.contextmanager
@@ -19,7 +20,7 @@ def fused_norms(model: nn.Module, example: Any) -> Iterator[None]:
     Raises:
         VerificationError: the outputs would change.
     """
-    if any(isinstance(m, BatchNormAct2d) and m.act_follows for m in model.modules()):
+    if any(isinstance(m, NativeNorm) and m.stands_in for m in model.modules()):
         yield
         return
     fuse_norms_(model, example)

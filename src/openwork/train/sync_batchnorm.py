@@ -4,7 +4,7 @@ torch's SyncBatchNorm refuses CPU tensors; this works wherever `torch.distribute
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import nn
 
 from openwork.nn import BatchNormAct2d
+from openwork.nn.norms.timm_norm_act import is_native, is_timms
 
 
 class _SumOverRanks(torch.autograd.Function):
@@ -52,31 +53,43 @@ def _forward(module: Any, input: torch.Tensor) -> torch.Tensor:
     return result.to(input.dtype)
 
 
-def _synced(kind: Any) -> Any:
+def _synced(kind: Any, finish: Callable[..., torch.Tensor]) -> Any:
     # More than the input: the residual of a BatchNormAct2d.
     def forward(self: Any, input: torch.Tensor, *more: Any) -> torch.Tensor:
         if not self.training:
             return kind.forward(self, input, *more)
-        result = _forward(self, input)
-        return self.finish(result, *more) if isinstance(self, BatchNormAct2d) else result
+        return finish(self, _forward(self, input), *more)
 
     return type(f"Synced{kind.__name__}", (kind,), {"forward": forward})
 
 
 _SYNCED: dict[type[nn.Module], Any] = {
-    kind: _synced(kind) for kind in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, BatchNormAct2d)
+    **{
+        kind: _synced(kind, lambda _, result: result)
+        for kind in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    },
+    BatchNormAct2d: _synced(BatchNormAct2d, BatchNormAct2d.finish),
 }
+
+
+def _synced_kind(module: nn.Module) -> Any:
+    """The class that normalises over all ranks in the place of the module's; None for others."""
+    if is_timms(module) or is_native(module):
+        return _synced(type(module), lambda norm, result: norm.act(norm.drop(result)))
+    return _SYNCED.get(type(module))
 
 
 @contextlib.contextmanager
 def synced_batchnorm(model: nn.Module, world: int) -> Iterator[None]:
     """Within the block, batch normalisation layers of `model` use the statistics of all ranks.
 
-    Parameters, buffers and module identities do not change; only `forward` in training does.
+    They are torch's, `BatchNormAct2d` and timm's. Parameters, buffers and module identities do not
+    change; only `forward` in training does.
     """
-    layers = [m for m in model.modules() if type(m) in _SYNCED] if world > 1 else []
-    for module in layers:
-        module.__class__ = _SYNCED[type(module)]
+    found = {m: _synced_kind(m) for m in model.modules()} if world > 1 else {}
+    layers = {module: kind for module, kind in found.items() if kind is not None}
+    for module, kind in layers.items():
+        module.__class__ = kind
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -42,7 +43,7 @@ def _same_state(one: nn.Module, two: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("act", ["relu", "none"])
+@pytest.mark.parametrize("act", ["relu", "relu6", "none"])
 @pytest.mark.parametrize("with_residual", [True, False])
 def test_it_trains_and_evaluates_as_torchs_modules(
     options: dict[str, Any], act: str, with_residual: bool
@@ -52,10 +53,10 @@ def test_it_trains_and_evaluates_as_torchs_modules(
         training = step < 3
         torchs.train(training)
         ours.train(training)
-        inputs = [(torch.randn(4, 5, 6, 7) * 2 + 1) for _ in range(2)]
+        inputs = [(torch.randn(4, 5, 6, 7) * 2 + 2) for _ in range(2)]
         x, more, x2, more2 = (t.clone().requires_grad_() for t in inputs * 2)
         expected = torchs(x) + more if with_residual else torchs(x)
-        expected = expected.relu() if act == "relu" else expected
+        expected = {"relu": F.relu, "relu6": F.relu6, "none": lambda y: y}[act](expected)
         found = ours(x2, more2 if with_residual else None)
         torch.testing.assert_close(found, expected, **CLOSE)
         upstream = torch.randn(found.shape)

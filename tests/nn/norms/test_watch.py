@@ -42,9 +42,11 @@ class _Sums(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first, self.second, self.third = (nn.BatchNorm2d(2) for _ in range(3))
-        self.fourth = nn.BatchNorm2d(2)
+        self.fourth, self.fifth, self.sixth = (nn.BatchNorm2d(2) for _ in range(3))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        v = self.fifth(x)
+        x = v + self.sixth(v)
         y = self.first(x) + self.second(x)
         z = self.third(x)
         z += y.relu()
@@ -62,6 +64,11 @@ def test_uses_of_sums_are_seen() -> None:
     assert second[0].of_sum is None
     assert _seen(third) == [(block, "add_")]
     assert _seen(third[0].of_sum or []) == [(block, "relu_")]
+    # As where a block's input is a norm's output.
+    assert _seen(uses.users[block.fifth])[-1] == (block, "add")
+    assert all(use.of_sum is None for use in uses.users[block.fifth])
+    assert _seen(uses.users[block.sixth]) == [(block, "add")]
+    assert len(uses.users[block.sixth][0].of_sum or []) > 3
     # Another tensor is added to, which must hold the sum at once.
     assert _seen(uses.users[block.fourth]) == [(block, "add_")]
     assert uses.users[block.fourth][0].of_sum is None

@@ -1,5 +1,6 @@
 """One rank of two: synced batch normalisation against torch's own on the whole batch."""
 
+import importlib.util
 import sys
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from openwork.models.zoo import import_zoo
 from openwork.nn import BatchNormAct2d
 from openwork.train.sync_batchnorm import synced_batchnorm
 
@@ -26,6 +28,9 @@ CASES: list[tuple[type[BatchNorm], tuple[int, ...], dict[str, Any]]] = [
     (nn.BatchNorm3d, (7, 5, 2, 2, 3), {}),
     (BatchNormAct2d, (7, 5, 4, 3), {}),
 ]
+if importlib.util.find_spec("timm") is not None:
+    timms = import_zoo("timm").layers.BatchNormAct2d
+    CASES.append((timms, (7, 5, 4, 3), {"act_layer": nn.SiLU}))
 
 
 def _compare(

@@ -1,21 +1,19 @@
-"""`Deferred`: the output of a batch norm that waits for the sum and the ReLU behind it."""
+"""`Deferred`: the output of a batch norm that waits for the sum and the activation behind it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch.utils._pytree import tree_map_only
 
 from openwork.errors import OpenworkError
-from openwork.ops.batch_norm_act import native_takes
+from openwork.nn.norms.activations import activation
+from openwork.ops.batch_norm_act import ACTS, native_takes
 
 _WAY_OUT = "; call unfuse_norms_(model), or read another layer's output"
 _T: Any = torch.Tensor
-RELUS = frozenset((F.relu, torch.relu, torch.relu_, _T.relu, _T.relu_))
 SUMS = frozenset((torch.add, _T.add, _T.add_))
-IN_PLACE = frozenset((torch.relu_, _T.relu_, _T.add_))
 
 
 @dataclass(eq=False)
@@ -23,16 +21,18 @@ class NormCall:
     """A call of a norm in training mode that has not been computed yet.
 
     Attributes:
-        compute: (residual or None, whether a ReLU follows, whether this is the first time) ->
-            the result, `(N, C, H, W)`; the first time updates the running statistics.
+        compute: (residual or None, activation, whether this is the first time) -> the result,
+            `(N, C, H, W)`; the first time updates the running statistics.
         input, weight, bias: of the norm; the last two may be None.
+        sum_alone: whether a sum is computed at once, since no activation follows it.
         ran: whether it has been computed.
     """
 
-    compute: Callable[[torch.Tensor | None, bool, bool], torch.Tensor]
+    compute: Callable[[torch.Tensor | None, str, bool], torch.Tensor]
     input: torch.Tensor
     weight: torch.Tensor | None
     bias: torch.Tensor | None
+    sum_alone: bool = False
     ran: bool = False
 
 
@@ -47,7 +47,7 @@ class _Held:
             for.
         modes: whether gradients were recorded then, and whether that was in inference mode.
         output: the output itself, once it is asked for.
-        taken: whether the ReLU's result has been given away.
+        taken: whether the activation's result has been given away.
     """
 
     call: NormCall
@@ -61,9 +61,9 @@ class _Held:
 class Deferred(torch.Tensor):
     """The output of a norm, or its sum with another tensor, which is computed when it is read.
 
-    A sum with a tensor of the same shape is deferred as well, and a ReLU is computed together with
-    what it follows. All else reads the output; if something reads it beside the ReLU, such as a
-    hook, it is computed twice. Code that torch does not tell of reads NaN.
+    A sum with a tensor of the same shape is deferred as well, and a ReLU or ReLU6 is computed
+    together with what it follows. All else reads the output; if something reads it beside the
+    activation, such as a hook, it is computed twice. Code that torch does not tell of reads NaN.
     """
 
     _held: _Held
@@ -71,30 +71,30 @@ class Deferred(torch.Tensor):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in RELUS and args and isinstance(args[0], Deferred):
-            inplace = args[1] if len(args) > 1 else kwargs.get("inplace", func in IN_PLACE)
-            return args[0]._relu(inplace)
+        act = activation(func, args, kwargs)
+        if act is not None and args and isinstance(args[0], Deferred):
+            return args[0]._activated(*act)
         if func in SUMS and len(args) == 2 and kwargs.get("alpha", 1) == 1 and "out" not in kwargs:
-            found = _sum(*args, inplace=func in IN_PLACE)
+            found = _sum(*args, inplace=func == _T.add_)
             if found is not None:
                 return found
         args, kwargs = tree_map_only(Deferred, lambda each: each._for(func), (args, kwargs))
         return func(*args, **kwargs)
 
-    def _relu(self, inplace: bool) -> torch.Tensor:
-        """The ReLU of the output, `(N, C, H, W)`."""
+    def _activated(self, act: str, inplace: bool) -> torch.Tensor:
+        """The activation of the output, `(N, C, H, W)`."""
         self._check()
         held = self._held
         if held.output is not None or held.modes != _modes():
-            return F.relu(self._read(), inplace)
-        result = _computed(held, relu=True)
+            return ACTS[act](self._read(), inplace)
+        result = _computed(held, act)
         held.taken = True
         if inplace:
             held.output = result
         return result
 
-    def _plus(self, other: torch.Tensor, inplace: bool) -> "Deferred | None":
-        """The sum with `other`, deferred too; None where it must be computed at once."""
+    def _plus(self, other: torch.Tensor, inplace: bool) -> torch.Tensor | None:
+        """The sum with `other`, deferred too; None where torch must compute it."""
         self._check()
         held = self._held
         call = held.call
@@ -105,10 +105,10 @@ class Deferred(torch.Tensor):
         if not native_takes(call.input, call.weight, other):
             return None
         _check_unchanged(held)
-        if not inplace:
-            return deferred(call, other)
-        held.residual, held.versions = other, (*held.versions, *_versions(other))
-        return self
+        if inplace:
+            held.residual, held.versions = other, (*held.versions, *_versions(other))
+        found = self if inplace else deferred(call, other)
+        return found._read() if call.sum_alone else found
 
     def _for(self, func: Any) -> Any:
         """What `func` is to see in the place of this."""
@@ -119,8 +119,8 @@ class Deferred(torch.Tensor):
             return _NAN if held.modes[0] and _needs_gradient(held) else _NAN.detach()
         if held.taken and func in _GRADIENTS and held.output is None:
             raise OpenworkError(
-                "the gradient by the output of a fused batch norm is asked for after its ReLU "
-                f"ran{_WAY_OUT}"
+                "the gradient by the output of a fused batch norm is asked for after its "
+                f"activation ran{_WAY_OUT}"
             )
         return self._read()
 
@@ -128,7 +128,7 @@ class Deferred(torch.Tensor):
         self._check()
         held = self._held
         if held.output is None:
-            held.output = _computed(held, relu=False)
+            held.output = _computed(held, "none")
         return held.output
 
     def _check(self) -> None:
@@ -149,7 +149,7 @@ def deferred(call: NormCall, residual: torch.Tensor | None = None) -> Deferred:
     return found
 
 
-def _sum(one: Any, two: Any, inplace: bool) -> Deferred | None:
+def _sum(one: Any, two: Any, inplace: bool) -> torch.Tensor | None:
     """The sum of two values, at least one of which is deferred; None for torch to compute it."""
     for norm, other in ((one, two), (two, one))[: 1 if inplace else 2]:
         if isinstance(norm, Deferred) and isinstance(other, torch.Tensor):
@@ -159,7 +159,7 @@ def _sum(one: Any, two: Any, inplace: bool) -> Deferred | None:
     return None
 
 
-def _computed(held: _Held, relu: bool) -> torch.Tensor:
+def _computed(held: _Held, act: str) -> torch.Tensor:
     _check_unchanged(held)
     call = held.call
     recorded, inference = held.modes
@@ -169,7 +169,7 @@ def _computed(held: _Held, relu: bool) -> torch.Tensor:
         torch.autocast(call.input.device.type, enabled=False),
     ):
         first, call.ran = not call.ran, True
-        return call.compute(held.residual, relu, first)
+        return call.compute(held.residual, act, first)
 
 
 def _check_unchanged(held: _Held) -> None:

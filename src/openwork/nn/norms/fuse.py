@@ -1,6 +1,7 @@
 """`fuse_norms_` and `unfuse_norms_`: batch norms that do what follows them; native pools."""
 
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from typing import Any, TypeGuard
 
 import torch
@@ -10,9 +11,11 @@ from openwork._call import Call, call_of, taken
 from openwork._unchanged import unchanged
 from openwork.errors import VerificationError
 from openwork.nn.layers import replace
+from openwork.nn.norms import timm_norm_act
+from openwork.nn.norms.activations import MODULES
 from openwork.nn.norms.batch_norm_act import BatchNormAct2d
-from openwork.nn.norms.deferred import RELUS
 from openwork.nn.norms.max_pool2d import NativeMaxPool2d
+from openwork.nn.norms.native_norm import NativeNorm
 from openwork.nn.norms.watch import NETWORK, Use, Uses, watch
 from openwork.nn.table import Table
 
@@ -24,40 +27,49 @@ class FusedNorms:
     """What `fuse_norms_` did.
 
     Attributes:
-        fused: batch norm, by its name in the model -> the ReLU that it computes now: the name of
-            the module, or "relu in" that of the module whose code calls it.
+        fused: batch norm, by its name in the model -> the ReLU or ReLU6 that it computes now: the
+            name of the module, or "relu in" that of the module whose code calls it; "" for one
+            that computes a sum alone.
         sums: those of them that compute a block's residual sum too.
+        alone: batch norm that runs on native kernels by itself -> why it computes nothing more.
         left: batch norm -> why it stays as it was.
         pools: max pools that run on native kernels now.
     """
 
     fused: dict[str, str]
     sums: tuple[str, ...]
+    alone: dict[str, str]
     left: dict[str, str]
     pools: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         rows = [(name, f"with {self._what(name)}") for name in self.fused]
+        rows += [(name, f"alone: {why}") for name, why in self.alone.items()]
         rows += list(self.left.items())
         title = f"{len(self.fused)} of {len(rows)} batch norms fused"
+        if self.alone:
+            title += f", {len(self.alone)} native"
         rows += [(name, "native max pool") for name in self.pools]
         return str(Table(("layer", ""), tuple(rows), title=title, justify="left"))
 
     def _what(self, name: str) -> str:
-        return f"the sum and {self.fused[name]}" if name in self.sums else self.fused[name]
+        parts = ["the sum"] * (name in self.sums) + [self.fused[name]] * bool(self.fused[name])
+        return " and ".join(parts)
 
 
 def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
-    """Let each `nn.BatchNorm2d` compute the ReLU that alone takes its output, in place.
+    """Let batch norms run on native kernels, with the sum and the ReLU behind them, in place.
 
-    The ReLU may be a module or a function, and stands where it stood. If another tensor is added
-    before it, as in residual blocks, the norm computes the sum too. Training on a CPU in float32
-    then takes less time and memory. Parameters, buffers and the `state_dict` stay the same objects,
-    so an optimiser made before remains valid. Whatever else reads a norm's output later, such as a
-    hook or code for another size, sees it without the ReLU; it is then computed twice. Under
-    `torch.utils.checkpoint` (not reentrant) statistics are updated once in a step, where torch's
-    norms update them again when they are recomputed. Each `nn.MaxPool2d` becomes one that runs on
-    native kernels, with the same bits.
+    A ReLU or ReLU6 that alone takes the output of an `nn.BatchNorm2d` is computed with it; it may
+    be a module or a function, and stands where it stood. If another tensor is added before it, as
+    in residual blocks, the norm computes the sum too. Norms with other activations, or none, run
+    on native kernels by themselves, and timm's `BatchNormAct2d` like all others. Training on a CPU
+    in float32 then takes less time and memory. Parameters, buffers and the `state_dict` stay the
+    same objects, so an optimiser made before remains valid. Whatever else reads a norm's output
+    later, such as a hook or code for another size, sees it without the activation; it is then
+    computed twice. Under `torch.utils.checkpoint` (not reentrant) statistics are updated once in a
+    step, where torch's norms update them again when they are recomputed. Each `nn.MaxPool2d`
+    becomes one that runs on native kernels, with the same bits.
 
     Args:
         model: any module; it runs twice in each mode, and its modes and buffers are as before
@@ -81,33 +93,42 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
     call = call_of(model, example)
     inputs = call.map(lambda t: t if len(t) != 1 else torch.cat([t, t]))
     before = {mode: _run(model, inputs, mode) for mode in (True, False)}
-    uses, _ = before[True]
     names = {module: name for name, module in model.named_modules()}
-    left: dict[str, str] = {}
-    fused: dict[nn.Module, nn.Module] = {}
-    relus: dict[str, str] = {}
+    found = FusedNorms({}, (), {}, {})
     sums: list[str] = []
+    new: dict[nn.Module, nn.Module] = {}
+    timms: dict[nn.Module, str | None] = {}
     for norm, name in names.items():
         if not isinstance(norm, nn.modules.batchnorm._BatchNorm):
             continue
-        reason = _unfit_norm(norm, name)
-        use = _relu(uses, norm, names) if reason is None else reason
-        if isinstance(use, str):
-            left[name] = use
+        unfit = _unfit_norm(norm, name)
+        if unfit is not None:
+            found.left[name] = unfit
             continue
-        fused[norm] = BatchNormAct2d.from_norm(norm, "relu", act_follows=True)  # type: ignore[arg-type]
-        relus[name] = _where(use, names)
-        if uses.users[norm][0] is not use:
-            sums.append(name)
+        behind = _behind(before[True][0], norm, names)
+        if isinstance(behind, str):
+            found.alone[name] = behind
+        else:
+            found.fused[name] = behind.where
+            sums += [name] * behind.sum
+        act = None if isinstance(behind, str) else behind.act
+        if timm_norm_act.is_timms(norm):
+            timms[norm] = act
+        else:
+            new[norm] = BatchNormAct2d.in_place_of(norm, act)  # type: ignore[arg-type]
     pools = {pool: NativeMaxPool2d.from_pool(pool) for pool in names if _is_fit_pool(pool, names)}
-    new = {**fused, **pools}
+    new = {**new, **pools}
     replace(model, new)
+    for norm, act in timms.items():
+        timm_norm_act.to_native_(norm, act)
     try:
         _verify(model, inputs, before)
     except BaseException:
         replace(model, {new: old for old, new in new.items()})
+        for norm in timms:
+            timm_norm_act.from_native_(norm)
         raise
-    return FusedNorms(relus, tuple(sums), left, tuple(names[pool] for pool in pools))
+    return replaced(found, sums=tuple(sums), pools=tuple(names[pool] for pool in pools))
 
 
 def unfuse_norms_(model: nn.Module) -> nn.Module:
@@ -121,18 +142,20 @@ def unfuse_norms_(model: nn.Module) -> nn.Module:
     """
     back: dict[nn.Module, nn.Module] = {}
     for module in model.modules():
-        if isinstance(module, BatchNormAct2d) and module.act_follows:
+        if isinstance(module, BatchNormAct2d) and module.stands_in:
             back[module] = module.to_norm()
         elif isinstance(module, NativeMaxPool2d):
             back[module] = module.to_pool()
+        else:
+            timm_norm_act.from_native_(module)
     replace(model, back)
     return model
 
 
 def _unfit_norm(norm: nn.Module, name: str) -> str | None:
-    if isinstance(norm, BatchNormAct2d):
+    if isinstance(norm, NativeNorm):
         return "it is a BatchNormAct2d already"
-    if type(norm) is not nn.BatchNorm2d:
+    if type(norm) is not nn.BatchNorm2d and not timm_norm_act.is_timms(norm):
         return f"{type(norm).__name__} is not a plain BatchNorm2d"
     if not name:
         return "it is the whole model and cannot be replaced in place; wrap it in nn.Sequential"
@@ -143,33 +166,66 @@ def _is_fit_pool(module: nn.Module, names: dict[nn.Module, str]) -> TypeGuard[nn
     return type(module) is nn.MaxPool2d and bool(names[module]) and not _hooks(module)
 
 
-def _relu(uses: Uses, norm: nn.Module, names: dict[nn.Module, str]) -> Use | str:
-    """The ReLU that alone takes the output of a norm or of its sum, or why there is none."""
+@dataclass(frozen=True)
+class _Behind:
+    """What a norm computes besides.
+
+    Attributes:
+        act: the activation, or "none".
+        where: its name in the network, or "".
+        sum: whether a tensor is added before it.
+    """
+
+    act: str
+    where: str
+    sum: bool
+
+
+def _behind(uses: Uses, norm: Any, names: dict[nn.Module, str]) -> _Behind | str:
+    """What alone takes the output of a norm and can be computed with it, or why nothing can."""
     if uses.calls[norm] != 1:
         return f"it runs {uses.calls[norm]} times"
-    what, found = "its output", uses.users[norm]
-    if len(found) == 1 and found[0].of_sum is not None:
-        what, found = "its sum with another tensor", found[0].of_sum
+    if timm_norm_act.is_timms(norm):
+        act = timm_norm_act.act_of(norm)
+        if act is None:
+            kind = type(norm.act if type(norm.drop) is nn.Identity else norm.drop)
+            return f"its output goes to its own {kind.__name__}, not to a ReLU"
+        if act != "none":
+            hooked = "its ReLU has hooks"
+            return hooked if _hooks(norm.act) else _Behind(act, f"{names[norm]}.act", False)
+    found = uses.users[norm]
+    of_sum = found[0].of_sum if len(found) == 1 else None
+    use = _only(found if of_sum is None else of_sum, of_sum is not None, names)
+    if not isinstance(use, str):
+        return _Behind(str(use.act), _where(use, names), of_sum is not None)
+    if of_sum and all(each.function != NETWORK for each in of_sum):
+        return _Behind("none", "", True)
+    return use
+
+
+def _only(found: list[Use], summed: bool, names: dict[nn.Module, str]) -> Use | str:
+    """The activation that alone takes an output, or why there is none."""
+    what = "its sum with another tensor" if summed else "its output"
     if len(found) != 1:
         return f"{what} is used {len(found)} times"
     use = found[0]
     if use.function == NETWORK:
         return f"{what} is {NETWORK}"
-    if use.function not in RELUS:
+    if use.act is None:
         where = "model"
         if use.module is not None and names[use.module]:
             where = f"{names[use.module]!r} ({type(use.module).__name__})"
         return f"{what} goes to {use.name} in {where}, not to a ReLU"
-    if type(use.module) is nn.ReLU and _hooks(use.module):
+    if use.module is not None and type(use.module) in MODULES and _hooks(use.module):
         return f"its ReLU {names[use.module]!r} has hooks"
     return use
 
 
 def _where(relu: Use, names: dict[nn.Module, str]) -> str:
     name = names[relu.module] if relu.module is not None else ""
-    if type(relu.module) is nn.ReLU:
+    if type(relu.module) in MODULES:
         return name
-    return f"relu in {name}" if name else "relu"
+    return f"{relu.act} in {name}" if name else str(relu.act)
 
 
 def _hooks(module: nn.Module) -> bool:
@@ -193,7 +249,7 @@ def _verify(
     inputs: Call,
     before: dict[bool, tuple[Uses, list[Any]]],
 ) -> None:
-    norms = [module for module in model.modules() if isinstance(module, BatchNormAct2d)]
+    norms = [module for module in model.modules() if isinstance(module, NativeNorm)]
     native = [norm.native for norm in norms]
     try:
         # With torch's operators outputs are equal, unless the modules are connected in other ways.

@@ -12,9 +12,11 @@ from torch.overrides import TorchFunctionMode
 
 from openwork._call import Call
 from openwork._nested import flatten
-from openwork.nn.norms.deferred import IN_PLACE, RELUS, SUMS
+from openwork.nn.norms.activations import activation
+from openwork.nn.norms.deferred import SUMS
 
 NETWORK = "the network's output"
+_ADD_IN_PLACE: Any = torch.Tensor.add_
 
 
 @dataclass(eq=False)
@@ -24,11 +26,13 @@ class Use:
     Attributes:
         module: the innermost module that took it; None is the network's own code.
         function: the function that it called.
+        act: the activation that this is, such as "relu"; None for others.
         of_sum: if that is a sum, how its result was used; None for others.
     """
 
     module: nn.Module | None
     function: Any
+    act: str | None = None
     of_sum: list["Use"] | None = None
 
     @property
@@ -69,26 +73,31 @@ class _Watch(TorchFunctionMode):
             self.uses.calls[module] += 1
             self.tracked[id(output)] = (self.uses.users.setdefault(module, []), output)
 
-    def take(self, values: Any, function: Any) -> list[Use]:
-        found: list[Use] = []
+    def take(self, values: Any, function: Any, act: str | None = None) -> list[list[Use]]:
+        """Record a call; all uses so far of each output among `values`, this one the last."""
+        found = []
         for value in flatten(values)[0]:
             if id(value) in self.tracked:
-                found.append(Use(self.running[-1] if self.running else None, function))
-                self.tracked[id(value)][0].append(found[-1])
+                users, _ = self.tracked[id(value)]
+                users.append(Use(self.running[-1] if self.running else None, function, act))
+                found.append(users)
         return found
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        uses = self.take((args, kwargs), func)
+        kwargs = kwargs or {}
+        act, _ = activation(func, args, kwargs) or (None, False)
+        uses = self.take((args, kwargs), func, act)
         # A tensor that is added to in place cannot wait.
-        waits = func not in IN_PLACE or id(next(iter(args), None)) in self.tracked
-        result = func(*args, **(kwargs or {}))
-        if uses and func in RELUS:
+        waits = func != _ADD_IN_PLACE or id(next(iter(args), None)) in self.tracked
+        result = func(*args, **kwargs)
+        if uses and act is not None:
             # One that works in place gives the norm's own tensor.
             self.tracked.pop(id(result), None)
         elif uses and func in SUMS and waits and all(_is_like(each, result) for each in args):
-            # A sum of two norms is computed by the first of them.
-            uses[0].of_sum = []
-            self.tracked[id(result)] = (uses[0].of_sum, result)
+            # A sum of two norms is computed by the first of them that nothing else has used.
+            summed = min(uses, key=len)[-1]
+            summed.of_sum = []
+            self.tracked[id(result)] = (summed.of_sum, result)
         return result
 
 
