@@ -4,8 +4,8 @@
         [--densities 1 0.5 0.25 0.1 0.05] [--threads 1 2] [--fuse no|yes|both] [--batch 64]
         [--steps 5] [--out training_step.json]
 
-All convolutions but the first get random channel-wise patterns, the linear layers of an MLP
-structured ones; at density 1 they are sparse layers all of whose connections are live. "fused" also
+All convolutions but the first and depthwise ones get random channel-wise patterns, the linear
+layers of an MLP structured ones; at density 1 they are sparse layers all of whose connections are live. "fused" also
 has batch norm, ReLU and sums in one pass (`ow.nn.fuse_norms_`). "layers" are single layers, forward
 and backward, and the median of their ratios. Dense and sparse steps take turns, so that other load
 on the machine affects both; a figure is the median of the ratios of neighbouring steps. Kernels are
@@ -35,6 +35,7 @@ NETWORKS = {
     "resnet32": (128, (3, 32, 32)),
     "cnn_small": (64, (3, 32, 32)),
     "timm:resnet50": (8, (3, 224, 224)),
+    "timm:mobilenetv2_100": (16, (3, 224, 224)),
     "mlp:3072-4096-512-10": (128, (3, 32, 32)),
 }
 # Inputs, outputs, kernel, stride and side of the feature map.
@@ -124,9 +125,14 @@ class LayerStep:
 
 
 def sparsify(model: nn.Module, is_mlp: bool, density: float, first: int | None = 1) -> None:
-    """Make all layers but the first convolution, or the last linear layer, sparse."""
+    """Make convolutions but the first, or linear layers but the last, sparse."""
     kind = nn.Linear if is_mlp else nn.Conv2d
-    names = [name for name, layer in dense_layers(model).items() if isinstance(layer, kind)]
+    # Depthwise layers have nothing to spare.
+    names = [
+        name
+        for name, layer in dense_layers(model).items()
+        if isinstance(layer, kind) and getattr(layer, "groups", 1) == 1
+    ]
     names = names[:-1] if is_mlp else names[first:]
     if density < 1:
         pattern: dict[str, Any] = {"pattern": "random", "density": density}
