@@ -5,11 +5,12 @@
         [--steps 5] [--out training_step.json]
 
 All convolutions but the first and depthwise ones get random channel-wise patterns, the linear
-layers of an MLP structured ones; at density 1 they are sparse layers all of whose connections are live. "fused" also
-has batch norm, ReLU and sums in one pass (`ow.nn.fuse_norms_`). "layers" are single layers, forward
-and backward, and the median of their ratios. Dense and sparse steps take turns, so that other load
-on the machine affects both; a figure is the median of the ratios of neighbouring steps. Kernels are
-chosen before, in the first step. Rows that `--out` holds already are not measured again.
+layers of an MLP structured ones; at density 1 they are sparse layers all of whose connections are
+live. "fused" also has batch norm, ReLU and sums in one pass (`ow.nn.fuse_norms_`). "layers" are
+single layers, forward and backward, and the median of their ratios. Dense and sparse steps take
+turns, so that other load on the machine affects both; a figure is the median of the ratios of
+neighbouring steps. Kernels are chosen before, in the first step. Rows that `--out` holds already
+are not measured again.
 """
 
 import argparse

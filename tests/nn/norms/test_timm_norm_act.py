@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from openwork.errors import VerificationError
 from openwork.models.zoo import import_zoo
+from openwork.nn import fuse_norms_
 from openwork.nn.norms.native_norm import NativeNorm
 from openwork.nn.norms.timm_norm_act import act_of, from_native_, is_timms, to_native_
+from openwork.train.sync_batchnorm import synced_batchnorm
 
 if importlib.util.find_spec("timm") is None:
     pytest.skip("needs timm", allow_module_level=True)
@@ -63,3 +66,39 @@ def test_it_trains_and_evaluates_as_before_and_goes_back(act: Any, waits: bool) 
     assert type(ours) is kind
     assert list(ours.named_children()) == children
     assert vars(ours).keys() == vars(torchs).keys()
+
+
+def test_a_watched_activation_is_not_taken_over() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 5, 3), _norm(), nn.Conv2d(5, 2, 3))
+    model[1].act.register_forward_hook(lambda *_: None)
+    report = fuse_norms_(model, torch.randn(2, 3, 8, 8))
+    assert (report.fused, report.alone) == ({}, {"1": "its ReLU has hooks"})
+    assert model[1].waits_for is None
+
+
+class _AsksForItsNorm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = _norm()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(x) * 2 + float(is_timms(self.norm))
+
+
+def test_where_outputs_would_change_it_stays_as_it_was() -> None:
+    model = _AsksForItsNorm()
+    with pytest.raises(VerificationError, match="would differ"):
+        fuse_norms_(model, torch.randn(2, 5, 8, 8))
+    assert is_timms(model.norm)
+    with synced_batchnorm(model, 2):
+        assert not is_timms(model.norm)
+    assert is_timms(model.norm)
+
+
+def test_ranks_share_the_statistics_of_a_native_one_too() -> None:
+    norm = _norm()
+    to_native_(norm, "relu")
+    kind = type(norm)
+    with synced_batchnorm(norm, 2):
+        assert type(norm) is not kind
+    assert type(norm) is kind
