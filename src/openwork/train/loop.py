@@ -60,8 +60,9 @@ def fit(
     """Train `model` in place on `data` as `recipe` says.
 
     Under `torchrun` the processes share each batch and have the same weights after every step;
-    `recipe.batch_size` is the batch over all processes, and batch normalisation uses all of it. A
-    run that stops at any moment, for any reason, can be resumed from its last finished epoch.
+    `recipe.batch_size` is the batch over all processes, and torch's and timm's batch norms use all
+    of it. A run that stops at any moment, for any reason, can be resumed from its last finished
+    epoch.
 
     Args:
         model: images `(N, C, H, W)` -> logits `(N, classes)`. On return it is in evaluation mode,
