@@ -70,10 +70,11 @@ def test_it_trains_and_evaluates_as_before_and_goes_back(act: Any, waits: bool) 
 
 def test_a_watched_activation_is_not_taken_over() -> None:
     model = nn.Sequential(nn.Conv2d(3, 5, 3), _norm(), nn.Conv2d(5, 2, 3))
-    model[1].act.register_forward_hook(lambda *_: None)
+    norm: Any = model[1]
+    norm.act.register_forward_hook(lambda *_: None)
     report = fuse_norms_(model, torch.randn(2, 3, 8, 8))
     assert (report.fused, report.alone) == ({}, {"1": "its ReLU has hooks"})
-    assert model[1].waits_for is None
+    assert norm.waits_for is None
 
 
 class _AsksForItsNorm(nn.Module):
