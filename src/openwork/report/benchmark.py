@@ -211,10 +211,10 @@ class Benchmark:
         Raises:
             OpenworkError: `path` cannot be written.
         """
-        names = [visible(row[0]) for row in self.layers.rows][::-1]
-        places = range(len(names))
         from matplotlib.figure import Figure
 
+        names = [visible(row[0]) for row in self.layers.rows][::-1]
+        places = range(len(names))
         figure = Figure(figsize=(9, 1.5 + 0.28 * len(names)), layout="constrained")
         axes = figure.add_subplot()
         for column, height, color in ((6, 0.8, "#cfd8dc"), (5, 0.45, "#1b4965")):

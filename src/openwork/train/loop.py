@@ -224,11 +224,11 @@ def _fused(
 
 
 def _fabric(recipe: Recipe, device: str) -> "Fabric":
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     # Only here: with torch's compiler, which it brings, it takes longer to import than torch.
     from lightning_fabric import Fabric
 
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return Fabric(
         accelerator=device_named(device),
         devices=local,

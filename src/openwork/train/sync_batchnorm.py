@@ -4,6 +4,7 @@ torch's SyncBatchNorm refuses CPU tensors; this works wherever `torch.distribute
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -72,10 +73,15 @@ _SYNCED: dict[type[nn.Module], Any] = {
 }
 
 
+@functools.cache
+def _synced_timms(kind: type[nn.Module]) -> Any:
+    return _synced(kind, lambda norm, result: norm.act(norm.drop(result)))
+
+
 def _synced_kind(module: nn.Module) -> Any:
     """The class that normalises over all ranks in the place of the module's; None for others."""
     if is_timms(module) or is_native(module):
-        return _synced(type(module), lambda norm, result: norm.act(norm.drop(result)))
+        return _synced_timms(type(module))
     return _SYNCED.get(type(module))
 
 

@@ -66,14 +66,13 @@ class BatchNormAct2d(NativeNorm):
     def forward(self, input: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
         if not (self.training and native_takes(input, self.weight, residual)):
             return self.finish(super().forward(input), residual)
-        return self.by_batch(input, residual, "none" if self.stands_in else self.act)
+        return self.by_batch(input, residual, self.act)
 
     def finish(
         self, normalised: torch.Tensor, residual: torch.Tensor | None = None
     ) -> torch.Tensor:
         """What follows the normalisation: the sum and the activation of `(N, C, H, W)`."""
-        result = normalised if residual is None else normalised + residual
-        return result if self.stands_in else ACTS[self.act](result)
+        return ACTS[self.act](normalised if residual is None else normalised + residual)
 
     @classmethod
     def from_norm(cls, norm: nn.BatchNorm2d, act: str) -> Self:
@@ -88,7 +87,7 @@ class BatchNormAct2d(NativeNorm):
             norm: the layer.
             waits_for: as in `NativeNorm`.
         """
-        found = cls.from_norm(norm, waits_for or "none")
+        found = cls.from_norm(norm, "none")
         found.stands_in, found.waits_for = True, waits_for
         return found
 

@@ -13,7 +13,8 @@ from openwork.ops.batch_norm_act import ACTS, native_takes
 
 _WAY_OUT = "; call unfuse_norms_(model), or read another layer's output"
 _T: Any = torch.Tensor
-SUMS = frozenset((torch.add, _T.add, _T.add_))
+ADD_IN_PLACE = _T.add_
+SUMS = frozenset((torch.add, _T.add, ADD_IN_PLACE))
 
 
 @dataclass(eq=False)
@@ -75,7 +76,7 @@ class Deferred(torch.Tensor):
         if act is not None and args and isinstance(args[0], Deferred):
             return args[0]._activated(*act)
         if func in SUMS and len(args) == 2 and kwargs.get("alpha", 1) == 1 and "out" not in kwargs:
-            found = _sum(*args, inplace=func == _T.add_)
+            found = _sum(*args, inplace=func == ADD_IN_PLACE)
             if found is not None:
                 return found
         args, kwargs = tree_map_only(Deferred, lambda each: each._for(func), (args, kwargs))

@@ -1,7 +1,6 @@
 """`fuse_norms_` and `unfuse_norms_`: batch norms that do what follows them; native pools."""
 
 from dataclasses import dataclass
-from dataclasses import replace as replaced
 from typing import Any, TypeGuard
 
 import torch
@@ -94,7 +93,9 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
     inputs = call.map(lambda t: t if len(t) != 1 else torch.cat([t, t]))
     before = {mode: _run(model, inputs, mode) for mode in (True, False)}
     names = {module: name for name, module in model.named_modules()}
-    found = FusedNorms({}, (), {}, {})
+    fused: dict[str, str] = {}
+    alone: dict[str, str] = {}
+    left: dict[str, str] = {}
     sums: list[str] = []
     new: dict[nn.Module, nn.Module] = {}
     timms: dict[nn.Module, str | None] = {}
@@ -103,13 +104,13 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
             continue
         unfit = _unfit_norm(norm, name)
         if unfit is not None:
-            found.left[name] = unfit
+            left[name] = unfit
             continue
         behind = _behind(before[True][0], norm, names)
         if isinstance(behind, str):
-            found.alone[name] = behind
+            alone[name] = behind
         else:
-            found.fused[name] = behind.where
+            fused[name] = behind.where
             sums += [name] * behind.sum
         act = None if isinstance(behind, str) else behind.act
         if timm_norm_act.is_timms(norm):
@@ -128,7 +129,7 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
         for norm in timms:
             timm_norm_act.from_native_(norm)
         raise
-    return replaced(found, sums=tuple(sums), pools=tuple(names[pool] for pool in pools))
+    return FusedNorms(fused, tuple(sums), alone, left, tuple(names[pool] for pool in pools))
 
 
 def unfuse_norms_(model: nn.Module) -> nn.Module:

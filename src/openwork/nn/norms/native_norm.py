@@ -17,8 +17,8 @@ class NativeNorm(nn.BatchNorm2d):
 
     Attributes:
         native: set it to False for torch's operators everywhere.
-        stands_in: whether `fuse_norms_` put it in the place of another layer; the network has the
-            activation behind it then, and the layer computes none unasked.
+        stands_in: whether `fuse_norms_` put it in the place of another layer, whose activation is
+            behind it in the network.
         waits_for: the activation for which the output waits, or for a sum before it; "none" if it
             waits for a sum alone, None if it does not wait. What else reads it sees it without.
     """

@@ -1,6 +1,7 @@
 """timm's batch norm with a dropout and an activation in it, on native kernels."""
 
 import functools
+import importlib
 from typing import Any
 
 import torch
@@ -69,4 +70,4 @@ def __getattr__(name: str) -> Any:
     if name != _NATIVE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, kind = _TIMMS
-    return _native(getattr(__import__(module, fromlist=[kind]), kind))
+    return _native(getattr(importlib.import_module(module), kind))

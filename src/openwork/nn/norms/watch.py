@@ -13,10 +13,9 @@ from torch.overrides import TorchFunctionMode
 from openwork._call import Call
 from openwork._nested import flatten
 from openwork.nn.norms.activations import activation
-from openwork.nn.norms.deferred import SUMS
+from openwork.nn.norms.deferred import ADD_IN_PLACE, SUMS
 
 NETWORK = "the network's output"
-_ADD_IN_PLACE: Any = torch.Tensor.add_
 
 
 @dataclass(eq=False)
@@ -88,7 +87,7 @@ class _Watch(TorchFunctionMode):
         act, _ = activation(func, args, kwargs) or (None, False)
         uses = self.take((args, kwargs), func, act)
         # A tensor that is added to in place cannot wait.
-        waits = func != _ADD_IN_PLACE or id(next(iter(args), None)) in self.tracked
+        waits = func != ADD_IN_PLACE or id(next(iter(args), None)) in self.tracked
         result = func(*args, **kwargs)
         if uses and act is not None:
             # One that works in place gives the norm's own tensor.
