@@ -120,7 +120,10 @@ def picture(study: ModuleType, rows: list[Row]) -> Any:
         curve(by_name[panel], x, [[v / 100 for v in group] for group in groups], label or panel)
         by_name[panel].set(xlabel=across, ylabel=up, title=panel)
         if label:
-            by_name[panel].legend()
+            # Below, where it covers no curve.
+            by_name[panel].legend(loc="upper center", bbox_to_anchor=(0.5, -0.15))
+    lines = max(len(ax.get_legend().get_texts()) if ax.get_legend() else 0 for ax in axes)
+    drawn.set_figheight(drawn.get_figheight() + 0.22 * lines)
     return drawn
 
 
