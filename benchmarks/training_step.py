@@ -6,11 +6,11 @@
 
 All convolutions but the first and depthwise ones get random channel-wise patterns, the linear
 layers of an MLP structured ones; at density 1 they are sparse layers all of whose connections are
-live. "fused" also has batch norm, ReLU and sums in one pass (`ow.nn.fuse_norms_`). "layers" are
-single layers, forward and backward, and the median of their ratios. Dense and sparse steps take
-turns, so that other load on the machine affects both; a figure is the median of the ratios of
-neighbouring steps. Kernels are chosen before, in the first step. Rows that `--out` holds already
-are not measured again.
+live. "fused" also has batch norm, ReLU and sums in one pass, and depthwise layers on native kernels
+(`ow.nn.fuse_norms_`). "layers" are single layers, forward and backward, and the median of their
+ratios. Dense and sparse steps take turns, so that other load on the machine affects both; a figure
+is the median of the ratios of neighbouring steps. Kernels are chosen before, in the first step.
+Rows that `--out` holds already are not measured again.
 """
 
 import argparse
@@ -37,6 +37,8 @@ NETWORKS = {
     "cnn_small": (64, (3, 32, 32)),
     "timm:resnet50": (8, (3, 224, 224)),
     "timm:mobilenetv2_100": (16, (3, 224, 224)),
+    "timm:mobilenetv3_large_100": (16, (3, 224, 224)),
+    "timm:efficientnet_b0": (16, (3, 224, 224)),
     "mlp:3072-4096-512-10": (128, (3, 32, 32)),
 }
 # Inputs, outputs, kernel, stride and side of the feature map.

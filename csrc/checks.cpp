@@ -302,6 +302,26 @@ void check(const SampledDirectPlan& plan) {
   require_range("live", plan.samples.live, 0, INT32_MAX / 9);
 }
 
+void check(const SampledDepthwisePlan& plan) {
+  const Geometry& g = plan.geometry;
+  const int taps = g.kernel_y * g.kernel_x;
+  require_range("kernel_y * kernel_x", taps, 1, most_taps);
+  require_range("connections", plan.connections, 0, INT32_MAX / taps);
+  for (int i = 0; i < plan.connections; ++i) {
+    require_range("filter", plan.filter[i], 0, g.out_channels - 1);
+    require_range("channel", plan.channel[i], 0, g.in_channels - 1);
+  }
+}
+
+void check(const TransposedDepthwisePlan& plan, int64_t kernels) {
+  const Geometry& g = plan.geometry;
+  require_range("kernel_y * kernel_x", g.kernel_y * g.kernel_x, 1, most_taps);
+  for (int channel = 0; channel < g.in_channels; ++channel) {
+    require_range("filter", plan.filter[channel], 0, g.out_channels - 1);
+    require_range("kernel", plan.kernel[channel], -1, kernels - 1);
+  }
+}
+
 void check(const Interleave& job) {
   require_range("stride_y", job.stride_y, 1, most_reach);
   require_range("stride_x", job.stride_x, 1, most_reach);

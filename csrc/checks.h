@@ -61,6 +61,9 @@ void check(const SampledSpmmPlan& plan, int64_t columns);
 void check(const SampledDirectPlan& plan);
 // `taps`: length of plan.tap; the samples are checked.
 void check(const SampledWinogradPlan& plan, int64_t taps);
+// `kernels`: packed ones.
+void check(const TransposedDepthwisePlan& plan, int64_t kernels);
+void check(const SampledDepthwisePlan& plan);
 // Whether each phase covers the rows and columns that it is asked for.
 void check(const Interleave& job);
 

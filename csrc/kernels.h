@@ -40,6 +40,8 @@ struct Kernels {
   Kernel<SampledSpmmPlan, SampledRun> sampled_spmm;
   Kernel<SampledWinogradPlan, SampledRun> sampled_winograd;
   Kernel<SampledDirectPlan, SampledRun> sampled_direct;
+  Kernel<SampledDepthwisePlan, SampledRun> sampled_depthwise;
+  Kernel<TransposedDepthwisePlan> transposed_depthwise;
   Training training;
   Pooling pooling;
   Elementwise elementwise;

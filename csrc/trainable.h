@@ -12,11 +12,29 @@ inline void set_weights(SpmmPlan& plan, const float* weight) { plan.lists.weight
 inline void set_weights(WinogradPlan& plan, const float* weight) { plan.lists.weight = weight; }
 inline void set_weights(DirectPlan& plan, const float* weight) { plan.weight = weight; }
 inline void set_weights(TapsPlan& plan, const float* weight) { plan.weight = weight; }
+inline void set_weights(DepthwisePlan& plan, const float* weight) { plan.weight = weight; }
+inline void set_weights(TransposedDepthwisePlan& plan, const float* weight) {
+  plan.weight = weight;
+}
+
+// The sizes of a call: what it is given, and what it writes.
+template <class Plan>
+Geometry call_sizes(const Plan& plan) {
+  return plan.geometry;
+}
+inline Geometry call_sizes(const TransposedDepthwisePlan& plan) {
+  Geometry g = plan.geometry;
+  std::swap(g.in_channels, g.out_channels);
+  std::swap(g.height, g.out_height);
+  std::swap(g.width, g.out_width);
+  return g;
+}
 
 class Trainable {
  public:
   virtual ~Trainable() = default;
 
+  // Sizes of a call.
   const Geometry& geometry() const { return geometry_; }
   const Refill& refill() const { return refill_; }
   // Floats that `run` needs as its workspace: packed weights, then the kernel's.
@@ -48,7 +66,7 @@ class TrainableLayer final : public Trainable {
   // kernel refuses the plan.
   TrainableLayer(const Plan& plan, const Refill& refill, const Kernel<Plan>& kernel,
                  const Training& training, std::shared_ptr<const void> arrays)
-      : Trainable(plan.geometry, refill),
+      : Trainable(call_sizes(plan), refill),
         plan_(plan),
         kernel_(kernel),
         training_(training),

@@ -1,6 +1,6 @@
 // What training asks for beside a forward pass: layers whose weights change from call to call, and
 // the gradient of live weights alone. The arrays are borrowed, as those of plans.h are; their
-// formats are numbered in src/openwork/kernels/pack_training.py.
+// formats are numbered in src/openwork/kernels/training/pack.py.
 #pragma once
 #include <cstdint>
 
@@ -66,6 +66,24 @@ struct SampledWinogradPlan {
 struct SampledDirectPlan {
   Geometry geometry;
   Samples samples;  // of connections, in one chunk; each has nine weights, one after another
+};
+
+// The same for whole square kernels, one by one: for filters that read few channels each.
+struct SampledDepthwisePlan {
+  Geometry geometry;
+  int connections;         // each has all its taps, one after another
+  const int32_t* filter;   // [connections]
+  const int32_t* channel;  // [connections]
+};
+
+// The gradient of the input of a layer with stride 2 whose channels are read by one filter at most,
+// with a whole kernel. In a call the input is the output's gradient.
+struct TransposedDepthwisePlan {
+  Geometry geometry;      // of the layer
+  Epilogue epilogue;      // a bias for each input channel; no activation
+  const int32_t* filter;  // [in_channels], the one that reads it
+  const int32_t* kernel;  // [in_channels], its place among the packed kernels; -1 if none reads it
+  const float* weight;    // [kernels][taps]
 };
 
 // One call. `input` and `gradient` are NCHW float32; `output` is (live,), in canonical order.

@@ -88,6 +88,7 @@ EXPORTS = {
         "LayerDirection",
         "LayerTimes",
         "MemoryUse",
+        "NativeDepthwiseConv2d",
         "NativeMaxPool2d",
         "Plan",
         "SSCBlock",

@@ -69,7 +69,7 @@ SUBROOMS = {
     "engine": ["lower", "tune", "narrow", "dynamo"],
     "flow": ["handle"],
     "interchange": ["handle"],
-    "kernels": ["narrow"],
+    "kernels": ["narrow", "training"],
     "nn": ["kinds", "ssc", "change", "norms", "timing"],
     "prune": ["units", "search", "stages"],
     "report": ["page"],

@@ -184,6 +184,45 @@ std::unique_ptr<Trainable> make_taps(const std::string& isa, const Geometry& g,
   return trainable(plan, fill, isa, kernels_of(isa).taps, keep(start, offset, order, step));
 }
 
+std::unique_ptr<Trainable> make_depthwise(const std::string& isa, const Geometry& g,
+                                          const Array<int32_t>& channel,
+                                          const Array<int64_t>& start, const Array<uint16_t>& tap,
+                                          const Order& order, const Steps& step, int64_t live) {
+  const int64_t taps = static_cast<int64_t>(tap.size());
+  require_size("channel", channel, g.out_channels);
+  require_size("start", start, g.out_channels + 1);
+  const DepthwisePlan plan{.geometry = g,
+                           .epilogue = {},
+                           .channel = channel.data(),
+                           .start = start.data(),
+                           .tap = tap.data(),
+                           .weight = nullptr};
+  check(plan, taps);
+  const Refill fill = plain_refill(order, step, live);
+  if (fill.packed != taps)
+    fail("`order` and `step` stand for ", fill.packed, " of ", taps, " taps");
+  return trainable(plan, fill, isa, kernels_of(isa).depthwise,
+                   keep(channel, start, tap, order, step));
+}
+
+std::unique_ptr<Trainable> make_transposed_depthwise(const std::string& isa, const Geometry& g,
+                                                     const Array<int32_t>& filter,
+                                                     const Array<int32_t>& kernel,
+                                                     const Order& order, const Steps& step,
+                                                     int64_t live) {
+  require_size("filter", filter, g.in_channels);
+  require_size("kernel", kernel, g.in_channels);
+  require_size("step", step, g.kernel_y * g.kernel_x);
+  const TransposedDepthwisePlan plan{.geometry = g,
+                                     .epilogue = {},
+                                     .filter = filter.data(),
+                                     .kernel = kernel.data(),
+                                     .weight = nullptr};
+  check(plan, static_cast<int64_t>(order.size()));
+  return trainable(plan, plain_refill(order, step, live), isa, kernels_of(isa).transposed_depthwise,
+                   keep(filter, kernel, order, step));
+}
+
 Samples samples_of(const Array<int32_t>& bound, const Array<uint16_t>& index, int64_t inputs,
                    int rows, int64_t chunk) {
   require_range("chunk", chunk, 1, 65535);
@@ -242,6 +281,22 @@ std::unique_ptr<Sampled> make_sampled_direct(const std::string& isa, const Geome
   check(plan);
   return std::make_unique<SampledLayer<SampledDirectPlan>>(
       plan, 9 * plan.samples.live, kernels_of(isa).sampled_direct, keep(bound, index));
+}
+
+std::unique_ptr<Sampled> make_sampled_depthwise(const std::string& isa, const Geometry& g,
+                                                const Array<int32_t>& filter,
+                                                const Array<int32_t>& channel) {
+  const int64_t connections = static_cast<int64_t>(filter.size());
+  require_range("len(filter)", connections, 0, INT32_MAX);
+  require_size("channel", channel, connections);
+  const SampledDepthwisePlan plan{.geometry = g,
+                                  .connections = static_cast<int>(connections),
+                                  .filter = filter.data(),
+                                  .channel = channel.data()};
+  check(plan);
+  return std::make_unique<SampledLayer<SampledDepthwisePlan>>(
+      plan, connections * g.kernel_y * g.kernel_x, kernels_of(isa).sampled_depthwise,
+      keep(filter, channel));
 }
 
 void run_trainable(const Trainable& layer, const Array<float>& values, const Input& input,
@@ -369,6 +424,12 @@ void bind_training(nb::module_& m) {
   m.def("trainable_taps", make_taps, "isa"_a, "geometry"_a, "start"_a.noconvert(),
         "offset"_a.noconvert(), "order"_a.noconvert(), "step"_a.noconvert(), nb::kw_only(),
         "live"_a, "rows"_a, "vectors"_a, "flat"_a, "`taps` with the weights of each call.");
+  m.def("trainable_depthwise", make_depthwise, "isa"_a, "geometry"_a, "channel"_a.noconvert(),
+        "start"_a.noconvert(), "tap"_a.noconvert(), "order"_a.noconvert(), "step"_a.noconvert(),
+        nb::kw_only(), "live"_a, "`depthwise` with the weights of each call.");
+  m.def("transposed_depthwise", make_transposed_depthwise, "isa"_a, "geometry"_a,
+        "filter"_a.noconvert(), "kernel"_a.noconvert(), "order"_a.noconvert(), "step"_a.noconvert(),
+        nb::kw_only(), "live"_a, "The input's gradient of a depthwise layer with stride 2.");
   m.def("sampled_spmm", make_sampled_spmm, "isa"_a, "geometry"_a, "bound"_a.noconvert(),
         "index"_a.noconvert(), "channel"_a.noconvert(), "tap"_a.noconvert(), nb::kw_only(),
         "chunk"_a, "vectors"_a, "in_place"_a, "The weight's gradient of any convolution.");
@@ -377,6 +438,8 @@ void bind_training(nb::module_& m) {
         "vectors"_a, "The weight's gradient of a 3x3 convolution with stride 1.");
   m.def("sampled_direct", make_sampled_direct, "isa"_a, "geometry"_a, "bound"_a.noconvert(),
         "index"_a.noconvert(), "The weight's gradient of whole 3x3 kernels with stride 1.");
+  m.def("sampled_depthwise", make_sampled_depthwise, "isa"_a, "geometry"_a, "filter"_a.noconvert(),
+        "channel"_a.noconvert(), "The weight's gradient of whole kernels, one by one.");
   m.def("interleave", interleave, "isa"_a, "phases"_a, "output"_a.noconvert(), nb::kw_only(),
         "stride_y"_a, "stride_x"_a, "threads"_a,
         "Put (array or None, top, left) of each phase together into `output`.");

@@ -5,6 +5,7 @@
 // that have just written it.
 #include <omp.h>
 
+#include "depthwise_rows.h"
 #include "epilogue.h"
 #include "planes.h"
 #include "table.h"
@@ -12,17 +13,6 @@
 namespace openwork::OPENWORK_NAMESPACE {
 
 namespace {
-
-template <int K, int S>
-struct Shape {
-  static constexpr int k = K, s = S;
-};
-
-template <class... S>
-struct Shapes {};
-
-using AllShapes =
-    Shapes<Shape<3, 1>, Shape<3, 2>, Shape<5, 1>, Shape<5, 2>, Shape<7, 1>, Shape<7, 2>>;
 
 constexpr int most_rows = 8;  // outputs in a tile: 7 or 8 divide most maps
 constexpr int band_floats = 8192;
@@ -60,47 +50,6 @@ void copy_band(const Geometry& g, const PlanesLayout& layout, const float* map, 
         pad_row(g, layout, map + static_cast<int64_t>(y) * g.width, phase, to, true);
       else
         for (int c = 0; c < layout.columns; ++c) to[c] = 0.f;
-    }
-  }
-}
-
-// What lies inside the map of the columns that one vector of outputs reads, for each kx: bits of
-// the floats of one or, at stride 2, two vectors.
-template <class S>
-struct Columns {
-  int x = -1;  // first output
-  uint32_t low[S::k] = {}, high[S::k] = {};
-
-  void find(const Geometry& g, int first) {
-    if (x == first) return;
-    x = first;
-    for (int kx = 0; kx < S::k; ++kx) {
-      const int column = x * S::s - g.pad_x + kx;
-      low[kx] = inside(g, column);
-      high[kx] = inside(g, column + lanes);
-    }
-  }
-
- private:
-  static uint32_t inside(const Geometry& g, int column) {
-    const int first = larger(0, -column), last = smaller(lanes, g.width - column);
-    return first < last ? lane_bits(first, last) : 0;
-  }
-};
-
-// What each column of a kernel reads of one input row, at stride 2 not in order (shuffle.h). With
-// `Edge`, some columns are padding.
-template <class S, bool Edge>
-OPENWORK_INLINE void read_row(const float* from, const Columns<S>& columns, vec (&held)[S::k]) {
-#pragma GCC unroll 8
-  for (int kx = 0; kx < S::k; kx += S::s) {
-    held[kx] = Edge ? load_masked(from + kx, columns.low[kx]) : load(from + kx);
-    if constexpr (S::s == 2) {
-      const float* right = from + kx + lanes;
-      const vec low = held[kx];
-      const vec high = Edge ? load_masked(right, columns.high[kx]) : load(right);
-      held[kx] = every_second_unordered(low, high, 0);
-      if (kx + 1 < S::k) held[kx + 1] = every_second_unordered(low, high, 1);
     }
   }
 }
@@ -184,7 +133,7 @@ struct WholeKernel {
         run_as.template operator()<Finish::bound, false>();
         continue;
       }
-      columns.find(g, x);
+      columns.find(g, x, lanes);
       if (finish == Finish::bound)
         run_as.template operator()<Finish::bound, true>();
       else if (finish == Finish::silu)
@@ -256,14 +205,6 @@ struct WholeKernel {
     }
   }
 };
-
-// Calls `body(S{})` for the shape of whole kernels; false if there is none.
-template <class Body, class... S>
-OPENWORK_INLINE bool with_shape(Shapes<S...>, const Geometry& g, const Body& body) {
-  const bool square = g.kernel_x == g.kernel_y && g.stride_x == g.stride_y && g.dilation_x == 1 &&
-                      g.dilation_y == 1;
-  return square && ((g.kernel_y == S::k && g.stride_y == S::s && (body(S{}), true)) || ...);
-}
 
 // Maps whose filters run tap by tap.
 class Taps {

@@ -32,6 +32,7 @@ OPENWORK_INLINE vec every_second_unordered(vec a, vec b, int odd) {
 #endif
 }
 
+// Its own inverse.
 OPENWORK_INLINE vec in_order(vec a) {
 #if defined(__AVX2__) && !defined(__AVX512F__)
   return __builtin_shufflevector(a, a, 0, 1, 4, 5, 2, 3, 6, 7);

@@ -23,6 +23,8 @@ const Kernels& kernels() {
                              sampled_spmm,
                              sampled_winograd,
                              sampled_direct,
+                             sampled_depthwise,
+                             transposed_depthwise,
                              training,
                              pooling,
                              elementwise,

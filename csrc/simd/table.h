@@ -16,6 +16,8 @@ extern const Kernel<DenseGemvPlan> dense_gemv;
 extern const Kernel<SampledSpmmPlan, SampledRun> sampled_spmm;
 extern const Kernel<SampledWinogradPlan, SampledRun> sampled_winograd;
 extern const Kernel<SampledDirectPlan, SampledRun> sampled_direct;
+extern const Kernel<SampledDepthwisePlan, SampledRun> sampled_depthwise;
+extern const Kernel<TransposedDepthwisePlan> transposed_depthwise;
 extern const Training training;
 extern const Pooling pooling;
 extern const Elementwise elementwise;

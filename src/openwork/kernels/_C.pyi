@@ -303,6 +303,12 @@ def trainable_direct(isa: str, geometry: Geometry, start: Annotated[NDArray[nump
 def trainable_taps(isa: str, geometry: Geometry, start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], offset: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], order: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], step: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, live: int, rows: int, vectors: int, flat: bool) -> Trainable:
     """`taps` with the weights of each call."""
 
+def trainable_depthwise(isa: str, geometry: Geometry, channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], start: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], order: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], step: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, live: int) -> Trainable:
+    """`depthwise` with the weights of each call."""
+
+def transposed_depthwise(isa: str, geometry: Geometry, filter: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], kernel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], order: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], step: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, live: int) -> Trainable:
+    """The input's gradient of a depthwise layer with stride 2."""
+
 def sampled_spmm(isa: str, geometry: Geometry, bound: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], tap: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)], *, chunk: int, vectors: int, in_place: bool) -> Sampled:
     """The weight's gradient of any convolution."""
 
@@ -311,6 +317,9 @@ def sampled_winograd(isa: str, geometry: Geometry, bound: Annotated[NDArray[nump
 
 def sampled_direct(isa: str, geometry: Geometry, bound: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.uint16], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> Sampled:
     """The weight's gradient of whole 3x3 kernels with stride 1."""
+
+def sampled_depthwise(isa: str, geometry: Geometry, filter: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], channel: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> Sampled:
+    """The weight's gradient of whole kernels, one by one."""
 
 def interleave(isa: str, phases: Sequence[tuple[Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)] | None, int, int]], output: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu')], *, stride_y: int, stride_x: int, threads: int) -> None:
     """Put (array or None, top, left) of each phase together into `output`."""

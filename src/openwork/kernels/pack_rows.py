@@ -53,9 +53,15 @@ def pack_taps(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def pack_depthwise(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Arrays 1 to 4 of the depthwise kernel, flat."""
     out, inside, tap = problem.units()
-    channel = np.zeros(problem.geometry.out_channels, dtype=np.int32)
-    channel[out] = inside
+    channel = channels_read(problem.geometry.out_channels, out, inside)
     return channel, starts_of(problem.geometry, out), tap.astype(np.uint16), problem.weight.copy()
+
+
+def channels_read(filters: int, out: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Array 1 of the depthwise kernel."""
+    channel = np.zeros(filters, dtype=np.int32)
+    channel[out] = inside
+    return channel
 
 
 def starts_of(geometry: Geometry, out: np.ndarray) -> np.ndarray:

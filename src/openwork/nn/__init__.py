@@ -6,6 +6,7 @@ from openwork.nn.cost import count_macs as count_macs
 from openwork.nn.cost import memory_use as memory_use
 from openwork.nn.kinds.sparse_conv1d import SparseConv1d as SparseConv1d
 from openwork.nn.norms.batch_norm_act import BatchNormAct2d as BatchNormAct2d
+from openwork.nn.norms.depthwise_conv2d import NativeDepthwiseConv2d as NativeDepthwiseConv2d
 from openwork.nn.norms.fuse import FusedNorms as FusedNorms
 from openwork.nn.norms.fuse import fuse_norms_ as fuse_norms_
 from openwork.nn.norms.fuse import unfuse_norms_ as unfuse_norms_
@@ -30,6 +31,7 @@ __all__ = [
     "LayerDirection",
     "LayerTimes",
     "MemoryUse",
+    "NativeDepthwiseConv2d",
     "NativeMaxPool2d",
     "Plan",
     "SSCBlock",

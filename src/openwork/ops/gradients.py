@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from openwork.kernels.training import Direction
+from openwork.kernels.training.candidates import Direction
 from openwork.ops.native import NativeLayer
 
 

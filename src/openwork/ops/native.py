@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
-from openwork.kernels.live_taps import LiveTaps, live_kernels, live_taps
 from openwork.kernels.native import extension as _C
 from openwork.kernels.native import reason_missing
 from openwork.kernels.problem import Geometry
 from openwork.kernels.to_native import geometry_refusal
-from openwork.kernels.training import Direction, TrainingKernel, kernels
+from openwork.kernels.training.candidates import Direction, TrainingKernel, kernels
+from openwork.kernels.training.live_taps import LiveTaps, live_kernels, live_taps
 from openwork.ops import choices as remembered
 from openwork.ops.choices import REFERENCE, Call, choices
 from openwork.ops.large_pages import in_large_pages

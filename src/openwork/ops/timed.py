@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from openwork.kernels.training import Direction
+from openwork.kernels.training.candidates import Direction
 from openwork.ops import native
 from openwork.ops.choices import REFERENCE, Call
 from openwork.ops.expand import expand

@@ -2,7 +2,7 @@
 
 import copy
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from openwork import models
 from openwork.errors import OpenworkError, VerificationError
 from openwork.nn import (
     BatchNormAct2d,
+    NativeDepthwiseConv2d,
     NativeMaxPool2d,
     Plan,
     SSCBlock,
@@ -79,6 +80,23 @@ def test_pools_that_others_watch_or_made_stay() -> None:
     assert fuse_norms_(model, _images(32)).pools == ()
     assert fuse_norms_(nn.MaxPool2d(2), _images()).pools == ()
     assert "max pool" not in str(fuse_norms_(_small(), _images()))
+
+
+def _convs(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    return [module for module in modules if isinstance(module, nn.Conv2d)]
+
+
+def test_depthwise_convolutions_become_native_and_go_back() -> None:
+    model: Any = models.build("mobilenet")
+    convs, types = _convs(model.modules()), [type(module) for module in model.modules()]
+    report = fuse_norms_(model, _images(32))
+    assert len(report.depthwise) == 13
+    kinds = {type(model.get_submodule(name)) for name in report.depthwise}
+    assert kinds == {NativeDepthwiseConv2d}
+    assert str(report).count("native depthwise convolution") == 13
+    assert all(one is other for one, other in zip(_convs(model.modules()), convs, strict=True))
+    unfuse_norms_(model)
+    assert [type(module) for module in model.modules()] == types
 
 
 def test_sparse_networks_and_blocks_are_fused() -> None:

@@ -1,4 +1,4 @@
-"""`fuse_norms_` and `unfuse_norms_`: batch norms that do what follows them; native pools."""
+"""`fuse_norms_` and `unfuse_norms_`: batch norms do what follows them, their neighbours native."""
 
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -10,7 +10,7 @@ from openwork._call import Call, call_of, taken
 from openwork._unchanged import unchanged
 from openwork.errors import VerificationError
 from openwork.nn.layers import replace
-from openwork.nn.norms import timm_norm_act
+from openwork.nn.norms import depthwise_conv2d, timm_norm_act
 from openwork.nn.norms.activations import MODULES
 from openwork.nn.norms.batch_norm_act import BatchNormAct2d
 from openwork.nn.norms.max_pool2d import NativeMaxPool2d
@@ -33,6 +33,7 @@ class FusedNorms:
         alone: batch norm that runs on native kernels by itself -> why it computes nothing more.
         left: batch norm -> why it stays as it was.
         pools: max pools that run on native kernels now.
+        depthwise: depthwise convolutions that do.
     """
 
     fused: dict[str, str]
@@ -40,6 +41,7 @@ class FusedNorms:
     alone: dict[str, str]
     left: dict[str, str]
     pools: tuple[str, ...] = ()
+    depthwise: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         rows = [(name, f"with {self._what(name)}") for name in self.fused]
@@ -49,6 +51,7 @@ class FusedNorms:
         if self.alone:
             title += f", {len(self.alone)} native"
         rows += [(name, "native max pool") for name in self.pools]
+        rows += [(name, "native depthwise convolution") for name in self.depthwise]
         return str(Table(("layer", ""), tuple(rows), title=title, justify="left"))
 
     def _what(self, name: str) -> str:
@@ -68,7 +71,8 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
     later, such as a hook or code for another size, sees it without the activation; it is then
     computed twice. Under `torch.utils.checkpoint` (not reentrant) statistics are updated once in a
     step, where torch's norms update them again when they are recomputed. Each `nn.MaxPool2d`
-    becomes one that runs on native kernels, with the same bits.
+    becomes one that runs on native kernels, with the same bits, and depthwise convolutions of
+    3x3, 5x5 and 7x7 with stride 1 or 2 run on those that prove to be faster.
 
     Args:
         model: any module; it runs twice in each mode, and its modes and buffers are as before
@@ -77,7 +81,7 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
             image is doubled.
 
     Returns:
-        Which norms were fused, which were left, and why; and the pools.
+        Which norms were fused, which were left, and why; the pools and depthwise convolutions.
 
     Raises:
         ArgumentError: `example` holds no tensor, or the model does not take it.
@@ -122,14 +126,26 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
     replace(model, new)
     for norm, act in timms.items():
         timm_norm_act.to_native_(norm, act)
+    depthwise = [conv for conv in names if depthwise_conv2d.is_depthwise(conv)]
+    for conv in depthwise:
+        depthwise_conv2d.to_native_(conv)
     try:
         _verify(model, inputs, before)
     except BaseException:
         replace(model, {new: old for old, new in new.items()})
         for norm in timms:
             timm_norm_act.from_native_(norm)
+        for conv in depthwise:
+            depthwise_conv2d.from_native_(conv)
         raise
-    return FusedNorms(fused, tuple(sums), alone, left, tuple(names[pool] for pool in pools))
+    return FusedNorms(
+        fused,
+        tuple(sums),
+        alone,
+        left,
+        tuple(names[pool] for pool in pools),
+        tuple(names[conv] for conv in depthwise),
+    )
 
 
 def unfuse_norms_(model: nn.Module) -> nn.Module:
@@ -149,6 +165,7 @@ def unfuse_norms_(model: nn.Module) -> nn.Module:
             back[module] = module.to_pool()
         else:
             timm_norm_act.from_native_(module)
+            depthwise_conv2d.from_native_(module)
     replace(model, back)
     return model
 

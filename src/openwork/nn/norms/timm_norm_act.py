@@ -46,13 +46,11 @@ def to_native_(norm: nn.Module, waits_for: str | None) -> None:
     native.stands_in, native.waits_for = True, waits_for
 
 
-def from_native_(norm: Any) -> bool:
-    """Undo `to_native_`; whether there was anything to undo."""
-    if not is_native(norm):
-        return False
-    norm.__class__ = type(norm).__mro__[2]
-    del norm.stands_in, norm.waits_for
-    return True
+def from_native_(norm: Any) -> None:
+    """Undo `to_native_`, if there is anything to undo."""
+    if is_native(norm):
+        norm.__class__ = type(norm).__mro__[2]
+        del norm.stands_in, norm.waits_for
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from openwork._call import call_of
 from openwork._unchanged import unchanged
 from openwork._unwrap import unwrapped
 from openwork.errors import ArgumentError, OpenworkError, first_line
-from openwork.kernels.training import Direction
+from openwork.kernels.training.candidates import Direction
 from openwork.nn.layers import sparse_layers
 from openwork.nn.sparse_layer import SparseLayer
 from openwork.nn.timing.training_times import LayerDirection, LayerTimes, TrainingTimes

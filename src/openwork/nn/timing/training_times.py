@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from openwork._terminal import counted
-from openwork.kernels.training import Direction
+from openwork.kernels.training.candidates import Direction
 from openwork.nn.layers import by_reason
 from openwork.nn.table import Table
 

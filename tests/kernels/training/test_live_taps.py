@@ -8,7 +8,7 @@ import kernel_cases as cases
 import kernel_gradients as gradients
 import numpy as np
 
-from openwork.kernels.live_taps import LiveTaps, Phase, input_gradient, live_taps
+from openwork.kernels.training.live_taps import LiveTaps, Phase, input_gradient, live_taps
 
 
 def _taps(case: cases.Case) -> LiveTaps:

@@ -13,9 +13,17 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openwork.kernels.live_taps import LiveTaps, live_taps
 from openwork.kernels.native import extension as _C
-from openwork.kernels.pack_training import (
+from openwork.kernels.problem import Problem
+from openwork.kernels.training.candidates import (
+    DIRECTIONS,
+    Direction,
+    TrainingKernel,
+    kernels,
+)
+from openwork.kernels.training.layers import PackedConvolution, WeightGradient
+from openwork.kernels.training.live_taps import LiveTaps, live_taps
+from openwork.kernels.training.pack import (
     sampled_direct,
     sampled_spmm,
     sampled_winograd,
@@ -23,15 +31,6 @@ from openwork.kernels.pack_training import (
     trainable_spmm,
     trainable_taps,
     trainable_winograd,
-)
-from openwork.kernels.problem import Problem
-from openwork.kernels.training import (
-    DIRECTIONS,
-    Direction,
-    PackedConvolution,
-    TrainingKernel,
-    WeightGradient,
-    kernels,
 )
 
 ISAS = _C.usable_isas()
@@ -135,12 +134,8 @@ def test_any_convolution(case: cases.Case, isa: str, threads: int) -> None:
     check(case, isa, threads)
 
 
-def convolution(
-    name: str, layer: "_C.Trainable", taps: LiveTaps, isa: str
-) -> tuple[Direction, TrainingKernel]:
-    g = taps.geometry
-    built = PackedConvolution([(layer, 0, 0)], [g], (1, 1), g.out_size, isa)
-    return "forward", TrainingKernel(name, lambda: built)
+def convolution(name: str, layer: "_C.Trainable") -> tuple[Direction, TrainingKernel]:
+    return "forward", TrainingKernel(name, lambda: PackedConvolution(layer))
 
 
 def sampled(name: str, layer: "_C.Sampled") -> tuple[Direction, TrainingKernel]:
@@ -154,9 +149,9 @@ def direct_tiles(taps: LiveTaps, isa: str) -> Iterator[tuple[Direction, Training
         return
     for rows, vectors in _C.row_tiles(isa) if g.kernel in ((3, 3), (5, 5)) else ():
         layer = trainable_direct(taps, isa, rows, vectors)
-        yield convolution(f"direct-{rows}x{vectors}", layer, taps, isa)
+        yield convolution(f"direct-{rows}x{vectors}", layer)
     if g.kernel == (3, 3):
-        yield convolution("direct-maps", trainable_direct(taps, isa, 0, 0), taps, isa)
+        yield convolution("direct-maps", trainable_direct(taps, isa, 0, 0))
         yield sampled("direct", sampled_direct(taps, isa))
 
 
@@ -167,14 +162,18 @@ def tiles(taps: LiveTaps, isa: str) -> Iterator[tuple[Direction, TrainingKernel]
     for group in (1, 2, 4):
         for vectors in range(1, _C.most_vectors(isa, group) + 1):
             spmm = trainable_spmm(taps, isa, vectors, 3, group, False)
-            yield convolution(f"spmm-v{vectors}g{group}", spmm, taps, isa)
+            yield convolution(f"spmm-v{vectors}g{group}", spmm)
             for output in (2, 4) if winograd else ():
                 layer = trainable_winograd(taps, isa, output, vectors, 3, group)
-                yield convolution(f"winograd{output}-v{vectors}g{group}", layer, taps, isa)
+                yield convolution(f"winograd{output}-v{vectors}g{group}", layer)
     for rows, vectors in _C.tap_tiles(isa):
         layer = trainable_taps(taps, isa, rows, vectors, False)
-        yield convolution(f"taps-{rows}x{vectors}", layer, taps, isa)
+        yield convolution(f"taps-{rows}x{vectors}", layer)
     yield from direct_tiles(taps, isa)
+    for direction in DIRECTIONS:
+        for kernel in kernels(taps, direction, isa, every=True):
+            if "depthwise" in kernel.name:
+                yield direction, kernel
     for vectors in (1, 2, 4, 8):
         if vectors == 8 and isa in ("baseline", "avx2"):
             continue
@@ -205,6 +204,9 @@ MANY = cases.Case(17, 9, (9, 21), batch=3)
         cases.Case(19, 6, (4, 4), batch=50),
         cases.Case(40, 33, (1, 37), (1, 1), padding=(0, 0), pattern="dense"),
         cases.Case(6, 8, (9, 10), (3, 2), (2, 1), (1, 1), groups=2, batch=2),
+        # More channels than have their sums kept at once, and one map at a time.
+        cases.Case(37, 37, (5, 6), groups=37, pattern="dense", batch=5),
+        cases.Case(4, 4, (70, 66), (5, 5), (2, 2), (2, 2), groups=4, pattern="dense", batch=2),
     ],
     ids=str,
 )
@@ -228,6 +230,10 @@ def test_every_tile_gives_the_same_on_any_number_of_threads(case: cases.Case, is
         cases.Case(5, 6, (9, 17), stride=(1, 1), pattern="taps"),
         cases.Case(5, 6, (9, 17), stride=(2, 2), pattern="taps"),
         cases.Case(5, 6, (9, 17)),
+        *(
+            cases.Case(4, 4, (9, 17 + pad), (k, k), (s, s), (pad, pad), groups=4, pattern="dense")
+            for k, s, pad in ((3, 1, 1), (3, 1, 0), (5, 1, 2), (3, 2, 0), (3, 2, 1), (5, 2, 2))
+        ),
     ],
     ids=str,
 )
@@ -331,6 +337,20 @@ def test_what_cannot_be_the_fastest_is_not_measured(
     case: cases.Case, convolution: list[str], weight: list[str], direction: Direction
 ) -> None:
     assert _algorithms(case, direction) == (weight if direction == "weight" else convolution)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_layers_are_measured_on_kernels_made_for_them(stride: int) -> None:
+    case = cases.Case(64, 64, (16, 16), stride=(stride, stride), groups=64, pattern="dense")
+    transposed = "conv" if stride == 1 else "transposed"
+    ops = {"forward": "conv", "input": transposed, "weight": "grad"}
+    for direction in DIRECTIONS:
+        (found,) = kernels(taps_of(case.problem()), direction, ISAS[-1])
+        assert found.name == f"f32-{ops[direction]}-depthwise-{ISAS[-1]}"
+    shared = cases.Case(32, 64, (16, 16), stride=(2, 2), groups=32, pattern="dense")
+    names = [each.name for each in kernels(taps_of(shared.problem()), "input", ISAS[-1], True)]
+    assert names
+    assert not any("transposed" in name for name in names)
 
 
 def test_a_pattern_of_few_taps_is_measured_both_ways() -> None:

@@ -12,12 +12,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openwork.kernels.live_taps import live_taps
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_lists import pack_lists
-from openwork.kernels.pack_training import sampled_spmm, trainable_spmm, trainable_taps
 from openwork.kernels.problem import Geometry
 from openwork.kernels.to_native import native_geometry
+from openwork.kernels.training.live_taps import live_taps
+from openwork.kernels.training.pack import sampled_spmm, trainable_spmm, trainable_taps
 
 ISA = _C.usable_isas()[-1]
 GEOMETRY = Geometry(3, 4, (5, 6), (3, 3), padding=(1, 1))
@@ -239,3 +239,135 @@ def test_one_number_of_any_array_changed_is_refused_or_runs(data: st.DataObject)
     else:
         layer.run(weight, x, y, None, memory, 1)
         assert np.isfinite(y).all()
+
+
+# Filters 0, 1 and 3 read channels 0, 2 and 1.
+DEPTHWISE = Geometry(3, 4, (5, 6), (3, 3), (2, 2), (1, 1))
+READ = np.array([0, 2, 0, 1], np.int32)
+
+
+def _depthwise() -> dict[str, Any]:
+    return {
+        "channel": READ.copy(),
+        "start": np.array([0, 9, 18, 18, 27]),
+        "tap": np.tile(np.arange(9, dtype=np.uint16), 3),
+        "order": np.array([0, 9, 18], np.int32),
+        "step": np.arange(9, dtype=np.int32),
+        "live": 27,
+    }
+
+
+def _transposed() -> dict[str, Any]:
+    return {
+        "filter": np.array([0, 3, 1], np.int32),
+        "kernel": np.array([0, 2, 1], np.int32),
+        "order": np.array([0, 9, 18], np.int32),
+        "step": np.arange(9, dtype=np.int32),
+        "live": 27,
+    }
+
+
+def _sampled_depthwise() -> dict[str, Any]:
+    return {"filter": np.array([0, 1, 3], np.int32), "channel": READ[[0, 1, 3]]}
+
+
+DEPTHWISE_MAKERS: dict[str, tuple[Callable[[], dict[str, Any]], Callable[..., Any]]] = {
+    "forward": (_depthwise, _C.trainable_depthwise),
+    "input": (_transposed, _C.transposed_depthwise),
+    "weight": (_sampled_depthwise, _C.sampled_depthwise),
+}
+
+
+def _run_depthwise(direction: str, arguments: dict[str, Any], tensors: list[np.ndarray]) -> None:
+    """Runs on (input, weight, output), one of which is overwritten."""
+    layer = DEPTHWISE_MAKERS[direction][1](ISA, native_geometry(DEPTHWISE), **arguments)
+    x, weight, y = tensors
+    memory = np.empty(layer.workspace(len(x), 1), np.float32)
+    if direction == "forward":
+        layer.run(weight, x, y, None, memory, 1)
+    elif direction == "input":
+        layer.run(weight, y, x, None, memory, 1)
+    else:
+        layer.run(x, y, weight, memory, 1)
+
+
+def test_directions_of_a_depthwise_layer_agree() -> None:
+    """What an output's gradient meets is the same seen from each of the three."""
+    random = np.random.default_rng(0)
+    shapes = (2, 3, 5, 6), (27,), (2, 4, 3, 3)
+    x, weight, gradient = (random.standard_normal(each).astype(np.float32) for each in shapes)
+    found = {"forward": [x, weight, np.empty_like(gradient)]}
+    found["input"] = [np.empty_like(x), weight, gradient]
+    found["weight"] = [x, np.empty_like(weight), gradient]
+    for direction, tensors in found.items():
+        _run_depthwise(direction, DEPTHWISE_MAKERS[direction][0](), tensors)
+    dot = (found["forward"][2] * gradient).sum()
+    assert abs(dot) > 1
+    np.testing.assert_allclose((found["input"][0] * x).sum(), dot, rtol=1e-4)
+    np.testing.assert_allclose(found["weight"][1] @ weight, dot, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("direction", "argument", "value"),
+    [
+        ("forward", "channel", READ + 1),
+        ("forward", "channel", READ[:3]),
+        ("forward", "start", np.array([0, 9, 18, 27])),
+        ("forward", "tap", np.arange(27, dtype=np.uint16)),
+        ("forward", "order", np.array([0, 9], np.int32)),
+        ("forward", "order", np.array([0, 9, 19], np.int32)),
+        ("input", "filter", np.array([0, 4, 1], np.int32)),
+        ("input", "filter", np.array([0, -1, 1], np.int32)),
+        ("input", "filter", READ),
+        ("input", "kernel", np.array([0, 3, 1], np.int32)),
+        ("input", "kernel", np.array([0, -2, 1], np.int32)),
+        ("input", "kernel", READ),
+        ("input", "step", np.zeros(1, np.int32)),
+        ("input", "order", np.array([0, 9, 19], np.int32)),
+        ("weight", "filter", np.array([0, 1, 4], np.int32)),
+        ("weight", "filter", np.array([0, 1, -1], np.int32)),
+        ("weight", "channel", np.array([0, 2, 3], np.int32)),
+        ("weight", "channel", np.array([0, 2, -1], np.int32)),
+        ("weight", "channel", READ),
+    ],
+)
+def test_bad_arrays_of_depthwise_layers_are_refused(
+    direction: str, argument: str, value: np.ndarray
+) -> None:
+    arguments, make = DEPTHWISE_MAKERS[direction]
+    with pytest.raises(ValueError, match="`"):
+        make(ISA, native_geometry(DEPTHWISE), **{**arguments(), argument: value})
+
+
+def test_kernels_of_other_sizes_are_refused() -> None:
+    for kernel, stride, padding, words in (
+        ((2, 2), (2, 2), (1, 1), "not a square kernel"),
+        ((3, 3), (1, 1), (1, 1), "with stride 2"),
+        ((3, 3), (2, 2), (1, 2), "different parity"),
+    ):
+        taps = kernel[0] * kernel[1]
+        geometry = native_geometry(Geometry(3, 4, (5, 6), kernel, stride, padding))
+        arguments = {**_transposed(), "step": np.arange(taps, dtype=np.int32)}
+        with pytest.raises(ValueError, match=words):
+            _C.transposed_depthwise(ISA, geometry, **arguments)
+    geometry = native_geometry(Geometry(3, 4, (5, 6), (3, 3), (2, 1), (1, 1)))
+    with pytest.raises(ValueError, match="not a square kernel"):
+        _C.sampled_depthwise(ISA, geometry, **_sampled_depthwise())
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_one_number_of_a_depthwise_array_changed_is_refused_or_runs(data: st.DataObject) -> None:
+    direction = data.draw(st.sampled_from(sorted(DEPTHWISE_MAKERS)))
+    spoiled = DEPTHWISE_MAKERS[direction][0]()
+    array = data.draw(st.sampled_from([v for v in spoiled.values() if isinstance(v, np.ndarray)]))
+    kind = np.iinfo(array.dtype)
+    numbers = st.one_of(st.integers(0, 40), st.integers(int(kind.min), int(kind.max)))
+    array[data.draw(st.integers(0, array.size - 1))] = data.draw(numbers)
+    shapes = (1, 3, 5, 6), (27,), (1, 4, 3, 3)
+    tensors = [np.ones(shape, np.float32) for shape in shapes]
+    try:
+        _run_depthwise(direction, spoiled, tensors)
+    except ValueError:
+        return
+    assert all(np.isfinite(each).all() for each in tensors)

@@ -19,12 +19,12 @@ from typing import cast
 
 import numpy as np
 
-from openwork.kernels.live_taps import LiveTaps
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_lists import pack_lists
-from openwork.kernels.pack_rows import offsets_of, starts_of
+from openwork.kernels.pack_rows import channels_read, offsets_of, starts_of
 from openwork.kernels.pack_spmm import is_plain, live_columns
 from openwork.kernels.to_native import native_geometry
+from openwork.kernels.training.live_taps import LiveTaps
 
 _MOST_CHUNK = 65535
 
@@ -111,6 +111,42 @@ def trainable_direct(taps: LiveTaps, isa: str, rows: int, vectors: int) -> "_C.T
         rows=rows,
         vectors=vectors,
     )
+
+
+def trainable_depthwise(taps: LiveTaps, isa: str) -> "_C.Trainable":
+    """A convolution whose filters read one input channel each."""
+    each = taps.single()
+    return _C.trainable_depthwise(
+        isa,
+        native_geometry(taps.geometry),
+        channels_read(taps.geometry.out_channels, each.out, each.inside),
+        starts_of(taps.geometry, each.out),
+        cast(np.ndarray, each.tap).astype(np.uint16),
+        taps.place,
+        taps.step,
+        live=taps.weights,
+    )
+
+
+def transposed_depthwise(taps: LiveTaps, isa: str) -> "_C.Trainable":
+    """The input's gradient of a layer with stride 2 whose channels are read by one filter each."""
+    channels = taps.geometry.in_channels
+    kernel = np.full(channels, -1, np.int32)
+    kernel[taps.inside] = np.arange(len(taps.inside), dtype=np.int32)
+    return _C.transposed_depthwise(
+        isa,
+        native_geometry(taps.geometry),
+        channels_read(channels, taps.inside, taps.out),
+        kernel,
+        taps.place,
+        taps.step,
+        live=taps.weights,
+    )
+
+
+def sampled_depthwise(taps: LiveTaps, isa: str) -> "_C.Sampled":
+    """The weight's gradient of whole live kernels, one by one."""
+    return _C.sampled_depthwise(isa, native_geometry(taps.geometry), taps.out, taps.inside)
 
 
 def sampled_spmm(

@@ -1,27 +1,30 @@
 """The kernels that train a sparse layer, as data: forward and both gradients."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from openwork.kernels.live_taps import LiveTaps, Phase, input_gradient
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_rows import DIRECT_KERNELS, padded_floats
 from openwork.kernels.pack_spmm import is_plain
-from openwork.kernels.pack_training import (
+from openwork.kernels.to_native import geometry_refusal
+from openwork.kernels.training.layers import PackedConvolution, PackedPhases, WeightGradient
+from openwork.kernels.training.live_taps import LiveTaps, Phase, input_gradient
+from openwork.kernels.training.pack import (
+    sampled_depthwise,
     sampled_direct,
     sampled_spmm,
     sampled_winograd,
+    trainable_depthwise,
     trainable_direct,
     trainable_spmm,
     trainable_taps,
     trainable_winograd,
+    transposed_depthwise,
 )
-from openwork.kernels.problem import Geometry
-from openwork.kernels.to_native import geometry_refusal
 
 __all__ = ["Direction", "TrainingKernel", "kernels"]
 
@@ -35,134 +38,12 @@ class TrainingKernel:
 
     Args:
         name: as csrc/README.md explains.
-        build: gives a `PackedConvolution` (forward, input) or a `WeightGradient` (weight).
+        build: gives a `PackedConvolution` or `PackedPhases` (forward, input), or a
+            `WeightGradient` (weight).
     """
 
     name: str
     build: Callable[[], Any]
-
-
-class PackedConvolution:
-    """A packed convolution whose live weights come with each call.
-
-    Args:
-        phases: kernel, top and left of each phase (live_taps.py); None where nothing is live.
-        geometries: sizes of the phases' convolutions; None where nothing is live.
-        stride: of the phases, (vertical, horizontal).
-        size: (height, width) of the result.
-        isa: instruction set.
-    """
-
-    def __init__(
-        self,
-        phases: "list[tuple[_C.Trainable | None, int, int]]",
-        geometries: Sequence[Geometry | None],
-        stride: tuple[int, int],
-        size: tuple[int, int],
-        isa: str,
-    ) -> None:
-        self._phases = phases
-        self._geometries = geometries
-        self._stride = stride
-        self._isa = isa
-        first = geometries[0]
-        whole = first is not None and first.out_size == size and phases[0][1:] == (0, 0)
-        self._direct = len(phases) == 1 and whole
-
-    def workspace(self, batch: int, threads: int) -> int:
-        """Floats that `run` needs as workspace."""
-        own = [layer.workspace(batch, threads) for layer, _, _ in self._phases if layer is not None]
-        results = 0 if self._direct else sum(self._floats(batch))
-        return max(own, default=0) + results
-
-    def run(
-        self,
-        weight: np.ndarray,
-        input: np.ndarray,
-        output: np.ndarray,
-        bias: np.ndarray | None,
-        workspace: np.ndarray,
-        threads: int,
-    ) -> None:
-        """Write the convolution and bias to `output`.
-
-        Args:
-            weight: (live,) float32, in canonical order.
-            input: (batch, in_channels, height, width), contiguous float32.
-            output: (batch, out_channels, height', width'), contiguous float32.
-            bias: (out_channels,) float32 or None.
-            workspace: (floats,), its contents are lost; not shared by concurrent calls.
-            threads: of the OpenMP pool, which torch shares.
-        """
-        if self._direct:
-            layer, _, _ = self._phases[0]
-            if layer is not None:
-                layer.run(weight, input, output, bias, workspace, threads)
-            return
-        floats = self._floats(len(input))
-        rest = workspace[sum(floats) :]
-        parts: list[tuple[np.ndarray | None, int, int]] = []
-        at = 0
-        for (layer, top, left), geometry, size in zip(
-            self._phases, self._geometries, floats, strict=True
-        ):
-            if layer is None or geometry is None:
-                parts.append((None, 0, 0))
-                continue
-            shape = (len(input), geometry.out_channels, *geometry.out_size)
-            result = workspace[at : at + size].reshape(shape)
-            at += size
-            parts.append((result, top, left))
-            layer.run(weight, input, result, bias, rest, threads)
-        _C.interleave(
-            self._isa,
-            parts,
-            output,
-            stride_y=self._stride[0],
-            stride_x=self._stride[1],
-            threads=threads,
-        )
-
-    def _floats(self, batch: int) -> list[int]:
-        """Floats of each phase's result."""
-        sizes: list[int] = []
-        for geometry in self._geometries:
-            floats = 0
-            if geometry is not None:
-                height, width = geometry.out_size
-                floats = batch * geometry.out_channels * height * width
-            sizes.append(floats)
-        return sizes
-
-
-class WeightGradient:
-    """A packed layer's gradient of its live weights."""
-
-    def __init__(self, layer: "_C.Sampled") -> None:
-        self._layer = layer
-
-    def workspace(self, batch: int, threads: int) -> int:
-        """Floats that `run` needs as workspace."""
-        return self._layer.workspace(batch, threads)
-
-    def run(
-        self,
-        input: np.ndarray,
-        gradient: np.ndarray,
-        output: np.ndarray,
-        workspace: np.ndarray,
-        threads: int,
-    ) -> None:
-        """Write the gradient of each live weight.
-
-        Args:
-            input: (batch, in_channels, height, width), contiguous float32.
-            gradient: (batch, out_channels, height', width'), contiguous float32.
-            output: (live,) float32, in canonical order.
-            workspace: (floats,), its contents are lost; not shared by concurrent calls.
-            threads: of the OpenMP pool, which torch shares.
-        """
-        self._layer.run(input, gradient, output, workspace, threads)
 
 
 def kernels(
@@ -174,7 +55,8 @@ def kernels(
         taps: the layer.
         direction: "forward", "input" or "weight".
         isa: instruction set.
-        every: those too that must do too much work to win, so that any choice can be found.
+        every: those too that cannot win, as they do too much work or kernels made for depthwise
+            layers do the same, so that any choice can be found.
     """
     if geometry_refusal(taps.geometry) is not None or not taps.live:
         return []
@@ -188,8 +70,14 @@ def kernels(
     live = [phase.taps for phase in phases if phase.taps is not None]
     if not live or any(geometry_refusal(each.geometry) is not None for each in live):
         return []
+    found: list[TrainingKernel] = []
+    if direction == "input" and _is_transposed(taps):
+        build = partial(_transposed, taps, isa)
+        found.append(TrainingKernel(f"f32-transposed-depthwise-{isa}", build))
+        if not every:
+            return found
     ways = _convolution_kernels(live, isa, every)
-    return [
+    return found + [
         TrainingKernel(name, partial(_pack, way, phases, stride, size, isa))
         for name, way in ways.items()
     ]
@@ -204,12 +92,20 @@ def _pack(
     stride: tuple[int, int],
     size: tuple[int, int],
     isa: str,
-) -> PackedConvolution:
+) -> PackedConvolution | PackedPhases:
+    first = phases[0]
+    alone = len(phases) == 1 and (first.top, first.left) == (0, 0)
+    if alone and first.taps is not None and first.taps.geometry.out_size == size:
+        return PackedConvolution(way(first.taps))
     built = [
         (None if phase.taps is None else way(phase.taps), phase.top, phase.left) for phase in phases
     ]
     geometries = [None if phase.taps is None else phase.taps.geometry for phase in phases]
-    return PackedConvolution(built, geometries, stride, size, isa)
+    return PackedPhases(built, geometries, stride, isa)
+
+
+def _transposed(taps: LiveTaps, isa: str) -> PackedConvolution:
+    return PackedConvolution(transposed_depthwise(taps, isa))
 
 
 # Larger than any number of inputs: no chunks.
@@ -223,6 +119,10 @@ def _convolution_kernels(live: list[LiveTaps], isa: str, every: bool) -> dict[st
     """The ways to run the phases of a convolution, all of them on the same kernel."""
     first = live[0]
     ways: dict[str, Way] = {}
+    if all(map(_reads_one_channel, live)):
+        ways[f"f32-conv-depthwise-{isa}"] = partial(trainable_depthwise, isa=isa)
+        if not every and all(map(_is_whole_square, live)):
+            return ways
     fan_in = first.live / first.geometry.out_channels
     worth = _worth_measuring(_work(live, isa), every)
     if "direct" in worth:
@@ -240,7 +140,7 @@ def _convolution_kernels(live: list[LiveTaps], isa: str, every: bool) -> dict[st
                     group=group,
                 )
     if fan_in <= 2 * first.taps:
-        # Depthwise and its like: a product would gather each row for a single filter.
+        # A product would gather each row for a single filter.
         ways |= _tap_ways(first, isa)
     if "product" in worth:
         op = "conv1x1" if is_plain(first.geometry) else "conv"
@@ -310,6 +210,11 @@ def _weight_kernels(taps: LiveTaps, isa: str, every: bool) -> list[TrainingKerne
     if taps.geometry.kernel != (3, 3):
         work.pop("direct", None)
     worth = _worth_measuring(work, every)
+    if _is_whole_square(taps) and _reads_one_channel(taps):
+        build = partial(_sampled, sampled_depthwise, taps, isa)
+        found.append(TrainingKernel(f"f32-grad-depthwise-{isa}", build))
+        if not every:
+            return found
     if "direct" in worth:
         name = f"f32-grad3x3-direct-{isa}"
         found.append(TrainingKernel(name, partial(_sampled, sampled_direct, taps, isa)))
@@ -391,6 +296,28 @@ def _winograd_work(taps: LiveTaps, output: int) -> float:
 def _product_work(taps: LiveTaps) -> float:
     height, width = taps.geometry.out_size
     return height * width * (taps.live + _GATHER * taps.taps * taps.geometry.in_channels)
+
+
+# Sides of kernels with a template in csrc/simd/depthwise_rows.h, for strides 1 and 2.
+_SQUARES = (3, 5, 7)
+
+
+def _is_whole_square(taps: LiveTaps) -> bool:
+    g = taps.geometry
+    square = g.kernel in [(side, side) for side in _SQUARES] and g.stride in ((1, 1), (2, 2))
+    return square and g.dilation == (1, 1) and taps.tap is None
+
+
+def _is_transposed(taps: LiveTaps) -> bool:
+    g = taps.geometry
+    alike = g.stride == (2, 2) and g.padding[0] % 2 == g.padding[1] % 2
+    return alike and _is_whole_square(taps) and int(np.bincount(taps.inside).max()) == 1
+
+
+def _reads_one_channel(taps: LiveTaps) -> bool:
+    """Whether no filter reads two channels."""
+    several = (np.diff(taps.inside) != 0) & (np.diff(taps.out) == 0)
+    return taps.taps <= _C.most_taps and not several.any()
 
 
 def _is_direct(taps: LiveTaps) -> bool:
