@@ -43,7 +43,7 @@ def _take(target: Callable[..., Any]) -> tuple[Snapshot, TorchConv]:
     assert layer is not None
     assert isinstance(runner, TorchConv)
     graph = Graph([X], [LAST, Y, 3], [packed, dense, Fallback([Z], LAST, target, (Z,), {}, "")])
-    choices = {packed: Choice(name), dense: Choice("torch")}
+    choices = {packed: Choice(name), dense: Choice("torch", without_torch="f32-conv-taps")}
     nesting, form = {"a": (0, [1]), "b": 2}, CallForm.of_tensors(1)
     runners = {packed: layer, dense: runner}
     return take_snapshot(graph, choices, runners, nesting, form, TUNED_ON), runner
@@ -59,10 +59,12 @@ def test_a_snapshot_is_plain_data_and_weights() -> None:
     snapshot, runner = _take(torch.ops.aten.gelu.default)
     assert (snapshot.tuned_on, snapshot.refusal) == (TUNED_ON, None)
     network = json.loads(json.dumps(snapshot.network))
-    assert set(network) == {"inputs", "nodes", "kernels", "results", "nesting", "call", "values"}
+    parts = {"inputs", "nodes", "kernels", "without_torch", "results", "nesting", "call", "values"}
+    assert set(network) == parts
     assert [node["kind"] for node in network["nodes"]] == ["Conv", "Conv", "Island"]
     assert network["kernels"][0].startswith("f32-conv")
     assert network["kernels"][1:] == ["torch"]
+    assert network["without_torch"] == [network["kernels"][0], "f32-conv-taps"]
     decoder = TorchDecoder(snapshot.tensors, network["values"])
     assert decoder.decode(network["nesting"]) == {"a": (0, [1]), "b": 2}
     last, y, three = decoder.decode(network["results"])

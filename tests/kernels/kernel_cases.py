@@ -192,6 +192,7 @@ def _depthwise() -> Iterator[Case]:
             yield Case(2, 6, (9, 9), *sizes, groups=2, pattern="dense", batch=2)
     for pattern in ("taps", "dead-filters", "all-dead", "one-tap"):
         yield Case(4, 8, (11, 18), groups=4, pattern=pattern, bias=True)
+    yield Case(6, 6, (9, 12), stride=(2, 2), groups=6, pattern="dead-filters", batch=2)
     for padding in ((0, 0), (4, 5)):
         for stride in (1, 2):
             sizes = (3, 3), (stride, stride), padding

@@ -21,11 +21,16 @@ import openwork as ow
 from openwork import runtime
 from openwork.engine import CompiledModel
 from openwork.engine.restore import describe
+from openwork.engine.runners import Choice
+from openwork.engine.tune.tuner import Tuner
 from openwork.errors import ArgumentError, CheckpointError
 from openwork.io import container
+from openwork.kernels.dispatch import candidates
 from openwork.kernels.native import extension as _C
+from openwork.kernels.problem import Problem
 from openwork.nn import SparseConv2d, SparseLinear
 from openwork.patterns import random
+from openwork.runtime.nodes import Conv
 
 Build = Callable[..., CompiledModel]
 
@@ -176,6 +181,31 @@ def test_layers_that_torch_ran_get_a_kernel(model: nn.Module, tmp_path: Path, bu
     family = "f32-conv" if isinstance(model, nn.Conv2d) else "f32-linear"
     assert (layer, kernel[: len(family)]) == ("0", family)
     _same(network(example.numpy()), compiled(example), 1e-5)
+
+
+def test_the_next_best_kernel_is_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best: list[str] = []
+
+    def slower_than_torch(self: Tuner, conv: Conv, problem: Problem) -> Choice:
+        names = [each.name for each in candidates(problem, self.isa)]
+        best.append(next(name for name in names if "taps" in name))
+        return Choice("torch", 1.0, 1.0, 0.1, best[-1])
+
+    monkeypatch.setattr(Tuner, "_measure", slower_than_torch)
+    compiled = ow.compile(nn.Conv2d(3, 4, 3), torch.randn(2, 3, 6, 6))
+    assert compiled.layers.column("kernel") == ["torch"]
+    ow.save(compiled, tmp_path / "file")
+    ow.save(ow.load(tmp_path / "file"), tmp_path / "again")
+
+    # Nothing is measured.
+    monkeypatch.delattr(sys.modules["openwork.runtime.load"], "fastest_candidate")
+    for name in ("file", "again"):
+        network = runtime.load(tmp_path / name, threads=1)
+        assert [kernel for _, kernel in network.kernels] == best
+        input = torch.randn(2, 3, 6, 6)
+        _same(network(input.numpy()), compiled(input), 1e-5)
 
 
 @pytest.mark.parametrize("kernel", ["f32-linear-gemv-*", "f32-linear-dense-*"])

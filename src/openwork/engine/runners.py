@@ -21,12 +21,14 @@ class Choice:
         seconds: of one call when it was measured; None if the choice was given.
         torch_seconds: of torch's dense convolution in the same turns; None if it was given.
         spread: of the times that were measured; see `remembered.spread`.
+        without_torch: the fastest candidate, where torch was faster still.
     """
 
     name: str
     seconds: float | None = None
     torch_seconds: float | None = None
     spread: float | None = None
+    without_torch: str | None = None
 
 
 def make_runner(conv: Conv, kernel: str, isa: str, packs: Packs | None = None) -> Runner | None:

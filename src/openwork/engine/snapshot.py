@@ -82,13 +82,15 @@ def take_snapshot(
         tuned_on: where kernels were chosen.
     """
     encoder = TorchEncoder()
+    chosen = [choices[node] for node in graph.nodes if isinstance(node, Conv)]
     try:
         network = {
             "inputs": encoder.encode(graph.inputs),
             "nodes": [
                 encode_node(_as_it_runs(node, choices, runners), encoder) for node in graph.nodes
             ],
-            "kernels": [choices[node].name for node in graph.nodes if isinstance(node, Conv)],
+            "kernels": [choice.name for choice in chosen],
+            "without_torch": [choice.without_torch or choice.name for choice in chosen],
             "results": encoder.encode(graph.results),
             "nesting": encoder.encode(nesting),
             "call": encoder.encode(form.to_data()),

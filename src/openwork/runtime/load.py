@@ -32,9 +32,9 @@ __all__ = ["usable_threads"]
 def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network:
     """The compiled network in the file at `path`. Neither this nor calling it needs torch.
 
-    The kernels are those that were chosen when it was compiled. A layer whose kernel this
-    processor does not have, or that was faster in torch, is measured here and gets the fastest
-    of the kernels, which takes up to a second for each such layer.
+    The kernels are those that were chosen when it was compiled, and the best of them for a layer
+    that was faster in torch. A layer whose kernel this processor does not have is measured here and
+    gets the fastest one, which takes up to a second for each such layer.
 
     Args:
         path: of a file that `openwork.save` wrote of what `openwork.compile` gave, or `pack` of
@@ -146,9 +146,12 @@ def _read(
     network = header["network"]
     decoder = _StoredDecoder(tensors, network["values"])
     images = decoder.decode_as(int, "images", header["origin"]["images"])
+    named = network.get("without_torch", network["kernels"])
+    others = decoder.decode_as(list[str], "without_torch", named)
     kernels: list[tuple[str, str]] = []
 
     def pack(conv: Conv, kernel: str) -> Layer:
+        kernel = others[len(kernels)] if kernel == TORCH else kernel
         conv = conv.with_live_weights()
         problem = conv.problem(None if shared is None else shared.packs(conv))
         candidate = choose(conv, problem, kernel, images)
@@ -170,7 +173,7 @@ def measured_choice(isa: str, threads: int) -> Choose:
     """Chooses the named kernel, or else the fastest that is measured here with `threads`."""
 
     def choose(conv: Conv, problem: Problem, kernel: str, images: int) -> Candidate:
-        named = None if kernel == TORCH else find_candidate(problem, kernel, isa)
+        named = find_candidate(problem, kernel, isa)
         return named or fastest_candidate(conv, isa, images, threads)
 
     return choose

@@ -14,7 +14,4 @@ def empty_bytes(count: int) -> np.ndarray:
 
 def empty_floats(*shape: int) -> np.ndarray:
     """float32 of `shape` and any content, from a multiple of 64 bytes on unless it is empty."""
-    count = 1
-    for size in shape:
-        count *= size
-    return empty_bytes(4 * count).view(np.float32).reshape(shape)
+    return empty_bytes(4 * int(np.prod(shape, dtype=np.int64))).view(np.float32).reshape(shape)

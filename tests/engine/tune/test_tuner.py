@@ -13,7 +13,7 @@ from parts import known
 
 from openwork.engine.runners import Choice
 from openwork.engine.tune import tuner
-from openwork.engine.tune.tuner import Tuner, choices_path, requested
+from openwork.engine.tune.tuner import Tuner, best_choice, choices_path, requested
 from openwork.errors import ArgumentError
 from openwork.kernels import remembered
 from openwork.kernels.dispatch import candidates
@@ -139,10 +139,11 @@ def test_several_processes_add_to_one_file(tmp_path: Path, measured: list[Conv])
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", "7", "\x00", '{"KEY": null}', '{"KEY": []}', '{"KEY": ["torch"]}',
-     '{"KEY": ["torch", null, null]}', '{"KEY": ["torch", -1.0, 1.0]}',
-     '{"KEY": ["torch", 1e-3, 1e-3]}', '{"KEY": ["torch", 1e-3, 1e-3, null]}',
-     '{"KEY": ["torch", 1e-3, 1e-3, -1.0]}', '{"KEY": ["torch", 1e-3, 1e-3, NaN]}',
-     '{"KEY": ["f32-conv-removed-avx512", 1e-3, 1e-3, 0.1]}', '{"KEY": [[], 1e-3, 1e-3, 0.1]}'],
+     '{"KEY": ["torch", null, null, 0.1, null]}', '{"KEY": ["torch", -1.0, 1.0, 0.1, null]}',
+     '{"KEY": ["torch", 1e-3, 1e-3, 0.1]}', '{"KEY": ["torch", 1e-3, 1e-3, null, null]}',
+     '{"KEY": ["torch", 1e-3, 1e-3, -1.0, null]}', '{"KEY": ["torch", 1e-3, 1e-3, NaN, null]}',
+     '{"KEY": ["torch", 1e-3, 1e-3, 0.1, 7]}', '{"KEY": [[], 1e-3, 1e-3, 0.1, null]}',
+     '{"KEY": ["f32-conv-removed-avx512", 1e-3, 1e-3, 0.1, null]}'],
 )  # fmt: skip
 def test_a_damaged_cache_is_ignored(text: str, tmp_path: Path, measured: list[Conv]) -> None:
     path = tmp_path / "kernels.json"
@@ -260,3 +261,12 @@ def test_a_layer_of_the_same_key_that_cannot_run_the_kernel_is_measured_itself(
     choices = _tuner(None)
     assert choices.choose(_conv()).name == "f32-of-other-live-weights"
     assert choices.choose(_conv()).name == "torch"
+
+
+def test_the_best_kernel_is_named_beside_torch() -> None:
+    times = {"torch": 1.0, "slow": 4.0, "near": 2.0}
+    assert best_choice(times) == Choice("torch", 1.0, 1.0, without_torch="near")
+    # Calling torch costs more than so little.
+    assert best_choice({**times, "near": 1.02}) == Choice("near", 1.02, 1.0)
+    assert best_choice({**times, "near": 0.5}) == Choice("near", 0.5, 1.0)
+    assert best_choice({"torch": 1.0}) == Choice("torch", 1.0, 1.0)

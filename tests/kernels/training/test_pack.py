@@ -307,6 +307,22 @@ def test_directions_of_a_depthwise_layer_agree() -> None:
     np.testing.assert_allclose(found["weight"][1] @ weight, dot, rtol=1e-4)
 
 
+def test_a_transposed_layer_adds_a_bias_to_each_channel() -> None:
+    """Channel 1 is read by no filter: it is the bias."""
+    unread = {"filter": np.array([0, 0, 1], np.int32), "kernel": np.array([0, -1, 1], np.int32)}
+    layer = _C.transposed_depthwise(ISA, native_geometry(DEPTHWISE), **{**_transposed(), **unread})
+    random = np.random.default_rng(0)
+    weight, gradient = (random.standard_normal(n).astype(np.float32) for n in (27, (2, 4, 3, 3)))
+    found = [np.full((2, 3, 5, 6), np.nan, np.float32) for _ in range(2)]
+    for each, bias in zip(found, (None, np.array([3, 4, 5], np.float32)), strict=True):
+        layer.run(weight, gradient, each, bias, np.empty(layer.workspace(2, 1), np.float32), 1)
+    assert (found[0][:, 1] == 0).all()
+    assert (found[0][:, [0, 2]] != 0).any((2, 3)).all()
+    shifts = found[1] - found[0]
+    np.testing.assert_allclose(shifts.mean((0, 2, 3)), [3, 4, 5], rtol=1e-5)
+    assert (shifts.std((0, 2, 3)) < 1e-5).all()
+
+
 @pytest.mark.parametrize(
     ("direction", "argument", "value"),
     [

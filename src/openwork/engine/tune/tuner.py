@@ -153,13 +153,15 @@ def torch_call(conv: Conv, tournament: Tournament) -> Callable[[], None]:
 def best_choice(times: Mapping[str, float]) -> Choice:
     """The fastest, by seconds of a call; torch must be clearly faster than the best kernel."""
     winner = min(times, key=lambda name: times[name])
-    kernels = [name for name in times if name != TORCH]
-    if winner == TORCH and kernels:
-        # A kernel also saves a call from Python.
-        second = min(kernels, key=lambda name: times[name])
-        if times[second] < _TORCH_MARGIN * times[TORCH] + _CALL_SECONDS:
-            winner = second
-    return Choice(winner, times[winner], times[TORCH])
+    second = min(
+        (name for name in times if name != TORCH), key=lambda name: times[name], default=None
+    )
+    if winner != TORCH or second is None:
+        return Choice(winner, times[winner], times[TORCH])
+    # A kernel also saves a call from Python.
+    if times[second] < _TORCH_MARGIN * times[TORCH] + _CALL_SECONDS:
+        return Choice(second, times[second], times[TORCH])
+    return Choice(TORCH, times[TORCH], times[TORCH], without_torch=second)
 
 
 _TORCH_MARGIN = 1.03
@@ -169,7 +171,9 @@ _CALL_SECONDS = 1e-5
 
 def _is_steady(entry: Any) -> bool:
     """Whether a remembered entry is a choice by steady times."""
-    if not isinstance(entry, list) or len(entry) != 4 or not isinstance(entry[0], str):
+    if not isinstance(entry, list) or len(entry) != 5 or not isinstance(entry[0], str):
+        return False
+    if not isinstance(entry[4], str | None):
         return False
     if not all(isinstance(seconds, float) and seconds > 0 for seconds in entry[1:3]):
         return False
