@@ -31,8 +31,8 @@ _LIBRARIES = sys.stdlib_module_names | {
     *("torch", "numpy", "openwork", "sympy", "mpmath", "pytest", "_pytest"),
     *("lightning", "pytorch_lightning", "lightning_fabric", "lightning_utilities"),
 }
-# Of those, whose objects may hold something of a network.
-_HOLDERS = {"builtins", "collections", "functools", "types", "weakref", "_thread"}
+# Those whose objects hold nothing of a network either.
+_NO_HOLDERS = _LIBRARIES - {"builtins", "collections", "functools", "types", "weakref", "_thread"}
 # The walk ends somewhere in a data set that a network refers to.
 _MOST = 200_000
 _ATOMS = frozenset(
@@ -50,8 +50,10 @@ class Walk:
 
     def __init__(self, roots: Iterable[Any]) -> None:
         self.with_gradients: list[torch.Tensor] = []
-        self._saved: list[Callable[[], Any]] = [*_global_numbers()]
-        self._slots: dict[type, list[str]] = {}
+        # Functions and their arguments. Of dictionaries there are thousands in a network: a closure
+        # for each would set off Python's garbage collector, which looks at all that there is.
+        self._saved: list[tuple[Any, ...]] = [*_global_numbers()]
+        self._slots: dict[type, list[str] | None] = {}
         self._visits: dict[type, Callable[[Any, Any], None]] = {}
         self._waiting: deque[Any] = deque(roots)
         seen: dict[int, Any] = {}
@@ -64,9 +66,9 @@ class Walk:
     def put_back(self) -> None:
         """Put back all that has changed since."""
         failed = None
-        for put_back in reversed(self._saved):
+        for put_back, *arguments in reversed(self._saved):
             try:
-                put_back()
+                put_back(*arguments)
             except Exception as error:
                 # The others are put back all the same.
                 failed = error
@@ -98,18 +100,19 @@ class Walk:
                 if now.get(key, _MISSING) is not value:
                     put(key, value)
 
-        self._saved.append(put_back)
+        self._saved.append((put_back,))
 
     def _object(self, one: Any) -> None:
         kind = type(one)
-        if not issubclass(kind, nn.Module) and _root(kind) in _LIBRARIES - _HOLDERS:
+        if kind not in self._slots:
+            foreign = not issubclass(kind, nn.Module) and _root(kind) in _NO_HOLDERS
+            self._slots[kind] = None if foreign else _slots(kind)
+        slots = self._slots[kind]
+        if slots is None:
             return
         held = getattr(one, "__dict__", None)
         if isinstance(held, dict):
             self._mapping(held)
-        if kind not in self._slots:
-            self._slots[kind] = _slots(kind)
-        slots = self._slots[kind]
         if slots:
             self._store(
                 lambda: {name: getattr(one, name) for name in slots if hasattr(one, name)},
@@ -119,7 +122,9 @@ class Walk:
         self._waiting.append(kind)
 
     def _mapping(self, one: dict[Any, Any]) -> None:
-        self._store(lambda: dict(one), one.__setitem__, one.__delitem__)
+        before = dict(one)
+        self._waiting += before.values()
+        self._saved.append((_put_back_items, one, before))
         if type(one) is not dict:
             self._object(one)
 
@@ -167,25 +172,13 @@ class Walk:
     def _sequence(self, one: Any) -> None:
         before = list(one)
         self._waiting += before
-
-        def put_back() -> None:
-            if len(one) != len(before) or any(map(operator.is_not, one, before)):
-                one.clear()
-                one.extend(before)
-
-        self._saved.append(put_back)
+        self._saved.append((_put_back_sequence, one, before))
         self._object(one)
 
     def _set(self, one: set[Any]) -> None:
         before = set(one)
         self._waiting += before
-
-        def put_back() -> None:
-            if one != before:
-                one.clear()
-                one.update(before)
-
-        self._saved.append(put_back)
+        self._saved.append((_put_back_set, one, before))
 
     def _tensor(self, one: torch.Tensor) -> None:
         self._mapping(vars(one))
@@ -196,32 +189,17 @@ class Walk:
         before = None if isinstance(one, nn.Parameter) or one.is_meta else data.clone()
         if gradient is not None:
             self.with_gradients.append(one)
-
-        def put_back() -> None:
-            if not one.is_leaf:
-                # Something that requires gradients was written into it.
-                one.detach_()
-            if one.requires_grad != needed:
-                one.requires_grad_(needed)
-            if one.data_ptr() != data.data_ptr():
-                one.data = data
-            # Not by the version: batch norms write to their statistics without counting it.
-            if before is not None and not _equal(data, before):
-                data.copy_(before)
-            if one.grad is not gradient:
-                one.grad = gradient
-
-        self._saved.append(put_back)
+        self._saved.append((_put_back_tensor, one, data, before, gradient, needed))
 
     def _numbers(self, one: torch.Generator | np.random.RandomState) -> None:
-        self._saved.append(partial(one.set_state, one.get_state()))
+        self._saved.append((one.set_state, one.get_state()))
 
     def _python_numbers(self, one: random.Random) -> None:
-        self._saved.append(partial(one.setstate, one.getstate()))
+        self._saved.append((one.setstate, one.getstate()))
 
     def _numpy_numbers(self, one: Any) -> None:
         bits = getattr(one, "bit_generator", one)
-        self._saved.append(partial(setattr, bits, "state", bits.state))
+        self._saved.append((setattr, bits, "state", bits.state))
 
     def _cache(self, one: Any) -> None:
         before = one.cache_info().misses
@@ -230,7 +208,7 @@ class Walk:
             if one.cache_info().misses != before:
                 one.cache_clear()
 
-        self._saved.append(put_back)
+        self._saved.append((put_back,))
         self._waiting.append(one.__wrapped__)
 
     def _fixed(self, one: Iterable[Any]) -> None:
@@ -283,13 +261,55 @@ _VISITS: dict[type, Callable[[Any, Any], None]] = {
 }
 
 
-def _global_numbers() -> Iterator[Callable[[], Any]]:
+def _global_numbers() -> Iterator[tuple[Any, ...]]:
     """Put back the random numbers that everybody draws from."""
-    yield partial(torch.set_rng_state, torch.get_rng_state())
+    yield torch.set_rng_state, torch.get_rng_state()
     if torch.cuda.is_initialized():
-        yield partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
-    yield partial(random.setstate, random.getstate())
-    yield partial(np.random.set_state, np.random.get_state())
+        yield torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all()
+    yield random.setstate, random.getstate()
+    yield np.random.set_state, np.random.get_state()
+
+
+def _put_back_items(one: dict[Any, Any], before: dict[Any, Any]) -> None:
+    now = dict(one)
+    for key in now.keys() - before.keys():
+        del one[key]
+    for key, value in before.items():
+        if now.get(key, _MISSING) is not value:
+            one[key] = value
+
+
+def _put_back_sequence(one: Any, before: list[Any]) -> None:
+    if len(one) != len(before) or any(map(operator.is_not, one, before)):
+        one.clear()
+        one.extend(before)
+
+
+def _put_back_set(one: set[Any], before: set[Any]) -> None:
+    if one != before:
+        one.clear()
+        one.update(before)
+
+
+def _put_back_tensor(
+    one: torch.Tensor,
+    data: torch.Tensor,
+    before: torch.Tensor | None,
+    gradient: torch.Tensor | None,
+    needed: bool,
+) -> None:
+    if not one.is_leaf:
+        # Something that requires gradients was written into it.
+        one.detach_()
+    if one.requires_grad != needed:
+        one.requires_grad_(needed)
+    if one.data_ptr() != data.data_ptr():
+        one.data = data
+    # Not by the version: batch norms write to their statistics without counting it.
+    if before is not None and not _equal(data, before):
+        data.copy_(before)
+    if one.grad is not gradient:
+        one.grad = gradient
 
 
 def _equal(one: torch.Tensor, two: torch.Tensor) -> bool:
