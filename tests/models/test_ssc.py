@@ -1,5 +1,6 @@
 """The structured sparse networks: how sparse they are, and that they behave like the others."""
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,17 @@ def _convolutions(model: nn.Module) -> list[nn.Conv2d | SparseConv2d]:
     return [m for m in model.modules() if isinstance(m, nn.Conv2d | SparseConv2d)]
 
 
-@pytest.mark.parametrize("sparsity", [0.9, 0.95, 0.98])
+@functools.cache
+def _dense_weights(name: str) -> int:
+    return sum(m.weight.numel() for m in _convolutions(build(name)))
+
+
+@pytest.mark.parametrize("sparsity", [0.9, 0.98])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_convolutions_are_as_sparse_as_the_name_says(name: str, sparsity: float) -> None:
-    dense, sparse = build(name), build(f"ssc:{name}:{sparsity}")
-    weights, live = (sum(m.weight.numel() for m in _convolutions(n)) for n in (dense, sparse))
-    assert 1 - live / weights == pytest.approx(sparsity, abs=0.005)
+    sparse = build(f"ssc:{name}:{sparsity}")
+    live = sum(m.weight.numel() for m in _convolutions(sparse))
+    assert 1 - live / _dense_weights(name) == pytest.approx(sparsity, abs=0.005)
     first, *others = _convolutions(sparse)
     assert isinstance(first, nn.Conv2d)
     for layer in others:

@@ -202,7 +202,9 @@ class Pattern:
         """Live connections (n, 2) as (output, input within the group), int64, sorted."""
         units = np.cumsum(self.gaps, dtype=np.int64)
         if not self.whole:
-            units = np.unique(units // math.prod(self.kernel))
+            units = units // math.prod(self.kernel)
+            # Sorted already: `np.unique` would hash all of them.
+            units = units[np.diff(units, prepend=-1) > 0]
         return np.stack(np.divmod(units, self.shape[1]), axis=1)
 
     @cached_property
