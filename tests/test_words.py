@@ -1,5 +1,6 @@
 """Plain English: words that read like a translation are named, with the word to use instead."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -63,6 +64,15 @@ def files() -> list[Path]:
     return sorted(path for path in found if path.name != Path(__file__).name)
 
 
+@functools.cache
+def scanned() -> dict[str, list[tuple[str, str]]]:
+    """Of each file what is not plain in it; reading all takes seconds."""
+    return {
+        path.relative_to(ROOT).as_posix(): matches(path.read_text(encoding="utf-8"))
+        for path in files()
+    }
+
+
 def matches(text: str) -> list[tuple[str, str]]:
     """Each word in `text` that is not plain, in lower case, and what to write instead."""
     text = " ".join(_BREAK.sub(" ", text).split())
@@ -80,20 +90,16 @@ def test_every_scanned_entry_has_files() -> None:
 
 def test_the_words_are_plain() -> None:
     odd = [
-        f"{path.relative_to(ROOT)}: {word!r}; write {instead}"
-        for path in files()
-        for word, instead in matches(path.read_text(encoding="utf-8"))
-        if (path.relative_to(ROOT).as_posix(), word) not in ALLOWED
+        f"{path}: {word!r}; write {instead}"
+        for path, found in scanned().items()
+        for word, instead in found
+        if (path, word) not in ALLOWED
     ]
     assert not odd, "\n".join(odd)
 
 
 def test_every_exception_is_still_needed() -> None:
-    used = {
-        (path.relative_to(ROOT).as_posix(), word)
-        for path in files()
-        for word, _ in matches(path.read_text(encoding="utf-8"))
-    }
+    used = {(path, word) for path, found in scanned().items() for word, _ in found}
     assert set(ALLOWED) <= used
     assert all(ALLOWED.values())
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import openwork as ow
 from openwork._files import locked_folder
-from openwork.cli.app import app
+from openwork.cli.app import app, main
 from openwork.errors import CheckpointError
 from openwork.kernels.remembered import remember, remembered_path
 
@@ -131,7 +131,16 @@ def test_errors_reach_the_terminal_as_one_line(tmp_path: Path, images: str) -> N
     assert "error: `name`" in result.stderr
     assert "vgg-small" in result.stderr
     assert "Traceback" not in result.stderr
-    assert _run("eval", str(tmp_path / "nothing")).returncode == 1
+
+
+def test_every_error_of_ours_ends_in_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["openwork", "eval", str(tmp_path / "nothing")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 @pytest.mark.parametrize(

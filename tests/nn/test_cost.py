@@ -28,7 +28,7 @@ def test_counting_leaves_modes_and_statistics() -> None:
     assert model[1].num_batches_tracked == 0
 
 
-@pytest.mark.parametrize("density", [0.05, 0.1, 0.5])
+@pytest.mark.parametrize("density", [0.05, 0.5])
 def test_training_memory_shrinks_with_density(density: float) -> None:
     def measure(model: nn.Module) -> tuple[int, int]:
         optimizer = torch.optim.Adam(model.parameters())

@@ -52,7 +52,7 @@ def test_the_nearest_density_is_taken_if_wished() -> None:
 def test_every_pattern_is_equally_likely(
     outputs: int, inputs: int, fan_out: int, all_of_them: int
 ) -> None:
-    each = 30
+    each = 15
     drawn = Counter(
         structured(outputs, inputs, fan_out=fan_out, seed=seed)
         for seed in range(each * all_of_them)
