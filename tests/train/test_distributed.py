@@ -23,51 +23,47 @@ def _history(folder: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [(), ("--grow", "start=0.4,every=5")], ids=["fixed", "growing"])
 def test_two_processes_stopped_and_resumed_train_as_one(
-    tmp_path: Path,
-    finish: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
-    more: tuple[str, ...],
+    tmp_path: Path, finish: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENWORK_CACHE", str(tmp_path / "cache"))
     notes = tmp_path / "notes"
     notes.mkdir()
-    finish("digits.py", tmp_path / "one", *OPTIONS, *more)
-    printed = finish(
-        "digits.py", tmp_path / "two", *OPTIONS, *more, "--stop-after", STEPS + 2, processes=2
-    )
-    assert printed.count("stopped") == 2
-    assert [row["epoch"] for row in _history(tmp_path / "two")] == [1]
-    finish(
-        "digits.py",
-        tmp_path / "two",
-        *OPTIONS,
-        *more,
-        "--resume",
-        "--note-writes",
-        notes,
-        processes=2,
-    )
+    one, two = ([tmp_path / by / how for how in ("fixed", "growing")] for by in ("one", "two"))
+    options = (*OPTIONS, "--grow", "never", "start=0.4,every=5")
+    finish("digits.py", *one, *options)
+    printed = finish("digits.py", *two, *options, "--stop-after", STEPS + 2, processes=2)
+    assert printed.count("stopped") == 4
+    assert [[row["epoch"] for row in _history(folder)] for folder in two] == [[1], [1]]
+    finish("digits.py", *two, *options, "--resume", "--note-writes", notes, processes=2)
+    assert _history(one[0]) != _history(one[1])
+    for each, expected in zip(two, one, strict=True):
+        _check(each, expected)
+        by_rank = {rank: _written(notes / str(rank), each) for rank in range(2)}
+        assert {"state.safetensors", "model.safetensors", "metrics.csv"} <= by_rank[0]
+        assert by_rank[1] == set()
 
-    one, two = _model(tmp_path / "one"), _model(tmp_path / "two")
-    assert one.keys() == two.keys()
-    for name, value in one.items():
+
+def _check(folder: Path, expected: Path) -> None:
+    """Both runs have the same weights and the same history, up to roundings."""
+    found, wanted = _model(folder), _model(expected)
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
         # Each sum over the batch is taken in two halves, and float32 rounds it differently (a
         # relative 1e-7 each); twelve steps through batch normalisation let that grow.
         torch.testing.assert_close(
-            two[name], value, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+            found[name],
+            value,
+            rtol=1e-4,
+            atol=1e-5,
+            msg=lambda text, name=name: f"{folder.name}, {name}: {text}",
         )
-    for row, expected in zip(_history(tmp_path / "two"), _history(tmp_path / "one"), strict=True):
+    for row, other in zip(_history(folder), _history(expected), strict=True):
         for key in ("train_loss", "test_loss"):
-            assert row[key] == pytest.approx(expected[key], rel=1e-4)
+            assert row[key] == pytest.approx(other[key], rel=1e-4)
         # An accuracy counts images: one whose two best logits tie may fall either way.
-        assert row["train_accuracy"] == pytest.approx(expected["train_accuracy"], abs=1 / 100)
-        assert row["test_accuracy"] == pytest.approx(expected["test_accuracy"], abs=1 / 51)
-
-    by_rank = {rank: _written(notes / str(rank), tmp_path / "two") for rank in range(2)}
-    assert {"state.safetensors", "model.safetensors", "metrics.csv"} <= by_rank[0]
-    assert by_rank[1] == set()
+        assert row["train_accuracy"] == pytest.approx(other["train_accuracy"], abs=1 / 100)
+        assert row["test_accuracy"] == pytest.approx(other["test_accuracy"], abs=1 / 51)
 
 
 def _written(note: Path, folder: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""Train a small sparse network on some embedded digits, in a separate process."""
+"""Train small sparse networks on some embedded digits, in a separate process."""
 
 import argparse
 import os
@@ -75,23 +75,33 @@ def _note_writes(path: Path) -> None:
     sys.addaudithook(hook)
 
 
+def _growth(text: str) -> GrowthSchedule | None:
+    return None if text == "never" else GrowthSchedule.from_text(text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("out", type=Path)
+    # Starting takes longer than training: a network into each folder, one after another.
+    parser.add_argument("out", type=Path, nargs="+")
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--optimizer", default="sgd")
     parser.add_argument("--dropout", type=float, default=0.0)
-    parser.add_argument("--grow", type=GrowthSchedule.from_text)
+    parser.add_argument("--grow", type=_growth, nargs="+", default=[None])
     parser.add_argument("--stop-after", type=int)
     parser.add_argument("--note-writes", type=Path)
     parser.add_argument("--resume", action="store_true")
     options = parser.parse_args()
+    if options.note_writes is not None:
+        _note_writes(options.note_writes / os.environ["RANK"])
+    for out, growth in zip(options.out, options.grow, strict=True):
+        _train(options, out, growth)
+
+
+def _train(options: argparse.Namespace, out: Path, growth: GrowthSchedule | None) -> None:
     data, model = _data(options.images), _model(options.dropout)
     if options.stop_after is not None:
         _stop_after(model, options.stop_after)
-    if options.note_writes is not None:
-        _note_writes(options.note_writes / os.environ["RANK"])
     recipe = Recipe(
         epochs=options.epochs,
         batch_size=19,
@@ -99,14 +109,14 @@ def main() -> None:
         lr=0.01,
         flip=True,
         crop_padding=2,
-        growth=options.grow,
+        growth=growth,
     )
     try:
         fit(
             model,
             data,
             recipe,
-            out=options.out,
+            out=out,
             resume=options.resume,
             device="cpu",
             progress=False,
