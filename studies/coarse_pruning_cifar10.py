@@ -136,7 +136,7 @@ def cells(scale: str) -> list[Settings]:
     found = []
     for network, (seeds, sizes) in SIZES[scale].items():
         small = network == "cnn_small"
-        kinds = [(s, "search" if s else "", False) for all_ in STAGES.values() for s in all_]
+        kinds = [(s, "search" if s else "", False) for s in _stages(scale)]
         found += [
             {
                 "network": network,
@@ -150,6 +150,12 @@ def cells(scale: str) -> list[Settings]:
             for stages, by, teacher in (kinds if small else RESNET)
         ]
     return found
+
+
+def _stages(scale: str) -> list[list[list[Any]]]:
+    """All of them; of the smoke scale no two that differ in their ratios alone."""
+    most = {BOTH: 2} if scale == "smoke" else dict.fromkeys(STAGES)
+    return [stages for name, all_ in STAGES.items() for stages in all_[: most.get(name, 1)]]
 
 
 def claims(rows: list[Row]) -> list[Claim]:

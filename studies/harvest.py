@@ -39,6 +39,8 @@ PRUNED = {
 }
 WAYS = ("harvest", *PRUNED)
 SGD_L2 = 1e-4
+# Scales below are dead.
+_DEAD = 1e-3
 # Scale -> seeds and sizes; `lr` and `l2` are those of the harvest, which Adam trains.
 SIZES: dict[str, tuple[int, Settings]] = {
     "smoke": (
@@ -99,9 +101,11 @@ def run(settings: Settings, desk: Desk) -> dict[str, Any]:
     model = build(data, settings["width"], settings["seed"])
     what = {name: value for name, value in settings.items() if name not in ("way", "retrain")}
     before = desk.trained(what, model, data, recipe(settings, "harvest"))
-    small, seen = harvested(model.cpu(), data, example)
-    if settings["way"] != "harvest":
-        before, small, seen = _pruned_alike(settings, data, example, parameters(small), desk)
+    if settings["way"] == "harvest":
+        small, seen = harvested(model.cpu(), data, example)
+    else:
+        size = parameters(ow.compact(model.cpu(), example, gamma_below=_DEAD)[0])
+        before, small, seen = _pruned_alike(settings, data, example, size, desk)
     return {
         "accuracy_before": before["accuracy"],
         "accuracy": ow.train.evaluate(small, data).accuracy,
@@ -188,7 +192,7 @@ def harvested(
     small, proof = ow.compact(
         model,
         example,
-        gamma_below=1e-3,
+        gamma_below=_DEAD,
         evaluate=lambda network: ow.train.evaluate(network, data).accuracy,
     )
     return small, {

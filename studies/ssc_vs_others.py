@@ -49,11 +49,11 @@ LONG = ow.train.Recipe(
     crop_padding=4,
     batch_size=128,
 )
-# Scale -> seeds, epochs, sparsities.
-SIZES: dict[str, tuple[int, int, tuple[float, ...]]] = {
-    "smoke": (1, 1, (0.95,)),
-    "cpu": (3, 4, (0.95,)),
-    "paper": (3, 3, (0.95, 0.9, 0.98)),
+# Scale -> seeds, epochs, images for training and as many to test on, sparsities.
+SIZES: dict[str, tuple[int, int, int | None, tuple[float, ...]]] = {
+    "smoke": (1, 1, 160, (0.95,)),
+    "cpu": (3, 4, 1500, (0.95,)),
+    "paper": (3, 3, None, (0.95, 0.9, 0.98)),
 }
 
 
@@ -171,13 +171,13 @@ def halved(data: DataSet) -> DataSet:
 
 
 def cells(scale: str) -> list[Settings]:
-    seeds, epochs, sparsities = SIZES[scale]
+    seeds, epochs, images, sparsities = SIZES[scale]
     whole = scale == "paper"
     return [
         {
             "data": "cifar10",
-            # Of the training and of the test images; half of the side of each.
-            "images": None if whole else 1500,
+            "images": images,
+            # Half of the side of each.
             "halved": not whole,
             "network": "resnet32" if whole else "vgg-small",
             "sparsity": sparsity,
