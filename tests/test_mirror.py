@@ -40,10 +40,6 @@ ELSEWHERE = {
         "interchange/test_example.py",
         "three attributes (name, shape, dtype) of the input_form that example_of reads",
     ),
-    "kernels/training/layers.py": (
-        "kernels/training/test_candidates.py",
-        "its classes run each kernel there",
-    ),
     "prune/layer_ratios.py": (
         "prune/test_aim.py",
         "ratios by glob are given there",

@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("openwork.kernels._C", reason="needs the compiled kernels")
 
 from collections.abc import Iterator
+from typing import Any
 
 import kernel_cases as cases
 import kernel_gradients as gradients
@@ -21,7 +22,6 @@ from openwork.kernels.training.candidates import (
     TrainingKernel,
     kernels,
 )
-from openwork.kernels.training.layers import PackedConvolution, WeightGradient
 from openwork.kernels.training.live_taps import LiveTaps, live_taps
 from openwork.kernels.training.pack import (
     sampled_direct,
@@ -51,7 +51,7 @@ def numbers_of(case: cases.Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def run_convolution(
-    kernel: PackedConvolution, problem: Problem, x: np.ndarray, shape: tuple[int, ...], threads: int
+    kernel: Any, problem: Problem, x: np.ndarray, shape: tuple[int, ...], threads: int
 ) -> np.ndarray:
     """What it writes; everything it must write is NaN before, and its workspace too."""
     found = np.full(shape, np.nan, np.float32)
@@ -61,7 +61,7 @@ def run_convolution(
 
 
 def run_weight(
-    kernel: WeightGradient, problem: Problem, x: np.ndarray, gradient: np.ndarray, threads: int
+    kernel: Any, problem: Problem, x: np.ndarray, gradient: np.ndarray, threads: int
 ) -> np.ndarray:
     found = np.full(len(problem.weight), np.nan, np.float32)
     memory = np.full(kernel.workspace(len(x), threads), np.nan, np.float32)
@@ -135,11 +135,11 @@ def test_any_convolution(case: cases.Case, isa: str, threads: int) -> None:
 
 
 def convolution(name: str, layer: "_C.Trainable") -> tuple[Direction, TrainingKernel]:
-    return "forward", TrainingKernel(name, lambda: PackedConvolution(layer))
+    return "forward", TrainingKernel(name, lambda: layer)
 
 
 def sampled(name: str, layer: "_C.Sampled") -> tuple[Direction, TrainingKernel]:
-    return "weight", TrainingKernel(name, lambda: WeightGradient(layer))
+    return "weight", TrainingKernel(name, lambda: layer)
 
 
 def direct_tiles(taps: LiveTaps, isa: str) -> Iterator[tuple[Direction, TrainingKernel]]:

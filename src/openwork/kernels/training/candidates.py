@@ -11,7 +11,6 @@ from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_rows import DIRECT_KERNELS, padded_floats
 from openwork.kernels.pack_spmm import is_plain
 from openwork.kernels.to_native import geometry_refusal
-from openwork.kernels.training.layers import PackedConvolution, PackedPhases, WeightGradient
 from openwork.kernels.training.live_taps import LiveTaps, Phase, input_gradient
 from openwork.kernels.training.pack import (
     sampled_depthwise,
@@ -25,6 +24,7 @@ from openwork.kernels.training.pack import (
     trainable_winograd,
     transposed_depthwise,
 )
+from openwork.kernels.training.phases import PackedPhases
 
 __all__ = ["Direction", "TrainingKernel", "kernels"]
 
@@ -38,8 +38,8 @@ class TrainingKernel:
 
     Args:
         name: as csrc/README.md explains.
-        build: gives a `PackedConvolution` or `PackedPhases` (forward, input), or a
-            `WeightGradient` (weight).
+        build: gives a packed layer: the extension's `Trainable` or `PackedPhases` (forward, input),
+            or `Sampled` (weight). All have `workspace` and `run`.
     """
 
     name: str
@@ -72,7 +72,7 @@ def kernels(
         return []
     found: list[TrainingKernel] = []
     if direction == "input" and _is_transposed(taps):
-        build = partial(_transposed, taps, isa)
+        build = partial(transposed_depthwise, taps, isa)
         found.append(TrainingKernel(f"f32-transposed-depthwise-{isa}", build))
         if not every:
             return found
@@ -92,20 +92,16 @@ def _pack(
     stride: tuple[int, int],
     size: tuple[int, int],
     isa: str,
-) -> PackedConvolution | PackedPhases:
+) -> "_C.Trainable | PackedPhases":
     first = phases[0]
     alone = len(phases) == 1 and (first.top, first.left) == (0, 0)
     if alone and first.taps is not None and first.taps.geometry.out_size == size:
-        return PackedConvolution(way(first.taps))
+        return way(first.taps)
     built = [
         (None if phase.taps is None else way(phase.taps), phase.top, phase.left) for phase in phases
     ]
     geometries = [None if phase.taps is None else phase.taps.geometry for phase in phases]
     return PackedPhases(built, geometries, stride, isa)
-
-
-def _transposed(taps: LiveTaps, isa: str) -> PackedConvolution:
-    return PackedConvolution(transposed_depthwise(taps, isa))
 
 
 # Larger than any number of inputs: no chunks.
@@ -211,29 +207,25 @@ def _weight_kernels(taps: LiveTaps, isa: str, every: bool) -> list[TrainingKerne
         work.pop("direct", None)
     worth = _worth_measuring(work, every)
     if _is_whole_square(taps) and _reads_one_channel(taps):
-        build = partial(_sampled, sampled_depthwise, taps, isa)
+        build = partial(sampled_depthwise, taps, isa)
         found.append(TrainingKernel(f"f32-grad-depthwise-{isa}", build))
         if not every:
             return found
     if "direct" in worth:
         name = f"f32-grad3x3-direct-{isa}"
-        found.append(TrainingKernel(name, partial(_sampled, sampled_direct, taps, isa)))
+        found.append(TrainingKernel(name, partial(sampled_direct, taps, isa)))
     if "winograd4" in worth:
         for vectors, chunk in ((2, _ALL), (4, 256)):
             name = f"f32-grad3x3-winograd4-v{vectors}k{chunk}-{isa}"
-            build = partial(_sampled, sampled_winograd, taps, isa, vectors, chunk)
+            build = partial(sampled_winograd, taps, isa, vectors, chunk)
             found.append(TrainingKernel(name, build))
     if "product" in worth:
         for vectors, chunk in ((most, 64), (most, 256), (2, _ALL)):
             for place in _places(taps):
                 name = f"f32-grad-spmm-v{vectors}k{chunk}{'i' * place}-{isa}"
-                build = partial(_sampled, sampled_spmm, taps, isa, vectors, chunk, place)
+                build = partial(sampled_spmm, taps, isa, vectors, chunk, place)
                 found.append(TrainingKernel(name, build))
     return found
-
-
-def _sampled(pack: Callable[..., "_C.Sampled"], *arguments: Any) -> WeightGradient:
-    return WeightGradient(pack(*arguments))
 
 
 def _places(taps: LiveTaps) -> tuple[bool, ...]:

@@ -1,4 +1,4 @@
-"""Packed layers that train: convolutions whose weights come with each call, and their gradient."""
+"""A strided layer's input gradient: convolutions of each phase, put together."""
 
 from collections.abc import Sequence
 
@@ -8,40 +8,8 @@ from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Geometry
 
 
-class PackedConvolution:
-    """A packed convolution, or a transposed one, whose live weights come with each call."""
-
-    def __init__(self, layer: "_C.Trainable") -> None:
-        self._layer = layer
-
-    def workspace(self, batch: int, threads: int) -> int:
-        """Floats that `run` needs as workspace."""
-        return self._layer.workspace(batch, threads)
-
-    def run(
-        self,
-        weight: np.ndarray,
-        input: np.ndarray,
-        output: np.ndarray,
-        bias: np.ndarray | None,
-        workspace: np.ndarray,
-        threads: int,
-    ) -> None:
-        """Write the convolution and bias to `output`.
-
-        Args:
-            weight: (live,) float32, in canonical order.
-            input: (batch, in_channels, height, width), contiguous float32.
-            output: (batch, out_channels, height', width'), contiguous float32.
-            bias: (out_channels,) float32 or None.
-            workspace: (floats,), its contents are lost; not shared by concurrent calls.
-            threads: of the OpenMP pool, which torch shares.
-        """
-        self._layer.run(weight, input, output, bias, workspace, threads)
-
-
 class PackedPhases:
-    """The same in phases, whose results are put together.
+    """Packed convolutions whose results alternate by row and column.
 
     Args:
         phases: kernel, top and left of each phase (live_taps.py); None where nothing is live.
@@ -76,7 +44,16 @@ class PackedPhases:
         workspace: np.ndarray,
         threads: int,
     ) -> None:
-        """Write the convolution and bias to `output`, as `PackedConvolution.run` does."""
+        """Write all phases to `output`.
+
+        Args:
+            weight: (live,) float32, in canonical order.
+            input: (batch, in_channels, height, width), contiguous float32.
+            output: (batch, out_channels, height', width'), contiguous float32.
+            bias: (out_channels,) float32 or None.
+            workspace: (floats,), its contents are lost; not shared by concurrent calls.
+            threads: of the OpenMP pool, which torch shares.
+        """
         floats = self._floats(len(input))
         rest = workspace[sum(floats) :]
         parts: list[tuple[np.ndarray | None, int, int]] = []
@@ -111,33 +88,3 @@ class PackedPhases:
                 floats = batch * geometry.out_channels * height * width
             sizes.append(floats)
         return sizes
-
-
-class WeightGradient:
-    """A packed layer's gradient of its live weights."""
-
-    def __init__(self, layer: "_C.Sampled") -> None:
-        self._layer = layer
-
-    def workspace(self, batch: int, threads: int) -> int:
-        """Floats that `run` needs as workspace."""
-        return self._layer.workspace(batch, threads)
-
-    def run(
-        self,
-        input: np.ndarray,
-        gradient: np.ndarray,
-        output: np.ndarray,
-        workspace: np.ndarray,
-        threads: int,
-    ) -> None:
-        """Write the gradient of each live weight.
-
-        Args:
-            input: (batch, in_channels, height, width), contiguous float32.
-            gradient: (batch, out_channels, height', width'), contiguous float32.
-            output: (live,) float32, in canonical order.
-            workspace: (floats,), its contents are lost; not shared by concurrent calls.
-            threads: of the OpenMP pool, which torch shares.
-        """
-        self._layer.run(input, gradient, output, workspace, threads)
