@@ -144,9 +144,22 @@ def test_all_but_training_goes_to_torch(native_calls: list[str]) -> None:
     torch.testing.assert_close(conv(images[0]), output[0], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(torch.vmap(conv)(images[:, None])[:, 0], output)
     program = torch.export.export(conv, (images,))
-    assert any("conv2d" in str(node.target) for node in program.graph.nodes)
+    assert any("aten.conv2d" in str(node.target) for node in program.graph.nodes)
     assert conv.to(torch.float64)(images.double()).dtype == torch.float64
     assert not native_calls
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+@pytest.mark.parametrize(("kernel", "native"), [((3, 5), True), ((4, 3), False), ((3, 4), False)])
+def test_kernels_without_a_middle_pad_one_side_more_as_torchs(
+    kernel: tuple[int, int], native: bool, native_calls: list[str]
+) -> None:
+    conv = NativeDepthwiseConv2d(CHANNELS, CHANNELS, kernel, padding="same")
+    images = _images()
+    found = conv(images)
+    assert bool(native_calls) == native
+    expected = nn.functional.conv2d(images, conv.weight, conv.bias, padding="same", groups=CHANNELS)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_wrong_channels_end_in_torchs_words() -> None:
