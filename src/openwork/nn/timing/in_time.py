@@ -192,7 +192,7 @@ def check_milliseconds(value: Any, example: Any) -> float:
         ArgumentError: it is not, or there is none.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
-        raise ArgumentError(f"`milliseconds`={value!r} must be a positive number")
+        raise ArgumentError(f"`milliseconds`={value!r} must be a positive number below 1e9")
     if example is None:
         raise ArgumentError(
             "`milliseconds` needs `example`, the input batch (N, ...) that the network is to run "
