@@ -91,6 +91,14 @@ Refill plain_refill(const Order& order, const Steps& step, int64_t live) {
   return fill;
 }
 
+// The same for a kernel that packs `taps` weights.
+Refill plain_refill(const Order& order, const Steps& step, int64_t live, int64_t taps) {
+  const Refill fill = plain_refill(order, step, live);
+  if (fill.packed != taps)
+    fail("`order` and `step` stand for ", fill.packed, " of ", taps, " taps");
+  return fill;
+}
+
 std::unique_ptr<Trainable> make_spmm(const std::string& isa, const Geometry& g,
                                      const ListIndices& indices, const Order& order,
                                      const Steps& step, const Array<int32_t>& channel,
@@ -178,9 +186,7 @@ std::unique_ptr<Trainable> make_taps(const std::string& isa, const Geometry& g,
                       .offset = offset.data(),
                       .weight = nullptr};
   check(plan, taps);
-  const Refill fill = plain_refill(order, step, live);
-  if (fill.packed != taps)
-    fail("`order` and `step` stand for ", fill.packed, " of ", taps, " taps");
+  const Refill fill = plain_refill(order, step, live, taps);
   return trainable(plan, fill, isa, kernels_of(isa).taps, keep(start, offset, order, step));
 }
 
@@ -198,9 +204,7 @@ std::unique_ptr<Trainable> make_depthwise(const std::string& isa, const Geometry
                            .tap = tap.data(),
                            .weight = nullptr};
   check(plan, taps);
-  const Refill fill = plain_refill(order, step, live);
-  if (fill.packed != taps)
-    fail("`order` and `step` stand for ", fill.packed, " of ", taps, " taps");
+  const Refill fill = plain_refill(order, step, live, taps);
   return trainable(plan, fill, isa, kernels_of(isa).depthwise,
                    keep(channel, start, tap, order, step));
 }

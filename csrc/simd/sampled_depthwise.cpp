@@ -113,9 +113,10 @@ void sample(const SampledDepthwisePlan& plan, const SampledRun& run) {
   const Geometry& g = plan.geometry;
   const int64_t in_map = static_cast<int64_t>(g.height) * g.width;
   const int64_t out_map = static_cast<int64_t>(g.out_height) * g.out_width;
+  if (plan.connections == 0) return;
   // As many blocks for each thread.
   const int blocks = ceil_div(ceil_div(plan.connections, most_kept), run.threads) * run.threads;
-  const int kept = larger(1, ceil_div(plan.connections, larger(1, blocks)));
+  const int kept = ceil_div(plan.connections, blocks);
 #pragma omp parallel num_threads(run.threads) if (run.threads > 1)
   {
     float* sums = run.workspace + omp_get_thread_num() * sums_floats(g);

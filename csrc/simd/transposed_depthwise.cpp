@@ -22,8 +22,8 @@ struct Pairs {
   int count;          // columns that are written
 };
 
-// The rows [top, top + 2) of one map, those of them below `height`. `last` is the lowest row of the
-// gradient that is read.
+// Two rows of one map, or the first of them, from `to` on. `last` is the lowest row of the gradient
+// that they read.
 template <class T, bool Edge>
 OPENWORK_INLINE void write_pair(const Geometry& g, const Pairs& pairs, const float* weight,
                                 vec start, int last, int rows, float* to) {
@@ -70,6 +70,7 @@ OPENWORK_INLINE void write_map(const Geometry& g, const float* from, const float
   // Pair r, t reads rows up to r + below, and columns up to t + right.
   const int below = (g.pad_y + T::p) / 2, right = (g.pad_x + T::p) / 2;
   const vec start = broadcast(bias);
+  // Stores to the output would make the compiler load `weight` again.
   float own[T::k * T::k];
   for (int i = 0; i < T::k * T::k; ++i) own[i] = weight[i];
   for (int t = 0; 2 * t < g.width; t += lanes) {

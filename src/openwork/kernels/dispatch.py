@@ -25,7 +25,7 @@ from openwork.kernels.pack_rows import (
 )
 from openwork.kernels.pack_spmm import is_plain, pack_spmm, spmm_rows
 from openwork.kernels.pack_winograd import pack_winograd
-from openwork.kernels.problem import Problem
+from openwork.kernels.problem import Problem, several_channels
 from openwork.kernels.to_native import geometry_refusal, native_activation, native_geometry
 
 __all__ = ["candidates", "candidates_by_family", "each_candidate", "worth_measuring"]
@@ -367,9 +367,9 @@ def _depthwise_refusal(problem: Problem) -> str | None:
     if (reason := _taps_refusal(problem)) is not None:
         return reason
     out, inside, _ = problem.units()
-    several = np.flatnonzero((np.diff(inside) != 0) & (np.diff(out) == 0))
+    several = several_channels(out, inside)
     if several.size:
-        return f"filter {out[several[0]]} reads several input channels"
+        return f"filter {several[0]} reads several input channels"
     return None
 
 

@@ -145,6 +145,11 @@ def live_units(
     return out, inside, tap
 
 
+def several_channels(out: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """The filters, in `out` sorted by output and input, that read more than one input channel."""
+    return out[1:][(np.diff(inside) != 0) & (np.diff(out) == 0)]
+
+
 def first_taps(out: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Whether each live tap, sorted by output and input, is the first of its connection."""
     first = np.ones(len(out), dtype=bool)

@@ -84,23 +84,15 @@ class Walk:
 
     def _store(
         self,
-        current: Callable[[], dict[Any, Any]],
-        put: Callable[[Any, Any], None],
-        remove: Callable[[Any], None],
+        one: Any,
+        read: Callable[[Any], dict[Any, Any]],
+        put: Callable[[Any, Any, Any], None],
+        remove: Callable[[Any, Any], None],
     ) -> None:
-        """Save what holds values by name: `current` reads them all."""
-        before = current()
+        """Save the values that `one` holds by name: `read` gives them all."""
+        before = read(one)
         self._waiting += before.values()
-
-        def put_back() -> None:
-            now = current()
-            for key in [key for key in now if key not in before]:
-                remove(key)
-            for key, value in before.items():
-                if now.get(key, _MISSING) is not value:
-                    put(key, value)
-
-        self._saved.append((put_back,))
+        self._saved.append((_put_back_values, one, before, read, put, remove))
 
     def _object(self, one: Any) -> None:
         kind = type(one)
@@ -115,16 +107,15 @@ class Walk:
             self._mapping(held)
         if slots:
             self._store(
-                lambda: {name: getattr(one, name) for name in slots if hasattr(one, name)},
-                partial(object.__setattr__, one),
-                partial(object.__delattr__, one),
+                one,
+                lambda one: {name: getattr(one, name) for name in slots if hasattr(one, name)},
+                object.__setattr__,
+                object.__delattr__,
             )
         self._waiting.append(kind)
 
     def _mapping(self, one: dict[Any, Any]) -> None:
-        before = dict(one)
-        self._waiting += before.values()
-        self._saved.append((_put_back_items, one, before))
+        self._store(one, dict, operator.setitem, operator.delitem)
         if type(one) is not dict:
             self._object(one)
 
@@ -132,9 +123,10 @@ class Walk:
         if _root(one) in _LIBRARIES:
             return
         self._store(
-            lambda: {name: value for name, value in vars(one).items() if name[:2] != "__"},
-            partial(type.__setattr__, one),
-            partial(type.__delattr__, one),
+            one,
+            lambda one: {name: value for name, value in vars(one).items() if name[:2] != "__"},
+            type.__setattr__,
+            type.__delattr__,
         )
         self._waiting += [value for name, value in vars(one).items() if name[:2] == "__"]
         self._waiting += one.__mro__[1:]
@@ -147,9 +139,10 @@ class Walk:
     def _scope(self, scope: dict[str, Any], names: frozenset[str]) -> None:
         """The globals `names` of a module, and of the modules among them."""
         self._store(
-            lambda: {name: scope[name] for name in names if name in scope},
-            scope.__setitem__,
-            scope.__delitem__,
+            scope,
+            lambda scope: {name: scope[name] for name in names if name in scope},
+            operator.setitem,
+            operator.delitem,
         )
         for name in names:
             value = scope.get(name)
@@ -160,14 +153,7 @@ class Walk:
                     self._scope(inner, found)
 
     def _cell(self, one: CellType) -> None:
-        def current() -> dict[str, Any]:
-            try:
-                return {"cell_contents": one.cell_contents}
-            except ValueError:
-                # Nothing has been assigned to the variable.
-                return {}
-
-        self._store(current, partial(setattr, one), partial(delattr, one))
+        self._store(one, _contents, setattr, delattr)
 
     def _sequence(self, one: Any) -> None:
         before = list(one)
@@ -270,13 +256,27 @@ def _global_numbers() -> Iterator[tuple[Any, ...]]:
     yield np.random.set_state, np.random.get_state()
 
 
-def _put_back_items(one: dict[Any, Any], before: dict[Any, Any]) -> None:
-    now = dict(one)
-    for key in now.keys() - before.keys():
-        del one[key]
+def _contents(one: CellType) -> dict[str, Any]:
+    try:
+        return {"cell_contents": one.cell_contents}
+    except ValueError:
+        # Nothing has been assigned to the variable.
+        return {}
+
+
+def _put_back_values(
+    one: Any,
+    before: dict[Any, Any],
+    read: Callable[[Any], dict[Any, Any]],
+    put: Callable[[Any, Any, Any], None],
+    remove: Callable[[Any, Any], None],
+) -> None:
+    now = read(one)
+    for key in [key for key in now if key not in before]:
+        remove(one, key)
     for key, value in before.items():
         if now.get(key, _MISSING) is not value:
-            one[key] = value
+            put(one, key, value)
 
 
 def _put_back_sequence(one: Any, before: list[Any]) -> None:

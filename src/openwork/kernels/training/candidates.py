@@ -10,6 +10,7 @@ import numpy as np
 from openwork.kernels.native import extension as _C
 from openwork.kernels.pack_rows import DIRECT_KERNELS, padded_floats
 from openwork.kernels.pack_spmm import is_plain
+from openwork.kernels.problem import several_channels
 from openwork.kernels.to_native import geometry_refusal
 from openwork.kernels.training.live_taps import LiveTaps, Phase, input_gradient
 from openwork.kernels.training.pack import (
@@ -26,7 +27,13 @@ from openwork.kernels.training.pack import (
 )
 from openwork.kernels.training.phases import PackedPhases
 
-__all__ = ["Direction", "TrainingKernel", "kernels"]
+__all__ = [
+    "DEPTHWISE_KERNELS",
+    "DEPTHWISE_STRIDES",
+    "Direction",
+    "TrainingKernel",
+    "kernels",
+]
 
 Direction = Literal["forward", "input", "weight"]
 DIRECTIONS = get_args(Direction)
@@ -290,14 +297,15 @@ def _product_work(taps: LiveTaps) -> float:
     return height * width * (taps.live + _GATHER * taps.taps * taps.geometry.in_channels)
 
 
-# Sides of kernels with a template in csrc/simd/depthwise_rows.h, for strides 1 and 2.
-_SQUARES = (3, 5, 7)
+# Those with a template in csrc/simd/depthwise_rows.h, for dilation 1.
+DEPTHWISE_KERNELS = ((3, 3), (5, 5), (7, 7))
+DEPTHWISE_STRIDES = ((1, 1), (2, 2))
 
 
 def _is_whole_square(taps: LiveTaps) -> bool:
     g = taps.geometry
-    square = g.kernel in [(side, side) for side in _SQUARES] and g.stride in ((1, 1), (2, 2))
-    return square and g.dilation == (1, 1) and taps.tap is None
+    fits = g.kernel in DEPTHWISE_KERNELS and g.stride in DEPTHWISE_STRIDES
+    return fits and g.dilation == (1, 1) and taps.tap is None
 
 
 def _is_transposed(taps: LiveTaps) -> bool:
@@ -308,8 +316,7 @@ def _is_transposed(taps: LiveTaps) -> bool:
 
 def _reads_one_channel(taps: LiveTaps) -> bool:
     """Whether no filter reads two channels."""
-    several = (np.diff(taps.inside) != 0) & (np.diff(taps.out) == 0)
-    return taps.taps <= _C.most_taps and not several.any()
+    return taps.taps <= _C.most_taps and not several_channels(taps.out, taps.inside).size
 
 
 def _is_direct(taps: LiveTaps) -> bool:

@@ -13,6 +13,13 @@ For gradients of live weights (csrc/simd/sampled.h), entries in canonical order:
 12. bound  int32 [chunks + 1][filters]  first entry of each filter in each chunk; the last row ends
                                         them
 13. index  uint16 [entries]             column of each entry within its chunk
+
+For depthwise layers, whose kernels are whole (csrc/training.h):
+
+14. filter   int32 [in_channels]  transposed: the filter that reads each channel; 0 if none does
+15. kernel   int32 [in_channels]  transposed: its kernel in 9; -1 if none reads the channel
+16. filter   int32 [connections]  sampled: output channel of each connection, in canonical order
+17. channel  int32 [connections]  sampled: its input channel
 """
 
 from typing import cast

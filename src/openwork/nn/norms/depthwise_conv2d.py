@@ -5,11 +5,9 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from openwork.kernels.training.candidates import DEPTHWISE_KERNELS, DEPTHWISE_STRIDES
 from openwork.ops import sparse_conv2d
 from openwork.patterns import dense
-
-# Kernels and strides that have native kernels in all three directions.
-_KERNELS, _STRIDES = ((3, 3), (5, 5), (7, 7)), ((1, 1), (2, 2))
 
 
 @final
@@ -69,8 +67,8 @@ def is_depthwise(module: nn.Module) -> bool:
         return False
     return (
         module.groups == module.in_channels > 1
-        and module.kernel_size in _KERNELS
-        and module.stride in _STRIDES
+        and module.kernel_size in DEPTHWISE_KERNELS
+        and module.stride in DEPTHWISE_STRIDES
         and module.dilation == (1, 1)
         and _padding_of(module) is not None
     )
