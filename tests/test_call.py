@@ -137,6 +137,10 @@ def test_a_sequence_of_tensors_holds_positional_arguments() -> None:
     assert repr(as_call([X, Y]).args) == repr((X, Y))
     with pytest.raises(ArgumentError, match="holds a int at place 1"):
         as_call([X, 3])  # type: ignore[list-item]
+    with pytest.raises(
+        ArgumentError, match=r"`example` is a Tensor, .* sequence of tensors: \(tensor,\)"
+    ):
+        as_call(X)  # type: ignore[arg-type]
 
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")

@@ -1,6 +1,7 @@
 """Files are written whole or not at all."""
 
 import contextlib
+import errno
 import os
 import socket
 import stat
@@ -52,10 +53,27 @@ def test_what_the_system_refuses_is_an_error_that_names_the_file(tmp_path: Path)
     with pytest.raises(OpenworkError, match=r"plan\.yaml' could not be written \(No such file"):
         Plan({"*": "dense"}).to_yaml(path)
     with (
-        pytest.raises(CheckpointError, match="could not be written"),
-        writing(path, CheckpointError),
+        pytest.raises(CheckpointError, match=r"`out`='.*' could not be written"),
+        writing(path, CheckpointError, "out"),
     ):
         write_text(path, "")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.ENOSPC, "Free some space"),
+        (errno.ENOENT, "Make its folder"),
+        (errno.ENOTDIR, "Make its folder"),
+        (errno.EACCES, "Choose a folder that you may write to"),
+    ],
+)
+def test_a_refusal_says_what_helps(number: int, text: str) -> None:
+    with (
+        pytest.raises(OpenworkError, match=rf"^'x' could not be written .*\. {text}"),
+        writing("x"),
+    ):
+        raise OSError(number, os.strerror(number))
 
 
 def test_permissions_are_those_of_an_ordinary_file(tmp_path: Path) -> None:

@@ -6,10 +6,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import openwork as ow
 from openwork.errors import OpenworkError
@@ -383,3 +386,60 @@ def test_the_extra_holds_all_that_the_package_needs_beside_numpy() -> None:
     packages = {re.split("[>=]", each)[0] for each in project["optional-dependencies"]["torch"]}
     named = {"PIL": "Pillow", "yaml": "PyYAML", "lightning_fabric": "lightning-fabric"}
     assert packages == {named.get(each, each) for each in _EXTRA} - {"lightning"}
+
+
+def _functions(module: str, name: str) -> list[Callable[..., object]]:
+    """The function of that name; of a class, those that make one from something."""
+    value = getattr(importlib.import_module(module), name)
+    if not inspect.isclass(value):
+        return [value] if inspect.isfunction(value) else []
+    return [getattr(value, each) for each, v in vars(value).items() if isinstance(v, classmethod)]
+
+
+OF_MODELS = {
+    f"{function.__module__}.{function.__qualname__}": (function, argument)
+    for module, name in DOCUMENTED
+    for function in _functions(module, name)
+    for argument in ("model", "module")
+    if argument in inspect.signature(function).parameters
+}
+
+
+@pytest.mark.parametrize("name", OF_MODELS)
+@pytest.mark.parametrize("given", [None, 3])
+def test_whatever_takes_a_model_refuses_what_is_none(name: str, given: object) -> None:
+    function, argument = OF_MODELS[name]
+    parameters = inspect.signature(function).parameters.values()
+    required = {p.name: None for p in parameters if p.default is p.empty}
+    with pytest.raises(OpenworkError, match=r"`.*must|`.*is a"):
+        function(**required | {argument: given})
+
+
+def test_functions_with_a_model_are_found() -> None:
+    assert len(OF_MODELS) > 30
+
+
+NET = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3))
+IMAGE = torch.zeros(1, 1, 3, 3)
+DATA: Any = None
+STEPS: dict[str, Any] = {"choose": print, "retrain": print, "evaluate": print}
+in_stages_ = ow.prune.in_stages_
+largest_ratio = partial(ow.prune.largest_ratio, granularity="kernel")
+OF_FUNCTIONS: dict[str, tuple[str, Callable[..., object]]] = {
+    "load": ("build", lambda **given: ow.load("no such file", **given)),
+    "compile": ("progress", lambda **given: ow.compile(NET, IMAGE, **given)),
+    "compact": ("evaluate", lambda **given: ow.compact(NET, IMAGE, **given)),
+    "quantize": ("evaluate", lambda **given: ow.quantize(NET, [IMAGE], **given)),
+    "in_stages_ choose": ("choose", lambda **given: in_stages_(NET, **STEPS | given)),
+    "in_stages_ retrain": ("retrain", lambda **given: in_stages_(NET, **STEPS | given)),
+    "largest_ratio choose": ("choose", lambda **given: largest_ratio(NET, **STEPS | given)),
+    "largest_ratio retrain": ("retrain", lambda **given: largest_ratio(NET, **STEPS | given)),
+    "fit": ("on_epoch", lambda **given: ow.train.fit(NET, DATA, ow.train.Recipe(), **given)),
+}
+
+
+@pytest.mark.parametrize("name", OF_FUNCTIONS)
+def test_what_is_to_be_called_must_be_a_function(name: str) -> None:
+    argument, function = OF_FUNCTIONS[name]
+    with pytest.raises(ow.ArgumentError, match=f"`{argument}`=3 must be a function"):
+        function(**{argument: 3})

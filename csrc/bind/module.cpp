@@ -61,6 +61,7 @@ void bind_isa(nb::module_& m) {
   m.attr("most_taps") = most_taps;
   m.attr("most_padded_floats") = most_padded_floats;
   m.attr("most_batch") = most_batch;
+  m.attr("most_threads") = most_threads;
 }
 
 }  // namespace openwork

@@ -36,7 +36,9 @@ size_t checked_front(const Bytes& bytes) {
   if (format != packed_format)
     fail("it has packed format ", int64_t{format}, ", but this version reads ",
          int64_t{packed_format}, "; pack it again from the file that it was made of");
-  if (number_at<uint64_t>(bytes, 24) != bytes.size) fail("it is truncated");
+  const uint64_t written = number_at<uint64_t>(bytes, 24);
+  if (bytes.size < written) fail("it is truncated");
+  if (bytes.size > written) fail("bytes were appended to it");
   const uint64_t found = checksum(bytes.data + checked_from, bytes.size - checked_from);
   if (number_at<uint32_t>(bytes, 20) != 0 || number_at<uint64_t>(bytes, 32) != found)
     fail("it has been changed or damaged: its checksum does not match");

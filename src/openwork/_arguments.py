@@ -54,6 +54,12 @@ def check_choice(argument: str, value: str, choices: Sequence[str]) -> str:
     return value
 
 
+def check_callable(argument: str, value: Any, form: str) -> None:
+    """It can be called; `form` shows how it will be, such as `(model) -> score`."""
+    if not callable(value):
+        raise ArgumentError(f"`{argument}`={value!r:.60} must be a function {form}")
+
+
 def check_groups(
     out_channels: int,
     in_channels: int,

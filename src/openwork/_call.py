@@ -133,11 +133,14 @@ def as_call(given: Call | Sequence[torch.Tensor]) -> Call:
     Raises:
         ArgumentError: it holds something else.
     """
+    if not isinstance(given, Sequence):
+        kind = type(given).__name__
+        raise ArgumentError(f"`example` is a {kind}, but must be a sequence of tensors: (tensor,)")
     for index, tensor in enumerate(given):
         if not isinstance(tensor, torch.Tensor):
             raise ArgumentError(
-                f"`example` holds a {type(tensor).__name__} at place {index}, but must be a tensor "
-                "or a sequence of tensors"
+                f"`example` holds a {type(tensor).__name__} at place {index}, but must hold "
+                "tensors alone"
             )
     return given if isinstance(given, Call) else Call(*given)
 

@@ -250,9 +250,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 @contextlib.contextmanager
 def writing(
-    path: str | os.PathLike[str], kind: type[OpenworkError] = OpenworkError
+    path: str | os.PathLike[str], kind: type[OpenworkError] = OpenworkError, argument: str = ""
 ) -> Iterator[None]:
     """Turn an OSError in the body into an error which says that `path` could not be written.
+
+    It names `argument`, if given, and says what helps.
 
     Raises:
         OpenworkError: of the class `kind`, for an OSError.
@@ -260,10 +262,20 @@ def writing(
     try:
         yield
     except OSError as error:
+        name = f"`{argument}`={str(path)!r}" if argument else repr(str(path))
         raise kind(
-            f"{str(path)!r} could not be written ({why(error)}); an earlier file "
-            "there is unharmed. Free some space, or choose a folder that you may write to"
+            f"{name} could not be written ({why(error)}); an earlier file there is unharmed. "
+            f"{remedy(error)}"
         ) from error
+
+
+def remedy(error: OSError) -> str:
+    """What helps after a file could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "Free some space, or choose another folder"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "Make its folder first, or choose another"
+    return "Choose a folder that you may write to"
 
 
 def writable_folder(path: str | os.PathLike[str], argument: str) -> Path:

@@ -92,6 +92,7 @@ def test_bad_files_are_refused_with_a_text(library: Any, content: bytes, tmp_pat
     network = ctypes.c_void_p(1)
     for bad, text in (
         (content[:-1], b"it is truncated"),
+        (content + b"x", b"bytes were appended to it"),
         (content[:20], b"it is not a packed network"),
         (content[:-1] + bytes([content[-1] ^ 1]), b"it has been changed or damaged"),
     ):

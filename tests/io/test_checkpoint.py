@@ -582,5 +582,5 @@ def test_a_full_disk_leaves_the_earlier_model_loadable(
 
 
 def test_an_unwritable_folder_is_refused(unwritable_folder: Path) -> None:
-    with pytest.raises(CheckpointError, match="choose another folder"):
+    with pytest.raises(CheckpointError, match="Choose a folder that you may write to"):
         save(_dense(), unwritable_folder / "m")

@@ -243,7 +243,7 @@ def test_no_space_at_any_step_leaves_the_earlier_file_whole(
 
 
 def test_an_unwritable_folder_is_refused(unwritable_folder: Path) -> None:
-    with pytest.raises(CheckpointError, match="choose another folder"):
+    with pytest.raises(CheckpointError, match="Choose a folder that you may write to"):
         container.write(unwritable_folder / "x", _tensors(), HEADER)
 
 

@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from openwork._arguments import (
+    check_callable,
     check_count,
     check_model,
     check_threshold,
@@ -104,7 +105,7 @@ def compact(
             shares tensors with it, a network of which hardly anything has been trained.
     """
     model = unwrapped(model)
-    _check(model, round_to, gamma_below, tolerance)
+    _check(model, round_to, gamma_below, tolerance, evaluate)
     given = call_of(model, example)
     more = _more(model, inputs)
     _check_companions(model, optimizer, ema)
@@ -157,9 +158,15 @@ def _more(model: nn.Module, inputs: Any) -> list[Inputs]:
 
 
 def _check(
-    model: nn.Module, round_to: int | None, gamma_below: float | None, tolerance: float
+    model: nn.Module,
+    round_to: int | None,
+    gamma_below: float | None,
+    tolerance: float,
+    evaluate: Callable[[nn.Module], float] | None,
 ) -> None:
     check_model(model)
+    if evaluate is not None:
+        check_callable("evaluate", evaluate, "(model) -> score")
     if round_to is not None:
         check_count("round_to", round_to)
     if gamma_below is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from openwork._arguments import check_choice, check_model, check_tolerance
+from openwork._arguments import check_callable, check_choice, check_model, check_tolerance
 from openwork._call import Call, call_of
 from openwork._copy import copied
 from openwork._files import why
@@ -144,6 +144,8 @@ def compile(
     network: nn.Module = copied(unwrapped(given))
     inputs = call_of(network, example).map(widened)
     isa = _C.chosen_isa()
+    if progress is not None:
+        check_callable("progress", progress, "(what, done, total)")
     shown = Progress(progress)
     threads, narrow = torch.get_num_threads(), precision == "bfloat16"
     tuner = Tuner(inputs.images, threads, optimize, isa, choices_path(), retune, narrow)

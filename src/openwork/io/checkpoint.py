@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from openwork import models
-from openwork._arguments import check_has_weights, check_model
+from openwork._arguments import check_callable, check_has_weights, check_model
 from openwork._unwrap import unwrapped
 from openwork._version import __version__
 from openwork.errors import ArgumentError, CheckpointError, MissingPackageError
@@ -147,8 +147,11 @@ def load(
         CheckpointError: the file is truncated, foreign, edited or from a newer version, or `build`
             is missing or builds another model.
         MissingPackageError: the model is timm's or torchvision's and the package is missing.
-        ArgumentError: `build`, or a `device` other than the CPU, for a compiled model.
+        ArgumentError: `build` cannot be called; or `build`, or a `device` other than the CPU, for a
+            compiled model.
     """
+    if build is not None:
+        check_callable("build", build, "() -> model")
     tensors, header = container.read(path)
     with _blaming(path, "is damaged"):
         kind = _kind(path, header)

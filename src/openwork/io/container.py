@@ -1,16 +1,19 @@
 """A safetensors file with a JSON header and a digest over both: written whole, checked on read."""
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from openwork._files import atomic_path
+from openwork._files import atomic_path, writing
 from openwork.errors import CheckpointError
 from openwork.runtime import container
 from openwork.runtime.container import read_header as read_header
@@ -35,15 +38,23 @@ def write(
         container.HEADER_DIGEST_KEY: container.digest_of_header(text),
         container.DIGEST_KEY: _digest(stored, text),
     }
+    # safetensors writes another file beside the one that it is given.
+    with (
+        writing(path, CheckpointError, "path"),
+        atomic_path(path, apart=True) as temporary,
+        _own_errors(),
+    ):
+        save_file(stored, temporary, metadata)
+
+
+@contextlib.contextmanager
+def _own_errors() -> Iterator[None]:
+    """Raise an error of safetensors as the OSError whose text it holds."""
     try:
-        # safetensors writes another file beside the one that it is given.
-        with atomic_path(path, apart=True) as temporary:
-            save_file(stored, temporary, metadata)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"`path`={str(path)!r} could not be written ({error}); an earlier file there is "
-            "unharmed. Free some space or choose another folder"
-        ) from error
+        yield
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -48,6 +48,8 @@ most_padded_floats: int = 2147479551
 
 most_batch: int = 1048576
 
+most_threads: int = 4096
+
 class Activation(enum.Enum):
     """Applied to each finished output."""
 

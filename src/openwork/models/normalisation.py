@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from openwork._arguments import is_number
+from openwork._arguments import check_module, is_number
 from openwork.models.source import source_of
 from openwork.models.zoo import import_zoo
 
@@ -25,6 +25,7 @@ def normalisation_of(model: nn.Module) -> Normalisation | None:
     Returns:
         (mean, std), one number per channel in units of 0..1, or None if they are not known.
     """
+    check_module(model)
     for attribute in ("pretrained_cfg", "default_cfg"):
         config = getattr(model, attribute, None)
         if isinstance(config, Mapping) and (

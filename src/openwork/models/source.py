@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from openwork._arguments import is_number
+from openwork._arguments import check_module, is_number
 from openwork.errors import ArgumentError
 
 _ATTRIBUTE = "openwork_source"
@@ -83,5 +83,6 @@ def attach_source(module: nn.Module, source: ModelSource) -> None:
 
 def source_of(module: nn.Module) -> ModelSource | None:
     """How `module` was built, or None if `openwork.models.build` did not build it."""
+    check_module(module, "module")
     source = module.__dict__.get(_ATTRIBUTE)
     return source if isinstance(source, ModelSource) else None

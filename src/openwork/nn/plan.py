@@ -204,7 +204,7 @@ class Plan:
 
         Returns:
             For each layer the largest ratio that was measured with such an error, as explicit
-            patterns of the dense weights' shapes.
+            patterns of the dense weights' shapes. Layers that stay whole are left out.
 
         Raises:
             ArgumentError: no layer can be cut within `loss`, or `result` is something else.
@@ -317,6 +317,8 @@ class Plan:
         Raises:
             PlanError: unknown keys, or as for `Plan` and `Plan.budget`.
         """
+        if not isinstance(data, Mapping):
+            raise PlanError(f"`data` is a {type(data).__name__}, but must be a dict with `layers`")
         unknown = set(data) - {"seed", "layers", "budget"}
         if unknown or ("layers" in data) == ("budget" in data):
             keys = sorted(map(str, data))

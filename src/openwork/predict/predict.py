@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openwork._arguments import check_count
-from openwork._files import atomic_path, check_path, why
+from openwork._files import atomic_path, check_path, writing
 from openwork._terminal import visible
 from openwork.errors import DataError
+from openwork.kernels.threads import usable_threads
 from openwork.predict.classifier import Classified, Classifier, Setup
 from openwork.predict.found import found
 from openwork.predict.runnable import runnable
 from openwork.predict.workers import classified
-from openwork.runtime.load import usable_threads
 
 COLUMNS = ("image", "class", "name", "probability")
 
@@ -88,27 +88,19 @@ def predict(
         start = time.perf_counter()
         faults: list[tuple[Path, str]] = []
         done = 0
-        try:
-            with (
-                atomic_path(table) as temporary,
-                open(
-                    temporary, "w", newline="", encoding="utf-8", errors="surrogateescape"
-                ) as text,
-            ):
-                rows = csv.writer(text, lineterminator="\n")
-                rows.writerow(COLUMNS)
-                for results in classified(classifier, setup, batches, min(workers, len(batches))):
-                    rows.writerows(
-                        _row(each, classifier.names) for each in results if not each.fault
-                    )
-                    faults += [(each.path, each.fault) for each in results if each.fault]
-                    done += len(results)
-                    if progress is not None:
-                        progress(done, len(files))
-        except OSError as error:
-            raise DataError(
-                f"`table`={str(table)!r} could not be written ({why(error)}); choose another folder"
-            ) from error
+        with (
+            writing(table, DataError, "table"),
+            atomic_path(table) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as text,
+        ):
+            rows = csv.writer(text, lineterminator="\n")
+            rows.writerow(COLUMNS)
+            for results in classified(classifier, setup, batches, min(workers, len(batches))):
+                rows.writerows(_row(each, classifier.names) for each in results if not each.fault)
+                faults += [(each.path, each.fault) for each in results if each.fault]
+                done += len(results)
+                if progress is not None:
+                    progress(done, len(files))
     seconds = time.perf_counter() - start
     return Prediction(len(files) - len(faults), tuple(faults), seconds, classifier.normalisation)
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from torch import nn
 
+from openwork._arguments import check_callable
 from openwork._unchanged import unchanged
-from openwork.errors import ArgumentError, OpenworkError
+from openwork.errors import OpenworkError
 
 __all__ = ["Evaluate"]
 
@@ -29,11 +30,7 @@ def error_of(
         ArgumentError: `evaluate` cannot be called.
         OpenworkError: `evaluate` does not return a finite number. What it raises passes through.
     """
-    if not callable(evaluate):
-        raise ArgumentError(
-            f"`evaluate`={evaluate!r:.60} must be a function (model, share) -> error; "
-            "prune.error_on makes one"
-        )
+    check_callable("evaluate", evaluate, "(model, share) -> error; prune.error_on makes one")
     with unchanged(model):
         value = evaluate(model, share)
     try:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from openwork._arguments import check_choice, check_flag, check_model, check_number
+from openwork._arguments import check_callable, check_choice, check_flag, check_model, check_number
 from openwork._call import Call, call_of_batch, check_batches, taken
 from openwork._copy import copied
 from openwork._unchanged import unchanged
@@ -82,10 +82,8 @@ def quantize(
     check_number("percentile", percentile, "in (50, 100]", lambda value: 50 < value <= 100)
     check_number("tolerance", tolerance, "of at least 0", lambda value: value >= 0)
     check_flag("correct_bias", correct_bias)
-    if evaluate is not None and not callable(evaluate):
-        raise ArgumentError(
-            f"`evaluate`={evaluate!r:.60} must be a function of a model that gives its score"
-        )
+    if evaluate is not None:
+        check_callable("evaluate", evaluate, "(model) -> score")
     model = unwrapped(model)
     check_batches(batches)
     calls = [call_of_batch(model, batch).to("cpu") for batch in batches]

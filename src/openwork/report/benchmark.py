@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from openwork._arguments import check_model
 from openwork._copy import copied
 from openwork._files import atomic_path, writing
 from openwork._json import write_json
@@ -246,6 +247,7 @@ def benchmark(
     Raises:
         CaptureError, VerificationError: as for `openwork.compile`.
     """
+    check_model(model)
     if isinstance(model, CompiledModel):
         return _of_compiled(model, example, passes)
     dense = _all_live_(densify_(copied(model)).eval())

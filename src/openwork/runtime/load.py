@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from openwork._arguments import check_count
 from openwork.errors import CheckpointError
 from openwork.kernels.candidate import Candidate
 from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Problem
+from openwork.kernels.threads import threads_of
 from openwork.runtime import container
 from openwork.runtime.batch_sizes import BatchSizes
 from openwork.runtime.decode import Decoder
@@ -25,8 +25,6 @@ from openwork.runtime.packed.opened import is_packed, open_packed
 from openwork.runtime.program import Native
 from openwork.runtime.read_network import read_batches, read_graph, read_nesting, sizes_of
 from openwork.runtime.values import root
-
-__all__ = ["usable_threads"]
 
 
 def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network:
@@ -49,10 +47,10 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Network
     Raises:
         CheckpointError: the file is truncated, foreign, edited or from a newer version, does not
             hold a compiled network, or the network has an operator that only torch can run.
-        ArgumentError: `threads` is not a whole number of at least 1.
+        ArgumentError: `threads` is not a whole number from 1 to 4,096.
         MissingPackageError: openwork was installed without its compiled kernels.
     """
-    threads = usable_threads() if threads is None else check_count("threads", threads)
+    threads = threads_of(threads)
     isa: str = _C.chosen_isa()
     if is_packed(path):
         with _blaming(path):
@@ -193,12 +191,3 @@ def _refuse_fallbacks(nodes: Sequence[Mapping[str, Any]]) -> None:
             f"the network leaves {', '.join(names)} to torch; load it with `openwork.load`, or "
             "compile a network without such operators"
         )
-
-
-def usable_threads() -> int:
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from openwork._arguments import check_model
+from openwork._arguments import check_callable, check_model
 from openwork._files import check_path
 from openwork._machine import device_named
 from openwork._mode import evaluation
@@ -100,15 +100,7 @@ def fit(
         VerificationError: with `fuse`, the outputs of `model` would change.
         OpenworkError: `out` cannot be written to, or the loss became NaN or infinite.
     """
-    if resume and out is None:
-        raise ArgumentError("`resume`=True needs `out`, the folder of the run to resume")
-    check_model(model)
-    if out is not None:
-        check_path(out, "out")
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ArgumentError(
-            "`model` has no parameter to train; call requires_grad_(True) on some of them"
-        )
+    _check(model, out, resume, on_epoch)
     if teacher is not None:
         check_teacher(teacher, model, data)
     join_processes()
@@ -153,6 +145,22 @@ def fit(
         trainee.finish()
     model.eval()
     return history
+
+
+def _check(
+    model: nn.Module, out: str | os.PathLike[str] | None, resume: bool, on_epoch: object
+) -> None:
+    if resume and out is None:
+        raise ArgumentError("`resume`=True needs `out`, the folder of the run to resume")
+    check_model(model)
+    if out is not None:
+        check_path(out, "out")
+    if on_epoch is not None:
+        check_callable("on_epoch", on_epoch, "(model, epoch)")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ArgumentError(
+            "`model` has no parameter to train; call requires_grad_(True) on some of them"
+        )
 
 
 def _begin(

@@ -342,13 +342,13 @@ def _hooked_act() -> nn.Module:
 @pytest.mark.parametrize(
     ("model", "norm", "reason"),
     [
-        (_Forked(), "norm", "its output is used 2 times"),
+        (_Forked(), "norm", "its output goes to 2 operations, not to a ReLU"),
         (_Forked(), "other", "it runs 0 times"),
         (_Shared(), "norm", "it runs 2 times"),
         (_small(nn.GELU()), "1", "its output goes to gelu in '2' (GELU), not to a ReLU"),
         (_small(nn.Hardtanh()), "1", "in '2' (Hardtanh), not to a ReLU"),
         (_Ends(lambda y: y + 1), "norm", "its output goes to add in model, not to a ReLU"),
-        (_Ends(lambda y: (y + y.detach()).tanh()), "norm", "is used 2 times"),
+        (_Ends(lambda y: (y + y.detach()).tanh()), "norm", "goes to 2 operations, not"),
         (_Sum(lambda y: y), "norm", "its sum with another tensor is the network's output"),
         (_hooked_act(), "1", "its ReLU '2' has hooks"),
         (nn.Sequential(nn.BatchNorm2d(3)), "0", "its output is the network's output"),

@@ -219,7 +219,7 @@ def test_a_log_that_cannot_be_written_is_an_error(unwritable_folder: Path) -> No
 
 
 def test_the_error_says_what_helps(tmp_path: Path, full_disk: Full) -> None:
-    with pytest.raises(ow.CheckpointError, match="Choose a file in a folder"):
+    with pytest.raises(ow.CheckpointError, match="Make its folder first"):
         _search(toy_network(), log=tmp_path / "missing" / "log")
     with full_disk(600), pytest.raises(ow.CheckpointError, match="Free some space"):
         _search(toy_network(), log=tmp_path / "log")

@@ -107,6 +107,12 @@ def test_files_that_cannot_be_packed(tmp_path: Path, build: Build) -> None:
     with pytest.raises(CheckpointError, match=r"`packed`=.* could not be written"):
         runtime.pack(tmp_path / "file", tmp_path / "missing" / "packed")
     assert not (tmp_path / "packed").exists()
+    for same in ("file", "../" + tmp_path.name + "/file"):
+        with pytest.raises(ArgumentError, match=r"`packed`=.* is `path`"):
+            runtime.pack(tmp_path / "file", tmp_path / same)
+    runtime.pack(tmp_path / "file", tmp_path / "packed")
+    with pytest.raises(ArgumentError, match=r"`path`=.* is a packed file"):
+        runtime.pack(tmp_path / "packed", tmp_path / "again")
 
 
 def test_a_network_for_several_sizes_is_refused(tmp_path: Path) -> None:
@@ -122,6 +128,7 @@ def test_damaged_packed_files_are_refused(tmp_path: Path, build: Build) -> None:
     whole = (tmp_path / "packed").read_bytes()
     for damaged, text in (
         (whole[:-1], "truncated"),
+        (whole + b"\0", "bytes were appended"),
         (whole[:200] + bytes([whole[200] ^ 4]) + whole[201:], "checksum does not match"),
         (whole[:16] + b"\x09" + whole[17:], "packed format 9, but this version reads 1"),
     ):

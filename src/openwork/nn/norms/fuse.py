@@ -6,6 +6,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import nn
 
+from openwork._arguments import check_model, check_module
 from openwork._call import Call, call_of, taken
 from openwork._unchanged import unchanged
 from openwork.errors import VerificationError
@@ -84,7 +85,8 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
         Which norms were fused, which were left, and why; the pools and depthwise convolutions.
 
     Raises:
-        ArgumentError: `example` holds no tensor, or the model does not take it.
+        ArgumentError: `model` is not a module, or `example` holds no tensor or is not what it
+            takes.
         VerificationError: the outputs would have changed; the model is as it was.
         OpenworkError: the model writes to the input of a norm before it reads the output; it is as
             it was.
@@ -93,6 +95,7 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
     >>> fuse_norms_(model, torch.randn(2, 3, 8, 8)).fused
     {'1': '2'}
     """
+    check_model(model)
     call = call_of(model, example)
     inputs = call.map(lambda t: t if len(t) != 1 else torch.cat([t, t]))
     before = {mode: _run(model, inputs, mode) for mode in (True, False)}
@@ -156,7 +159,11 @@ def unfuse_norms_(model: nn.Module) -> nn.Module:
 
     Returns:
         `model` itself.
+
+    Raises:
+        ArgumentError: `model` is not a module.
     """
+    check_module(model)
     back: dict[nn.Module, nn.Module] = {}
     for module in model.modules():
         if isinstance(module, BatchNormAct2d) and module.stands_in:
@@ -225,7 +232,7 @@ def _only(found: list[Use], summed: bool, names: dict[nn.Module, str]) -> Use | 
     """The activation that alone takes an output, or why there is none."""
     what = "its sum with another tensor" if summed else "its output"
     if len(found) != 1:
-        return f"{what} is used {len(found)} times"
+        return f"{what} goes to {len(found)} operations, not to a ReLU alone"
     use = found[0]
     if use.function == NETWORK:
         return f"{what} is {NETWORK}"

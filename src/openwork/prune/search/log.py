@@ -1,6 +1,5 @@
 """The log of a search: one line of JSON for each score, to resume the search and to read later."""
 
-import errno
 import json
 import math
 import os
@@ -9,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from openwork._files import check_path, read_text, write_text
+from openwork._files import check_path, read_text, remedy, write_text
 from openwork._identity import difference
 from openwork._json import decode_mapping
 from openwork.errors import CheckpointError
@@ -103,11 +102,9 @@ class SearchLog:
         return f"; repair it and search again: {len(self.errors)} scores are kept in {self._path}"
 
     def _unwritable(self, error: OSError) -> CheckpointError:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        way_out = "Free some space" if full else "Choose a file in a folder that you may write to"
         return CheckpointError(
             f"`log`={str(self._path)!r} could not be written ({error}); what it holds is unharmed. "
-            f"{way_out}, then search again"
+            f"{remedy(error)}; then search again"
         )
 
 

@@ -1,7 +1,7 @@
 """`in_stages_`: cut, retrain, cut again, retrain, in one call that can be resumed."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -9,16 +9,14 @@ from torch import nn
 from openwork._arguments import check_model
 from openwork._identity import with_settings
 from openwork.errors import ArgumentError
-from openwork.nn import Plan, Table
+from openwork.nn import Table
 from openwork.prune.error_of import Evaluate
 from openwork.prune.report import console
 from openwork.prune.stages.checkpoints import Checkpoints
-from openwork.prune.stages.stage import Retrain, Stage, StageResult, run_stage_
+from openwork.prune.stages.stage import Choose, Retrain, Stage, StageResult, check_steps, run_stage_
 
 # The paper's best recipe: about half of the feature maps, then kernels of the thinner network.
 TWO_STAGES = (Stage("feature_map", 0.5), Stage("kernel", 0.7))
-
-Choose = Callable[[nn.Module, Stage, int], Plan]
 
 
 def in_stages_(
@@ -60,7 +58,8 @@ def in_stages_(
         One result for each stage.
 
     Raises:
-        ArgumentError: no stages, or `identity` is not plain data.
+        ArgumentError: `choose` or `retrain` cannot be called, no stages, or `identity` is not
+            plain data.
         CheckpointError: `out` holds another run.
         OpenworkError: `evaluate` does not return a finite number.
 
@@ -68,6 +67,7 @@ def in_stages_(
     the second stage is our reading; the paper gives the share of both together.
     """
     check_model(model)
+    check_steps(choose, retrain)
     if not stages or not all(isinstance(stage, Stage) for stage in stages):
         raise ArgumentError(
             f"`stages`={stages!r} must hold stages, at least one, such as Stage('kernel', 0.5)"

@@ -16,8 +16,8 @@ from openwork.nn import Plan
 from openwork.prune.error_of import Evaluate, error_of
 from openwork.prune.report import console
 from openwork.prune.stages.checkpoints import Checkpoints
-from openwork.prune.stages.in_stages import Choose, result_table
-from openwork.prune.stages.stage import Retrain, Stage, StageResult, run_stage_
+from openwork.prune.stages.in_stages import result_table
+from openwork.prune.stages.stage import Choose, Retrain, Stage, StageResult, check_steps, run_stage_
 from openwork.prune.units.granularity import GRANULARITIES
 
 
@@ -85,6 +85,7 @@ def largest_ratio(
     Sung 2016); bisection is our reading.
     """
     check_model(model)
+    check_steps(choose, retrain)
     check_count("trials", trials)
     check_choice("granularity", granularity, GRANULARITIES)
     check_number("highest", highest, "in (0, 1)", lambda value: 0 < value < 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from openwork._arguments import check_choice, check_number
+from openwork._arguments import check_callable, check_choice, check_number
 from openwork.nn import Plan
 from openwork.nn.cost import live_weights
 from openwork.prune.error_of import Evaluate, error_of
@@ -15,6 +15,7 @@ from openwork.prune.stages.apply import apply_
 from openwork.prune.units.granularity import GRANULARITIES
 from openwork.prune.units.units import SHARES
 
+Choose = Callable[[nn.Module, "Stage", int], Plan]
 Retrain = Callable[[nn.Module, int], Any]
 
 
@@ -64,6 +65,12 @@ class StageResult:
     cut: float
     recalibrated: float | None
     retrained: float
+
+
+def check_steps(choose: Any, retrain: Any) -> None:
+    """Refuse what cannot be called as `Choose` and `Retrain` are."""
+    check_callable("choose", choose, "(model, stage, index) -> plan")
+    check_callable("retrain", retrain, "(model, index)")
 
 
 def run_stage_(

@@ -163,8 +163,12 @@ def nothing_lives(layers: Iterable[str]) -> ArgumentError:
 
 
 def plan_of(model: nn.Module, masks: Mapping[str, np.ndarray]) -> Plan:
-    """The plan that leaves `masks` alive, and the other sparse layers of `model` as they are."""
+    """The plan that leaves `masks` alive, and the other sparse layers of `model` as they are.
+
+    Dense layers that stay whole are left out, and so stay dense, unless all do.
+    """
     cuttable = cuttable_layers(model)
     patterns = {name: layer.pattern for name, layer in sparse_layers(model).items()}
+    masks = {n: mask for n, mask in masks.items() if n in patterns or not mask.all()} or masks
     patterns |= {name: Pattern(mask, cuttable[name].groups) for name, mask in masks.items()}
     return Plan({escape(name): pattern for name, pattern in patterns.items()})

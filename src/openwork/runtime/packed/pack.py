@@ -3,19 +3,19 @@
 import os
 from typing import Any, cast
 
-from openwork._arguments import check_count
-from openwork._files import atomic_path
+from openwork._files import atomic_path, writing
 from openwork.errors import ArgumentError, CheckpointError
 from openwork.kernels.candidate import Candidate
 from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Problem
+from openwork.kernels.threads import threads_of
 from openwork.runtime.file_errors import NotSerializable
 from openwork.runtime.graph import Graph
-from openwork.runtime.load import ReadNetwork, measured_choice, read_compiled, usable_threads
+from openwork.runtime.load import ReadNetwork, measured_choice, read_compiled
 from openwork.runtime.nodes import Conv
 from openwork.runtime.packed.layout import PackedFile
 from openwork.runtime.packed.nearest import nearest_candidate
-from openwork.runtime.packed.opened import write_notes
+from openwork.runtime.packed.opened import is_packed, write_notes
 from openwork.runtime.packed.recording import Recording
 from openwork.runtime.program import add_steps
 from openwork.runtime.values import Value, root
@@ -47,11 +47,19 @@ def pack(
 
     Raises:
         CheckpointError: as `load`, or the file cannot be written.
-        ArgumentError: `isa` is unknown, `threads` is not a whole number of at least 1, or the
-            network was compiled for several sizes.
+        ArgumentError: `isa` is unknown, `threads` is not a whole number from 1 to 4,096, `path` is
+            packed already or the same as `packed`, or the network was compiled for several sizes.
         MissingPackageError: openwork was installed without its compiled kernels.
     """
-    threads = usable_threads() if threads is None else check_count("threads", threads)
+    threads = threads_of(threads)
+    if is_packed(path):
+        raise ArgumentError(
+            f"`path`={str(path)!r} is a packed file; pack the file that it was made of"
+        )
+    if os.path.realpath(path) == os.path.realpath(packed):
+        raise ArgumentError(
+            f"`packed`={str(packed)!r} is `path`, which any processor can load; choose another name"
+        )
     usable = _C.usable_isas()
     if isa is not None and isa not in (*usable, *ELSEWHERE):
         known = ", ".join(dict.fromkeys((*usable, *ELSEWHERE)))
@@ -72,14 +80,12 @@ def pack(
         content = packed_file(network, isa).to_bytes()
     except (NotSerializable, ValueError) as error:
         raise CheckpointError(f"`path`={str(path)!r} cannot be packed: {error}") from error
-    try:
-        with atomic_path(packed) as temporary, open(temporary, "wb") as file:
-            file.write(content.data)
-    except OSError as error:
-        raise CheckpointError(
-            f"`packed`={str(packed)!r} could not be written ({error}); free some space or choose "
-            "another folder"
-        ) from error
+    with (
+        writing(packed, CheckpointError, "packed"),
+        atomic_path(packed) as temporary,
+        open(temporary, "wb") as file,
+    ):
+        file.write(content.data)
 
 
 def packed_file(network: ReadNetwork, isa: str) -> PackedFile:
