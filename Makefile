@@ -113,7 +113,7 @@ FUZZ ?= -max_total_time=300
 fuzz: $(VENV)/installed-dev
 	cmake -G Ninja -S . -B build/fuzz -DOPENWORK_PYTHON=OFF -DOPENWORK_FUZZ=ON -DOPENWORK_SANITIZE=ON \
 	  -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
-	cmake --build build/fuzz
+	cmake --build build/fuzz --target openwork_fuzz
 	$(BIN)/python tests/capi/corpus.py build/fuzz/seeds
 	mkdir -p build/fuzz/corpus
 	build/fuzz/openwork_fuzz -rss_limit_mb=4096 -timeout=60 $(FUZZ) build/fuzz/corpus build/fuzz/seeds

@@ -23,7 +23,7 @@ from _cores import OutOfTimeError, cores, locked, machine_locks
 from torch import nn
 
 import openwork as ow
-from openwork._files import write_text
+from openwork._files import locked_folder, write_text
 from openwork._machine import processor_name
 from openwork.cluster.tasks import Cluster
 from openwork.data import DataSet
@@ -194,28 +194,31 @@ def run_study(
         Whether every cell that was asked for has a row now.
     """
     path = rows_path(study.name, scale, rows)
-    done = {row["cell"] for row in read_rows(path)}
-    missing = [cell for cell in study.cells(scale) if key(cell) not in done]
-    wanted = (only or {}).items()
-    left = [cell for cell in missing if all(str(cell.get(k)) == v for k, v in wanted)]
+    cells = study.cells(scale)
+    asked = [cell for cell in cells if all(str(cell.get(k)) == v for k, v in (only or {}).items())]
+    left = _without_row(asked, path)
     # By the clock of the day, which all machines have.
     place = Place(study, scale, work, locks, time.time() + 3600 * hours)
-    number = kept = 0
+    number = 0
     try:
-        for number, row in enumerate(_rows(place, left, ray), start=1):
+        for number, row in enumerate(_rows(place, left, ray, path), start=1):
             keep = not (study.timed and row["contended"]) or scale == "smoke"
             if keep:
                 _append(path, row)
-                kept += 1
             # Only now: a run that is killed before this is resumed from the folder.
             shutil.rmtree(place.folder(row["settings"]), ignore_errors=True)
             said = row["result"] if keep else "not kept, other work ran beside it"
             print(f"{study.name} {number}/{len(left)}: {row['settings']} -> {said}", flush=True)
     except OutOfTimeError:
         print(f"{study.name}: stopped with {len(left) - number} cells left")
-    if kept == len(missing):
+    if not _without_row(cells, path):
         shutil.rmtree(place.shared, ignore_errors=True)
-    return kept == len(left)
+    return not _without_row(asked, path)
+
+
+def _without_row(cells: Sequence[Settings], path: Path) -> list[Settings]:
+    done = {row["cell"] for row in read_rows(path)}
+    return [cell for cell in cells if key(cell) not in done]
 
 
 @dataclass(frozen=True)
@@ -242,6 +245,26 @@ class Place:
         """Where networks lie that several cells start from."""
         return self.work / f"{self.study.name}_{self.scale}" / "shared"
 
+    def hold(self, settings: Settings, held: contextlib.ExitStack) -> bool:
+        """Whether no other process works on a cell; then none will until `held` is closed."""
+        folder = self.folder(settings)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            held.enter_context(locked_folder(folder, "work"))
+        except ow.CheckpointError:
+            return False
+        return True
+
+    def wait(self) -> None:
+        """Let others work for a moment.
+
+        Raises:
+            OutOfTimeError: the budget is spent.
+        """
+        if time.time() >= self.until:
+            raise OutOfTimeError
+        time.sleep(0.2)
+
     def row(self, settings: Settings) -> Row:
         """Run a cell.
 
@@ -260,9 +283,20 @@ class Place:
             return _row(self.study, settings, Desk(folder, deadline, self.shared))
 
 
-def _rows(place: Place, cells: list[Settings], ray: str | None) -> Iterator[Row]:
+def _rows(place: Place, cells: list[Settings], ray: str | None, path: Path) -> Iterator[Row]:
+    """The row of each cell, unless another process that runs the study adds it to `path`."""
     if ray is None:
-        yield from map(place.row, cells)
+        while cells:
+            waiting: list[Settings] = []
+            for cell in cells:
+                with contextlib.ExitStack() as held:
+                    if not place.hold(cell, held):
+                        waiting.append(cell)
+                    elif _without_row([cell], path):
+                        yield place.row(cell)
+            if len(waiting) == len(cells):
+                place.wait()
+            cells = waiting
         return
     with Cluster(ray) as cluster:
         calls = ((cell,) for cell in cells)

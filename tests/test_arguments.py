@@ -11,6 +11,17 @@ from openwork import _arguments as arguments
 from openwork.errors import ArgumentError
 
 
+class _Sealed(nn.ReLU):
+    sealed = "is a stone"
+
+
+def _linear(weight: float) -> nn.Linear:
+    layer = nn.Linear(2, 2)
+    nn.init.constant_(layer.weight, 1)
+    layer.weight.data[1, 0] = weight
+    return layer
+
+
 @pytest.mark.parametrize(
     ("check", "good", "bad"),
     [
@@ -30,6 +41,22 @@ from openwork.errors import ArgumentError
         (lambda v: arguments.check_threshold("t", v), [0, 1e-3], [-1, float("inf"), None]),
         (arguments.check_tolerance, [0, float("inf")], [-1, float("nan"), True]),
         (arguments.check_model, [nn.ReLU()], [nn.ReLU, None, nn.LazyConv1d(2, 1)]),
+        (
+            lambda v: arguments.check_callable("f", v, "(model, share) -> error"),
+            [max, print, lambda m, s: 0, lambda m, s=1: 0, lambda *a: 0, nn.ReLU().register_buffer],
+            [None, 3, lambda: 0, lambda m: 0, lambda m, s, x: 0, lambda m, *, s: 0],
+        ),
+        (
+            lambda v: arguments.check_callable("f", v, "() -> model"),
+            [dict, lambda: 0, nn.ReLU],
+            [nn.Linear, lambda m: 0],
+        ),
+        (arguments.check_open, [nn.ReLU()], [nn.ReLU, _Sealed()]),
+        (
+            arguments.check_finite_weights,
+            [nn.ReLU(), nn.Linear(1, 1, device="meta"), _linear(1.0)],
+            [_linear(float("nan")), _linear(float("-inf"))],
+        ),
         (arguments.check_has_weights, [nn.ReLU()], [nn.Sequential(nn.LazyBatchNorm2d())]),
         (
             arguments.check_optimizer_kind,
@@ -42,7 +69,7 @@ def test_each_rule(check: Callable[[Any], object], good: list[Any], bad: list[An
     for value in good:
         check(value)
     for value in bad:
-        with pytest.raises(ArgumentError, match=r"`.*must|`.*is a"):
+        with pytest.raises(ArgumentError, match=r"`.*must|`.*(is a|NaN or)"):
             check(value)
 
 

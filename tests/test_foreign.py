@@ -22,6 +22,7 @@ _ONNX = b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\x10"
         (b"\x93NUMPY\x01\x00", "is a numpy array"),
         (b"", "is empty"),
         (b"PK\x03\x04nothing", "is a truncated zip archive"),
+        (b"openwork packed\nabc", "is a packed network; openwork.runtime.load runs it"),
         (b"just some words", "truncated or not a safetensors file"),
     ],
 )

@@ -16,6 +16,7 @@ import torch
 
 import openwork as ow
 from openwork.errors import OpenworkError
+from openwork.quantize.network import QuantizedNetwork
 
 EXPORTS = {
     "openwork": [
@@ -443,3 +444,33 @@ def test_what_is_to_be_called_must_be_a_function(name: str) -> None:
     argument, function = OF_FUNCTIONS[name]
     with pytest.raises(ow.ArgumentError, match=f"`{argument}`=3 must be a function"):
         function(**{argument: 3})
+
+
+class Stone(torch.nn.Sequential):
+    sealed = "is a stone"
+
+
+JUDGE: Any = print
+LABEL = torch.zeros(1, dtype=torch.long)
+STONE = Stone(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
+OF_LAYERS: dict[str, Callable[[Any], object]] = {
+    "sparsify_": lambda model: ow.sparsify_(model, ow.Plan({"0": "dense"})),
+    "compact": lambda model: ow.compact(model, IMAGE),
+    "observe": lambda model: ow.observe(model, [IMAGE]),
+    "fuse_norms_": lambda model: ow.nn.fuse_norms_(model, IMAGE),
+    "by_criterion": lambda model: ow.prune.by_criterion(model, ratio=0.5, example=IMAGE),
+    "search": lambda model: ow.prune.search(model, JUDGE, ratio=0.5, example=IMAGE),
+    "sensitivity": lambda model: ow.prune.sensitivity(model, JUDGE, example=IMAGE),
+    "at_init": lambda model: ow.prune.at_init(model, [(IMAGE, LABEL)], density=0.5),
+}
+
+
+@pytest.mark.parametrize("name", OF_LAYERS)
+def test_networks_whose_layers_are_not_pytorchs_are_refused(name: str) -> None:
+    with pytest.raises(ow.ArgumentError, match="`model` is a stone, and its layers cannot be"):
+        OF_LAYERS[name](STONE)
+
+
+def test_compiled_and_quantised_networks_are_such() -> None:
+    assert ow.CompiledModel.sealed == "is compiled"
+    assert QuantizedNetwork.sealed == "computes in int8"

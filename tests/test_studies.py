@@ -1,5 +1,6 @@
 """The runner of the studies, and the page that is drawn from their rows."""
 
+import contextlib
 import dataclasses
 import json
 import random
@@ -88,6 +89,29 @@ def test_the_budget_ends_a_run_before_its_next_cell(grid, folders) -> None:
     ran: list[int] = []
     assert not grid.run_study(_counting(grid, ran), "cpu", hours=0, **folders)
     assert ran == []
+
+
+def test_a_cell_that_another_process_runs_is_left_to_it(grid, tmp_path: Path, folders) -> None:
+    ran: list[int] = []
+    study = _counting(grid, ran)
+    # What the other one will have added: the row of the first cell.
+    assert grid.run_study(study, "cpu", only={"seed": "0"}, **folders)
+    path = grid.rows_path("counting", "cpu", tmp_path)
+    first = path.read_text()
+    path.unlink()
+    place = grid.Place(study, "cpu", folders["work"], None, time.time() + 600)
+    with contextlib.ExitStack() as other:
+        assert place.hold({"seed": 0}, other)
+
+        def run(settings, desk):
+            if settings["seed"] == 2:
+                path.write_text(path.read_text() + first)
+                other.close()
+            return study.run(settings, desk)
+
+        assert grid.run_study(dataclasses.replace(study, run=run), "cpu", **folders)
+    assert ran == [0, 1, 2]
+    assert [row["settings"]["seed"] for row in grid.read_rows(path)] == [1, 0, 2]
 
 
 def test_only_the_cells_asked_for_run(grid, folders) -> None:

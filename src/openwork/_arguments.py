@@ -3,8 +3,10 @@
 Torch is imported by those checks that need it: patterns and the runtime work without it.
 """
 
+import inspect
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
@@ -55,9 +57,18 @@ def check_choice(argument: str, value: str, choices: Sequence[str]) -> str:
 
 
 def check_callable(argument: str, value: Any, form: str) -> None:
-    """It can be called; `form` shows how it will be, such as `(model) -> score`."""
-    if not callable(value):
-        raise ArgumentError(f"`{argument}`={value!r:.60} must be a function {form}")
+    """It can be called as `form` shows, such as `(model) -> score`."""
+    given = re.findall(r"\w+", form.partition(")")[0])
+    if callable(value):
+        try:
+            inspect.signature(value).bind(*given)
+        except TypeError:
+            pass
+        except ValueError:
+            return  # Code that is not Python's may not say what it takes.
+        else:
+            return
+    raise ArgumentError(f"`{argument}`={value!r:.60} must be a function {form}")
 
 
 def check_groups(
@@ -128,6 +139,19 @@ def check_model(model: Any, argument: str = "model") -> None:
     check_has_weights(model, argument)
 
 
+def check_open(model: Any) -> None:
+    """It is a model, and its layers are PyTorch's: it was not compiled or quantised.
+
+    Classes of networks that were have the attribute `sealed`, which says so.
+    """
+    check_model(model)
+    if sealed := getattr(model, "sealed", ""):
+        raise ArgumentError(
+            f"`model` {sealed}, and its layers cannot be read or changed; pass the network that it "
+            "was made of"
+        )
+
+
 def check_module(model: Any, argument: str = "model") -> None:
     """It is a module of any kind."""
     from torch import nn
@@ -157,6 +181,16 @@ def check_has_weights(model: Any, argument: str = "model") -> None:
             raise ArgumentError(
                 f"`{argument}` must have its weights, but {name!r} of a lazy layer has no shape "
                 "yet; run the network once on an example first"
+            )
+
+
+def check_finite_weights(model: Any) -> None:
+    """No parameter of the model is NaN or infinite."""
+    for name, parameter in model.named_parameters():
+        if not parameter.is_meta and not parameter.isfinite().all():
+            raise ArgumentError(
+                f"`model` has numbers that are NaN or infinite in {name!r}; load its weights "
+                "again, or initialise them"
             )
 
 

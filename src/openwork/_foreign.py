@@ -12,6 +12,7 @@ _EXPORTED = "a program of torch.export"
 _PICKLE = "a Python pickle"
 ONNX = "an ONNX model"
 _CODE = "Python code"
+_PACKED = "a packed network"
 # Read by torch.load.
 PICKLES = (_TORCH, _PICKLE)
 
@@ -32,11 +33,13 @@ _WAYS_OUT = {
         "openwork.compile takes it as it is, and openwork.from_onnx makes it a network in PyTorch"
     ),
     "a Git LFS pointer": "the file itself is still on the server; fetch it with `git lfs pull`",
+    _PACKED: "openwork.runtime.load runs it, and openwork predict; load the file it was made of",
     _CODE: "name the function in it that builds the network: --model net.py:build",
     "empty": "write it again, or use a complete copy",
 }
 # First bytes -> what the file is.
 _MAGIC = {
+    b"openwork packed\n": _PACKED,
     b"\x89HDF\r\n\x1a\n": "an HDF5 file, as Keras and PyTables write",
     b"GGUF": "a GGUF file",
     b"\x93NUMPY": "a numpy array",
@@ -84,7 +87,8 @@ def kind_of_file(path: str | os.PathLike[str]) -> str | None:
 def not_ours(path: str | os.PathLike[str], kind: str) -> str:
     """The message for a file of this `kind` where one of openwork is needed."""
     way_out = _WAYS_OUT.get(kind, "openwork.save writes the files that openwork loads")
-    return f"`path`={str(path)!r} is {kind}, not a file of openwork; {way_out}"
+    foreign = "" if kind == _PACKED else ", not a file of openwork"
+    return f"`path`={str(path)!r} is {kind}{foreign}; {way_out}"
 
 
 def _archive(path: str | os.PathLike[str]) -> str:

@@ -202,6 +202,20 @@ def test_aliases_serve_as_long_as_they_stay_small() -> None:
         Plan.from_yaml(f"layers: [{', '.join(tens)}]\n")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['layers: {"2": dense}', '{"layers": {"2": "dense"}}', "seed : 0\nlayers: {'2': dense}"],
+)
+def test_a_text_may_be_one_line(text: str) -> None:
+    assert Plan.from_yaml(text) == Plan({"2": "dense"})
+
+
+@pytest.mark.parametrize("name", ["layers", "layers.yaml", "seed", "my layers: a", ""])
+def test_a_name_is_not_a_text(name: str) -> None:
+    with pytest.raises(PlanError, match=rf"^plan '{name}' cannot be read"):
+        Plan.from_yaml(name)
+
+
 def test_a_missing_plan_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"none.yaml.* cannot be read"):
         Plan.from_yaml(tmp_path / "none.yaml")

@@ -53,6 +53,17 @@ def test_a_failure_half_way_leaves_the_statistics_as_they_were() -> None:
         assert torch.equal(tensor, before[name])
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_statistics_that_are_not_finite_are_refused(bad: float) -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    batches = [torch.randn(4, 2, 3, 3), torch.full((4, 2, 3, 3), bad)]
+    with pytest.raises(ow.ArgumentError, match="statistics that are NaN or infinite"):
+        prune.recalibrate_(model, batches)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
 def test_networks_of_several_inputs() -> None:
     class Sum(nn.Module):
         def __init__(self) -> None:

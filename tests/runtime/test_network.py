@@ -81,7 +81,7 @@ def test_what_is_written_to_a_constant_does_not_reach_the_network() -> None:
         (_inputs()[:1], "takes 2 arrays, but 1 were given"),
         (_inputs(2, 3), "`y` holds 3 images, but `x` holds 2"),
         ([_inputs()[0], np.zeros((2, 2, 4), np.float32)], r"`y` has shape \(2, 2, 4\)"),
-        ([_inputs()[0], np.zeros((2, 2, 3))], "`y` is float64, but must be a float32 array"),
+        ([_inputs()[0], np.zeros((2, 2, 3))], "`y` is an array of float64, but must be a numpy"),
         (_inputs(0, 0), "`x` holds no images"),
         (_inputs(10, 10), r"`x` has shape \(10, 2, 3\), .* \(1 to 8, 2, 3\); give such a batch"),
         (_inputs(3, 3), r"\(1 to 8, 2, 3\) where batch % 2 == 0; give such a batch"),
@@ -102,11 +102,12 @@ def test_which_inputs_are_refused(inputs: list[np.ndarray], message: str) -> Non
         ),
         (np.zeros((), np.float32), "has shape"),
         (np.zeros((0, 3, 6, 6), np.float32), "holds no images"),
-        (np.zeros((2, 3, 6, 6)), "is float64, but must be a float32 array"),
-        ([[1.0]], "is list, but must be a float32 array"),
+        (np.zeros((2, 3, 6, 6)), "is an array of float64, but must be a numpy array of float32"),
+        (torch.zeros(2, 3, 6, 6), "is Tensor, but must be a numpy array of float32"),
+        ([[1.0]], "is list, but must be a numpy array of float32"),
         (np.zeros((1, 3, 6, 6), np.float32), None),
     ],
-    ids=["shape", "number", "empty", "dtype", "list", "good"],
+    ids=["shape", "number", "empty", "dtype", "tensor", "list", "good"],
 )
 def test_bad_inputs_are_refused(
     input: Any, message: str | None, tmp_path: Path, build: Build

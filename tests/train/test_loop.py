@@ -205,6 +205,14 @@ def test_a_loss_that_is_no_number_stops_the_run(make: Make, toy: DataSet, tmp_pa
     assert not (tmp_path / "state.safetensors").exists()
 
 
+def test_weights_that_are_no_numbers_are_named(make: Make, toy: DataSet) -> None:
+    model = make()
+    name, parameter = next(model.named_parameters())
+    parameter.data.view(-1)[0] = float("nan")
+    with pytest.raises(ArgumentError, match=f"`model` has numbers that are NaN .* '{name}'"):
+        _fit(model, toy)
+
+
 def test_a_last_step_into_nowhere_stops_the_run(make: Make, toy: DataSet, tmp_path: Path) -> None:
     """One batch an epoch: the training loss is still fine when its step ruins the weights."""
     with pytest.raises(OpenworkError, match="became NaN or infinite in epoch 1"):

@@ -163,7 +163,7 @@ def _way_out(model: nn.Module, otherwise: str = _WAY_OUT) -> str:
     floats = {p.dtype for p in model.parameters() if p.is_floating_point()}
     others = ", ".join(sorted(str(dtype) for dtype in floats - {torch.float32}))
     if others:
-        return f"Its parameters are {others}, the example float32: convert it with .float()."
+        return f"Its parameters are {others}; float32 is captured: convert it with .float()."
     return otherwise
 
 

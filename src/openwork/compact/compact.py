@@ -11,6 +11,7 @@ from openwork._arguments import (
     check_callable,
     check_count,
     check_model,
+    check_open,
     check_threshold,
     check_tolerance,
 )
@@ -164,7 +165,7 @@ def _check(
     tolerance: float,
     evaluate: Callable[[nn.Module], float] | None,
 ) -> None:
-    check_model(model)
+    check_open(model)
     if evaluate is not None:
         check_callable("evaluate", evaluate, "(model) -> score")
     if round_to is not None:

@@ -46,6 +46,8 @@ class CompiledModel(nn.Module):
         difference: largest difference from the original, relative to its largest output.
     """
 
+    sealed = "is compiled"
+
     def __init__(
         self,
         graph: Graph,

@@ -1,6 +1,7 @@
 """`Plan`: which layer of a model gets which pattern. Data, not code."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, runtime_checkable
@@ -349,7 +350,7 @@ class Plan:
         model: nn.Module | None = None,
         example: Any = None,
     ) -> Self:
-        """The plan in a YAML file, or in a YAML text (recognised by a line break).
+        """The plan in a YAML file, or in a YAML text: one with a line break, or with a plan's key.
 
         Args:
             source: path of the file, or the text; its keys are those of `from_dict`.
@@ -359,7 +360,7 @@ class Plan:
             PlanError: the file does not exist, is not YAML or repeats a key, or as for `from_dict`.
         """
         text, where = str(source), "the plan"
-        if "\n" not in text:
+        if "\n" not in text and not _BEGINS.match(text):
             where = f"plan {text!r}"
             try:
                 text = read_text(source)
@@ -369,6 +370,10 @@ class Plan:
             return cls.from_dict(load_mapping(text), model, example)
         except ArgumentError as error:
             raise PlanError(f"{where}: {error}") from error
+
+
+# How the text of a plan begins, of one line.
+_BEGINS = re.compile(r"""\s*\{?\s*["']?(layers|budget|seed)["']?\s*:""")
 
 
 def _pattern(value: Any) -> Pattern | PatternSpec:

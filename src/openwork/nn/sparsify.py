@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from openwork._arguments import check_choice
+from openwork._arguments import check_choice, check_open
 from openwork.errors import ArgumentError
 from openwork.nn.change.exchange import exchange_
 from openwork.nn.change.optimizers import Optimizers, optimizers_of
@@ -55,6 +55,7 @@ def sparsify_(model: M, plan: Plan, *, optimizer: Optimizers = None, init: str =
     if not isinstance(plan, Plan):
         raise ArgumentError(f"`plan`={plan!r} must be a Plan; Plan.from_yaml reads one from a file")
     check_choice("init", init, INITS)
+    check_open(model)
     optimizers = optimizers_of(optimizer)
     twins = sparse_twins(model, plan, init)
     exchange_(model, twins, optimizers, "sparsify_", fresh=init == "reset")

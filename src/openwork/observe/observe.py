@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from openwork._arguments import check_count, check_model, check_optimizer_kind, check_threshold
+from openwork._arguments import check_count, check_open, check_optimizer_kind, check_threshold
 from openwork._call import Call, call_of_batch, check_batches, taken
 from openwork._mode import evaluation
 from openwork._nested import flatten
@@ -105,7 +105,7 @@ def _check(
     optimizer: torch.optim.Optimizer | None,
     batch_size: int | None,
 ) -> None:
-    check_model(model)
+    check_open(model)
     for name, value in vars(thresholds).items():
         check_threshold(name, value)
     if optimizer is not None:

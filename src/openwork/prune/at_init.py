@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from openwork._arguments import check_choice, check_count, check_density, check_model
+from openwork._arguments import check_choice, check_count, check_density, check_open
 from openwork._copy import copied
 from openwork._unchanged import unchanged
 from openwork.errors import ArgumentError
@@ -89,7 +89,7 @@ def at_init(
     check_choice("criterion", criterion, tuple(CRITERIA_AT_INIT))
     density = check_density(density)
     rounds = _checked_rounds(criterion, rounds)
-    check_model(model)
+    check_open(model)
     held = None if batches is None else list(batches)
     if example is None and held and isinstance(held[0], tuple | list):
         example = held[0][0]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from openwork._arguments import check_model, check_seed
+from openwork._arguments import check_open, check_seed
 from openwork.nn import Plan
 from openwork.nn.kinds.masked import masks_as_patterns
 from openwork.prune.aim import Aim, rounded
@@ -110,7 +110,7 @@ def by_criterion(
     """
     check_criterion(criterion, granularity)
     check_seed(seed)
-    check_model(model)
+    check_open(model)
     aim = Aim(ratio, macs, parameters, milliseconds, scope, of)
     aim.check(model, example)
     with masks_as_patterns(model):

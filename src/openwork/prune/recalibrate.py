@@ -28,8 +28,9 @@ def recalibrate_(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
         `model` itself.
 
     Raises:
-        ArgumentError: `batches` is empty or holds no batches, and the statistics would be lost.
-            What the model raises passes through, and leaves its statistics as they were.
+        ArgumentError: `batches` is empty or holds no batches, or gives statistics that are NaN or
+            infinite. Those of the model are then as they were, also if it raises an error itself,
+            which passes through.
     """
     check_model(model)
     check_batches(batches)
@@ -49,6 +50,11 @@ def recalibrate_(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
             for call in calls:
                 call.run(model)
             measured = [[buffer.clone() for buffer in norm.buffers()] for norm in norms]
+        if not all(buffer.isfinite().all() for buffers in measured for buffer in buffers):
+            raise ArgumentError(
+                "`batches` give statistics that are NaN or infinite; leave out images that hold "
+                "such numbers, or find the layer whose weights do. The network is as it was"
+            )
         for norm, statistics in zip(norms, measured, strict=True):
             for buffer, value in zip(norm.buffers(), statistics, strict=True):
                 buffer.copy_(value)

@@ -10,7 +10,7 @@ import numpy as np
 from rich.text import Text
 from torch import nn
 
-from openwork._arguments import check_flag, check_model, check_seed
+from openwork._arguments import check_flag, check_open, check_seed
 from openwork._identity import digest_of, with_settings
 from openwork._terminal import literal
 from openwork.cluster.tasks import Cluster
@@ -89,7 +89,7 @@ def sensitivity(
     """
     check_criterion(criterion, granularity)
     check_seed(seed)
-    check_model(model)
+    check_open(model)
     check_flag("recalibrate", recalibrate)
     shares = _checked(ratios)
     cluster = None if ray is None else Cluster(ray)

@@ -24,6 +24,8 @@ class QuantizedNetwork(nn.Module):
         interface: of the original.
     """
 
+    sealed = "computes in int8"
+
     def __init__(
         self, steps: Steps, tensors: Mapping[str, torch.Tensor], interface: Interface
     ) -> None:

@@ -6,7 +6,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from openwork._arguments import check_callable, check_choice, check_flag, check_model, check_number
+from openwork._arguments import (
+    check_callable,
+    check_choice,
+    check_finite_weights,
+    check_flag,
+    check_model,
+    check_number,
+)
 from openwork._call import Call, call_of_batch, check_batches, taken
 from openwork._copy import copied
 from openwork._unchanged import unchanged
@@ -78,6 +85,7 @@ def quantize(
             unknown `calibrate`, or a network without layers.
     """
     check_model(model)
+    check_finite_weights(model)
     check_choice("calibrate", calibrate, METHODS)
     check_number("percentile", percentile, "in (50, 100]", lambda value: 50 < value <= 100)
     check_number("tolerance", tolerance, "of at least 0", lambda value: value >= 0)

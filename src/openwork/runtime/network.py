@@ -139,8 +139,12 @@ class Network:
         batch = 0
         for index, (array, value) in enumerate(zip(inputs, self._inputs, strict=True)):
             if not _is_float32(array):
-                kind = getattr(array, "dtype", type(array).__name__)
-                raise ArgumentError(f"`{value.name}` is {kind}, but must be a float32 array")
+                dtype = getattr(array, "dtype", None)
+                of_numpy = isinstance(dtype, np.dtype)
+                kind = f"an array of {dtype}" if of_numpy else type(array).__name__
+                raise ArgumentError(
+                    f"`{value.name}` is {kind}, but must be a numpy array of float32"
+                )
             if not array.ndim or array.shape[1:] != value.shape:
                 self._refuse_shape(array, value)
             if index and len(array) != batch:

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from openwork._arguments import check_callable, check_model
+from openwork._arguments import check_callable, check_finite_weights, check_model
 from openwork._files import check_path
 from openwork._machine import device_named
 from openwork._mode import evaluation
@@ -93,8 +93,8 @@ def fit(
 
     Raises:
         ArgumentError: `resume` without `out`, an unknown or unavailable `device`, or a `model` that
-            has no parameter to train, does not fit `data`, or does not return a tensor; a `teacher`
-            that does not fit `data` or shares weights with `model`.
+            has no parameter to train, holds NaN, does not fit `data`, or does not return a tensor;
+            a `teacher` that does not fit `data` or shares weights with `model`.
         CheckpointError: `out` already holds a run or is in use by one, or the run to resume has
             another model, data set, recipe, plan or teacher.
         VerificationError: with `fuse`, the outputs of `model` would change.
@@ -153,6 +153,7 @@ def _check(
     if resume and out is None:
         raise ArgumentError("`resume`=True needs `out`, the folder of the run to resume")
     check_model(model)
+    check_finite_weights(model)
     if out is not None:
         check_path(out, "out")
     if on_epoch is not None:

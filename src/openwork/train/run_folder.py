@@ -221,7 +221,7 @@ def _check_identity(stored: dict[str, Any], current: dict[str, Any], path: Path)
         # The folder may have moved, and old runs recorded its path as typed; the images decide.
         stored = stored | {"data": stored["data"] | {"name": names[1]}}
     longer = stored["recipe"] | {"epochs": current["recipe"]["epochs"]}
-    if longer == current["recipe"] and stored["recipe"]["epochs"] < longer["epochs"]:
+    if stored["recipe"]["epochs"] < longer["epochs"]:
         # A longer run of the same recipe continues where this one is.
         stored = stored | {"recipe": longer}
     for key in ("model", "data", "recipe", "frozen", "teacher"):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from lowering import Do, graph_nodes
 from torch import nn
 
+import openwork as ow
 from openwork.engine import CompiledModel
 from openwork.engine.fallback import Fallback
 from openwork.nn import SparseConv2d, SparseLinear
@@ -64,6 +65,29 @@ def test_a_convolution_keeps_its_geometry(
     assert conv.bias is not None
     assert layer.bias is not None
     np.testing.assert_array_equal(conv.bias, layer.bias.detach().numpy())
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv1d(4, 6, 3),
+        nn.Conv1d(4, 6, 5, 2, 4, 3, 2),
+        nn.Conv1d(4, 4, 7, padding="same", groups=4),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kernels", [None, {"*": "torch"}], ids=["measured", "torch"])
+def test_a_convolution_of_rows_runs_as_one_of_maps(
+    layer: nn.Conv1d, kernels: dict[str, str] | None
+) -> None:
+    model = nn.Sequential(layer, nn.ReLU(), nn.Conv1d(layer.out_channels, 3, 1)).eval()
+    compiled = ow.compile(model, torch.randn(2, 4, 31), kernels=kernels)
+    assert compiled.layers.notes == ()
+    x = torch.randn(5, 4, 31)
+    torch.testing.assert_close(compiled(x), model(x), rtol=1e-5, atol=1e-5)
+    conv = _conv(nn.Sequential(layer), 4, 31)
+    height, width = conv.geometry.out_size
+    assert (conv.size, height, width) == ((1, 31), 1, layer(torch.zeros(1, 4, 31)).shape[2])
 
 
 def test_a_linear_layer_is_a_convolution_of_one_pixel() -> None:

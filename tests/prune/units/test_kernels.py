@@ -40,7 +40,9 @@ def test_each_layer_meets_the_ratio_to_half_a_kernel(ratio: float, network: Buil
     names = ["a", "b", "grouped", "wide", "last"]
     patterns = _plan(model, ratio=ratio, layers=names).resolve(model)
     for name in names:
-        out_channels, in_channels, *_ = model.get_submodule(name).weight.shape
+        layer = model.get_submodule(name)
+        assert isinstance(layer, nn.Conv2d)
+        out_channels, in_channels, *_ = layer.weight.shape
         kernels = live = out_channels * in_channels
         # A layer that stays whole is not in the plan, unless all layers do.
         if name in patterns:

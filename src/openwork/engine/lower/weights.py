@@ -25,13 +25,31 @@ from openwork.runtime.values import Value
 
 aten = torch.ops.aten
 
+_Pair = tuple[int, int]
+# Size of the map, stride, padding, dilation and groups.
+_Geometry = tuple[_Pair, _Pair, _Pair, _Pair, int]
+
 
 def _convolution(known: Lowering, fx: FxNode) -> Node:
     record = convolution(fx)
     shape, positions, live = _live_weights(known, record, record.groups)
     padding = pair(record.padding_of(tuple(shape[2:])))
     geometry = (pair(record.stride), padding, pair(record.dilation), record.groups)
-    return _conv(known, fx, record, shape, positions, live, geometry)
+    size = map_size(known.input(record.input))
+    return _conv(known, fx, record, shape, positions, live, (size, *geometry))
+
+
+def _convolution1d(known: Lowering, fx: FxNode) -> Node:
+    """A convolution of maps with one row."""
+    record = convolution(fx)
+    value = known.input(record.input)
+    if len(value.shape) != 2:
+        raise NotUnderstood("not a batch of rows")
+    (out, inside, length), positions, live = _live_weights(known, record, record.groups)
+    (stride,), (dilation,) = record.stride, record.dilation
+    (padding,) = record.padding_of((length,))
+    geometry = ((1, value.shape[1]), (1, stride), (0, padding), (1, dilation), record.groups)
+    return _conv(known, fx, record, (out, inside, 1, length), positions, live, geometry)
 
 
 def _linear(known: Lowering, fx: FxNode) -> Node:
@@ -63,7 +81,7 @@ def _conv(
     shape: tuple[int, ...],
     positions: np.ndarray,
     live: np.ndarray,
-    geometry: tuple[tuple[int, int], tuple[int, int], tuple[int, int], int] | None = None,
+    geometry: _Geometry | None = None,
 ) -> Node:
     """A convolution; without a `geometry`, a linear layer."""
     value = known.input(record.input)
@@ -71,13 +89,17 @@ def _conv(
         raise NotUnderstood("over more than one axis")
     out, inside, *kernel = shape
     height, width = kernel or (1, 1)
+    size, stride, padding, dilation, groups = geometry or _POINT
     conv = Conv(
         [value],
         known.output(fx),
         known.layer_name(fx, record.weight),
-        map_size(value) if geometry else (1, 1),
+        size,
         (out, inside, height, width),
-        *(geometry or _POINT),
+        stride,
+        padding,
+        dilation,
+        groups,
         positions,
         live,
         known.constant(record.bias),
@@ -89,8 +111,7 @@ def _conv(
     return conv
 
 
-# Stride, padding, dilation and groups of a linear layer.
-_POINT = ((1, 1), (0, 0), (1, 1), 1)
+_POINT: _Geometry = ((1, 1), (1, 1), (0, 0), (1, 1), 1)  # of a linear layer
 
 
 def _weight(known: Lowering, argument: Any) -> np.ndarray:
@@ -139,6 +160,8 @@ def _scale_shift(known: Lowering, norm: BatchNorm) -> tuple[np.ndarray, np.ndarr
 
 
 LAYERS: dict[Any, Callable[[Lowering, FxNode], Node | Value]] = {
+    aten.conv1d.default: _convolution1d,
+    aten.conv1d.padding: _convolution1d,
     aten.conv2d.default: _convolution,
     aten.conv2d.padding: _convolution,
     aten.linear.default: _linear,

@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import nn
 
-from openwork._arguments import check_model, check_module
+from openwork._arguments import check_module, check_open
 from openwork._call import Call, call_of, taken
 from openwork._unchanged import unchanged
 from openwork.errors import VerificationError
@@ -95,7 +95,7 @@ def fuse_norms_(model: nn.Module, example: Any) -> FusedNorms:
     >>> fuse_norms_(model, torch.randn(2, 3, 8, 8)).fused
     {'1': '2'}
     """
-    check_model(model)
+    check_open(model)
     call = call_of(model, example)
     inputs = call.map(lambda t: t if len(t) != 1 else torch.cat([t, t]))
     before = {mode: _run(model, inputs, mode) for mode in (True, False)}

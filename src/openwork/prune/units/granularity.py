@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from openwork import models
-from openwork._arguments import check_choice, check_model
+from openwork._arguments import check_choice, check_open
 from openwork._call import Call, call_of
 from openwork.errors import ArgumentError, PlanError
 from openwork.nn.layers import by_reason, left_layers
@@ -48,7 +48,7 @@ def units_of(
             that the network does not take.
         CaptureError: feature maps of a network that torch cannot capture.
     """
-    check_model(model)
+    check_open(model)
     check_choice("granularity", granularity, GRANULARITIES)
     cuttable = cuttable_layers(model)
     modules = {name: layer.module for name, layer in cuttable.items()}
@@ -111,7 +111,7 @@ def example_for(model: nn.Module, example: Any) -> Call | None:
     Raises:
         ArgumentError: `example` holds no tensor, or no image.
     """
-    check_model(model)
+    check_open(model)
     call = None if example is None else call_of(model, example)
     if call is not None and (not call.images or (len(call) == 1 and call[0].dim() < 2)):
         raise ArgumentError(
