@@ -29,6 +29,20 @@ BODIES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "gate first": lambda x: F.adaptive_avg_pool2d(x, 1).sigmoid() * x,
     "gate expanded": lambda x: x * x.mean((2, 3), keepdim=True).expand_as(x),
     "gate of one pixel": lambda x: F.adaptive_avg_pool2d(x, 1) * F.adaptive_avg_pool2d(x, 1),
+    "gate of a single map": lambda x: x[:, :1] * x[:, :1].mean((2, 3), keepdim=True),
+    "gate of each row": lambda x: x * x.mean(3, keepdim=True).sigmoid(),
+    "gate of groups": lambda x: (
+        x.view(-1, 2, 2, 6, 8) * x.mean((2, 3)).view(-1, 2, 2, 1, 1).sigmoid()
+    ),
+    "sum over channels": lambda x: x.sum(1, keepdim=True),
+    "sum over rows": lambda x: x.sum(-2),
+    "sum over columns": lambda x: x.sum(3, keepdim=True) * 2,
+    "sum over groups": lambda x: x.view(-1, 2, 2, 6, 8).sum(2).relu(),
+    "sum of one": lambda x: x[:, 1:2].sum(1),
+    "chosen parts": lambda x: (
+        torch.stack([x, x.relu()], 1)
+        * torch.stack([x, -x], 1).mean((3, 4), keepdim=True).softmax(1)
+    ).sum(1),
     "numbers": lambda x: (x * 3 + 1) * 0.5 + 2,
     "differences": lambda x: 2 - (1 - (x - 3)) / 4,
     "standardised": lambda x: (x - torch.arange(4.0).view(4, 1, 1)) / torch.full((1, 4, 1, 1), 3.0),
@@ -146,6 +160,9 @@ def test_two_values_are_combined(body: Body, operation: str, turned: bool) -> No
         (lambda x: torch.add(x, x, alpha=2), "with a factor"),
         (lambda x: torch.sub(x, 1.0, alpha=2), "with a factor"),
         (lambda x: x + x.mean((2, 3), keepdim=True), "of different shapes"),
+        (lambda x: x.sum((2, 3)), "over other axes than one"),
+        (lambda x: x.sum(0, keepdim=True).expand_as(x), "no batch axis in front"),
+        (lambda x: x.flatten(1).sum(1, keepdim=True), "of more than 16 numbers"),
         (lambda x: x * x.mean(1, keepdim=True), "of different shapes"),
         (lambda x: x - x.mean((2, 3), keepdim=True), "of different shapes"),
         (lambda x: RAMP / x, "of a constant"),

@@ -34,6 +34,8 @@ BODIES: dict[str, Body] = {
     "pixel_unshuffle": lambda x: F.pixel_unshuffle(x, 2),
     "flipped": lambda x: x.flip(1, 3),
     "expanded": lambda x: x.mean((2, 3), keepdim=True).expand(-1, -1, 3, 5).relu(),
+    "stacked": lambda x: torch.stack([x, x.relu(), x], 1).flatten(1, 2),
+    "stacked from behind": lambda x: torch.stack([x, x.relu()], -4) * 2,
     "halves of rows": lambda x: torch.cat([p + 1 for p in x.chunk(2, 2)][::-1], 1),
     "split of columns": lambda x: x.split([3, 5], 3)[1] * 2,
     "unbound": lambda x: x.unbind(2)[-1],
@@ -129,6 +131,7 @@ def test_what_lies_side_by_side_is_not_copied() -> None:
         (lambda x: x.permute(1, 0, 2, 3).flip(1), "a shape that depends on the input"),
         (lambda x: x.view(-1, 2, 2, 2, 3, 2, 2, 2, 1).transpose(1, 2), "of more than 7 axes"),
         (lambda x: F.pad(x, (0, 0, 1, 1, 1, 1), mode="reflect"), "other than rows and columns"),
+        (lambda x: torch.stack([x, x], 4), "along another axis than the channels"),
         (lambda x: torch.cat([x, x], 3), "along another axis than the channels"),
     ],
 )

@@ -1,5 +1,6 @@
 """Exported sums, differences, products and quotients, of activations and of constants."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,11 +9,12 @@ import numpy as np
 import torch
 from torch.fx import Node as FxNode
 
-from openwork.capture.operators import Binary, NotUnderstood, binary, operand
+from openwork.capture.operators import Binary, NotUnderstood, arguments, binary, operand
 from openwork.engine.lower.context import Lowering, array
+from openwork.engine.lower.rearrange import places_along
 from openwork.runtime.node import Node
 from openwork.runtime.nodes import Add, Affine, Arithmetic, Gate
-from openwork.runtime.values import Value
+from openwork.runtime.values import Alias, Value
 
 aten = torch.ops.aten
 
@@ -40,9 +42,45 @@ def _mul(known: Lowering, fx: FxNode) -> Node:
     for one, other in ((first, second), (second, first)):
         maps, gates = known.input(one), known.input(_before_expanding(known, other))
         # Not the product of two gates that both broadcast: neither is as large as the product.
-        if maps.shape == output.shape and gates.shape == (*maps.shape[:1], 1, 1):
+        if maps.shape == output.shape and (axes := _gated_axes(maps, gates)):
+            if axes > 1:
+                flat = math.prod(maps.shape[:axes])
+                maps = Alias(maps, (flat, *maps.shape[axes:]))
+                gates = Alias(gates, (flat, *gates.shape[axes:]))
             return Gate([maps, gates], output)
     return _combined(known, fx, record, "product")
+
+
+def _gated_axes(maps: Value, gates: Value) -> int:
+    """How many axes in front `gates` share with `maps`, if they are one number along the others."""
+    axes = len(gates.shape)
+    while axes > 1 and gates.shape[axes - 1] == 1:
+        axes -= 1
+    alike = len(gates.shape) == len(maps.shape) and gates.shape[:axes] == maps.shape[:axes]
+    return axes if alike and axes < len(maps.shape) else 0
+
+
+# Of the places along an axis, those whose sum is worth a step for each.
+_MOST_SUMMED = 16
+
+
+def _sum(known: Lowering, fx: FxNode) -> Node | Value | list[Node]:
+    given = arguments(fx)
+    dims, output = given["dim"], known.output(fx)
+    if not dims or len(dims) != 1:
+        raise NotUnderstood("over other axes than one")
+    nodes, parts = places_along(known, given["self"], dims[0], fx.name)
+    if len(parts) > _MOST_SUMMED:
+        raise NotUnderstood(f"of more than {_MOST_SUMMED} numbers")
+    total, *others = parts
+    if not others:
+        return [*nodes, Add([total], output)]
+    for index, part in enumerate(others, start=1):
+        last = index == len(others)
+        total = Add([total, part], output if last else Value(part.shape, f"{fx.name}_to_{index}"))
+        nodes.append(total)
+        total = total.output
+    return nodes
 
 
 def _subtraction(sign: int) -> Callable[[Lowering, FxNode], Node]:
@@ -121,11 +159,12 @@ def _is_constant(known: Lowering, argument: Any) -> bool:
     return isinstance(argument, FxNode) and argument.name in known.constants
 
 
-POINTWISE: dict[Any, Callable[[Lowering, FxNode], Node]] = {
+POINTWISE: dict[Any, Callable[[Lowering, FxNode], Node | Value | list[Node]]] = {
     aten.add.Tensor: _add,
     aten.add_.Tensor: _add,
     aten.mul.Tensor: _mul,
     aten.mul_.Tensor: _mul,
+    aten.sum.dim_IntList: _sum,
     aten.sub.Tensor: _subtraction(1),
     aten.sub_.Tensor: _subtraction(1),
     aten.rsub.Scalar: _subtraction(-1),

@@ -88,6 +88,33 @@ def item_of_parts(known: Lowering, fx: FxNode, source: FxNode, index: int) -> No
     return rearranged(known, output, places.part(axis, start, output.shape[axis]))
 
 
+def places_along(
+    known: Lowering, source: Any, dim: int, name: str
+) -> tuple[list[Node], list[Value]]:
+    """What cuts `source` along an axis into its places, and what is at each; all axes stay."""
+    places = _places(known, source)
+    axis = _axis(places, dim)
+    shape = (*places.sizes[:axis], 1, *places.sizes[axis + 1 :])
+    nodes: list[Node] = []
+    values: list[Value] = []
+    for index in range(places.sizes[axis]):
+        output = Value(shape, f"{name}_{index}")
+        made = rearranged(known, output, places.part(axis, index, 1))
+        if isinstance(made, Node):
+            nodes.append(made)
+        values.append(made.output if isinstance(made, Node) else made)
+    return nodes, values
+
+
+def _stack(known: Lowering, fx: FxNode) -> Node:
+    given = arguments(fx)
+    values = [known.input(tensor) for tensor in given["tensors"]]
+    output = known.output(fx)
+    if given["dim"] % (len(output.shape) + 1) != 1:
+        raise NotUnderstood("along another axis than the channels")
+    return Concat(values, output, list(values), [1] * len(values))
+
+
 def _permute(known: Lowering, fx: FxNode) -> Node | Value:
     given = arguments(fx)
     return _in_order(known, fx, given["self"], given["dims"])
@@ -208,6 +235,7 @@ def _with_border(
 REARRANGED: dict[Any, Callable[[Lowering, FxNode], Node | Value | list[Node]]] = {
     aten.slice.Tensor: _slice,
     aten.select.int: _select,
+    aten.stack.default: _stack,
     aten.permute.default: _permute,
     aten.transpose.int: _transpose,
     aten.flip.default: _flip,

@@ -56,7 +56,7 @@ def pack(
         raise ArgumentError(
             f"`path`={str(path)!r} is a packed file; pack the file that it was made of"
         )
-    if os.path.realpath(path) == os.path.realpath(packed):
+    if os.path.exists(path) and os.path.exists(packed) and os.path.samefile(path, packed):
         raise ArgumentError(
             f"`packed`={str(packed)!r} is `path`, which any processor can load; choose another name"
         )
