@@ -178,8 +178,10 @@ def test_layers_that_torch_ran_get_a_kernel(model: nn.Module, tmp_path: Path, bu
     ow.save(compiled, tmp_path / "file")
     network = runtime.load(tmp_path / "file", threads=1)
     ((layer, kernel),) = network.kernels
-    family = "f32-conv" if isinstance(model, nn.Conv2d) else "f32-linear"
-    assert (layer, kernel[: len(family)]) == ("0", family)
+    # Whichever is measured to be the fastest here.
+    families = ("f32-conv",) if isinstance(model, nn.Conv2d) else ("f32-linear", "f32-conv1x1")
+    assert layer == "0"
+    assert kernel.startswith(families)
     _same(network(example.numpy()), compiled(example), 1e-5)
 
 
