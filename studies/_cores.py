@@ -36,7 +36,7 @@ def cores(locks: Path, count: int | None, deadline: float) -> Iterator[None]:
     """
     with contextlib.ExitStack() as held:
         while not _take(held, locks, min(count or CORES, CORES)):
-            _wait(deadline)
+            wait(deadline)
         yield
 
 
@@ -49,7 +49,7 @@ def locked(path: Path, deadline: float) -> Iterator[None]:
     """
     with contextlib.ExitStack() as held:
         while not _lock(held, path):
-            _wait(deadline)
+            wait(deadline)
         yield
 
 
@@ -77,7 +77,12 @@ def _lock(held: contextlib.ExitStack, path: Path) -> bool:
     return True
 
 
-def _wait(deadline: float) -> None:
+def wait(deadline: float) -> None:
+    """Let others work for a moment.
+
+    Raises:
+        OutOfTimeError: it is past `deadline`, on `time.monotonic`'s clock.
+    """
     if time.monotonic() >= deadline:
         raise OutOfTimeError
     time.sleep(0.2)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _cores import OutOfTimeError, cores, locked, machine_locks
+from _cores import OutOfTimeError, cores, locked, machine_locks, wait
 from torch import nn
 
 import openwork as ow
@@ -245,6 +245,10 @@ class Place:
         """Where networks lie that several cells start from."""
         return self.work / f"{self.study.name}_{self.scale}" / "shared"
 
+    def deadline(self) -> float:
+        """When to stop, on `time.monotonic`'s clock."""
+        return time.monotonic() + self.until - time.time()
+
     def hold(self, settings: Settings, held: contextlib.ExitStack) -> bool:
         """Whether no other process works on a cell; then none will until `held` is closed."""
         folder = self.folder(settings)
@@ -255,16 +259,6 @@ class Place:
             return False
         return True
 
-    def wait(self) -> None:
-        """Let others work for a moment.
-
-        Raises:
-            OutOfTimeError: the budget is spent.
-        """
-        if time.time() >= self.until:
-            raise OutOfTimeError
-        time.sleep(0.2)
-
     def row(self, settings: Settings) -> Row:
         """Run a cell.
 
@@ -274,7 +268,7 @@ class Place:
         torch.set_num_threads(self.study.threads)
         if reason_missing is None:
             os.environ.setdefault("OPENWORK_TRAIN_KERNELS", "native")
-        deadline = time.monotonic() + self.until - time.time()
+        deadline = self.deadline()
         count = None if self.study.timed else self.study.threads
         turns = cores(self.locks or machine_locks(), count, deadline)
         with turns if self.scale != "smoke" else contextlib.nullcontext():
@@ -295,7 +289,7 @@ def _rows(place: Place, cells: list[Settings], ray: str | None, path: Path) -> I
                     elif _without_row([cell], path):
                         yield place.row(cell)
             if len(waiting) == len(cells):
-                place.wait()
+                wait(place.deadline())
             cells = waiting
         return
     with Cluster(ray) as cluster:

@@ -433,6 +433,7 @@ OF_FUNCTIONS: dict[str, tuple[str, Callable[..., object]]] = {
     "quantize": ("evaluate", lambda **given: ow.quantize(NET, [IMAGE], **given)),
     "in_stages_ choose": ("choose", lambda **given: in_stages_(NET, **STEPS | given)),
     "in_stages_ retrain": ("retrain", lambda **given: in_stages_(NET, **STEPS | given)),
+    "in_stages_ evaluate": ("evaluate", lambda **given: in_stages_(NET, **STEPS | given)),
     "largest_ratio choose": ("choose", lambda **given: largest_ratio(NET, **STEPS | given)),
     "largest_ratio retrain": ("retrain", lambda **given: largest_ratio(NET, **STEPS | given)),
     "fit": ("on_epoch", lambda **given: ow.train.fit(NET, DATA, ow.train.Recipe(), **given)),

@@ -37,9 +37,10 @@ _WAYS_OUT = {
     _CODE: "name the function in it that builds the network: --model net.py:build",
     "empty": "write it again, or use a complete copy",
 }
+PACKED_MAGIC = b"openwork packed\n"
 # First bytes -> what the file is.
 _MAGIC = {
-    b"openwork packed\n": _PACKED,
+    PACKED_MAGIC: _PACKED,
     b"\x89HDF\r\n\x1a\n": "an HDF5 file, as Keras and PyTables write",
     b"GGUF": "a GGUF file",
     b"\x93NUMPY": "a numpy array",

@@ -8,7 +8,7 @@ from torch import nn
 
 from openwork.errors import ArgumentError, CaptureError, CheckpointError
 from openwork.nn import SparseConv2d, SparseLayer, SparseLinear
-from openwork.nn.sparse_layer import check_pattern
+from openwork.nn.sparse_layer import check_dense
 from openwork.patterns import Pattern, random
 
 TAPS = np.array([[True, False, True], [False, True, False]])
@@ -59,8 +59,15 @@ def test_a_weight_that_is_not_finite_is_refused() -> None:
 
 def test_a_pattern_of_another_shape_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"shape \(2, 3\) .* weight has \(4, 3\)"):
-        check_pattern(Pattern(TAPS), nn.Linear(3, 4), groups=1)
-    check_pattern(None, nn.Linear(3, 4), groups=1)
+        check_dense(nn.Linear(3, 4), nn.Linear, Pattern(TAPS))
+    check_dense(nn.Linear(3, 4), nn.Linear, None)
+
+
+def test_a_layer_of_another_class_is_refused() -> None:
+    with pytest.raises(
+        ArgumentError, match=r"`module` is a Linear, but must be a torch\.nn\.Conv2d"
+    ):
+        check_dense(nn.Linear(3, 4), nn.Conv2d, None)
 
 
 def test_a_state_of_another_pattern_is_refused() -> None:

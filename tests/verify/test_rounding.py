@@ -52,6 +52,7 @@ def test_rounding_of_what_cannot_be_copied() -> None:
 
 
 def test_rounding_of_what_holds_a_lock() -> None:
-    model: Any = nn.Linear(3, 3)
+    # A few short sums are exact now and then.
+    model: Any = nn.Linear(64, 64)
     model.lock = threading.Lock()
-    assert 0 < rounding(model, (torch.rand(2, 3),)) < 1e-5
+    assert 0 < rounding(model, (torch.rand(8, 64),)) < 1e-5

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from openwork._arguments import check_model
+from openwork._arguments import check_module
 from openwork._mode import evaluation
 from openwork._terminal import counted
 from openwork._unchanged import unchanged
@@ -36,7 +36,7 @@ def check_fits(model: nn.Module, data: DataSet, *, exact: bool = True) -> None:
         ArgumentError: the model does not take such images, does not return logits, or has another
             number of outputs than `data` has classes.
     """
-    check_model(model)
+    check_module(model)
     shape = data.test.images.shape[1:]
     # Two, because a network may squeeze a batch of one.
     image = np.repeat(np.asarray(data.test.images[:1]), 2, axis=0)

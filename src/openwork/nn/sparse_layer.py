@@ -161,18 +161,14 @@ class SparseLayer(nn.Module, ABC):
         self.train(dense.training)
 
 
-def check_dense(module: Any, kind: type[nn.Module]) -> None:
-    """Refuse what is not a layer of class `kind`."""
+def check_dense(module: Any, kind: type[Dense], pattern: Pattern | None) -> None:
+    """Refuse what is not a layer of class `kind`, and a `pattern` of another shape or groups."""
     if not isinstance(module, kind):
         raise ArgumentError(
             f"`module` is a {type(module).__name__}, but must be a torch.nn.{kind.__name__}; "
             "sparsify_ replaces the layers of a whole network"
         )
-
-
-def check_pattern(pattern: Pattern | None, module: Dense, groups: int) -> None:
-    """Refuse a `pattern` whose shape or groups differ from those of `module`."""
-    shape = pattern_shape(module)
+    shape, groups = pattern_shape(module), groups_of(module)
     if pattern is not None and (pattern.shape != shape or pattern.groups != groups):
         raise ArgumentError(
             f"`pattern` has shape {pattern.shape} and groups {pattern.groups}, but the layer's "

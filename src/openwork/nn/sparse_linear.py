@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from openwork.errors import ArgumentError
-from openwork.nn.sparse_layer import SparseLayer, check_dense, check_pattern
+from openwork.nn.sparse_layer import SparseLayer, check_dense
 from openwork.ops import sparse_linear
 from openwork.patterns import Pattern, from_weight
 
@@ -75,8 +75,7 @@ class SparseLinear(SparseLayer):
             ArgumentError: a module of another class, a pattern of another shape, or a weight that
                 is NaN or infinite.
         """
-        check_dense(module, nn.Linear)
-        check_pattern(pattern, module, 1)
+        check_dense(module, nn.Linear, pattern)
         layer = cls(
             pattern or from_weight(module.weight),
             module.bias is not None,

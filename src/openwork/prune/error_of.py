@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -13,6 +14,11 @@ __all__ = ["Evaluate"]
 
 # (model, share of the data in (0, 1]) -> error; lower is better.
 Evaluate = Callable[[nn.Module, float], float]
+
+
+def check_evaluate(evaluate: Any) -> None:
+    """Refuse what cannot be called as `Evaluate` is."""
+    check_callable("evaluate", evaluate, "(model, share) -> error; prune.error_on makes one")
 
 
 def error_of(
@@ -30,7 +36,7 @@ def error_of(
         ArgumentError: `evaluate` cannot be called.
         OpenworkError: `evaluate` does not return a finite number. What it raises passes through.
     """
-    check_callable("evaluate", evaluate, "(model, share) -> error; prune.error_on makes one")
+    check_evaluate(evaluate)
     with unchanged(model):
         value = evaluate(model, share)
     try:

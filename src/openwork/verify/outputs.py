@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from openwork._arguments import check_model
+from openwork._arguments import check_module
 from openwork._call import Call, as_call
 from openwork._mode import evaluation
 from openwork._nested import flatten
@@ -28,7 +28,7 @@ def outputs(model: nn.Module, inputs: Call | Sequence[torch.Tensor]) -> list[Any
     Raises:
         Exception: whatever `model` raises on these inputs.
     """
-    check_model(model)
+    check_module(model)
     with alone(), evaluation(model):
         return flatten(as_call(inputs).map(torch.clone).run(model))[0]
 

@@ -64,23 +64,16 @@ def _gated_axes(maps: Value, gates: Value) -> int:
 _MOST_SUMMED = 16
 
 
-def _sum(known: Lowering, fx: FxNode) -> Node | Value | list[Node]:
+def _sum(known: Lowering, fx: FxNode) -> list[Node]:
     given = arguments(fx)
     dims, output = given["dim"], known.output(fx)
     if not dims or len(dims) != 1:
         raise NotUnderstood("over other axes than one")
-    nodes, parts = places_along(known, given["self"], dims[0], fx.name)
-    if len(parts) > _MOST_SUMMED:
-        raise NotUnderstood(f"of more than {_MOST_SUMMED} numbers")
-    total, *others = parts
-    if not others:
-        return [*nodes, Add([total], output)]
-    for index, part in enumerate(others, start=1):
-        last = index == len(others)
-        total = Add([total, part], output if last else Value(part.shape, f"{fx.name}_to_{index}"))
-        nodes.append(total)
-        total = total.output
-    return nodes
+    nodes, (total, *others) = places_along(known, given["self"], dims[0], fx.name, _MOST_SUMMED)
+    for index, part in enumerate(others[:-1], start=1):
+        nodes.append(Add([total, part], Value(part.shape, f"{fx.name}_to_{index}")))
+        total = nodes[-1].output
+    return [*nodes, Add([total, *others[-1:]], output)]
 
 
 def _subtraction(sign: int) -> Callable[[Lowering, FxNode], Node]:
@@ -159,7 +152,7 @@ def _is_constant(known: Lowering, argument: Any) -> bool:
     return isinstance(argument, FxNode) and argument.name in known.constants
 
 
-POINTWISE: dict[Any, Callable[[Lowering, FxNode], Node | Value | list[Node]]] = {
+POINTWISE: dict[Any, Callable[[Lowering, FxNode], Node | list[Node]]] = {
     aten.add.Tensor: _add,
     aten.add_.Tensor: _add,
     aten.mul.Tensor: _mul,

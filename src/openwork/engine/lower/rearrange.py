@@ -89,21 +89,30 @@ def item_of_parts(known: Lowering, fx: FxNode, source: FxNode, index: int) -> No
 
 
 def places_along(
-    known: Lowering, source: Any, dim: int, name: str
+    known: Lowering, source: Any, dim: int, name: str, most: int
 ) -> tuple[list[Node], list[Value]]:
-    """What cuts `source` along an axis into its places, and what is at each; all axes stay."""
+    """What cuts `source` along an axis into its places, and what is at each; all axes stay.
+
+    Raises:
+        NotUnderstood: there are more than `most`.
+    """
     places = _places(known, source)
     axis = _axis(places, dim)
-    shape = (*places.sizes[:axis], 1, *places.sizes[axis + 1 :])
+    if places.sizes[axis] > most:
+        raise NotUnderstood(f"of more than {most} numbers")
     nodes: list[Node] = []
     values: list[Value] = []
     for index in range(places.sizes[axis]):
-        output = Value(shape, f"{name}_{index}")
-        made = rearranged(known, output, places.part(axis, index, 1))
-        if isinstance(made, Node):
-            nodes.append(made)
-        values.append(made.output if isinstance(made, Node) else made)
+        made, value = _cut(known, f"{name}_{index}", places.part(axis, index, 1))
+        nodes += made
+        values.append(value)
     return nodes, values
+
+
+def _cut(known: Lowering, name: str, places: Places) -> tuple[list[Node], Value]:
+    """What makes a value of these places, if anything must, and the value."""
+    cut = rearranged(known, Value(places.sizes, name), places)
+    return ([cut], cut.output) if isinstance(cut, Node) else ([], cut)
 
 
 def _stack(known: Lowering, fx: FxNode) -> Node:
@@ -225,10 +234,7 @@ def _with_border(
         return rearranged(known, output, inner)
     if inner == places:
         return Pad([known.input(argument)], output, front, number)
-    left = Value(inner.sizes, f"{output.name}_inside")
-    cut = rearranged(known, left, inner)
-    made = [cut] if isinstance(cut, Node) else []
-    source = cut.output if isinstance(cut, Node) else cut
+    made, source = _cut(known, f"{output.name}_inside", inner)
     return [*made, Pad([source], output, front, number)]
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from openwork.errors import ArgumentError
 from openwork.nn.sparse_conv import PaddingMode, SparseConv
-from openwork.nn.sparse_layer import check_dense, check_pattern
+from openwork.nn.sparse_layer import check_dense
 from openwork.ops import sparse_conv2d
 from openwork.patterns import Pattern, from_weight
 
@@ -98,8 +98,7 @@ class SparseConv1d(SparseConv):
             ArgumentError: a module of another class, a pattern of another shape, or a weight that
                 is NaN or infinite.
         """
-        check_dense(module, nn.Conv1d)
-        check_pattern(pattern, module, module.groups)
+        check_dense(module, nn.Conv1d, pattern)
         if pattern is None:
             pattern = from_weight(module.weight.unsqueeze(2), groups=module.groups)
         return cls._from(module, pattern, init)

@@ -58,8 +58,8 @@ def in_stages_(
         One result for each stage.
 
     Raises:
-        ArgumentError: `choose` or `retrain` cannot be called, no stages, or `identity` is not
-            plain data.
+        ArgumentError: `choose`, `retrain` or `evaluate` cannot be called, no stages, or `identity`
+            is not plain data.
         CheckpointError: `out` holds another run.
         OpenworkError: `evaluate` does not return a finite number.
 
@@ -67,7 +67,7 @@ def in_stages_(
     the second stage is our reading; the paper gives the share of both together.
     """
     check_model(model)
-    check_steps(choose, retrain)
+    check_steps(choose, retrain, evaluate)
     if not stages or not all(isinstance(stage, Stage) for stage in stages):
         raise ArgumentError(
             f"`stages`={stages!r} must hold stages, at least one, such as Stage('kernel', 0.5)"

@@ -85,7 +85,7 @@ def largest_ratio(
     Sung 2016); bisection is our reading.
     """
     check_model(model)
-    check_steps(choose, retrain)
+    check_steps(choose, retrain, evaluate)
     check_count("trials", trials)
     check_choice("granularity", granularity, GRANULARITIES)
     check_number("highest", highest, "in (0, 1)", lambda value: 0 < value < 1)

@@ -9,7 +9,7 @@ from torch import nn
 from openwork._arguments import check_callable, check_choice, check_number
 from openwork.nn import Plan
 from openwork.nn.cost import live_weights
-from openwork.prune.error_of import Evaluate, error_of
+from openwork.prune.error_of import Evaluate, check_evaluate, error_of
 from openwork.prune.recalibrate import recalibrate_
 from openwork.prune.stages.apply import apply_
 from openwork.prune.units.granularity import GRANULARITIES
@@ -67,8 +67,9 @@ class StageResult:
     retrained: float
 
 
-def check_steps(choose: Any, retrain: Any) -> None:
-    """Refuse what cannot be called as `Choose` and `Retrain` are."""
+def check_steps(choose: Any, retrain: Any, evaluate: Any) -> None:
+    """Refuse what cannot be called as `Choose`, `Retrain` and `Evaluate` are, before any cut."""
+    check_evaluate(evaluate)
     check_callable("choose", choose, "(model, stage, index) -> plan")
     check_callable("retrain", retrain, "(model, index)")
 

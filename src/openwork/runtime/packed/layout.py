@@ -30,11 +30,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from openwork._foreign import PACKED_MAGIC as MAGIC
 from openwork._version import __version__
 from openwork.kernels.native import extension as _C
 from openwork.runtime.memory import empty_bytes
 
-MAGIC = b"openwork packed\n"
 _FORMAT = 1
 _FRONT = 48
 _LINE = 64
