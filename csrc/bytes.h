@@ -15,6 +15,8 @@ namespace openwork {
 
 // Most live weights of one filter: 255 * 127 times as much is still an int32.
 constexpr int most_byte_inputs = 65536;
+// Pixels of a map of a plain layer whose columns may be read twice.
+constexpr int most_direct_map = 2048;
 // Of a padded row that is pooled, and of the pixels of a map whose mean is taken.
 constexpr int most_pool_width = 8192;
 constexpr int most_mean_pixels = 1 << 23;
@@ -116,6 +118,8 @@ std::vector<std::string> byte_isas();
 // Which of them runs where a network is compiled for `isa`: "avx512vnni" for "avx512" and
 // "avxvnni" for "avx2", if there.
 std::string byte_isa_of(const std::string& isa);
+// Whether this processor runs an instruction of one of them in two halves: Zen 4 of 512 bits.
+bool halves_vectors(const std::string& isa);
 // Throws std::invalid_argument for one that is not usable.
 const ByteKernels& byte_kernels_of(const std::string& isa);
 

@@ -80,6 +80,9 @@ void bind_bytes(nb::module_& m) {
   m.def("byte_isa_of", byte_isa_of, "isa"_a, "Which of them runs networks compiled for `isa`.");
   m.def("is_narrow", is_narrow, "isa"_a,
         "Whether kernels of bytes add products in 16 bits, for which layers are packed.");
+  m.def("halves_vectors", halves_vectors, "isa"_a,
+        "Whether this processor runs instructions of one of `byte_isas` in two halves.");
+  m.attr("most_direct_map") = most_direct_map;
   nb::class_<ByteArrays>(m, "ByteArrays", "The arrays of a packed convolution of bytes.")
       .def(nb::init<Array<int32_t>, Array<uint16_t>, Array<int64_t>, Array<int32_t>, Array<int64_t>,
                     Array<int32_t>, Array<int64_t>, Array<uint16_t>, Array<int8_t>, Array<int64_t>,

@@ -129,9 +129,10 @@ struct ByteDepthwise {
     const int kernel_y = Rows ? Rows : g.kernel_y, some_fours = Fours ? Fours : fours;
     const int8_t* weight = plan.weight + int64_t{filter} * g.kernel_y * fours * 8;
     const ByteFinish own = finish;
+    const ints offset = ints{} + plan.offset[filter];
     const int count = length, narrow = narrow_sums ? plan.narrow[filter] : 0;
     for (int x = 0; x < count; x += pixels, from += Stride * pixels) {
-      ints sum[4]{};
+      ints sum[4] = {offset, offset, offset, offset};
       const int8_t* w = weight;
       for (int ky = 0; ky < kernel_y; ++ky) {
         const uint8_t* line = from + tap[ky];

@@ -9,7 +9,6 @@ namespace openwork::OPENWORK_NAMESPACE {
 
 // Of a whole layer. The lower bound is applied to bytes: what lies far below it becomes 0 first.
 struct ByteFinish {
-  const int32_t* offset;
   const float* scale;
   const float* bias;
   reals most;
@@ -17,7 +16,7 @@ struct ByteFinish {
   bytes least;
   reals residual_zero, residual_scale;
 
-  explicit ByteFinish(const BytePlan& p) : offset(p.offset), scale(p.scale), bias(p.bias) {
+  explicit ByteFinish(const BytePlan& p) : scale(p.scale), bias(p.bias) {
     most = reals{} + p.most;
     zero = shorts{} + static_cast<int16_t>(p.out_zero);
     const float lowest =
@@ -28,8 +27,9 @@ struct ByteFinish {
     residual_scale = reals{} + p.residual_scale;
   }
 
+  // Of a sum that began with the filter's offset.
   OPENWORK_INLINE_MEMBER reals scaled(ints sum, int filter) const {
-    return to_floats(sum + offset[filter]) * scale[filter] + bias[filter];
+    return to_floats(sum) * scale[filter] + bias[filter];
   }
 
   // `four`: of a vector of `widened`.

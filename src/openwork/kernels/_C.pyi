@@ -337,6 +337,13 @@ def is_narrow(isa: str) -> bool:
     Whether kernels of bytes add products in 16 bits, for which layers are packed.
     """
 
+def halves_vectors(isa: str) -> bool:
+    """
+    Whether this processor runs instructions of one of `byte_isas` in two halves.
+    """
+
+most_direct_map: int = 2048
+
 class ByteArrays:
     """The arrays of a packed convolution of bytes."""
 

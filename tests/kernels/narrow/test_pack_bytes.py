@@ -145,6 +145,10 @@ CASES: dict[str, dict[str, Any]] = {
     "many plain filters": {
         **{"in_channels": 37, "out_channels": 70, "size": (9, 13), "kernel": (1, 1)},
     },
+    # Of a map too large to be read twice.
+    "large plain maps": {
+        **{"in_channels": 21, "out_channels": 24, "size": (45, 46), "kernel": (1, 1)},
+    },
     "groups of four": {
         **{"in_channels": 12, "out_channels": 12, "size": (11, 12), "kernel": (3, 3)},
         **{"padding": (1, 1), "groups": 3},
@@ -165,6 +169,24 @@ def test_bytes_are_those_of_integer_sums(case: str, density: float, rows: int) -
         for isa in _C.byte_isas():
             for threads in (1, 3):
                 assert np.array_equal(_run(problem, isa, maps, residual, threads), wanted), isa
+
+
+@pytest.mark.parametrize("case", ["many filters", "many plain filters"])
+@pytest.mark.parametrize(("density", "rows"), [(0.3, 1), (0.3, 8), (0.6, 8)])
+def test_bytes_are_the_same_however_packed(
+    case: str, density: float, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on processors that halve vectors, and on others."""
+    rng = np.random.default_rng(len(case))
+    problem = _problem(rng, density, rows, **CASES[case])
+    g = problem.geometry
+    maps = rng.integers(0, 256, (2, g.in_channels, *g.size)).astype(np.uint8)
+    added = rng.integers(0, 256, (2, g.out_channels, *g.out_size)).astype(np.uint8)
+    wanted = _reference(problem, maps, added)
+    for halved in (True, False):
+        monkeypatch.setattr(_C, "halves_vectors", lambda isa, halved=halved: halved)
+        for isa in _C.byte_isas():
+            assert np.array_equal(_run(problem, isa, maps, added, 1), wanted), (isa, halved)
 
 
 DEPTHWISE: dict[str, dict[str, Any]] = {

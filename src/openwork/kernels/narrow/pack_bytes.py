@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from openwork.kernels.narrow.byte_costs import ByteCosts, byte_costs
 from openwork.kernels.narrow.split_weights import split_weights
 from openwork.kernels.native import extension as _C
 from openwork.kernels.problem import Geometry
@@ -23,13 +24,6 @@ from openwork.kernels.to_native import native_geometry
 
 __all__ = ["ByteProblem", "pack_bytes"]
 
-# What a four costs with 64 pixels, in cycles: bringing four columns together, and multiplying them
-# for 1, 2, 4 or 8 filters. The only block of a group does both at once, unless the layer is plain.
-_INTERLEAVE, _PRODUCT = 15.0, {1: 5.0, 2: 5.5, 4: 9.5, 8: 19.0}
-_DIRECT = {4: 23.0, 8: 33.0}
-# The same with 32 pixels and 16 registers, which take four filters at most.
-_NARROW_INTERLEAVE, _NARROW_PRODUCT = 10.0, {1: 4.0, 2: 7.0, 4: 13.0}
-_NARROW_DIRECT = {4: 25.0}
 _GROUPS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -86,7 +80,7 @@ def pack_bytes(problem: ByteProblem, isa: str) -> "_C.ByteLayer":
     plain = _is_plain(problem.geometry)
     single = plain and problem.geometry.size == (1, 1)
     narrow = _C.is_narrow(isa)
-    costs = _Costs(narrow, plain)
+    costs = byte_costs(isa, problem.geometry, plain)
     groups, rows = ([np.arange(len(matrix))], 16) if single else _partition(matrix != 0, costs)
     used = _numbers(matrix.shape[1]) if plain else np.flatnonzero((matrix != 0).any(axis=0))
     if not used.size:
@@ -175,26 +169,7 @@ def _is_plain(geometry: Geometry) -> bool:
     return sizes == ((1, 1), (1, 1), (0, 0))
 
 
-class _Costs:
-    """What a four costs, in cycles.
-
-    Args:
-        narrow: of kernels that add products in 16 bits.
-        plain: of a layer that reads each channel at its own pixel alone.
-    """
-
-    def __init__(self, narrow: bool, plain: bool) -> None:
-        self._direct = {} if plain else _NARROW_DIRECT if narrow else _DIRECT
-        self.interleave = _NARROW_INTERLEAVE if narrow else _INTERLEAVE
-        self.product = _NARROW_PRODUCT if narrow else _PRODUCT
-
-    def of(self, blocks: np.ndarray, rows: int) -> np.ndarray:
-        """The cost of one that so many blocks of a group read."""
-        stored = self.interleave + blocks * self.product[rows]
-        return np.where(blocks == 1, self._direct.get(rows, stored), stored)
-
-
-def _partition(live: np.ndarray, costs: _Costs) -> tuple[list[np.ndarray], int]:
+def _partition(live: np.ndarray, costs: ByteCosts) -> tuple[list[np.ndarray], int]:
     """Groups of filters that list their columns together, and the filters in a block."""
     out = len(live)
     best = float("inf"), out, 1
