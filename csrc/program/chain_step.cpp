@@ -9,8 +9,17 @@ namespace openwork {
 
 namespace {
 
-// Floats between the layers of one thread: 384 KB, with weights and pixels in an L2 cache of 1 MB.
-constexpr int64_t most_between = 96 * 1024;
+// Floats between the layers of one thread. 384 KB, with weights and pixels, fit the L2 cache of 1
+// MB that Cascade Lake has. Processors of AMD read their L3 cache fast enough for more, and gain by
+// fewer bands: MobileNetV2 takes 0.94 of its time at density 0.25 on one Zen 4 core, and 0.95 on
+// one Zen 3 core, whose L2 cache is half as large.
+int64_t most_between() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_is("amd")) return 256 * 1024;
+#endif
+  return 96 * 1024;
+}
 
 int64_t round_up(int64_t floats) { return (floats + 15) / 16 * 16; }
 
@@ -38,8 +47,9 @@ class Chain {
     for (int i = 0; i < count; ++i) check(i);
     const int height = geometry(count - 1).out_height;
     int rows = height;
-    while (rows > 1 && between(rows) > most_between) rows = (rows + 1) / 2;
-    while (rows < height && between(rows + 1) <= most_between) ++rows;
+    const int64_t most = most_between();
+    while (rows > 1 && between(rows) > most) rows = (rows + 1) / 2;
+    while (rows < height && between(rows + 1) <= most) ++rows;
     bands_ = (height + rows - 1) / rows;
     rows_ = (height + bands_ - 1) / bands_;
     bands_ = (height + rows_ - 1) / rows_;
