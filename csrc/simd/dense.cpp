@@ -1,5 +1,6 @@
 // f32-conv1x1-dense, f32-conv-dense: the weights as a full matrix times gathered pixels. A tile of
-// filters x vectors of pixels stays in registers while all inputs pass.
+// filters x vectors of pixels stays in registers while all inputs pass. A few pixels that no whole
+// vector takes have filters in the lanes instead.
 #include <omp.h>
 
 #include "pixels.h"
@@ -111,6 +112,63 @@ void run_tile(const DensePlan& plan, const Run& run, int64_t begin, int64_t end,
   }
 }
 
+// Pixels behind the last whole vector that are taken one by one. A tile takes as long for one of
+// them as for a whole vector: a map of 7x7 would cost as four vectors what it has in 3.06.
+constexpr int most_left = 4;
+
+// Half a vector of filters: weights of two inputs fill one.
+template <int G>
+constexpr bool takes_left = 2 * G == lanes;
+
+template <int G>
+int left_of(const DensePlan& plan, const Run& run) {
+  const int64_t pixels =
+      static_cast<int64_t>(run.batch) * plan.geometry.out_height * plan.geometry.out_width;
+  const int left = static_cast<int>(pixels % lanes);
+  const bool some = takes_left<G> && is_plain(plan.geometry) && pixels > lanes;
+  return some && left <= most_left ? left : 0;
+}
+
+template <int... I>
+OPENWORK_INLINE vec halves(float low, float high, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(broadcast(low), broadcast(high),
+                                 (I < lanes / 2 ? I : I + lanes)...);
+}
+
+// The last `left` pixels of filter groups [first, last) of a plain layer: even inputs in the lower
+// half of a vector, odd ones in the upper.
+template <int G>
+void run_left(const DensePlan& plan, const Run& run, int left, int first, int last) {
+  const Geometry& geometry = plan.geometry;
+  const int64_t in_map = in_map_of(run, geometry), out_map = out_map_of(run, geometry);
+  const int64_t map = static_cast<int64_t>(geometry.out_height) * geometry.out_width;
+  const EpilogueWriter writer(plan.epilogue, run);
+  for (int64_t pixel = run.batch * map - left; pixel < run.batch * map; ++pixel) {
+    const int64_t image = pixel / map, place = pixel % map;
+    const float* x = run.input + image * run.in_image + place;
+    for (int group = first; group < last; ++group) {
+      const float* weight = plan.weight + static_cast<int64_t>(group) * plan.inputs * G;
+      vec sum[2]{};
+      int i = 0;
+      for (; i + 4 <= plan.inputs; i += 4)
+#pragma GCC unroll 2
+        for (int part = 0; part < 2; ++part)
+          sum[part] += load(weight + (i + 2 * part) * G) *
+                       halves(x[(i + 2 * part) * in_map], x[(i + 2 * part + 1) * in_map], Lanes{});
+      for (; i < plan.inputs; ++i)
+        sum[0] += load_lanes(weight + i * G, 0, G) * broadcast(x[i * in_map]);
+      float total[lanes];
+      store(total, sum[0] + sum[1]);
+      const int64_t to = image * run.out_image + place;
+      for (int g = 0; g < smaller(G, geometry.out_channels - group * G); ++g) {
+        const int row = group * G + g;
+        const vec value = broadcast(total[g] + total[g + G]) + writer.bias(row);
+        writer.write_tail(value, to + row * out_map, 1);
+      }
+    }
+  }
+}
+
 // Calls `body.template operator()<V>()` for a tile of `vectors`, at most `Most`.
 template <int Most, int V = 1, class Body>
 OPENWORK_INLINE void with_vectors(int vectors, const Body& body) {
@@ -121,17 +179,27 @@ OPENWORK_INLINE void with_vectors(int vectors, const Body& body) {
 template <int G, int Most>
 void run_tiles(const DensePlan& plan, const Run& run) {
   const int groups = groups_of(plan);
-  const PixelTiling tiling(plan.geometry, Most, groups, run.batch, run.threads);
+  const int left = left_of<G>(plan, run);
+  const PixelTiling tiling(plan.geometry, Most, groups, run.batch, run.threads, left);
   const int64_t scratch = Scratch(plan).all();
-  const int64_t items = tiling.tiles * tiling.parts;
+  const int64_t tiled = tiling.tiles * tiling.parts, rest = left ? smaller(run.threads, groups) : 0;
+  const int64_t items = tiled + rest;
 #pragma omp parallel for num_threads(run.threads) schedule(dynamic, 1) if (run.threads > 1)
   for (int64_t item = 0; item < items; ++item) {
+    if (item >= tiled) {
+      if constexpr (takes_left<G>) {
+        const int64_t part = item - tiled;
+        run_left<G>(plan, run, left, static_cast<int>(groups * part / rest),
+                    static_cast<int>(groups * (part + 1) / rest));
+      }
+      continue;
+    }
     const int64_t tile = item / tiling.parts, part = item % tiling.parts;
     const int first = static_cast<int>(groups * part / tiling.parts);
     const int last = static_cast<int>(groups * (part + 1) / tiling.parts);
     const int64_t begin = tiling.begin(tile), end = tiling.begin(tile + 1);
     const int64_t stop = end * lanes < tiling.pixels ? end * lanes : tiling.pixels;
-    const bool more = run.threads == 1 && item + 1 < items;
+    const bool more = run.threads == 1 && item + 1 < tiled;
     float* own = run.workspace + omp_get_thread_num() * scratch;
     with_vectors<Most>(static_cast<int>(end - begin), [&]<int V>() {
       run_tile<G, V>(plan, run, begin * lanes, stop, first, last, more, own);

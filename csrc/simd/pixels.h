@@ -12,9 +12,11 @@ struct PixelTiling {
   int64_t tiles;
   int parts;  // shares of the filters, where tiles are fewer than threads
 
-  // `most`: vectors in a tile; `shares`: most shares of the filters.
-  PixelTiling(const Geometry& geometry, int most, int shares, int batch, int threads) {
-    pixels = static_cast<int64_t>(batch) * geometry.out_height * geometry.out_width;
+  // `most`: vectors in a tile; `shares`: most shares of the filters; `left`: pixels at the end that
+  // are not tiled.
+  PixelTiling(const Geometry& geometry, int most, int shares, int batch, int threads,
+              int left = 0) {
+    pixels = static_cast<int64_t>(batch) * geometry.out_height * geometry.out_width - left;
     vectors = (pixels + lanes - 1) / lanes;
     tiles = (vectors + most - 1) / most;
     parts = tiles >= threads ? 1 : static_cast<int>((threads + tiles - 1) / tiles);

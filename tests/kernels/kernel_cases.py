@@ -116,6 +116,12 @@ def table() -> Iterator[Case]:
         yield Case(3, 5, (6, size))
         yield Case(3, 5, (size, 5))
         yield Case(3, 5, (2, size), (1, 1), padding=(0, 0))
+    # Up to five pixels more than whole vectors of 8 and of 16 hold, of one image and of three.
+    some = {(7, 7): (9, 20), (5, 10): (4, 8), (3, 17): (1, 5), (4, 13): (7, 17), (1, 53): (6, 9)}
+    for size, channels in some.items():
+        plain = Case(*channels, size, (1, 1), padding=(0, 0), pattern="dense", bias=True)
+        yield replace(plain, residual=True, activation="relu6")
+        yield replace(plain, batch=3, activation="silu")
     # Tiles of a row around the vector sizes, where Winograd changes its layout.
     for size in (12, 14, 28, 30, 56, 60, 62, 124):
         yield Case(3, 4, (7, size), batch=2)
