@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -21,14 +20,6 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip("the compiled kernels are not there")
     torch.manual_seed(0)
     monkeypatch.setenv("OPENWORK_CACHE", str(tmp_path))
-
-
-def check_pair_sums(found: np.ndarray, wanted: np.ndarray) -> None:
-    """Sums of a network in bfloat16: the same bits, except by instructions that no one has run."""
-    if "avx512bf16" in native.extension.pair_isas():
-        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
-    else:
-        np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.fixture
