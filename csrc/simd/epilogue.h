@@ -5,24 +5,43 @@
 
 namespace openwork::OPENWORK_NAMESPACE {
 
+// The nearest whole number of |x| < 2^22.
+OPENWORK_INLINE vec nearest_whole(vec x) {
+#if defined(__AVX512F__)
+  return (vec)_mm512_maskz_roundscale_ps(0xffff, (__m512)x, 0);
+#else
+  // Adding and subtracting 1.5 * 2^23 rounds.
+  const vec shift = broadcast(12582912.f);
+  return (x + shift) - shift;
+#endif
+}
+
+// x * 2^whole, `whole` from -126 to 128.
+OPENWORK_INLINE vec scaled(vec x, vec whole) {
+#if defined(__AVX512F__)
+  return (vec)_mm512_maskz_scalef_ps(0xffff, (__m512)x, (__m512)whole);
+#else
+  // 2^128 is infinite.
+  const ivec exponent = (__builtin_convertvector(whole, ivec) + 127) << 23;
+  return x * (vec)exponent;
+#endif
+}
+
 // exp(x) of N vectors, step by step for all of them, so that none waits for its own last step;
-// error below 2 ulp on [-87, 88]; infinite from 88.4 on, never below exp(-87); NaN stays NaN.
+// error below 2 ulp on [-87, 88]; infinite from 88.4 on, from 88.8 on with AVX-512; never below
+// exp(-87); NaN stays NaN.
 template <int N>
 OPENWORK_INLINE void exponentials(vec (&x)[N]) {
-  // Adding and subtracting 1.5 * 2^23 rounds to the nearest whole number.
-  const vec shift = broadcast(12582912.f);
-  vec shifted[N], power[N];
+  vec whole[N], power[N];
 #pragma GCC unroll 4
   for (int i = 0; i < N; ++i) {
-    // From 127.5 / log2(e) on, the exponent below is that of infinity.
     x[i] = at_least(at_most(x[i], broadcast(89.f)), broadcast(-87.f));
-    shifted[i] = x[i] * 1.44269504f + shift;
+    whole[i] = nearest_whole(x[i] * 1.44269504f);
   }
 #pragma GCC unroll 4
   for (int i = 0; i < N; ++i) {
-    const vec whole = shifted[i] - shift;
-    x[i] = x[i] - whole * 0.693359375f;
-    x[i] = x[i] + whole * 2.12194440e-4f;
+    x[i] = x[i] - whole[i] * 0.693359375f;
+    x[i] = x[i] + whole[i] * 2.12194440e-4f;
   }
 #pragma GCC unroll 4
   for (int i = 0; i < N; ++i) power[i] = broadcast(1.9875691500e-4f) * x[i] + 1.3981999507e-3f;
@@ -35,11 +54,7 @@ OPENWORK_INLINE void exponentials(vec (&x)[N]) {
 #pragma GCC unroll 4
   for (int i = 0; i < N; ++i) power[i] = power[i] * x[i] + 5.0000001201e-1f;
 #pragma GCC unroll 4
-  for (int i = 0; i < N; ++i) {
-    power[i] = power[i] * x[i] * x[i] + x[i] + 1.f;
-    const ivec exponent = ((ivec)shifted[i] - (ivec)shift + 127) << 23;
-    x[i] = power[i] * (vec)exponent;
-  }
+  for (int i = 0; i < N; ++i) x[i] = scaled(power[i] * x[i] * x[i] + x[i] + 1.f, whole[i]);
 }
 
 OPENWORK_INLINE vec exponential(vec x) {

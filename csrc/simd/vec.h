@@ -124,10 +124,13 @@ OPENWORK_INLINE void store_lanes(float* to, vec value, int last) {
     store_part(to, value, last);
 }
 
-// The larger and the smaller of x and a bound; NaN stays NaN.
+// The larger and the smaller of x and a bound; NaN stays NaN: if one is NaN, the instruction gives
+// the second. GCC makes two of a comparison.
 OPENWORK_INLINE vec at_least(vec x, vec low) {
-#if defined(__AVX2__) && !defined(__AVX512F__)
-  // One instruction, where GCC makes two of a comparison. If one is NaN, it gives the second.
+#if defined(__AVX512F__)
+  // Masked: without a mask GCC 12 warns of what it leaves undefined.
+  return (vec)_mm512_maskz_max_ps(0xffff, (__m512)low, (__m512)x);
+#elif defined(__AVX2__)
   return (vec)_mm256_max_ps((__m256)low, (__m256)x);
 #else
   return x < low ? low : x;
@@ -135,7 +138,9 @@ OPENWORK_INLINE vec at_least(vec x, vec low) {
 }
 
 OPENWORK_INLINE vec at_most(vec x, vec high) {
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(__AVX512F__)
+  return (vec)_mm512_maskz_min_ps(0xffff, (__m512)high, (__m512)x);
+#elif defined(__AVX2__)
   return (vec)_mm256_min_ps((__m256)high, (__m256)x);
 #else
   return x > high ? high : x;
