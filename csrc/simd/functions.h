@@ -149,6 +149,8 @@ OPENWORK_INLINE vec combine(vec a, vec b) {
       return a * b;
     case Operation::quotient:
       return a / b;
+    case Operation::sum:
+      return a + b;
   }
   return a;
 }

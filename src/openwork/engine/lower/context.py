@@ -36,6 +36,7 @@ class Lowering:
         copies: exported nodes that stand for the same numbers as others, but are copies in torch.
         bytes: exported nodes that give bytes -> the value that holds them.
         narrow: name of an exported node, or a convolution -> its weight in int8.
+        in_memory: such values -> the same numbers in the order of memory (in_memory.py).
         places: values that hold numbers of others in another order -> where these lie there.
     """
 
@@ -47,6 +48,7 @@ class Lowering:
         self.bytes: dict[FxNode, Value] = {}
         self.narrow: dict[Any, NarrowWeight] = {}
         self.places: dict[Value, Places] = {}
+        self.in_memory: dict[Value, Any] = {}
         self._names, self._parameters = captured.names, captured.parameters
         # As text: comparing symbolic sizes themselves would have torch decide that they are equal.
         self._batches: set[str] = set()
