@@ -9,6 +9,7 @@ namespace openwork {
   F(abs, 0)                   \
   F(clamp, 2)                 \
   F(elu, 3)                   \
+  F(erf, 0)                   \
   F(exp, 0)                   \
   F(gelu, 0)                  \
   F(gelu_tanh, 0)             \

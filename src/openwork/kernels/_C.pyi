@@ -76,25 +76,27 @@ class Function(enum.Enum):
 
     elu = 2
 
-    exp = 3
+    erf = 3
 
-    gelu = 4
+    exp = 4
 
-    gelu_tanh = 5
+    gelu = 5
 
-    log_sigmoid = 6
+    gelu_tanh = 6
 
-    mish = 7
+    log_sigmoid = 7
 
-    reciprocal = 8
+    mish = 8
 
-    softplus = 9
+    reciprocal = 9
 
-    sqrt = 10
+    softplus = 10
 
-    square = 11
+    sqrt = 11
 
-    tanh = 12
+    square = 12
+
+    tanh = 13
 
 class Reduction(enum.Enum):
     """What the numbers along an axis become."""

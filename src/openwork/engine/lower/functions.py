@@ -1,6 +1,7 @@
 """Exported functions of each number alone as rows of one table, and softmax."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -12,7 +13,7 @@ from openwork.engine.lower.context import Lowering
 from openwork.engine.lower.in_memory import Made, in_memory, number_by_number, through
 from openwork.kernels.problem import Activation
 from openwork.runtime.node import Node
-from openwork.runtime.nodes import Add, Affine, PointFunction, PRelu, Softmax
+from openwork.runtime.nodes import Add, Affine, Arithmetic, PointFunction, PRelu, Softmax
 from openwork.runtime.values import Value
 
 aten = torch.ops.aten
@@ -72,10 +73,23 @@ def _gelu(known: Lowering, fx: FxNode) -> Made:
 
 def _power(known: Lowering, fx: FxNode) -> Made:
     given = arguments(fx)
+    if given["exponent"] == 3:
+        return _cube(known, fx)
     name = _POWERS.get(given["exponent"])
     if name is None:
         raise NotUnderstood(f"with the exponent {given['exponent']}")
     return _point(known, fx, name)
+
+
+def _cube(known: Lowering, fx: FxNode) -> Made:
+    held = in_memory(known, operand(fx))
+    square = Value(held.value.shape, f"{fx.name}_square")
+    nodes = [*held.nodes, PointFunction([held.value], square, "square")]
+
+    def product(output: Value) -> Node:
+        return Arithmetic([square, held.value], output, "product")
+
+    return through(known, fx, replace(held, nodes=nodes), product)
 
 
 _POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal"}
@@ -134,6 +148,8 @@ _ROWS: dict[str, _Handler] = {
     "softplus": _function("softplus", lambda given: (given["beta"], given["threshold"])),
     "log_sigmoid": _function("log_sigmoid"),
     "tanh": _function("tanh"),
+    "erf": _function("erf"),
+    "special_erf": _function("erf"),
     "exp": _function("exp"),
     "sqrt": _function("sqrt"),
     "abs": _function("abs"),
