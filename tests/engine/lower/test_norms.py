@@ -13,7 +13,7 @@ from torch import nn
 import openwork as ow
 from openwork.engine import CompiledModel
 from openwork.engine.fallback import Fallback
-from openwork.runtime.nodes import Dot, Mean, Normalize, Reduce
+from openwork.runtime.nodes import Conv, Dot, Mean, Normalize, Reduce
 
 Build = Callable[..., CompiledModel]
 
@@ -144,6 +144,26 @@ def test_channels_last_needs_no_copies() -> None:
     norm = nodes[1]
     assert isinstance(norm, Normalize)
     assert (norm.size, norm.inner, norm.repeat) == (4, 48, 1)
+
+
+def test_sparse_linear_layers_of_maps_keep_their_live_weights() -> None:
+    model = nn.Sequential(nn.Conv2d(4, 4, 1), ChannelsLast(nn.Linear(4, 32), nn.Linear(32, 4)))
+    sparse: dict[str, object] = {"pattern": "random", "density": 0.25}
+    ow.sparsify_(model.eval(), ow.Plan({"linear:*": sparse, "conv:*": "dense"}))
+    x = torch.randn(2, 4, 6, 8)
+    assert _densities(model, x) == [1, 0.25, 0.25]
+    compiled = ow.compile(model, x, kernels={"*": "*-spmm-*"})
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), model(x), rtol=1e-4, atol=1e-5)
+    # Zeroed rows of a dense layer cost nothing either.
+    dense = nn.Sequential(nn.Conv2d(4, 4, 1), ChannelsLast(nn.Linear(4, 32)))
+    with torch.no_grad():
+        dense.get_submodule("1.0").get_parameter("weight")[:24] = 0
+    assert _densities(dense, x) == [1, 0.25]
+
+
+def _densities(model: nn.Module, x: torch.Tensor) -> list[float]:
+    return [node.density for node in graph_nodes(model, x) if isinstance(node, Conv)]
 
 
 def test_groups_are_rows_of_maps() -> None:
