@@ -213,18 +213,25 @@ void normalize(const Normalize& n, const float* input, float* output, int batch,
   const int64_t blocks = (n.inner + wide - 1) / wide;
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int64_t item = 0; item < n.outer * batch * blocks; ++item) {
-    const int64_t row = item / blocks, stop = (item % blocks + 1) * wide;
+    const int64_t row = item / blocks, at = item % blocks * wide, left = n.inner - at;
     const int64_t first = n.weight || n.bias ? row * n.size % n.weights : 0;
-    int64_t at = stop - wide;
-    const float* in = input + row * n.size * n.inner;
-    float* out = output + row * n.size * n.inner;
-    if (stop <= n.inner) {
-      normalize_columns<4>(n, first, in + at, out + at, lanes);
-      continue;
+    const float* in = input + row * n.size * n.inner + at;
+    float* out = output + row * n.size * n.inner + at;
+    const int columns = left < wide ? static_cast<int>(left) : wide;
+    const int vectors = ceil_div(columns, lanes), count = columns - (vectors - 1) * lanes;
+    switch (vectors) {
+      case 1:
+        normalize_columns<1>(n, first, in, out, count);
+        break;
+      case 2:
+        normalize_columns<2>(n, first, in, out, count);
+        break;
+      case 3:
+        normalize_columns<3>(n, first, in, out, count);
+        break;
+      default:
+        normalize_columns<4>(n, first, in, out, count);
     }
-    for (; at < n.inner; at += lanes)
-      normalize_columns<1>(n, first, in + at, out + at,
-                           n.inner - at < lanes ? static_cast<int>(n.inner - at) : lanes);
   }
 }
 
