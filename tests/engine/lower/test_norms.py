@@ -92,6 +92,9 @@ BODIES: dict[str, Body] = {
     "weighted sum": lambda x: (x.flatten(2) @ x.mean(1).flatten(1).softmax(1).unsqueeze(2)).view(
         -1, 4, 1, 1
     ),
+    "weighted sum of a batch": lambda x: torch.bmm(
+        x.flatten(2), x.mean(1).flatten(1).softmax(1).unsqueeze(2)
+    ),
     "weighted sum, one group": lambda x: (
         x.flatten(2).unsqueeze(1) @ x[:, :1].flatten(2).softmax(2).unsqueeze(3)
     ),
@@ -191,6 +194,8 @@ def test_which_node_reduces() -> None:
         (lambda x: x.norm(p=1, dim=1), "of another order than 2"),
         (lambda x: x[..., :1].var(3), "of too few numbers"),
         (lambda x: x @ x.transpose(2, 3), "not of rows and one vector"),
+        (lambda x: x @ torch.ones(8, 1), "with a constant"),
+        (lambda x: torch.bmm(x[:, 0], x[:, 1].transpose(1, 2)), "not of rows and one vector"),
         (
             lambda x: F.instance_norm(x, torch.zeros(4), torch.ones(4), use_input_stats=False),
             "with running statistics",

@@ -139,8 +139,10 @@ def _reduced(known: Lowering, fx: FxNode, kind: str, factor: float = 1.0) -> Mad
 
 def _matmul(known: Lowering, fx: FxNode) -> Made:
     """Rows times a vector; other products are left to torch."""
-    given = arguments(fx)
-    a, b, output = known.input(given["self"]), known.input(given["other"]), known.output(fx)
+    sides = list(arguments(fx).values())
+    if any(isinstance(side, FxNode) and side.name in known.constants for side in sides):
+        raise NotUnderstood("with a constant")
+    (a, b), output = map(known.input, sides), known.output(fx)
     *lead, size, columns = b.shape if len(b.shape) > 1 else (0, 0)
     alike = len(a.shape) == len(b.shape) and math.prod(a.shape[:-2]) == 1
     if columns != 1 or size != a.shape[-1] or math.prod(lead) != 1 or not alike:
