@@ -22,7 +22,7 @@ struct Normalize {
 
 // Everything that an axis is reduced to: R(name). The variance is the mean square of differences
 // from the mean; the norm is the root of the sum of squares.
-#define OPENWORK_REDUCTIONS(R) R(mean) R(variance) R(norm)
+#define OPENWORK_REDUCTIONS(R) R(mean) R(variance) R(norm) R(sum)
 
 #define OPENWORK_NAME(name) name,
 enum class Reduction : int { OPENWORK_REDUCTIONS(OPENWORK_NAME) };

@@ -243,11 +243,12 @@ int64_t workspace(const Normalize& n, int batch) {
 }
 
 OPENWORK_INLINE float reduce_row(Reduction reduction, const float* in, int64_t size) {
+  const auto sum = [&](int64_t at, int64_t n) { return piece_sum(in + at, n); };
   switch (reduction) {
     case Reduction::mean:
-      return static_cast<float>(
-          in_pieces(size, [&](int64_t at, int64_t n) { return piece_sum(in + at, n); }) /
-          static_cast<double>(size));
+      return static_cast<float>(in_pieces(size, sum) / static_cast<double>(size));
+    case Reduction::sum:
+      return static_cast<float>(in_pieces(size, sum));
     case Reduction::variance:
       return static_cast<float>(row_moments(in, size).squares / static_cast<double>(size));
     case Reduction::norm:
@@ -268,6 +269,7 @@ OPENWORK_INLINE vec reduce_columns(Reduction reduction, const float* in, int64_t
     return square_root(sum);
   }
   for (int64_t k = 0; k < size; ++k) sum += at(k);
+  if (reduction == Reduction::sum) return sum;
   const vec mean = sum * share;
   vec rest{}, squares{};
   for (int64_t k = 0; k < size; ++k) {

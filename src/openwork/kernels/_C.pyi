@@ -107,6 +107,8 @@ class Reduction(enum.Enum):
 
     norm = 2
 
+    sum = 3
+
 class Operation(enum.Enum):
     """Applied to two numbers."""
 

@@ -98,6 +98,11 @@ def test_what_needs_copies(name: str, build: Callable[..., CompiledModel], tmp_p
     check_native(COPIED[name], build, tmp_path)
 
 
+def test_what_goes_backwards_is_copied_once() -> None:
+    kinds = [type(n).__name__ for n in nodes_of(lambda x: x.flip(2).transpose(1, 2).sigmoid())]
+    assert kinds == ["Rearrange", "Add"]
+
+
 def test_what_several_read_is_cut_once() -> None:
     def body(x: torch.Tensor) -> torch.Tensor:
         part = _last(x)[..., 1:3]

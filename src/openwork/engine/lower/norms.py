@@ -84,6 +84,11 @@ def _variance(known: Lowering, fx: FxNode) -> Made:
     return _reduced(known, fx, "variance", size / (size - less))
 
 
+def summed(known: Lowering, fx: FxNode) -> Made:
+    """The sum over axes that are one after another in memory."""
+    return _reduced(known, fx, "sum")
+
+
 def _vector_norm(known: Lowering, fx: FxNode) -> Made:
     if arguments(fx)["ord"] != 2:
         raise NotUnderstood("of another order than 2")

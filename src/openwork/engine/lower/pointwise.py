@@ -19,6 +19,7 @@ from openwork.engine.lower.in_memory import (
     in_order,
     through,
 )
+from openwork.engine.lower.norms import summed
 from openwork.engine.lower.places import Places
 from openwork.engine.lower.rearrange import cut, places_along, places_of
 from openwork.runtime.node import Node
@@ -71,12 +72,13 @@ def _gated_axes(maps: Value, gates: Value) -> int:
 _MOST_SUMMED = 16
 
 
-def _sum(known: Lowering, fx: FxNode) -> list[Node]:
+def _sum(known: Lowering, fx: FxNode) -> Made:
     given = arguments(fx)
-    dims, output = given["dim"], known.output(fx)
-    if not dims or len(dims) != 1:
-        raise NotUnderstood("over other axes than one")
-    nodes, (total, *others) = places_along(known, given["self"], dims[0], fx.name, _MOST_SUMMED)
+    dims, output, value = given["dim"], known.output(fx), known.input(given["self"])
+    axis = dims[0] % (len(value.shape) + 1) - 1 if dims and len(dims) == 1 else -1
+    if axis < 0 or value.shape[axis] > _MOST_SUMMED:
+        return summed(known, fx)
+    nodes, (total, *others) = places_along(known, given["self"], dims[0], fx.name)
     for index, part in enumerate(others[:-1], start=1):
         nodes.append(Add([total, part], Value(part.shape, f"{fx.name}_to_{index}")))
         total = nodes[-1].output

@@ -90,17 +90,11 @@ def item_of_parts(known: Lowering, fx: FxNode, source: FxNode, index: int) -> No
 
 
 def places_along(
-    known: Lowering, source: Any, dim: int, name: str, most: int
+    known: Lowering, source: Any, dim: int, name: str
 ) -> tuple[list[Node], list[Value]]:
-    """What cuts `source` along an axis into its places, and what is at each; all axes stay.
-
-    Raises:
-        NotUnderstood: there are more than `most`.
-    """
+    """What cuts `source` along an axis into its places, and what is at each; all axes stay."""
     places = places_of(known, source)
     axis = _axis(places, dim)
-    if places.sizes[axis] > most:
-        raise NotUnderstood(f"of more than {most} numbers")
     nodes: list[Node] = []
     values: list[Value] = []
     for index in range(places.sizes[axis]):

@@ -83,7 +83,7 @@ class Reduce(Node):
 
     Attributes:
         reduction: one of the extension's `Reduction`: the mean, the variance (the mean square of
-            differences from the mean) or the norm (the root of the sum of squares).
+            differences from the mean), the norm (the root of the sum of squares) or the sum.
         size: numbers along the axis.
         inner: floats from one of them to the next.
     """
