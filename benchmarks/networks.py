@@ -4,9 +4,9 @@
                                   [--threads 1] [--batch 1] [--seconds 20] [--torch-compile]
                                   [--bfloat16] [--rows 8] [--record networks]
 
-Random channel-wise patterns in every convolution but the first and depthwise ones, and in the linear
-layers of ConvNeXt's blocks, or with `--rows`
-patterns that so many filters share, float32. `--bfloat16` adds each network compiled with
+Random channel-wise patterns in every convolution but the first and depthwise ones, and in the
+linear layers of ConvNeXt's blocks, or with `--rows` patterns that so many filters share, float32.
+`--bfloat16` adds each network compiled with
 `precision="bfloat16"`; without AVX-512 BF16 that is the float32 network once more. Dense
 baselines: ONNX Runtime (the strongest available in float32: it folds batch normalisation and fuses
 activations), plain torch, torch.compile if asked for, and, if installed, OpenVINO in float32 and in
