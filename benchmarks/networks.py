@@ -4,8 +4,9 @@
                                   [--threads 1] [--batch 1] [--seconds 20] [--torch-compile]
                                   [--bfloat16] [--rows 8] [--record networks]
 
-Random channel-wise patterns in every convolution but the first and depthwise ones, or with `--rows`
-patterns that so many filters share, float32. `--bfloat16` adds each network compiled with
+Random channel-wise patterns in every convolution but the first and depthwise ones, and in the
+linear layers of ConvNeXt's blocks, or with `--rows` patterns that so many filters share, float32.
+`--bfloat16` adds each network compiled with
 `precision="bfloat16"`; without AVX-512 BF16 that is the float32 network once more. Dense
 baselines: ONNX Runtime (the strongest available in float32: it folds batch normalisation and fuses
 activations), plain torch, torch.compile if asked for, and, if installed, OpenVINO in float32 and in
@@ -43,7 +44,7 @@ from openwork.report.rate import best_rate
 SIZES = {"vgg16": 224, "resnet50": 224, "resnet32": 32, "inception": 299}
 # Of torchvision, with depthwise convolutions.
 EFFICIENT = ("mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0")
-SIZES |= dict.fromkeys(EFFICIENT, 224)
+SIZES |= dict.fromkeys((*EFFICIENT, "convnext_tiny"), 224)
 
 
 def build(name: str) -> nn.Module:
@@ -67,6 +68,10 @@ def build(name: str) -> nn.Module:
             state["running_mean"].normal_(0, 0.1)
             state["running_var"].uniform_(0.5, 1.5)
             state["weight"].uniform_(0.5, 1.5)
+    for name, parameter in model.named_parameters():
+        if name.endswith("layer_scale"):
+            # Nearly nothing of a block would be left.
+            nn.init.uniform_(parameter, 0.1, 0.5)
     return model.eval()
 
 
@@ -76,7 +81,10 @@ def plan_for(model: nn.Module, density: float, rows: int = 1) -> ow.Plan:
     sparse: dict[str, object] = {"pattern": "random", "density": density}
     if rows > 1:
         sparse |= {"pattern": "block", "b_out": rows}
-    return ow.Plan({"conv:*": sparse} | dict.fromkeys(dense, "dense"))
+    # Those of channels-last blocks; heads stay dense.
+    linears = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and "features" in n]
+    wanted = {"conv:*": sparse} | dict.fromkeys(linears, sparse) | dict.fromkeys(dense, "dense")
+    return ow.Plan(wanted)
 
 
 @torch.inference_mode()

@@ -9,6 +9,7 @@ namespace openwork {
   F(abs, 0)                   \
   F(clamp, 2)                 \
   F(elu, 3)                   \
+  F(erf, 0)                   \
   F(exp, 0)                   \
   F(gelu, 0)                  \
   F(gelu_tanh, 0)             \
@@ -33,7 +34,7 @@ struct PointFunction {
 };
 
 // Every operation on two numbers: O(name).
-#define OPENWORK_OPERATIONS(O) O(difference) O(product) O(quotient)
+#define OPENWORK_OPERATIONS(O) O(difference) O(product) O(quotient) O(sum)
 
 #define OPENWORK_NAME(name) name,
 enum class Operation : int { OPENWORK_OPERATIONS(OPENWORK_NAME) };
@@ -45,6 +46,10 @@ struct Functions {
   // The output may be either input.
   void (*combine)(Operation, const float* a, const float* b, float* output, int64_t count,
                   int threads);
+  // Of [outer, repeats, inner] and [outer, inner]: each number of `b` counts for all repeats.
+  // The output may be `a`.
+  void (*spread)(Operation, const float* a, const float* b, float* output, int64_t outer,
+                 int64_t repeats, int64_t inner, int threads);
   // Negative numbers times the slope of their channel.
   void (*prelu)(const float* slope, const float* input, float* output, int batch, int channels,
                 int64_t pixels, int threads);

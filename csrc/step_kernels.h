@@ -5,6 +5,7 @@
 
 #include "functions.h"
 #include "move.h"
+#include "normalize.h"
 #include "resample.h"
 
 namespace openwork {
@@ -12,6 +13,7 @@ namespace openwork {
 struct StepKernels {
   Functions functions;
   Moving moving;
+  Normalizing normalizing;
   Resampling resampling;
 };
 

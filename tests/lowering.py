@@ -7,7 +7,7 @@ from torch import nn
 
 from openwork.capture import capture
 from openwork.engine.lower.lower import lower
-from openwork.engine.lower.remove_unread import remove_unread
+from openwork.engine.passes.remove_unread import remove_unread
 from openwork.runtime.node import Node
 
 Body = Callable[[torch.Tensor], torch.Tensor]

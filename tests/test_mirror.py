@@ -125,6 +125,7 @@ OF_SEVERAL = {
     "kernels/test_native_fuzz.py",
     "kernels/test_native_gemv.py",
     "kernels/test_native_kernels.py",
+    "kernels/test_native_normalize.py",
     "kernels/test_native_steps.py",
     "models/test_depth_multiplier.py",
     "runtime/test_first_files.py",

@@ -66,7 +66,7 @@ ROOMS = [
 
 # Sub-rooms of a room, and their order: one imports only those before it, and files of the room.
 SUBROOMS = {
-    "engine": ["lower", "tune", "narrow", "dynamo"],
+    "engine": ["lower", "passes", "tune", "narrow", "dynamo"],
     "flow": ["handle"],
     "interchange": ["handle"],
     "kernels": ["narrow", "training"],

@@ -7,6 +7,7 @@
 
 #include "../checks.h"
 #include "../functions.h"
+#include "../normalize.h"
 #include "../planes_layout.h"
 #include "bind.h"
 
@@ -88,6 +89,10 @@ void bind_problem(nb::module_& m) {
       OPENWORK_FUNCTIONS(OPENWORK_VALUE);
 #undef OPENWORK_VALUE
 
+#define OPENWORK_VALUE(name) .value(#name, Reduction::name)
+  nb::enum_<Reduction>(m, "Reduction", "What the numbers along an axis become.")
+      OPENWORK_REDUCTIONS(OPENWORK_VALUE);
+#undef OPENWORK_VALUE
 #define OPENWORK_VALUE(name) .value(#name, Operation::name)
   nb::enum_<Operation>(m, "Operation", "Applied to two numbers.")
       OPENWORK_OPERATIONS(OPENWORK_VALUE);

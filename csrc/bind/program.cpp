@@ -113,6 +113,22 @@ class BoundProgram {
   void combine(int a, int b, int output, Operation operation) {
     program_.add_step(combine_step(step_kernels_.functions, operation, at(a), at(b), at(output)));
   }
+  void spread(int a, int b, int output, Operation operation, int64_t inner) {
+    program_.add_step(
+        spread_step(step_kernels_.functions, operation, at(a), at(b), at(output), inner));
+  }
+  void normalize(int input, int output, int64_t size, int64_t inner, int64_t repeat, float eps,
+                 std::vector<float> weight, std::vector<float> bias, Activation activation) {
+    program_.add_step(normalize_step(step_kernels_.normalizing, at(input), at(output), size, inner,
+                                     repeat, eps, std::move(weight), std::move(bias), activation));
+  }
+  void reduce(int input, int output, Reduction reduction, int64_t size, int64_t inner) {
+    program_.add_step(
+        reduce_step(step_kernels_.normalizing, reduction, at(input), at(output), size, inner));
+  }
+  void dot(int input, int factors, int output) {
+    program_.add_step(dot_step(step_kernels_.normalizing, at(input), at(factors), at(output)));
+  }
   void prelu(int input, int output, std::vector<float> slope) {
     program_.add_step(prelu_step(step_kernels_.functions, std::move(slope), at(input), at(output)));
   }
@@ -249,6 +265,19 @@ void bind_program(nb::module_& m) {
            "A function of each number; `numbers` are its parameters.")
       .def("combine", &BoundProgram::combine, "a"_a, "b"_a, "output"_a, "operation"_a.noconvert(),
            "An operation on each number of `a` and that of `b` at the same place.")
+      .def("spread", &BoundProgram::spread, "a"_a, "b"_a, "output"_a, "operation"_a.noconvert(),
+           "inner"_a,
+           "An operation on each number of `a` and one of `b`, each `inner` floats of which count "
+           "for as many neighbours in `a` as `b` fits into it.")
+      .def("normalize", &BoundProgram::normalize, "input"_a, "output"_a, "size"_a, "inner"_a,
+           "repeat"_a, "eps"_a, "weight"_a, "bias"_a, "activation"_a.noconvert(),
+           "The activation of `size` numbers that are `inner` floats apart, less their mean, over "
+           "their deviation, times `weight` plus `bias`, which have one entry for each `repeat` "
+           "numbers along the axis or along all axes of an image, or none.")
+      .def("reduce", &BoundProgram::reduce, "input"_a, "output"_a, "reduction"_a.noconvert(),
+           "size"_a, "inner"_a, "What `size` numbers that are `inner` floats apart become.")
+      .def("dot", &BoundProgram::dot, "input"_a, "factors"_a, "output"_a,
+           "Each row of the input times `factors`, summed.")
       .def("prelu", &BoundProgram::prelu, "input"_a, "output"_a, "slope"_a,
            "Negative numbers times the slope of their channel.")
       .def("softmax", &BoundProgram::softmax, "input"_a, "output"_a, "size"_a, "inner"_a, "log"_a,

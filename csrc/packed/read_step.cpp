@@ -25,6 +25,11 @@ constexpr std::pair<std::string_view, Activation> activations[] = {
 constexpr std::pair<std::string_view, Function> functions[] = {OPENWORK_FUNCTIONS(OPENWORK_PAIR)};
 #undef OPENWORK_PAIR
 
+#define OPENWORK_PAIR(name) {#name, Reduction::name},
+constexpr std::pair<std::string_view, Reduction> reductions[] = {
+    OPENWORK_REDUCTIONS(OPENWORK_PAIR)};
+#undef OPENWORK_PAIR
+
 #define OPENWORK_PAIR(name) {#name, Operation::name},
 constexpr std::pair<std::string_view, Operation> operations[] = {
     OPENWORK_OPERATIONS(OPENWORK_PAIR)};
@@ -220,6 +225,33 @@ MadeStep combine(Parts& parts) {
   return combine_step(parts.step_kernels.functions, named(operations, parts.word), a, b, output);
 }
 
+MadeStep spread(Parts& parts) {
+  const Slot &a = parts.slot(), &b = parts.slot(), &output = parts.slot();
+  return spread_step(parts.step_kernels.functions, named(operations, parts.word), a, b, output,
+                     parts.number());
+}
+
+MadeStep normalize(Parts& parts) {
+  const Slot &input = parts.slot(), &output = parts.slot();
+  const int64_t size = parts.number(), inner = parts.number(), repeat = parts.number();
+  const float eps = parts.real();
+  std::vector<float> weight = parts.array<float>();
+  return normalize_step(parts.step_kernels.normalizing, input, output, size, inner, repeat, eps,
+                        std::move(weight), parts.array<float>(), parts.activation());
+}
+
+MadeStep reduce(Parts& parts) {
+  const Slot &input = parts.slot(), &output = parts.slot();
+  const int64_t size = parts.number();
+  return reduce_step(parts.step_kernels.normalizing, named(reductions, parts.word), input, output,
+                     size, parts.number());
+}
+
+MadeStep dot(Parts& parts) {
+  const Slot &input = parts.slot(), &factors = parts.slot();
+  return dot_step(parts.step_kernels.normalizing, input, factors, parts.slot());
+}
+
 MadeStep prelu(Parts& parts) {
   const Slot &input = parts.slot(), &output = parts.slot();
   return prelu_step(parts.step_kernels.functions, parts.array<float>(), input, output);
@@ -287,6 +319,10 @@ constexpr std::pair<std::string_view, MadeStep (*)(Parts&)> steps[] = {{"pool", 
                                                                        {"map", map},
                                                                        {"prelu", prelu},
                                                                        {"combine", combine},
+                                                                       {"spread", spread},
+                                                                       {"normalize", normalize},
+                                                                       {"reduce", reduce},
+                                                                       {"dot", dot},
                                                                        {"resample", resample},
                                                                        {"softmax", softmax},
                                                                        {"byte_layer", byte_layer},

@@ -46,6 +46,25 @@ std::unique_ptr<Step> combine_step(const Functions& kernels, Operation operation
   });
 }
 
+std::unique_ptr<Step> spread_step(const Functions& kernels, Operation operation, const Slot& a,
+                                  const Slot& b, const Slot& output, int64_t inner) {
+  require_writable(output);
+  require_apart(output, b);
+  require_floats("output", output.floats, a.floats);
+  require_range("inner", inner, 1, b.floats);
+  if (b.floats % inner || a.floats % b.floats)
+    fail("`inner`=", inner, " must divide the ", b.floats,
+         " floats of `b`, and these those of `a`");
+  const int64_t outer = b.floats / inner, repeats = a.floats / b.floats;
+  return step_of([=, &kernels](const Frame& f) {
+    over_images(f, {&a, &b, &output}, [&](int64_t image, int batch) {
+      kernels.spread(operation, f.read(a) + image * a.image, f.read(b) + image * b.image,
+                     f.write(output) + image * output.image, outer * batch, repeats, inner,
+                     f.threads);
+    });
+  });
+}
+
 std::unique_ptr<Step> prelu_step(const Functions& kernels, std::vector<float> slope,
                                  const Slot& input, const Slot& output) {
   require_writable(output);

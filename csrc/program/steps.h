@@ -48,11 +48,26 @@ std::unique_ptr<Step> map_step(const Functions& kernels, Function function,
                                const Slot& output);
 std::unique_ptr<Step> combine_step(const Functions& kernels, Operation operation, const Slot& a,
                                    const Slot& b, const Slot& output);
+// Images [outer, repeats, inner] and [outer, inner].
+std::unique_ptr<Step> spread_step(const Functions& kernels, Operation operation, const Slot& a,
+                                  const Slot& b, const Slot& output, int64_t inner);
 // `slope` has one entry for each channel.
 std::unique_ptr<Step> prelu_step(const Functions& kernels, std::vector<float> slope,
                                  const Slot& input, const Slot& output);
 // Along an axis of `size`, whose numbers are `inner` floats apart.
 std::unique_ptr<Step> softmax_step(const Functions& kernels, const Slot& input, const Slot& output,
                                    int64_t size, int64_t inner, bool log);
+// Along such an axis. `weight` and `bias` have one entry for each `repeat` numbers along it, or
+// along all such axes of an image, or none.
+std::unique_ptr<Step> normalize_step(const Normalizing& kernels, const Slot& input,
+                                     const Slot& output, int64_t size, int64_t inner,
+                                     int64_t repeat, float eps, std::vector<float> weight,
+                                     std::vector<float> bias, Activation activation);
+std::unique_ptr<Step> reduce_step(const Normalizing& kernels, Reduction reduction,
+                                  const Slot& input, const Slot& output, int64_t size,
+                                  int64_t inner);
+// Each row of `input` times `factors`, summed.
+std::unique_ptr<Step> dot_step(const Normalizing& kernels, const Slot& input, const Slot& factors,
+                               const Slot& output);
 
 }  // namespace openwork

@@ -43,12 +43,49 @@ void combine_one(const float* a, const float* b, float* output, int64_t count, i
   }
 }
 
+template <Operation O>
+void spread_one(const float* a, const float* b, float* output, int64_t outer, int64_t repeats,
+                int64_t inner, int threads) {
+  // Rows that share one number, in pieces; or rows that share a row.
+  const bool numbers = inner == 1;
+  const int64_t length = numbers ? repeats : inner;
+  const int64_t pieces = (length + piece - 1) / piece, rows = numbers ? outer : outer * repeats;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+  for (int64_t item = 0; item < rows * pieces; ++item) {
+    const int64_t row = item / pieces, first = item % pieces * piece, at = row * length + first;
+    const int64_t size = first + piece < length ? piece : length - first;
+    if (numbers) {
+      const vec second = broadcast(b[row]);
+      over_vectors(size, [&](int64_t i, int n) {
+        store_lanes(output + at + i, combine<O>(load_lanes(a + at + i, 0, n), second), n);
+      });
+      continue;
+    }
+    const float* shared = b + row / repeats * inner + first;
+    over_vectors(size, [&](int64_t i, int n) {
+      const vec value = load_lanes(a + at + i, 0, n);
+      store_lanes(output + at + i, combine<O>(value, load_lanes(shared + i, 0, n)), n);
+    });
+  }
+}
+
 void combine(Operation operation, const float* a, const float* b, float* output, int64_t count,
              int threads) {
   switch (operation) {
 #define OPENWORK_CASE(name) \
   case Operation::name:     \
     return combine_one<Operation::name>(a, b, output, count, threads);
+    OPENWORK_OPERATIONS(OPENWORK_CASE)
+#undef OPENWORK_CASE
+  }
+}
+
+void spread(Operation operation, const float* a, const float* b, float* output, int64_t outer,
+            int64_t repeats, int64_t inner, int threads) {
+  switch (operation) {
+#define OPENWORK_CASE(name) \
+  case Operation::name:     \
+    return spread_one<Operation::name>(a, b, output, outer, repeats, inner, threads);
     OPENWORK_OPERATIONS(OPENWORK_CASE)
 #undef OPENWORK_CASE
   }
@@ -142,6 +179,6 @@ void softmax(const float* input, float* output, int64_t outer, int64_t size, int
 
 }  // namespace
 
-const Functions functions{map, combine, prelu, softmax};
+const Functions functions{map, combine, spread, prelu, softmax};
 
 }  // namespace openwork::OPENWORK_NAMESPACE

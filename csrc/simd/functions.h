@@ -111,6 +111,8 @@ OPENWORK_INLINE vec apply(const float (&n)[most_parameters], vec x) {
       return at_most(at_least(x, broadcast(n[0])), broadcast(n[1]));
     case Function::elu:  // factor of the exponential, factor of positive numbers, of the exponent
       return x <= 0.f ? exponential_minus_one(x * n[2]) * n[0] : x * n[1];
+    case Function::erf:
+      return error_function(x);
     case Function::exp:
       return exponential_or_zero(x);
     case Function::gelu:
@@ -149,6 +151,8 @@ OPENWORK_INLINE vec combine(vec a, vec b) {
       return a * b;
     case Operation::quotient:
       return a / b;
+    case Operation::sum:
+      return a + b;
   }
   return a;
 }

@@ -3,7 +3,7 @@
 namespace openwork::OPENWORK_NAMESPACE {
 
 const StepKernels& step_kernels() {
-  static const StepKernels table{functions, moving, resampling};
+  static const StepKernels table{functions, moving, normalizing, resampling};
   return table;
 }
 

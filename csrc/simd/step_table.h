@@ -6,6 +6,7 @@ namespace openwork::OPENWORK_NAMESPACE {
 
 extern const Functions functions;
 extern const Moving moving;
+extern const Normalizing normalizing;
 extern const Resampling resampling;
 const StepKernels& step_kernels();
 

@@ -25,6 +25,7 @@ from openwork._terminal import counted
 from openwork.capture.operators import NotUnderstood
 from openwork.cli.app import app
 from openwork.engine.lower import lower
+from openwork.engine.lower.norms import NORMS, REDUCTIONS
 from openwork.engine.lower.pointwise import POINTWISE
 from openwork.engine.lower.spatial import MAPS
 from openwork.engine.lower.weights import LAYERS
@@ -63,8 +64,8 @@ class Grid:
 COMPACT: dict[Any, Any] = vars(analysis)["_HANDLERS"]
 COMPILE: dict[Any, Any] = vars(lower)["_HANDLERS"]
 KINDS = {
-    "Layers and norms": {**WEIGHTS, **LAYERS},
-    "Pools, padding, resizing, reductions": SPATIAL,
+    "Layers and norms": {**WEIGHTS, **LAYERS, **NORMS},
+    "Pools, padding, resizing, reductions": {**SPATIAL, **REDUCTIONS},
     "Shapes, channels and places": MOVEMENT,
     "Arithmetic and activations": POINTWISE,
 }

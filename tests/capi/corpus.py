@@ -146,6 +146,8 @@ def of_steps(isa: str) -> PackedFile:
     x, y = recording.input(48), recording.output(48)
     arena = recording.arena_slot(0, 48)
     gates, mean = recording.arena_slot(48, 2), recording.arena_slot(64, 2)
+    maps = recording.arena_slot(80, 24)
+    recording.copy(recording.part(x, 0, 2), gates)
     activations = cast(Any, get_args(Activation))
     for activation in activations:
         recording.add(x, x, arena, _C.Activation[activation])
@@ -158,7 +160,16 @@ def of_steps(isa: str) -> PackedFile:
         recording.map(arena, arena, function, numbers)
     for operation in _C.Operation.__members__.values():
         recording.combine(x, arena, arena, operation)
+        recording.spread(arena, gates, arena, operation, 1)
     recording.softmax(arena, arena, 2, 24, True)
+    for reduction in _C.Reduction.__members__.values():
+        recording.reduce(arena, gates, reduction, 24, 1)
+        recording.reduce(arena, maps, reduction, 2, 24)
+    recording.dot(arena, maps, gates)
+    relu = _C.Activation["relu"]
+    recording.normalize(arena, arena, 2, 24, 1, 1e-5, [1.0, 2.0], [0.5, -1.0], relu)
+    recording.normalize(arena, arena, 48, 1, 24, 1e-5, [1.0, 2.0], [], _C.Activation["none"])
+    recording.normalize(arena, arena, 24, 1, 1, 1e-5, [], [], _C.Activation["none"])
     recording.mean(arena, mean)
     recording.copy(mean, gates)
     recording.gate(arena, gates, arena)

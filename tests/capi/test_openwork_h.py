@@ -137,11 +137,15 @@ def _changed(numbers: np.ndarray) -> list[np.ndarray]:
     return [*extremes, numbers[::-1].copy(), numbers[:-1], longer, numbers.astype(np.float32)]
 
 
-@pytest.mark.parametrize("kind", range(4))
-def test_int8_files_that_were_tampered_with_are_refused_or_run(kind: int, tmp_path: Path) -> None:
-    """Each number and each array of each step in turn, with a checksum that is right."""
+@pytest.mark.parametrize("kind", range(5))
+def test_files_that_were_tampered_with_are_refused_or_run(kind: int, tmp_path: Path) -> None:
+    """Each number and each array of each step in turn, with a checksum that is right.
+
+    Of four networks of bytes, and of one of every step that is not a layer.
+    """
     isa = _C.chosen_isa()
-    whole = corpus.of_bytes(corpus.byte_layers(isa)[kind], isa)
+    byte_layers = corpus.byte_layers(isa)
+    whole = corpus.of_bytes(byte_layers[kind], isa) if kind < 4 else corpus.of_steps(isa)
     refused = 0
 
     def tried(number: int, **changes: Any) -> None:

@@ -1,11 +1,13 @@
 """An ONNX model becomes an ordinary network, which every verb works on."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from onnx import helper
 from onnx_models import convolution, onnx_model, serialised
 from torch import nn
@@ -137,6 +139,41 @@ def test_matrices_with_a_bias_and_constants_in_arithmetic() -> None:
     network = _equal(onnx_model(nodes, weights))
     assert [type(m).__name__ for m in network.children()] == ["Linear"]
     assert set(dict(network.named_parameters())) == {"MatMul.weight", "b"}
+
+
+class _ChannelsLast(nn.Module):
+    """A block of a ConvNeXt: depthwise, norm, two linear layers, a scale, a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(8, 8, 7, padding=3, groups=8)
+        self.norm = nn.LayerNorm(8, eps=1e-6)
+        self.wide, self.narrow = nn.Linear(8, 32), nn.Linear(32, 8)
+        self.scale = nn.Parameter(torch.rand(8, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+        y = self.narrow(F.gelu(self.wide(y)))
+        return x + self.scale * y.permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("opset", [13, 17, 20])
+def test_channels_last_runs_without_torch(opset: int, tmp_path: Path) -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 2, 2), nn.GroupNorm(2, 8), _ChannelsLast(), nn.AdaptiveAvgPool2d(1)
+    ).eval()
+    x = torch.randn(1, 3, 16, 16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model, (x,), tmp_path / "a.onnx", dynamo=False, opset_version=opset,
+            input_names=["x"], dynamic_axes={"x": {0: "n"}},
+        )  # fmt: skip
+    kernels = {"*": ["*-spmm-*", "*-depthwise-*"]}
+    compiled = ow.compile(tmp_path / "a.onnx", x.repeat(3, 1, 1, 1), kernels=kernels)
+    assert not [note for note in compiled.layers.notes if note.startswith("left to torch")]
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), model(x), rtol=1e-4, atol=1e-5)
 
 
 def test_compile_refuses_other_files(tmp_path: Path) -> None:

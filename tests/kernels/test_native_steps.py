@@ -162,6 +162,7 @@ EXACT: dict[str, tuple[list[float], Any]] = {
     "abs": ([], np.abs),
     "clamp": ([-0.5, 2.0], lambda x: np.clip(x, -0.5, 2.0)),
     "elu": ([1.5, 0.5, 2.0], lambda x: np.where(x > 0, 0.5 * x, 1.5 * np.expm1(2 * x))),
+    "erf": ([], lambda x: _erf(x)),
     "exp": ([], np.exp),
     "log_sigmoid": ([], lambda x: -np.logaddexp(0, -x)),
     "mish": ([], lambda x: x * np.tanh(np.logaddexp(0, x))),

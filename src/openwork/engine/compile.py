@@ -18,12 +18,13 @@ from openwork._unwrap import unwrapped
 from openwork.capture import Captured, capture
 from openwork.engine.arguments import check_kernels, check_layers_named, check_sizes
 from openwork.engine.compiled import CompiledModel, widened
-from openwork.engine.lower.copy_later import copy_later
-from openwork.engine.lower.fuse import fuse
 from openwork.engine.lower.lower import lower
-from openwork.engine.lower.remove_unread import remove_unread
 from openwork.engine.narrow.by_steps import BySteps
 from openwork.engine.narrow.join import join_bytes
+from openwork.engine.passes.copy_later import copy_later
+from openwork.engine.passes.fuse import fuse
+from openwork.engine.passes.join_gelus import join_gelus
+from openwork.engine.passes.remove_unread import remove_unread
 from openwork.engine.progress import Progress
 from openwork.engine.runners import Choice, Runner, make_runner
 from openwork.engine.segments import segments
@@ -293,6 +294,7 @@ def assemble(
     stayed = join_bytes(graph, known.narrow)
     copy_later(graph)
     fuse(graph)
+    join_gelus(graph)
     convs = [node for node in graph.nodes if isinstance(node, Conv)]
     packs = [shared.packs(conv) for conv in convs]
     choices = dict(zip(convs, choose(convs), strict=True))

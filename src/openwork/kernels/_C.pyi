@@ -76,25 +76,38 @@ class Function(enum.Enum):
 
     elu = 2
 
-    exp = 3
+    erf = 3
 
-    gelu = 4
+    exp = 4
 
-    gelu_tanh = 5
+    gelu = 5
 
-    log_sigmoid = 6
+    gelu_tanh = 6
 
-    mish = 7
+    log_sigmoid = 7
 
-    reciprocal = 8
+    mish = 8
 
-    softplus = 9
+    reciprocal = 9
 
-    sqrt = 10
+    softplus = 10
 
-    square = 11
+    sqrt = 11
 
-    tanh = 12
+    square = 12
+
+    tanh = 13
+
+class Reduction(enum.Enum):
+    """What the numbers along an axis become."""
+
+    mean = 0
+
+    variance = 1
+
+    norm = 2
+
+    sum = 3
 
 class Operation(enum.Enum):
     """Applied to two numbers."""
@@ -104,6 +117,8 @@ class Operation(enum.Enum):
     product = 1
 
     quotient = 2
+
+    sum = 3
 
 class Geometry:
     """Sizes of a convolution on one map; y is vertical."""
@@ -427,6 +442,22 @@ class Program:
 
     def combine(self, a: int, b: int, output: int, operation: Operation) -> None:
         """An operation on each number of `a` and that of `b` at the same place."""
+
+    def spread(self, a: int, b: int, output: int, operation: Operation, inner: int) -> None:
+        """
+        An operation on each number of `a` and one of `b`, each `inner` floats of which count for as many neighbours in `a` as `b` fits into it.
+        """
+
+    def normalize(self, input: int, output: int, size: int, inner: int, repeat: int, eps: float, weight: Sequence[float], bias: Sequence[float], activation: Activation) -> None:
+        """
+        The activation of `size` numbers that are `inner` floats apart, less their mean, over their deviation, times `weight` plus `bias`, which have one entry for each `repeat` numbers along the axis or along all axes of an image, or none.
+        """
+
+    def reduce(self, input: int, output: int, reduction: Reduction, size: int, inner: int) -> None:
+        """What `size` numbers that are `inner` floats apart become."""
+
+    def dot(self, input: int, factors: int, output: int) -> None:
+        """Each row of the input times `factors`, summed."""
 
     def prelu(self, input: int, output: int, slope: Sequence[float]) -> None:
         """Negative numbers times the slope of their channel."""

@@ -132,7 +132,6 @@ def test_what_lies_side_by_side_is_not_copied() -> None:
         (lambda x: x.view(-1, 2, 2, 2, 3, 2, 2, 2, 1).transpose(1, 2), "of more than 7 axes"),
         (lambda x: F.pad(x, (0, 0, 1, 1, 1, 1), mode="reflect"), "other than rows and columns"),
         (lambda x: torch.stack([x, x], 4), "along another axis than the channels"),
-        (lambda x: torch.cat([x, x], 3), "along another axis than the channels"),
     ],
 )
 def test_why_torch_runs_the_rest(body: Body, reason: str) -> None:

@@ -101,13 +101,11 @@ def test_operators(name: str, build: Callable[..., CompiledModel]) -> None:
 
 # Each a fallback between two native layers, some of a view.
 FALLBACKS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "tuple": lambda x: torch.cat([p + 1 for p in x.chunk(2, 3)], 3) + x,
+    "tuple": lambda x: torch.cat([p + 1 for p in x.topk(2, 3)[:1]], 3) + x[..., :2],
     "item of many": lambda x: x.flatten(1).topk(3).values,
     "divisor": lambda x: F.avg_pool2d(x, 2, divisor_override=3),
     "dilated pool": lambda x: F.max_pool2d(x, 2, dilation=2),
-    "mean of channels": lambda x: x.mean(1),
     "mean of all": lambda x: x.mean((1, 2, 3)),
-    "cat of rows": lambda x: torch.cat([x, x], 2),
 }
 
 
@@ -201,9 +199,8 @@ def test_what_moves_nothing_is_not_a_node(body: Body) -> None:
     [
         (lambda x: F.max_pool2d(x, 2, dilation=2), "dilated"),
         (lambda x: F.avg_pool2d(x, 2, divisor_override=3), "with a divisor"),
-        (lambda x: x.mean(1), "over other axes than height and width"),
         (lambda x: F.dropout(x, training=True), "in training mode"),
-        (lambda x: torch.cat([x, x], 3), "along another axis than the channels"),
+        (lambda x: torch.cat([x, x], 0)[:1], "no batch axis in front"),
         (lambda x: x.topk(2, 1)[0], "an item of results that torch computes"),
     ],
 )

@@ -60,3 +60,26 @@ def test_a_fault_is_refused(change: str, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(join._Joining, "_conv", wrong)
     with pytest.raises(VerificationError, match=r"of \d+ int8 numbers of 'quantize_per_tensor"):
         ow.compile(Deep(), torch.randn(2, 16, 12, 12))
+
+
+class ChannelsLast(nn.Module):
+    """Two linear layers along the last axis, between permutations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3)
+        self.wide, self.narrow = nn.Linear(8, 16), nn.Linear(16, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x).permute(0, 2, 3, 1)
+        return self.narrow(self.wide(y).relu()).permute(0, 3, 1, 2)
+
+
+def test_channels_last_layers_compute_in_bytes() -> None:
+    x = torch.randn(3, 3, 7, 9)
+    quantised, _ = ow.quantize(ChannelsLast().eval(), [x])
+    compiled = ow.compile(quantised, x)
+    assert compiled.layers.notes == ()
+    assert all(name.startswith("int8-") for name in compiled.layers.column("kernel"))
+    # Every byte was compared with the original's, which lies in another order.
+    assert compiled.difference < 1e-5

@@ -41,7 +41,7 @@ def test_a_function_is_a_step_of_its_name() -> None:
         (PointFunction([X], Y, "clamp", (0.0,)), "clamp must have 2 numbers"),
         (PointFunction([X, X], Y, "gelu"), "must have 1 inputs, not 2"),
         (Arithmetic([X, SMALL], Y, "product"), "'s' of shape .* must be as large as its output"),
-        (Arithmetic([X, X], Y, "sum"), "'sum' must be one of difference"),
+        (Arithmetic([X, X], Y, "power"), "'power' must be one of difference"),
         (Arithmetic([X], Y, "product"), "must have 2 inputs, not 1"),
         (PRelu([X], Y, np.ones(3, np.float32)), r"float32 of shape \(2,\)"),
         (PRelu([X], Y, np.ones(2)), r"float32 of shape \(2,\)"),

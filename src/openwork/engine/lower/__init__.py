@@ -1,3 +1,3 @@
-"""From the exported graph to the engine's: operators become nodes, and neighbours fuse."""
+"""From the exported graph to the engine's: operators become nodes."""
 
 __all__: list[str] = []

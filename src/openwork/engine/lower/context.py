@@ -35,7 +35,9 @@ class Lowering:
         native: exported nodes that became nodes of the engine.
         copies: exported nodes that stand for the same numbers as others, but are copies in torch.
         bytes: exported nodes that give bytes -> the value that holds them.
+        orders: exported nodes that give bytes -> the axis in memory of each of their axes.
         narrow: name of an exported node, or a convolution -> its weight in int8.
+        in_memory: such values -> the same numbers in the order of memory (in_memory.py).
         places: values that hold numbers of others in another order -> where these lie there.
     """
 
@@ -45,8 +47,10 @@ class Lowering:
         self.native: set[FxNode] = set()
         self.copies: set[FxNode] = set()
         self.bytes: dict[FxNode, Value] = {}
+        self.orders: dict[FxNode, tuple[int, ...]] = {}
         self.narrow: dict[Any, NarrowWeight] = {}
         self.places: dict[Value, Places] = {}
+        self.in_memory: dict[Value, Any] = {}
         self._names, self._parameters = captured.names, captured.parameters
         # As text: comparing symbolic sizes themselves would have torch decide that they are equal.
         self._batches: set[str] = set()

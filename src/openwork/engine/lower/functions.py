@@ -1,6 +1,7 @@
 """Exported functions of each number alone as rows of one table, and softmax."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -9,22 +10,23 @@ from torch.fx import Node as FxNode
 
 from openwork.capture.operators import NotUnderstood, arguments, operand
 from openwork.engine.lower.context import Lowering
+from openwork.engine.lower.in_memory import Made, in_memory, number_by_number, through
 from openwork.kernels.problem import Activation
 from openwork.runtime.node import Node
-from openwork.runtime.nodes import Add, Affine, PointFunction, PRelu, Softmax
+from openwork.runtime.nodes import Add, Affine, Arithmetic, PointFunction, PRelu, Softmax
 from openwork.runtime.values import Value
 
 aten = torch.ops.aten
 
 _Given = Mapping[str, Any]
-_Handler = Callable[[Lowering, FxNode], Node | Value]
+_Handler = Callable[[Lowering, FxNode], Made]
 
 
 def activation(name: Activation) -> _Handler:
     """The handler of a function that convolutions can end in."""
 
-    def handler(known: Lowering, fx: FxNode) -> Node:
-        return Add([known.input(operand(fx))], known.output(fx), name)
+    def handler(known: Lowering, fx: FxNode) -> Made:
+        return number_by_number(known, fx, operand(fx), lambda x, y: Add([x], y, name))
 
     return handler
 
@@ -32,61 +34,81 @@ def activation(name: Activation) -> _Handler:
 def _function(name: str, numbers: Callable[[_Given], tuple[float, ...]] | None = None) -> _Handler:
     """The handler of a `PointFunction`, whose parameters `numbers` takes from the arguments."""
 
-    def handler(known: Lowering, fx: FxNode) -> Node:
+    def handler(known: Lowering, fx: FxNode) -> Made:
         given = tuple(map(float, numbers(arguments(fx)))) if numbers else ()
-        return PointFunction([known.input(operand(fx))], known.output(fx), name, given)
+        return _point(known, fx, name, given)
 
     return handler
+
+
+def _point(known: Lowering, fx: FxNode, name: str, numbers: tuple[float, ...] = ()) -> Made:
+    return number_by_number(
+        known, fx, operand(fx), lambda x, y: PointFunction([x], y, name, numbers)
+    )
 
 
 def _clamp(least: str, most: str) -> _Handler:
     """Numbers between two bounds; 0 and 6 or 0 and none are activations."""
 
-    def handler(known: Lowering, fx: FxNode) -> Node:
+    def handler(known: Lowering, fx: FxNode) -> Made:
         given = arguments(fx)
         bounds = given.get(least), given.get(most)
         if not all(bound is None or isinstance(bound, int | float) for bound in bounds):
             raise NotUnderstood("with bounds that are tensors")
-        value, output = known.input(given["self"]), known.output(fx)
         if bounds in ((0, 6), (0, None)):
-            return Add([value], output, "relu6" if bounds[1] else "relu")
+            return activation("relu6" if bounds[1] else "relu")(known, fx)
         low, high = (
             float(end if bound is None else bound)
             for bound, end in zip(bounds, (-np.inf, np.inf), strict=True)
         )
-        return PointFunction([value], output, "clamp", (low, high))
+        return _point(known, fx, "clamp", (low, high))
 
     return handler
 
 
-def _gelu(known: Lowering, fx: FxNode) -> Node:
-    given = arguments(fx)
-    name = {"none": "gelu", "tanh": "gelu_tanh"}[given["approximate"]]
-    return PointFunction([known.input(given["self"])], known.output(fx), name)
+def _gelu(known: Lowering, fx: FxNode) -> Made:
+    name = {"none": "gelu", "tanh": "gelu_tanh"}[arguments(fx)["approximate"]]
+    return _point(known, fx, name)
 
 
-def _power(known: Lowering, fx: FxNode) -> Node:
+def _power(known: Lowering, fx: FxNode) -> Made:
     given = arguments(fx)
+    if given["exponent"] == 3:
+        return _cube(known, fx)
     name = _POWERS.get(given["exponent"])
     if name is None:
         raise NotUnderstood(f"with the exponent {given['exponent']}")
-    return PointFunction([known.input(given["self"])], known.output(fx), name)
+    return _point(known, fx, name)
+
+
+def _cube(known: Lowering, fx: FxNode) -> Made:
+    held = in_memory(known, operand(fx))
+    square = Value(held.value.shape, f"{fx.name}_square")
+    nodes = [*held.nodes, PointFunction([held.value], square, "square")]
+
+    def product(output: Value) -> Node:
+        return Arithmetic([square, held.value], output, "product")
+
+    return through(known, fx, replace(held, nodes=nodes), product)
 
 
 _POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal"}
 
 
-def _negative(known: Lowering, fx: FxNode) -> Node:
-    value = known.input(operand(fx))
-    channels = value.shape[0]
-    return Affine([value], known.output(fx), np.full(channels, -1.0), np.zeros(channels))
+def _negative(known: Lowering, fx: FxNode) -> Made:
+    def negative(x: Value, y: Value) -> Node:
+        return Affine([x], y, np.full(x.shape[0], -1.0), np.zeros(x.shape[0]))
+
+    return number_by_number(known, fx, operand(fx), negative)
 
 
-def _leaky_relu(known: Lowering, fx: FxNode) -> Node:
-    given = arguments(fx)
-    value = known.input(given["self"])
-    slope = np.full(value.shape[0], given["negative_slope"], np.float32)
-    return PRelu([value], known.output(fx), slope)
+def _leaky_relu(known: Lowering, fx: FxNode) -> Made:
+    slope = arguments(fx)["negative_slope"]
+
+    def leaky(x: Value, y: Value) -> Node:
+        return PRelu([x], y, np.full(x.shape[0], slope, np.float32))
+
+    return number_by_number(known, fx, operand(fx), leaky)
 
 
 def _prelu(known: Lowering, fx: FxNode) -> Node:
@@ -99,13 +121,14 @@ def _prelu(known: Lowering, fx: FxNode) -> Node:
 
 
 def _softmax(log: bool) -> _Handler:
-    def handler(known: Lowering, fx: FxNode) -> Node:
+    def handler(known: Lowering, fx: FxNode) -> Made:
         given = arguments(fx)
-        value, output = known.input(given["self"]), known.output(fx)
-        axis = given["dim"] % (len(value.shape) + 1) - 1
+        held = in_memory(known, given["self"])
+        axis = given["dim"] % (len(held.order) + 1) - 1
         if axis < 0:
             raise NotUnderstood("along the batch")
-        return Softmax([value], output, axis, log)
+        along = held.order[axis]
+        return through(known, fx, held, lambda y: Softmax([held.value], y, along, log))
 
     return handler
 
@@ -125,6 +148,8 @@ _ROWS: dict[str, _Handler] = {
     "softplus": _function("softplus", lambda given: (given["beta"], given["threshold"])),
     "log_sigmoid": _function("log_sigmoid"),
     "tanh": _function("tanh"),
+    "erf": _function("erf"),
+    "special_erf": _function("erf"),
     "exp": _function("exp"),
     "sqrt": _function("sqrt"),
     "abs": _function("abs"),

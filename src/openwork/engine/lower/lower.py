@@ -17,6 +17,7 @@ from openwork.engine.fallback import Fallback
 from openwork.engine.lower.context import Lowering
 from openwork.engine.lower.functional import functional
 from openwork.engine.lower.functions import FUNCTIONS
+from openwork.engine.lower.norms import NORMS, REDUCTIONS
 from openwork.engine.lower.pointwise import POINTWISE
 from openwork.engine.lower.quantised import QUANTISED, narrow_weight
 from openwork.engine.lower.rearrange import REARRANGED
@@ -30,6 +31,8 @@ from openwork.runtime.values import Value, root
 
 _HANDLERS = {
     **LAYERS,
+    **NORMS,
+    **REDUCTIONS,
     **TRANSPOSED,
     **MAPS,
     **POINTWISE,
@@ -43,14 +46,15 @@ _HANDLERS = {
 def lower(captured: Captured) -> tuple[Graph, Lowering]:
     """The engine's graph of a captured network, and what each exported node became."""
     known = Lowering(captured)
-    nodes: list[Node] = []
+    nodes: dict[Node, None] = {}
     inputs: list[Value] = []
     results: list[Any] = []
     for fx in captured.program.graph.nodes:
         if fx.op == "placeholder" and fx.name not in known.constants:
             inputs.append(known.add_input(fx))
         elif fx.op == "call_function" and not _fold(known, fx):
-            nodes += _call(known, fx)
+            # What several operators read in memory's order is made once.
+            nodes |= dict.fromkeys(_call(known, fx))
         elif fx.op == "output":
             specs = captured.program.graph_signature.output_specs
             returned = [
@@ -58,9 +62,9 @@ def lower(captured: Captured) -> tuple[Graph, Lowering]:
                 for leaf, spec in zip(fx.args[0], specs, strict=True)
                 if spec.kind == OutputKind.USER_OUTPUT
             ]
-            nodes += _returned_copies(known, returned, inputs)
+            nodes |= dict.fromkeys(_returned_copies(known, returned, inputs))
             results = [_result(known, leaf) for leaf in returned]
-    return Graph(inputs, results, nodes), known
+    return Graph(inputs, results, list(nodes)), known
 
 
 def _call(known: Lowering, fx: FxNode) -> list[Node]:
@@ -77,6 +81,9 @@ def _call(known: Lowering, fx: FxNode) -> list[Node]:
             known.copies.add(fx)
         known.values[fx] = made
         return []
+    if isinstance(made, tuple):
+        nodes, known.values[fx] = made
+        return nodes
     nodes = [made] if isinstance(made, Node) else made
     if fx in known.bytes:
         return nodes

@@ -9,9 +9,11 @@ from torch.fx import Node as FxNode
 
 from openwork.capture.operators import NotUnderstood, arguments
 from openwork.engine.lower.context import Lowering, NarrowWeight, array
+from openwork.engine.lower.in_memory import InMemory, Made, in_memory, through
 from openwork.runtime.node import Node
 from openwork.runtime.nodes import Dequantize, Quantize
 from openwork.runtime.nodes.quantised import bytes_of
+from openwork.runtime.values import Value
 
 # By name: most networks never need the file of torch that registers these operators.
 _LIBRARY = "quantized_decomposed"
@@ -55,20 +57,27 @@ def form_of(fx: FxNode) -> Bytes:
     return form
 
 
-def _quantize(known: Lowering, fx: FxNode) -> Node:
-    value, form = known.input(arguments(fx)["input"]), form_of(fx)
+def _quantize(known: Lowering, fx: FxNode) -> Made:
+    held, form = in_memory(known, arguments(fx)["input"]), form_of(fx)
     if any(str(user.target) != _DEQUANTIZE or not _is_read(user) for user in fx.users):
         raise NotUnderstood("its whole numbers are read")
-    known.bytes[fx] = output = bytes_of(value.floats, fx.name)
-    return Quantize([value], output, *form)
+    known.bytes[fx] = output = bytes_of(held.value.floats, fx.name)
+    known.orders[fx] = held.order
+    return [*held.nodes, Quantize([held.value], output, *form)]
 
 
-def _dequantize(known: Lowering, fx: FxNode) -> Node:
+def _dequantize(known: Lowering, fx: FxNode) -> Made:
     source = arguments(fx)["input"]
     if source not in known.bytes:
         raise NotUnderstood("of whole numbers that torch computes")
-    form = form_of(fx)
-    return Dequantize([known.bytes[source]], known.output(fx), form.scale, form.zero)
+    form, order, output = form_of(fx), known.orders[source], known.output(fx)
+    shape = tuple(output.shape[order.index(axis)] for axis in range(len(order)))
+    held = InMemory(Value(shape, output.name), order)
+
+    def floats(made: Value) -> Node:
+        return Dequantize([known.bytes[source]], made, form.scale, form.zero)
+
+    return through(known, fx, held, floats)
 
 
 def _is_read(fx: FxNode) -> bool:
@@ -103,7 +112,7 @@ def narrow_weight(fx: FxNode, constants: dict[str, Any]) -> NarrowWeight | None:
     return NarrowWeight(array(numbers), scales)
 
 
-QUANTISED: dict[str, Callable[[Lowering, FxNode], Node]] = {
+QUANTISED: dict[str, Callable[[Lowering, FxNode], Made]] = {
     _QUANTIZE: _quantize,
     _DEQUANTIZE: _dequantize,
 }

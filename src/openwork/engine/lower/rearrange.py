@@ -35,7 +35,8 @@ def rearranged(known: Lowering, output: Value, places: Places) -> Node | Value:
     return Rearrange([source], output, places.first, places.sizes, places.steps)
 
 
-def _places(known: Lowering, argument: Any) -> Places:
+def places_of(known: Lowering, argument: Any) -> Places:
+    """The numbers of the tensor behind `argument`, where they lie in a value."""
     value = known.input(argument)
     return known.places.get(value) or Places.of(value)
 
@@ -57,7 +58,7 @@ def _slice(known: Lowering, fx: FxNode) -> Node | Value:
     value, output = known.input(record.input), known.output(fx)
     if value.shape == output.shape:
         return value
-    places = _places(known, record.input)
+    places = places_of(known, record.input)
     axis = _axis(places, record.axis)
     start = _start(record.start, places.sizes[axis])
     return rearranged(known, output, places.part(axis, start, output.shape[axis], record.step))
@@ -69,7 +70,7 @@ def _select(known: Lowering, fx: FxNode) -> Node | Value:
 
 
 def _one_place(known: Lowering, fx: FxNode, source: Any, dim: int, index: int) -> Node | Value:
-    output, places = known.output(fx), _places(known, source)
+    output, places = known.output(fx), places_of(known, source)
     axis = _axis(places, dim)
     places = places.part(axis, index % places.sizes[axis], 1)
     rest = [each for each in range(len(places.sizes)) if each != axis]
@@ -81,7 +82,7 @@ def item_of_parts(known: Lowering, fx: FxNode, source: FxNode, index: int) -> No
     given = arguments(source)
     if source.target == aten.unbind.int:
         return _one_place(known, fx, given["self"], given["dim"], index)
-    output, places = known.output(fx), _places(known, given["self"])
+    output, places = known.output(fx), places_of(known, given["self"])
     axis = _axis(places, given["dim"])
     sizes = [part.shape[axis + 1] for part in source.meta["val"]]
     start = [0, *accumulate(sizes)][index % len(sizes)]
@@ -89,27 +90,21 @@ def item_of_parts(known: Lowering, fx: FxNode, source: FxNode, index: int) -> No
 
 
 def places_along(
-    known: Lowering, source: Any, dim: int, name: str, most: int
+    known: Lowering, source: Any, dim: int, name: str
 ) -> tuple[list[Node], list[Value]]:
-    """What cuts `source` along an axis into its places, and what is at each; all axes stay.
-
-    Raises:
-        NotUnderstood: there are more than `most`.
-    """
-    places = _places(known, source)
+    """What cuts `source` along an axis into its places, and what is at each; all axes stay."""
+    places = places_of(known, source)
     axis = _axis(places, dim)
-    if places.sizes[axis] > most:
-        raise NotUnderstood(f"of more than {most} numbers")
     nodes: list[Node] = []
     values: list[Value] = []
     for index in range(places.sizes[axis]):
-        made, value = _cut(known, f"{name}_{index}", places.part(axis, index, 1))
+        made, value = cut(known, f"{name}_{index}", places.part(axis, index, 1))
         nodes += made
         values.append(value)
     return nodes, values
 
 
-def _cut(known: Lowering, name: str, places: Places) -> tuple[list[Node], Value]:
+def cut(known: Lowering, name: str, places: Places) -> tuple[list[Node], Value]:
     """What makes a value of these places, if anything must, and the value."""
     cut = rearranged(known, Value(places.sizes, name), places)
     return ([cut], cut.output) if isinstance(cut, Node) else ([], cut)
@@ -138,7 +133,7 @@ def _transpose(known: Lowering, fx: FxNode) -> Node | Value:
 
 
 def _in_order(known: Lowering, fx: FxNode, source: Any, dims: Sequence[int]) -> Node | Value:
-    output, places = known.output(fx), _places(known, source)
+    output, places = known.output(fx), places_of(known, source)
     batch, *axes = (dim % len(dims) for dim in dims)
     if batch:
         raise NotUnderstood("with the batch at another axis")
@@ -147,7 +142,7 @@ def _in_order(known: Lowering, fx: FxNode, source: Any, dims: Sequence[int]) -> 
 
 def _flip(known: Lowering, fx: FxNode) -> Node | Value:
     given = arguments(fx)
-    output, places = known.output(fx), _places(known, given["self"])
+    output, places = known.output(fx), places_of(known, given["self"])
     for dim in given["dims"]:
         axis = _axis(places, dim)
         size = places.sizes[axis]
@@ -156,7 +151,7 @@ def _flip(known: Lowering, fx: FxNode) -> Node | Value:
 
 
 def _expand(known: Lowering, fx: FxNode) -> Node | Value:
-    output, places = known.output(fx), _places(known, operand(fx))
+    output, places = known.output(fx), places_of(known, operand(fx))
     if len(places.sizes) != len(output.shape):
         raise NotUnderstood("with more axes")
     return rearranged(known, output, places.stretched(output.shape))
@@ -181,14 +176,14 @@ def _pixel_unshuffle(known: Lowering, fx: FxNode) -> Node | Value:
 
 def _channel_shuffle(known: Lowering, fx: FxNode) -> Node | Value:
     given = arguments(fx)
-    output, places = known.output(fx), _places(known, given["self"])
+    output, places = known.output(fx), places_of(known, given["self"])
     groups = given["groups"]
     parts = places.split(0, groups, places.sizes[0] // groups)
     return rearranged(known, output, parts.ordered([1, 0, *range(2, len(parts.sizes))]))
 
 
 def _maps(known: Lowering, argument: Any) -> Places:
-    places = _places(known, argument)
+    places = places_of(known, argument)
     if len(places.sizes) != 3:
         raise NotUnderstood("not a batch of feature maps")
     return places
@@ -223,7 +218,7 @@ def _with_border(
     known: Lowering, argument: Any, output: Value, widths: list[tuple[int, int]], number: float
 ) -> Node | Value | list[Node]:
     """A constant around what is left where negative widths took places away."""
-    places = inner = _places(known, argument)
+    places = inner = places_of(known, argument)
     for axis, (before, after) in enumerate(widths):
         size = inner.sizes[axis] + min(before, 0) + min(after, 0)
         if size < 1:
@@ -234,7 +229,7 @@ def _with_border(
         return rearranged(known, output, inner)
     if inner == places:
         return Pad([known.input(argument)], output, front, number)
-    made, source = _cut(known, f"{output.name}_inside", inner)
+    made, source = cut(known, f"{output.name}_inside", inner)
     return [*made, Pad([source], output, front, number)]
 
 

@@ -1,8 +1,8 @@
 """Exported operators without weights that move or gather numbers: pools, means and shapes."""
 
-import math
 import operator
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,9 +14,9 @@ from openwork.capture.operators import (
     joined,
     operand,
     pool,
-    reduction,
 )
 from openwork.engine.lower.context import Lowering, map_size, pair
+from openwork.engine.lower.in_memory import Made, axis_first, in_order, through
 from openwork.engine.lower.rearrange import item_of_parts
 from openwork.engine.lower.resample import unequal_means
 from openwork.runtime.node import Node
@@ -68,19 +68,6 @@ def _adaptive(known: Lowering, fx: FxNode) -> Node | Value:
     return _within_bounds(Pool([value], output, window, window, (0, 0), True, True))
 
 
-def _mean(known: Lowering, fx: FxNode) -> Node:
-    mean = reduction(fx)
-    value, output = known.input(mean.input), known.output(fx)
-    rank = len(value.shape) + 1
-    first, *_ = axes = mean.axes_of(rank)
-    if first < 2 or axes != tuple(range(first, rank)):
-        raise NotUnderstood("over other axes than height and width")
-    if (rank, first) == (4, 2):
-        return Mean([value], output)
-    rows = math.prod(value.shape[: first - 1])
-    return Mean([Alias(value, (rows, 1, value.floats // rows))], output)
-
-
 def _reshape(known: Lowering, fx: FxNode) -> Value:
     value, output = known.input(operand(fx)), known.output(fx)
     return value if value.shape == output.shape else Alias(value, output.shape)
@@ -91,18 +78,33 @@ def _same(known: Lowering, fx: FxNode) -> Value:
     return known.input(operand(fx))
 
 
+def _float32(known: Lowering, fx: FxNode) -> Value:
+    # What is checked to be float32 already.
+    return _same(known, fx)
+
+
 def _dropout(known: Lowering, fx: FxNode) -> Value:
     if arguments(fx)["train"]:
         raise NotUnderstood("in training mode")
     return known.input(operand(fx))
 
 
-def _cat(known: Lowering, fx: FxNode) -> Node:
+def _cat(known: Lowering, fx: FxNode) -> Made:
     cat = joined(fx)
-    values = [known.input(tensor) for tensor in cat.tensors]
-    if cat.axis % (len(values[0].shape) + 1) != 1:
-        raise NotUnderstood("along another axis than the channels")
-    return Concat(values, known.output(fx), list(values), [value.shape[0] for value in values])
+    first, *others = cat.tensors
+    axis = cat.axis % (len(known.input(first).shape) + 1) - 1
+    if axis < 0:
+        raise NotUnderstood("along the batch")
+    lead = axis_first(known, first, axis)
+    parts = [lead, *(in_order(known, tensor, lead.order) for tensor in others)]
+    values, channels = [p.value for p in parts], [p.value.shape[0] for p in parts]
+
+    def concat(output: Value) -> Node:
+        return Concat(values, output, list(values), channels)
+
+    made = [node for part in parts for node in part.nodes]
+    shape = (sum(channels), *lead.value.shape[1:])
+    return through(known, fx, replace(lead, nodes=made), concat, shape)
 
 
 def _item(known: Lowering, fx: FxNode) -> Node | Value:
@@ -121,12 +123,11 @@ _SPLITS = {
     *(aten.chunk.default, aten.split.Tensor, aten.split_with_sizes.default),
     *(aten.tensor_split.sections, aten.tensor_split.indices, aten.unbind.int),
 }
-MAPS: dict[Any, Callable[[Lowering, FxNode], Node | Value]] = {
+MAPS: dict[Any, Callable[[Lowering, FxNode], Made]] = {
     operator.getitem: _item,
     aten.max_pool2d.default: _pool,
     aten.avg_pool2d.default: _pool,
     aten.adaptive_avg_pool2d.default: _adaptive,
-    aten.mean.dim: _mean,
     aten.flatten.using_ints: _reshape,
     aten.view.default: _reshape,
     aten.reshape.default: _reshape,
@@ -141,6 +142,7 @@ MAPS: dict[Any, Callable[[Lowering, FxNode], Node | Value]] = {
     aten.dropout_.default: _dropout,
     aten.feature_dropout.default: _dropout,
     aten.contiguous.default: _same,
+    aten.to.dtype: _float32,
     aten.clone.default: _same,
     aten.cat.default: _cat,
 }

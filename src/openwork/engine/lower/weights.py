@@ -1,5 +1,6 @@
 """Exported operators with weights: convolutions, linear layers, batch normalisation."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from openwork.capture.operators import (
     linear,
 )
 from openwork.engine.lower.context import Lowering, map_size, pair
+from openwork.engine.lower.in_memory import Made, axis_first, through
 from openwork.patterns import Pattern
 from openwork.runtime.node import Node
 from openwork.runtime.nodes import Affine, Conv
@@ -52,9 +54,22 @@ def _convolution1d(known: Lowering, fx: FxNode) -> Node:
     return _conv(known, fx, record, (out, inside, 1, length), positions, live, geometry)
 
 
-def _linear(known: Lowering, fx: FxNode) -> Node:
+def _linear(known: Lowering, fx: FxNode) -> Made:
     record = linear(fx)
-    return _conv(known, fx, record, *_live_weights(known, record, 1))
+    weights = _live_weights(known, record, 1)
+    if len(known.input(record.input).shape) == 1:
+        return _conv(known, fx, record, *weights)
+    # Along the last axis, for each place along the others: a 1x1 convolution of maps with as many
+    # pixels as there are places.
+    held = axis_first(known, record.input, -1)
+    out, places = weights[0][0], held.value.shape[1:]
+    size = math.prod(places[:-1]), places[-1]
+    geometry = None if size == (1, 1) else (size, *_POINT[1:])
+
+    def conv(output: Value) -> Node:
+        return _conv(known, fx, record, *weights, geometry, (held.value, output))
+
+    return through(known, fx, held, conv, (out, *places))
 
 
 def _live_weights(
@@ -82,17 +97,16 @@ def _conv(
     positions: np.ndarray,
     live: np.ndarray,
     geometry: _Geometry | None = None,
+    ends: tuple[Value, Value] | None = None,
 ) -> Node:
-    """A convolution; without a `geometry`, a linear layer."""
-    value = known.input(record.input)
-    if geometry is None and len(value.shape) != 1:
-        raise NotUnderstood("over more than one axis")
+    """A convolution from one of `ends` to the other; without a `geometry`, a linear layer."""
+    value, output = ends or (known.input(record.input), known.output(fx))
     out, inside, *kernel = shape
     height, width = kernel or (1, 1)
     size, stride, padding, dilation, groups = geometry or _POINT
     conv = Conv(
         [value],
-        known.output(fx),
+        output,
         known.layer_name(fx, record.weight),
         size,
         (out, inside, height, width),
@@ -159,7 +173,7 @@ def _scale_shift(known: Lowering, norm: BatchNorm) -> tuple[np.ndarray, np.ndarr
     return scale, shift
 
 
-LAYERS: dict[Any, Callable[[Lowering, FxNode], Node | Value]] = {
+LAYERS: dict[Any, Callable[[Lowering, FxNode], Made]] = {
     aten.conv1d.default: _convolution1d,
     aten.conv1d.padding: _convolution1d,
     aten.conv2d.default: _convolution,

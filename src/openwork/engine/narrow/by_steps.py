@@ -112,7 +112,9 @@ class BySteps:
                 args, kwargs = map_arg((fx.args, fx.kwargs), results.__getitem__)
                 results[fx] = fx.target(*args, **kwargs)
                 if fx in values:
-                    bytes_of[values[fx]] = _Narrow(results[fx.args[0]], results[fx], form_of(fx))
+                    order = self._known.orders[fx]
+                    numbers, held = (_in_order(results[n], order) for n in (fx.args[0], fx))
+                    bytes_of[values[fx]] = _Narrow(numbers, held, form_of(fx))
         return bytes_of, self._outputs(results)
 
     def _outputs(self, results: Mapping[FxNode, Any]) -> list[Any]:
@@ -140,6 +142,11 @@ class BySteps:
                     "the compiled network gives other numbers than its steps one by one; the "
                     "original is unchanged"
                 )
+
+
+def _in_order(tensor: torch.Tensor, order: tuple[int, ...]) -> torch.Tensor:
+    """The tensor with its axes as memory has them."""
+    return tensor.permute(0, *(1 + order.index(axis) for axis in range(len(order)))).contiguous()
 
 
 def _checked(value: Value, found: torch.Tensor, original: _Narrow) -> torch.Tensor:

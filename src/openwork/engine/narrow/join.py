@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from openwork.engine.lower.context import NarrowWeight
-from openwork.engine.lower.remove_unread import remove_unread
+from openwork.engine.passes.remove_unread import remove_unread
 from openwork.runtime.graph import Graph
 from openwork.runtime.node import Node
 from openwork.runtime.nodes import (

@@ -8,8 +8,12 @@ from openwork.runtime.nodes.function import Arithmetic as Arithmetic
 from openwork.runtime.nodes.function import PointFunction as PointFunction
 from openwork.runtime.nodes.function import PRelu as PRelu
 from openwork.runtime.nodes.function import Softmax as Softmax
+from openwork.runtime.nodes.function import Spread as Spread
 from openwork.runtime.nodes.layout import Concat as Concat
 from openwork.runtime.nodes.layout import Slice as Slice
+from openwork.runtime.nodes.normalize import Dot as Dot
+from openwork.runtime.nodes.normalize import Normalize as Normalize
+from openwork.runtime.nodes.normalize import Reduce as Reduce
 from openwork.runtime.nodes.pool import Mean as Mean
 from openwork.runtime.nodes.pool import Pool as Pool
 from openwork.runtime.nodes.quantised import ByteAdd as ByteAdd
@@ -34,8 +38,10 @@ __all__ = [
     "Concat",
     "Conv",
     "Dequantize",
+    "Dot",
     "Gate",
     "Mean",
+    "Normalize",
     "OnBytes",
     "PRelu",
     "Pad",
@@ -43,7 +49,9 @@ __all__ = [
     "Pool",
     "Quantize",
     "Rearrange",
+    "Reduce",
     "Resample",
     "Slice",
     "Softmax",
+    "Spread",
 ]

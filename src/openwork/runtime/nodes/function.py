@@ -10,7 +10,7 @@ from openwork.kernels.native import extension as _C
 from openwork.runtime.emission import Emission
 from openwork.runtime.file_errors import require
 from openwork.runtime.node import Node, check_same_size, check_shapes
-from openwork.runtime.values import Value
+from openwork.runtime.values import Value, root
 
 
 @dataclass(eq=False)
@@ -49,7 +49,7 @@ class PointFunction(Node):
 
 @dataclass(eq=False)
 class Arithmetic(Node):
-    """The difference, product or quotient of two values, number by number.
+    """The difference, product, quotient or sum of two values, number by number.
 
     Attributes:
         operation: one of the extension's `Operation`.
@@ -74,6 +74,48 @@ class Arithmetic(Node):
 
     def overwritable(self) -> Sequence[Value]:
         return self.inputs
+
+
+@dataclass(eq=False)
+class Spread(Node):
+    """The difference, product, quotient or sum of a value and a smaller one.
+
+    The second input is `[outer, inner]`; each of its numbers counts for all repeats of the first,
+    which is `[outer, repeats, inner]`.
+
+    Attributes:
+        operation: one of the extension's `Operation`.
+        inner: 1 if the second input has one number for each of the first axes of the first.
+    """
+
+    operation: str
+    inner: int = 1
+
+    @property
+    def step(self) -> tuple[str, str]:
+        """(value, operation)."""
+        return self.output.name, self.operation
+
+    def check(self) -> None:
+        check_shapes(self, 2)
+        large, small = self.inputs
+        check_same_size(self, large)
+        known = _C.Operation.__members__
+        require(self.operation in known, f"{self.operation!r} must be one of {', '.join(known)}")
+        fits = self.inner >= 1 and not small.floats % self.inner
+        require(
+            fits, f"`inner`={self.inner} must divide the {small.floats} numbers of {small.name!r}"
+        )
+        require(not large.floats % small.floats, f"{small.name!r} must fit into {large.name!r}")
+
+    def emit(self, to: Emission) -> None:
+        large, small = map(to.slot, self.inputs)
+        operation = _C.Operation[self.operation]
+        to.native.spread(large, small, to.slot(self.output), operation, self.inner)
+
+    def overwritable(self) -> Sequence[Value]:
+        large, small = self.inputs
+        return [] if root(large) is root(small) else [large]
 
 
 @dataclass(eq=False)

@@ -9,7 +9,15 @@ from openwork.kernels.native import extension as _C
 from openwork.runtime.packed.layout import PackedSlot, PackedStep
 
 if TYPE_CHECKING:
-    from openwork.kernels._C import Activation, ByteLayer, Function, Layer, Operation, Pool
+    from openwork.kernels._C import (
+        Activation,
+        ByteLayer,
+        Function,
+        Layer,
+        Operation,
+        Pool,
+        Reduction,
+    )
 
 _WINDOW = (
     *("channels", "height", "width", "kernel_y", "kernel_x", "stride_y", "stride_x"),
@@ -124,6 +132,32 @@ class Recording:
 
     def combine(self, a: int, b: int, output: int, operation: "Operation") -> None:
         self._add("combine", operation.name, (a, b, output))
+
+    def spread(self, a: int, b: int, output: int, operation: "Operation", inner: int) -> None:
+        self._add("spread", operation.name, (a, b, output, inner))
+
+    def normalize(
+        self,
+        input: int,
+        output: int,
+        size: int,
+        inner: int,
+        repeat: int,
+        eps: float,
+        weight: Sequence[float],
+        bias: Sequence[float],
+        activation: "Activation",
+    ) -> None:
+        arrays = [_floats([eps]), _floats(weight), _floats(bias)]
+        self._add("normalize", activation.name, (input, output, size, inner, repeat), arrays)
+
+    def reduce(
+        self, input: int, output: int, reduction: "Reduction", size: int, inner: int
+    ) -> None:
+        self._add("reduce", reduction.name, (input, output, size, inner))
+
+    def dot(self, input: int, factors: int, output: int) -> None:
+        self._add("dot", "", (input, factors, output))
 
     def prelu(self, input: int, output: int, slope: Sequence[float]) -> None:
         self._add("prelu", "", (input, output), [_floats(slope)])

@@ -1,6 +1,6 @@
 """Nodes that no result depends on are removed."""
 
-from openwork.engine.lower.remove_unread import remove_unread
+from openwork.engine.passes.remove_unread import remove_unread
 from openwork.runtime.graph import Graph
 from openwork.runtime.nodes import Add
 from openwork.runtime.values import Alias, Value

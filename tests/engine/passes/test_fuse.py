@@ -10,9 +10,9 @@ from torch import nn
 
 from openwork.capture import capture
 from openwork.engine import CompiledModel
-from openwork.engine.lower.fuse import fuse
 from openwork.engine.lower.lower import lower
-from openwork.engine.lower.remove_unread import remove_unread
+from openwork.engine.passes.fuse import fuse
+from openwork.engine.passes.remove_unread import remove_unread
 from openwork.runtime.graph import Graph
 
 

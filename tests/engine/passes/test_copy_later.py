@@ -11,10 +11,10 @@ from torch import nn
 
 from openwork.capture import capture
 from openwork.engine import CompiledModel
-from openwork.engine.lower.copy_later import copy_later
-from openwork.engine.lower.fuse import fuse
 from openwork.engine.lower.lower import lower
-from openwork.engine.lower.remove_unread import remove_unread
+from openwork.engine.passes.copy_later import copy_later
+from openwork.engine.passes.fuse import fuse
+from openwork.engine.passes.remove_unread import remove_unread
 from openwork.runtime.nodes import Conv
 
 Build = Callable[..., CompiledModel]
