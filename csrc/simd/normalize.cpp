@@ -15,36 +15,18 @@ namespace {
 
 constexpr int64_t row_piece = 4096;  // floats
 
-OPENWORK_INLINE double total(const vec (&sums)[4]) {
-  const vec all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-  double sum = 0;
-  for (int lane = 0; lane < lanes; ++lane) sum += static_cast<double>(all[lane]);
-  return sum;
-}
-
-// The sum of `term(vector number of four, place, lanes)`.
-template <class Term>
-OPENWORK_INLINE void over_fours(int64_t count, const Term& term) {
-  int64_t at = 0;
-  for (; at + 4 * lanes <= count; at += 4 * lanes)
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; ++k) term(k, at + k * lanes, lanes);
-  for (; at + lanes <= count; at += lanes) term(0, at, lanes);
-  if (at < count) term(1, at, static_cast<int>(count - at));
-}
-
 OPENWORK_INLINE double piece_sum(const float* in, int64_t count) {
   vec sums[4]{};
-  over_fours(count, [&](int k, int64_t at, int n) { sums[k] += load_lanes(in + at, 0, n); });
-  return total(sums);
+  over_fours(count, [&](int64_t at, int n, int k) { sums[k] += load_lanes(in + at, 0, n); });
+  return sum_of(sums);
 }
 
 OPENWORK_INLINE double piece_dot(const float* a, const float* b, int64_t count) {
   vec sums[4]{};
-  over_fours(count, [&](int k, int64_t at, int n) {
+  over_fours(count, [&](int64_t at, int n, int k) {
     sums[k] += load_lanes(a + at, 0, n) * load_lanes(b + at, 0, n);
   });
-  return total(sums);
+  return sum_of(sums);
 }
 
 template <class Sum>
@@ -72,15 +54,15 @@ OPENWORK_INLINE Moments piece_moments(const float* in, int64_t count) {
   const float mean = static_cast<float>(piece_sum(in, count) / size);
   const vec center = broadcast(mean);
   vec sums[4]{}, squares[4]{};
-  over_fours(count, [&](int k, int64_t at, int n) {
+  over_fours(count, [&](int64_t at, int n, int k) {
     vec difference = load_lanes(in + at, 0, n) - center;
     if (n < lanes)
       for (int lane = n; lane < lanes; ++lane) difference[lane] = 0;
     sums[k] += difference;
     squares[k] += difference * difference;
   });
-  const double rest = total(sums);
-  const double about = total(squares) - rest * rest / size;
+  const double rest = sum_of(sums);
+  const double about = sum_of(squares) - rest * rest / size;
   return {size, static_cast<double>(mean) + rest / size, about < 0 ? 0 : about};
 }
 
