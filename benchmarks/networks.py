@@ -44,7 +44,9 @@ from openwork.report.rate import best_rate
 SIZES = {"vgg16": 224, "resnet50": 224, "resnet32": 32, "inception": 299}
 # Of torchvision, with depthwise convolutions.
 EFFICIENT = ("mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0")
-SIZES |= dict.fromkeys((*EFFICIENT, "convnext_tiny"), 224)
+# The same of timm.
+EFFICIENT_TIMM = ("efficientnet_lite0", "regnety_004", "mobilenetv4_conv_small", "ghostnet_100")
+SIZES |= dict.fromkeys((*EFFICIENT, *EFFICIENT_TIMM, "convnext_tiny"), 224)
 
 
 def build(name: str) -> nn.Module:
@@ -52,6 +54,8 @@ def build(name: str) -> nn.Module:
     torch.manual_seed(0)
     if name == "resnet32":
         model = ow.models.build("resnet32")
+    elif name in EFFICIENT_TIMM:
+        model = import_zoo("timm").create_model(name)
     else:
         zoo = import_zoo("torchvision").models
         if name == "vgg16":

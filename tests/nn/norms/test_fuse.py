@@ -2,7 +2,7 @@
 
 import copy
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -194,6 +194,13 @@ def _trained(model: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
     return [output.detach(), *gradients, *model.buffers()]
 
 
+def _errors(found: Sequence[torch.Tensor], exact: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The error of each tensor over its size, which is that of thousandths at least."""
+    sizes = [right.double().norm() + 1e-3 * right.numel() ** 0.5 for right in exact]
+    errors = [(one.double() - right).norm() for one, right in zip(found, exact, strict=True)]
+    return torch.stack(errors) / torch.stack(sizes)
+
+
 @pytest.mark.parametrize(
     "act",
     [
@@ -283,10 +290,11 @@ def test_mobile_networks_are_fused(name: str, fused: int, sums: int, alone: int)
     assert report.left == {}
     exact = _trained(copy.deepcopy(twin).double(), images.double())
     found, expected = _trained(model, images), _trained(twin, images)
-    # Rounding grows from layer to layer, in torch's operators as well.
-    for one, two, right in zip(found, expected, exact, strict=True):
-        error, torchs = ((t.double() - right).abs().max() for t in (one, two))
-        assert error <= 4 * torchs + 1e-5 * right.abs().max()
+    # Rounding grows from layer to layer, and where it moves a sum across a bound of an activation,
+    # few gradients are off by much, in torch's operators as well, but not the same ones.
+    errors, torchs = _errors(found, exact), _errors(expected, exact)
+    assert errors.median() <= 2 * torchs.median()
+    assert errors.max() <= 2 * torchs.max()
     unfuse_norms_(model)
     assert [type(m) for m in model.modules()] == [type(m) for m in twin.modules()]
     assert list(model.state_dict()) == list(twin.state_dict())
