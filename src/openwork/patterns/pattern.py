@@ -91,10 +91,13 @@ class Pattern:
                 f"`positions` must be a vector of whole numbers, not {positions.ndim}-d "
                 f"{positions.dtype}; for a boolean array use `Pattern`"
             )
-        positions = np.sort(positions.astype(np.int64))
-        if positions.size and (
-            positions[0] < 0 or positions[-1] >= units or (np.diff(positions) == 0).any()
-        ):
+        positions = positions.astype(np.int64)
+        steps = np.diff(positions)
+        # Those of files rise: sorting them took a fifth of the time to load a network.
+        if (steps < 0).any():
+            positions = np.sort(positions)
+            steps = np.diff(positions)
+        if positions.size and (positions[0] < 0 or positions[-1] >= units or (steps == 0).any()):
             raise ArgumentError(
                 f"`positions` run from {positions[0]} to {positions[-1]}; they must be distinct "
                 f"and lie in [0, {units})"
