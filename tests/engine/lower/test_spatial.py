@@ -200,6 +200,7 @@ def test_what_moves_nothing_is_not_a_node(body: Body) -> None:
         (lambda x: F.max_pool2d(x, 2, dilation=2), "dilated"),
         (lambda x: F.avg_pool2d(x, 2, divisor_override=3), "with a divisor"),
         (lambda x: F.dropout(x, training=True), "in training mode"),
+        (lambda x: x.relu().to(torch.float32, copy=True), "as a copy"),
         (lambda x: torch.cat([x, x], 0)[:1], "no batch axis in front"),
         (lambda x: x.topk(2, 1)[0], "an item of results that torch computes"),
     ],

@@ -78,8 +78,9 @@ def _same(known: Lowering, fx: FxNode) -> Value:
     return known.input(operand(fx))
 
 
-def _float32(known: Lowering, fx: FxNode) -> Value:
-    # What is checked to be float32 already.
+def _to(known: Lowering, fx: FxNode) -> Value:
+    if arguments(fx)["copy"]:
+        raise NotUnderstood("as a copy")
     return _same(known, fx)
 
 
@@ -142,7 +143,7 @@ MAPS: dict[Any, Callable[[Lowering, FxNode], Made]] = {
     aten.dropout_.default: _dropout,
     aten.feature_dropout.default: _dropout,
     aten.contiguous.default: _same,
-    aten.to.dtype: _float32,
+    aten.to.dtype: _to,
     aten.clone.default: _same,
     aten.cat.default: _cat,
 }
