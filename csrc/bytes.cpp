@@ -203,15 +203,6 @@ std::string byte_isa_of(const std::string& isa) {
   return isa;
 }
 
-bool halves_vectors([[maybe_unused]] const std::string& isa) {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  return isa.starts_with("avx512") && __builtin_cpu_is("amdfam19h");
-#else
-  return false;
-#endif
-}
-
 void check(const BytePlan& p, const ByteCounts& counts) {
   const auto [entries, quads, weights, rest_quads, rest_weights] = counts;
   check(p.geometry);

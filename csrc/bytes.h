@@ -118,8 +118,6 @@ std::vector<std::string> byte_isas();
 // Which of them runs where a network is compiled for `isa`: "avx512vnni" for "avx512" and
 // "avxvnni" for "avx2", if there.
 std::string byte_isa_of(const std::string& isa);
-// Whether this processor runs an instruction of one of them in two halves: Zen 4 of 512 bits.
-bool halves_vectors(const std::string& isa);
 // Throws std::invalid_argument for one that is not usable.
 const ByteKernels& byte_kernels_of(const std::string& isa);
 

@@ -148,6 +148,24 @@ const Kernel<PairPlan>* pairs_beyond([[maybe_unused]] const std::string& isa) {
   return nullptr;
 }
 
+bool halves_vectors([[maybe_unused]] const std::string& isa) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return isa.starts_with("avx512") && __builtin_cpu_is("amdfam19h");
+#else
+  return false;
+#endif
+}
+
+bool is_amd() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_is("amd");
+#else
+  return false;
+#endif
+}
+
 const StepKernels& step_kernels_of(const std::string& isa) { return choice_of(isa).step_kernels(); }
 
 }  // namespace openwork

@@ -40,4 +40,9 @@ std::string pair_isa_of(const std::string& isa);
 // The kernels of one that has no others; null for the rest.
 const Kernel<PairPlan>* pairs_beyond(const std::string& isa);
 
+// What differs between processors of one instruction set.
+// Whether instructions of 512 bits run in two halves, as on Zen 4.
+bool halves_vectors(const std::string& isa);
+bool is_amd();
+
 }  // namespace openwork

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "../isa.h"
 #include "../packed/make_byte_layer.h"
 #include "arrays.h"
 #include "bind.h"

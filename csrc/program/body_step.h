@@ -23,6 +23,15 @@ inline void require_apart(const Slot& output, const Slot& input) {
   if (Program::overlap(output, input)) fail("the step's output shares memory with what it reads");
 }
 
+// How many axes of `size` numbers, `inner` floats apart, lie one after another in an image.
+inline int64_t outer_of(const Slot& slot, int64_t size, int64_t inner) {
+  require_range("size", size, 1, slot.floats);
+  require_range("inner", inner, 1, slot.floats);
+  if (slot.floats % size || slot.floats / size % inner)
+    fail("`size`=", size, " times `inner`=", inner, " must divide ", slot.floats);
+  return slot.floats / size / inner;
+}
+
 // What a step adds to its results, if anything.
 class Residual {
  public:

@@ -85,11 +85,7 @@ std::unique_ptr<Step> softmax_step(const Functions& kernels, const Slot& input, 
                                    int64_t size, int64_t inner, bool log) {
   require_writable(output);
   require_floats("output", output.floats, input.floats);
-  require_range("size", size, 1, input.floats);
-  require_range("inner", inner, 1, input.floats);
-  if (input.floats % size || input.floats / size % inner)
-    fail("`size`=", size, " times `inner`=", inner, " must divide ", input.floats);
-  const int64_t outer = input.floats / size / inner;
+  const int64_t outer = outer_of(input, size, inner);
   return step_of([=, &kernels](const Frame& f) {
     over_images(f, {&input, &output}, [&](int64_t image, int batch) {
       kernels.softmax(f.read(input) + image * input.image, f.write(output) + image * output.image,

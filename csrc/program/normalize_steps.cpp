@@ -6,15 +6,6 @@ namespace openwork {
 
 namespace {
 
-// How many axes of `size` numbers, `inner` floats apart, lie one after another in an image.
-int64_t outer_of(const Slot& slot, int64_t size, int64_t inner) {
-  require_range("size", size, 1, slot.floats);
-  require_range("inner", inner, 1, slot.floats);
-  if (slot.floats % size || slot.floats / size % inner)
-    fail("`size`=", size, " times `inner`=", inner, " must divide ", slot.floats);
-  return slot.floats / size / inner;
-}
-
 class NormalizeStep final : public Step {
  public:
   NormalizeStep(const Normalizing& kernels, const Slot& input, const Slot& output,

@@ -38,7 +38,7 @@ struct ByteFinish {
   }
 
   OPENWORK_INLINE_MEMBER shorts halves(reals a, reals b) const {
-    return add_saturating(pack_ints(nearest(lesser(a, most)), nearest(lesser(b, most))), zero);
+    return add_saturating(pack_ints(nearest(at_most(a, most)), nearest(at_most(b, most))), zero);
   }
 
   OPENWORK_INLINE_MEMBER bytes joined(shorts a, shorts b) const {

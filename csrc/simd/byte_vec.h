@@ -362,20 +362,9 @@ OPENWORK_INLINE reals to_floats(ints value) { return __builtin_convertvector(val
 
 // Of equal numbers `value` is kept: zeros may differ in their sign.
 OPENWORK_INLINE reals between(reals value, float least, float most) {
-  const reals low = reals{} + least, high = reals{} + most;
-#if defined(__AVX512F__)
-  // Masked: without a mask GCC 12 warns of what it leaves undefined.
-  const __m512 above = _mm512_maskz_max_ps(0xffff, (__m512)low, (__m512)value);
-  return (reals)_mm512_maskz_min_ps(0xffff, (__m512)high, above);
-#elif defined(__AVX2__)
-  return (reals)_mm256_min_ps((__m256)high, _mm256_max_ps((__m256)low, (__m256)value));
-#else
-  value = value < low ? low : value;
-  return value > high ? high : value;
-#endif
+  return at_most(at_least(value, reals{} + least), reals{} + most);
 }
 
-OPENWORK_INLINE reals lesser(reals value, reals most) { return value > most ? most : value; }
 OPENWORK_INLINE bytes greater(bytes a, bytes b) { return a < b ? b : a; }
 
 // To the nearest, halves to even, of numbers up to 2^21; far below zero some negative number.

@@ -15,6 +15,11 @@ namespace {
 
 constexpr int64_t row_piece = 4096;  // floats
 
+// Floats of the piece of a row that begins at `at`.
+OPENWORK_INLINE int64_t piece_at(int64_t at, int64_t size) {
+  return size - at < row_piece ? size - at : row_piece;
+}
+
 OPENWORK_INLINE double piece_sum(const float* in, int64_t count) {
   vec sums[4]{};
   over_fours(count, [&](int64_t at, int n, int k) { sums[k] += load_lanes(in + at, 0, n); });
@@ -32,8 +37,7 @@ OPENWORK_INLINE double piece_dot(const float* a, const float* b, int64_t count) 
 template <class Sum>
 OPENWORK_INLINE double in_pieces(int64_t size, const Sum& sum) {
   double all = 0;
-  for (int64_t at = 0; at < size; at += row_piece)
-    all += sum(at, size - at < row_piece ? size - at : row_piece);
+  for (int64_t at = 0; at < size; at += row_piece) all += sum(at, piece_at(at, size));
   return all;
 }
 
@@ -67,9 +71,9 @@ OPENWORK_INLINE Moments piece_moments(const float* in, int64_t count) {
 }
 
 Moments row_moments(const float* in, int64_t size) {
-  Moments all = piece_moments(in, size < row_piece ? size : row_piece);
+  Moments all = piece_moments(in, piece_at(0, size));
   for (int64_t at = row_piece; at < size; at += row_piece)
-    all.add(piece_moments(in + at, size - at < row_piece ? size - at : row_piece));
+    all.add(piece_moments(in + at, piece_at(at, size)));
   return all;
 }
 
@@ -131,18 +135,17 @@ void normalize_rows(const Normalize& n, const float* input, float* output, int64
     }
     return;
   }
-  const auto length = [&](int64_t at) { return n.size - at < row_piece ? n.size - at : row_piece; };
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int64_t item = 0; item < rows * pieces; ++item) {
     const int64_t at = item % pieces * row_piece;
-    moments[item] = piece_moments(input + item / pieces * n.size + at, length(at));
+    moments[item] = piece_moments(input + item / pieces * n.size + at, piece_at(at, n.size));
   }
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int64_t item = 0; item < rows * pieces; ++item) {
     const int64_t row = item / pieces, at = item % pieces * row_piece;
     Moments all = moments[row * pieces];
     for (int64_t k = 1; k < pieces; ++k) all.add(moments[row * pieces + k]);
-    write_piece(n, Scale(all, n.eps), row, at, length(at), input + row * n.size + at,
+    write_piece(n, Scale(all, n.eps), row, at, piece_at(at, n.size), input + row * n.size + at,
                 output + row * n.size + at);
   }
 }

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,12 @@ from openwork.runtime.emission import Emission
 from openwork.runtime.file_errors import require
 from openwork.runtime.node import Node, check_same_size, check_shapes
 from openwork.runtime.values import Value, root
+
+
+def require_member(name: str, kind: Any) -> None:
+    """Refuse a `name` that `kind`, an enumeration of the extension, lacks."""
+    known = kind.__members__
+    require(name in known, f"{name!r} must be one of {', '.join(known)}")
 
 
 @dataclass(eq=False)
@@ -34,8 +41,7 @@ class PointFunction(Node):
     def check(self) -> None:
         check_shapes(self, 1)
         check_same_size(self)
-        known = _C.Function.__members__
-        require(self.function in known, f"{self.function!r} must be one of {', '.join(known)}")
+        require_member(self.function, _C.Function)
         wanted = _C.parameters_of(_C.Function[self.function])
         require(len(self.numbers) == wanted, f"{self.function} must have {wanted} numbers")
 
@@ -65,8 +71,7 @@ class Arithmetic(Node):
     def check(self) -> None:
         check_shapes(self, 2)
         check_same_size(self)
-        known = _C.Operation.__members__
-        require(self.operation in known, f"{self.operation!r} must be one of {', '.join(known)}")
+        require_member(self.operation, _C.Operation)
 
     def emit(self, to: Emission) -> None:
         one, two = map(to.slot, self.inputs)
@@ -100,8 +105,7 @@ class Spread(Node):
         check_shapes(self, 2)
         large, small = self.inputs
         check_same_size(self, large)
-        known = _C.Operation.__members__
-        require(self.operation in known, f"{self.operation!r} must be one of {', '.join(known)}")
+        require_member(self.operation, _C.Operation)
         fits = self.inner >= 1 and not small.floats % self.inner
         require(
             fits, f"`inner`={self.inner} must divide the {small.floats} numbers of {small.name!r}"

@@ -10,6 +10,7 @@ from openwork.kernels.problem import Activation
 from openwork.runtime.emission import Emission
 from openwork.runtime.file_errors import require
 from openwork.runtime.node import Node, TakesActivation, check_same_size, check_shapes
+from openwork.runtime.nodes.function import require_member
 from openwork.runtime.values import Value
 
 
@@ -99,8 +100,7 @@ class Reduce(Node):
 
     def check(self) -> None:
         check_shapes(self, 1)
-        known = _C.Reduction.__members__
-        require(self.reduction in known, f"{self.reduction!r} must be one of {', '.join(known)}")
+        require_member(self.reduction, _C.Reduction)
         floats = self.inputs[0].floats
         _check_axis(self.size, self.inner, floats)
         left = floats // self.size
