@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 
+#include "map_type.h"
 #include "pool.h"
 
 namespace openwork {
@@ -11,11 +12,11 @@ constexpr int most_pool_taps = 255;
 
 struct MaxPool2d {
   // `tap`: [batch, channels, out_height, out_width], as the output.
-  void (*forward)(const Pool&, const float* input, float* output, uint8_t* tap, int batch,
-                  int threads);
+  void (*forward)(const Pool&, MapType type, const void* input, void* output, uint8_t* tap,
+                  int batch, int threads);
   // False if a tap lies outside the input; such gradients are left out.
-  bool (*backward)(const Pool&, const float* gradient, const uint8_t* tap, float* grad_input,
-                   int batch, int threads);
+  bool (*backward)(const Pool&, MapType type, const void* gradient, const uint8_t* tap,
+                   void* grad_input, int batch, int threads);
 };
 
 }  // namespace openwork

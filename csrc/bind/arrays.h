@@ -8,8 +8,10 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <type_traits>
 
 #include "../checks.h"
+#include "../map_type.h"
 #include "bind.h"
 
 namespace openwork {
@@ -17,9 +19,17 @@ namespace openwork {
 template <class T>
 using Array = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Bias = std::optional<Array<float>>;
-using Input = nb::ndarray<const float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
-using Output = nb::ndarray<float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+// Of float, or of uint16_t for the bits of bfloat16, which NumPy does not have.
+template <class T>
+using Maps = nb::ndarray<const T, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using OutMaps = nb::ndarray<T, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Input = Maps<float>;
+using Output = OutMaps<float>;
 using Workspace = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+constexpr MapType map_type = std::is_same_v<T, float> ? MapType::float32 : MapType::bfloat16;
 
 template <class T>
 void require_size(const char* name, const Array<T>& array, int64_t wanted) {

@@ -11,14 +11,13 @@
 
 #include "../checks.h"
 #include "../isa.h"
+#include "arrays.h"
 #include "bind.h"
 
 namespace openwork {
 
 namespace {
 
-using Maps = nb::ndarray<const float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
-using OutMaps = nb::ndarray<float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 using PerChannel =
     std::optional<nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>>;
 // Mean, one over the standard deviation, and unbiased variance of each channel: (3, channels).
@@ -34,13 +33,14 @@ NormAct act_of(const std::string& name) {
   fail("`act`='", name, "' must be 'none', 'relu' or 'relu6'");
 }
 
-NormSizes sizes_of(const Maps& input) {
+template <class T>
+NormSizes sizes_of(const Maps<T>& input) {
   const auto size = [&](size_t axis) { return static_cast<int64_t>(input.shape(axis)); };
   return norm_sizes(size(0), size(1), size(2), size(3));
 }
 
-template <class Tensor>
-void require_like(const char* name, const Tensor& tensor, const Maps& input) {
+template <class Tensor, class T>
+void require_like(const char* name, const Tensor& tensor, const Maps<T>& input) {
   for (size_t axis = 0; axis < 4; ++axis)
     if (tensor.shape(axis) != input.shape(axis))
       fail("`", name, "` has size ", static_cast<int64_t>(tensor.shape(axis)), " along axis ",
@@ -65,22 +65,24 @@ void require_rows(const char* name, const Tensor& tensor, int64_t rows, const No
          sizes.channels, ")");
 }
 
-template <class Tensor>
-auto maps_like(const char* name, const std::optional<Tensor>& tensor, const Maps& input)
+template <class Tensor, class T>
+auto maps_like(const char* name, const std::optional<Tensor>& tensor, const Maps<T>& input)
     -> decltype(tensor->data()) {
   if (!tensor) return nullptr;
   require_like(name, *tensor, input);
   return tensor->data();
 }
 
-void forward(const std::string& isa, const Maps& input, const std::optional<Maps>& residual,
+template <class T>
+void forward(const std::string& isa, const Maps<T>& input, const std::optional<Maps<T>>& residual,
              const PerChannel& weight, const PerChannel& bias, double eps, const std::string& act,
-             const OutMaps& output, const OutStatistics& statistics, int64_t threads) {
+             const OutMaps<T>& output, const OutStatistics& statistics, int64_t threads) {
   const NormSizes sizes = sizes_of(input);
   check_call(sizes.batch, threads);
   require_like("output", output, input);
   require_rows("statistics", statistics, 3, sizes);
   const NormForward call{.sizes = sizes,
+                         .type = map_type<T>,
                          .act = act_of(act),
                          .eps = eps,
                          .input = input.data(),
@@ -96,11 +98,13 @@ void forward(const std::string& isa, const Maps& input, const std::optional<Maps
   kernels.forward(call, static_cast<int>(threads));
 }
 
-void backward(const std::string& isa, const Maps& gradient, const Maps& input,
+template <class T>
+void backward(const std::string& isa, const Maps<T>& gradient, const Maps<T>& input,
               const PerChannel& weight, const PerChannel& bias, const Statistics& statistics,
-              const std::optional<Maps>& output, const std::string& act,
-              const std::optional<OutMaps>& grad_input, const std::optional<OutMaps>& grad_residual,
-              const OutGradients& grad_affine, int64_t threads) {
+              const std::optional<Maps<T>>& output, const std::string& act,
+              const std::optional<OutMaps<T>>& grad_input,
+              const std::optional<OutMaps<T>>& grad_residual, const OutGradients& grad_affine,
+              int64_t threads) {
   const NormSizes sizes = sizes_of(input);
   check_call(sizes.batch, threads);
   require_like("gradient", gradient, input);
@@ -110,6 +114,7 @@ void backward(const std::string& isa, const Maps& gradient, const Maps& input,
     fail("`grad_residual` needs `act` and `output`; without an activation it is `gradient` itself");
   const NormBackward call{
       .sizes = sizes,
+      .type = map_type<T>,
       .act = act_of(act),
       .gradient = gradient.data(),
       .input = input.data(),
@@ -127,24 +132,30 @@ void backward(const std::string& isa, const Maps& gradient, const Maps& input,
   kernels.backward(call, static_cast<int>(threads));
 }
 
-}  // namespace
-
-void bind_batch_norm(nb::module_& m) {
+template <class T>
+void bind_for(nb::module_& m) {
   using namespace nb::literals;
   // A converted copy of an output would be written to and thrown away.
-  m.def("batch_norm_forward", forward, "isa"_a, nb::kw_only(), "input"_a.noconvert(),
+  m.def("batch_norm_forward", forward<T>, "isa"_a, nb::kw_only(), "input"_a.noconvert(),
         "residual"_a.noconvert().none(), "weight"_a.noconvert().none(), "bias"_a.noconvert().none(),
         "eps"_a, "act"_a, "output"_a.noconvert(), "statistics"_a.noconvert(), "threads"_a,
         "Normalise `input` by its batch, add `residual`, then `act`: 'none', 'relu' or 'relu6'. "
         "`statistics`: (3, channels) for the mean, one over the standard deviation, and the "
         "unbiased variance.");
-  m.def("batch_norm_backward", backward, "isa"_a, nb::kw_only(), "gradient"_a.noconvert(),
+  m.def("batch_norm_backward", backward<T>, "isa"_a, nb::kw_only(), "gradient"_a.noconvert(),
         "input"_a.noconvert(), "weight"_a.noconvert().none(), "bias"_a.noconvert().none(),
         "statistics"_a.noconvert(), "output"_a.noconvert().none(), "act"_a,
         "grad_input"_a.noconvert().none(), "grad_residual"_a.noconvert().none(),
         "grad_affine"_a.noconvert().none(), "threads"_a,
         "Gradients of what `batch_norm_forward` gave. `output` is needed if a residual was added "
         "before an activation; `grad_affine`: (2, channels) for weight and bias.");
+}
+
+}  // namespace
+
+void bind_batch_norm(nb::module_& m) {
+  bind_for<float>(m);
+  bind_for<uint16_t>(m);
 }
 
 }  // namespace openwork

@@ -49,8 +49,9 @@ Pool pool_of(const In& in, const Out& out, Pair kernel, Pair stride, Pair pad) {
   return pool;
 }
 
-void forward(const std::string& isa, const Input& input, const Output& output, const OutTaps& tap,
-             Pair kernel, Pair stride, Pair pad, int64_t threads) {
+template <class T>
+void forward(const std::string& isa, const Maps<T>& input, const OutMaps<T>& output,
+             const OutTaps& tap, Pair kernel, Pair stride, Pair pad, int64_t threads) {
   const Pool pool = pool_of(input, output, kernel, stride, pad);
   const auto batch = static_cast<int64_t>(input.shape(0));
   check_call(batch, threads);
@@ -58,12 +59,13 @@ void forward(const std::string& isa, const Input& input, const Output& output, c
   check_shape("tap", tap, batch, pool.channels, pool.out_height, pool.out_width);
   const MaxPool2d& kernels = kernels_of(isa).max_pool2d;
   nb::gil_scoped_release release;
-  kernels.forward(pool, input.data(), output.data(), tap.data(), static_cast<int>(batch),
-                  static_cast<int>(threads));
+  kernels.forward(pool, map_type<T>, input.data(), output.data(), tap.data(),
+                  static_cast<int>(batch), static_cast<int>(threads));
 }
 
-void backward(const std::string& isa, const Input& gradient, const Taps& tap,
-              const Output& grad_input, Pair kernel, Pair stride, Pair pad, int64_t threads) {
+template <class T>
+void backward(const std::string& isa, const Maps<T>& gradient, const Taps& tap,
+              const OutMaps<T>& grad_input, Pair kernel, Pair stride, Pair pad, int64_t threads) {
   const Pool pool = pool_of(grad_input, gradient, kernel, stride, pad);
   const auto batch = static_cast<int64_t>(grad_input.shape(0));
   check_call(batch, threads);
@@ -73,22 +75,28 @@ void backward(const std::string& isa, const Input& gradient, const Taps& tap,
   bool inside;
   {
     nb::gil_scoped_release release;
-    inside = kernels.backward(pool, gradient.data(), tap.data(), grad_input.data(),
+    inside = kernels.backward(pool, map_type<T>, gradient.data(), tap.data(), grad_input.data(),
                               static_cast<int>(batch), static_cast<int>(threads));
   }
   if (!inside) fail("`tap` names a value outside the map");
 }
 
+template <class T>
+void bind_for(nb::module_& m) {
+  using namespace nb::literals;
+  m.def("max_pool2d_forward", forward<T>, "isa"_a, nb::kw_only(), "input"_a.noconvert(),
+        "output"_a.noconvert(), "tap"_a.noconvert(), "kernel"_a, "stride"_a, "pad"_a, "threads"_a,
+        "Maxima over windows; `tap`: of each output, the window's tap that it came from.");
+  m.def("max_pool2d_backward", backward<T>, "isa"_a, nb::kw_only(), "gradient"_a.noconvert(),
+        "tap"_a.noconvert(), "grad_input"_a.noconvert(), "kernel"_a, "stride"_a, "pad"_a,
+        "threads"_a, "Gradients of what `max_pool2d_forward` gave.");
+}
+
 }  // namespace
 
 void bind_max_pool2d(nb::module_& m) {
-  using namespace nb::literals;
-  m.def("max_pool2d_forward", forward, "isa"_a, nb::kw_only(), "input"_a.noconvert(),
-        "output"_a.noconvert(), "tap"_a.noconvert(), "kernel"_a, "stride"_a, "pad"_a, "threads"_a,
-        "Maxima over windows; `tap`: of each output, the window's tap that it came from.");
-  m.def("max_pool2d_backward", backward, "isa"_a, nb::kw_only(), "gradient"_a.noconvert(),
-        "tap"_a.noconvert(), "grad_input"_a.noconvert(), "kernel"_a, "stride"_a, "pad"_a,
-        "threads"_a, "Gradients of what `max_pool2d_forward` gave.");
+  bind_for<float>(m);
+  bind_for<uint16_t>(m);
 }
 
 }  // namespace openwork

@@ -2,7 +2,8 @@
 // activation.
 //
 // A thread takes a block of channels through all images: first the sums, then the pass that
-// writes, so that the second pass finds in L2 what the first one has read. Sums are of differences
+// writes, so that the second pass finds in L2 what the first one has read. Maps in bfloat16 are
+// computed with in float32, and rounded when they are written. Sums are of differences
 // from a value near the mean, in float32 over at most 16 terms in each lane and in float64 from
 // there on. Blocks depend on the sizes alone, and so do the results.
 //
@@ -10,6 +11,7 @@
 // for what the next one reads and writes, which takes a fifth off the time of large maps.
 #include "../batch_norm.h"
 
+#include "bfloat16.h"
 #include "over_vectors.h"
 #include "table.h"
 
@@ -48,10 +50,10 @@ OPENWORK_INLINE vec first_lanes(vec value, int count) {
   return lane < count ? value : vec{};
 }
 
-OPENWORK_INLINE void fetch(const float* from) { __builtin_prefetch(from, 0); }
+OPENWORK_INLINE void fetch(const void* from) { __builtin_prefetch(from, 0); }
 
 // What will be written is fetched as well: the cache takes whole lines.
-OPENWORK_INLINE void fetch_to_write(const float* to) { __builtin_prefetch(to, 1); }
+OPENWORK_INLINE void fetch_to_write(const void* to) { __builtin_prefetch(to, 1); }
 
 // One channel: each image has one row of it, and every lane needs the same numbers.
 class OneChannel {
@@ -202,16 +204,16 @@ OPENWORK_INLINE float weight_of(const float* weight, int channel) {
 OPENWORK_INLINE float bias_of(const float* bias, int channel) { return bias ? bias[channel] : 0.f; }
 
 // Mean and variance of each channel.
-template <class Block>
+template <class T, class Block>
 OPENWORK_INLINE void moments(const NormForward& f, Block& block, double* mean, double* variance) {
   const NormSizes& sizes = f.sizes;
-  const float* input = f.input + block.first() * sizes.pixels;
+  const T* input = static_cast<const T*>(f.input) + block.first() * sizes.pixels;
   double first[Block::most_channels], second[Block::most_channels];
   double pivot[Block::most_channels];
   const auto differences = [&](int image, int64_t at, int n) OPENWORK_INLINE_LAMBDA {
-    const float* from = input + image * sizes.image() + at;
+    const T* from = input + image * sizes.image() + at;
     fetch(from + sizes.image());
-    const vec value = load_lanes(from, 0, n);
+    const vec value = load_first(from, n);
     const vec difference = first_lanes(value - block.get(centre, at), n);
     return Terms{difference, difference * difference};
   };
@@ -242,11 +244,11 @@ OPENWORK_INLINE void moments(const NormForward& f, Block& block, double* mean, d
   }
 }
 
-template <NormAct A, class Block>
+template <class T, NormAct A, class Block>
 OPENWORK_INLINE void forward_block(const NormForward& f, Block& block) {
   const NormSizes& sizes = f.sizes;
   double mean[Block::most_channels], variance[Block::most_channels];
-  moments(f, block, mean, variance);
+  moments<T>(f, block, mean, variance);
   const double count = static_cast<double>(sizes.batch) * static_cast<double>(sizes.pixels);
   for (int c = 0; c < block.channels(); ++c) {
     const int channel = block.first() + c;
@@ -261,19 +263,19 @@ OPENWORK_INLINE void forward_block(const NormForward& f, Block& block) {
   // Backwards, so that the images read last come first.
   for (int image = sizes.batch - 1; image >= 0; --image) {
     const int64_t start = image * sizes.image() + block.first() * sizes.pixels;
-    const float* input = f.input + start;
-    const float* residual = f.residual ? f.residual + start : nullptr;
-    float* output = f.output + start;
+    const T* input = static_cast<const T*>(f.input) + start;
+    const T* residual = f.residual ? static_cast<const T*>(f.residual) + start : nullptr;
+    T* output = static_cast<T*>(f.output) + start;
     over_fours(block.row(), [&](int64_t at, int n, int) OPENWORK_INLINE_LAMBDA {
       const int64_t next = at - sizes.image();
       fetch(input + next);
       fetch_to_write(output + next);
-      vec value = normal(block, load_lanes(input + at, 0, n), at);
+      vec value = normal(block, load_first(input + at, n), at);
       if (residual) {
         fetch(residual + next);
-        value += load_lanes(residual + at, 0, n);
+        value += load_first(residual + at, n);
       }
-      store_lanes(output + at, activated<A>(value), n);
+      store_first(output + at, activated<A>(value), n);
     });
   }
 }
@@ -281,9 +283,14 @@ OPENWORK_INLINE void forward_block(const NormForward& f, Block& block) {
 // What tells where the activation let the sums through.
 enum class Gate { none, input, output };
 
-template <Gate G, NormAct A, class Block>
+template <class T, Gate G, NormAct A, class Block>
 OPENWORK_INLINE void backward_block(const NormBackward& b, Block& block) {
   const NormSizes& sizes = b.sizes;
+  const auto* all_input = static_cast<const T*>(b.input);
+  const auto* all_gradient = static_cast<const T*>(b.gradient);
+  const auto* all_output = static_cast<const T*>(b.output);
+  auto* by_input = static_cast<T*>(b.grad_input);
+  auto* by_residual = static_cast<T*>(b.grad_residual);
   const int64_t begin = block.first() * sizes.pixels;
   for (int c = 0; c < block.channels(); ++c) {
     const int channel = block.first() + c;
@@ -293,10 +300,10 @@ OPENWORK_INLINE void backward_block(const NormBackward& b, Block& block) {
   }
   // The gradient behind the activation.
   const auto gated = [&](int64_t start, int64_t at, int n, vec input) OPENWORK_INLINE_LAMBDA {
-    const vec gradient = load_lanes(b.gradient + start + at, 0, n);
+    const vec gradient = load_first(all_gradient + start + at, n);
     if constexpr (G == Gate::input) return open_gate<A>(normal(block, input, at), gradient);
     if constexpr (G == Gate::output)
-      return open_gate<A>(load_lanes(b.output + start + at, 0, n), gradient);
+      return open_gate<A>(load_first(all_output + start + at, n), gradient);
     return gradient;
   };
   double first[Block::most_channels], second[Block::most_channels];
@@ -305,14 +312,14 @@ OPENWORK_INLINE void backward_block(const NormBackward& b, Block& block) {
       [&](int image, int64_t at, int n) OPENWORK_INLINE_LAMBDA {
         const int64_t start = begin + image * sizes.image();
         const int64_t next = start + at + sizes.image();
-        fetch(b.input + next);
-        fetch(b.gradient + next);
-        if constexpr (G == Gate::output) fetch(b.output + next);
-        const vec input = load_lanes(b.input + start + at, 0, n);
+        fetch(all_input + next);
+        fetch(all_gradient + next);
+        if constexpr (G == Gate::output) fetch(all_output + next);
+        const vec input = load_first(all_input + start + at, n);
         const vec gradient = gated(start, at, n, input);
-        if (b.grad_residual) {
-          fetch_to_write(b.grad_residual + next);
-          store_lanes(b.grad_residual + start + at, gradient, n);
+        if (by_residual) {
+          fetch_to_write(by_residual + next);
+          store_first(by_residual + start + at, gradient, n);
         }
         return Terms{first_lanes(gradient, n),
                      first_lanes(gradient * (input - block.get(centre, at)), n)};
@@ -328,65 +335,68 @@ OPENWORK_INLINE void backward_block(const NormBackward& b, Block& block) {
     block.set(slope, c, static_cast<float>(-factor * rstd * rstd * second[c]));
     block.set(offset, c, static_cast<float>(-factor * first[c]));
   }
-  if (!b.grad_input) return;
-  const float* upstream = b.grad_residual ? b.grad_residual : b.gradient;
+  if (!by_input) return;
+  const T* upstream = by_residual ? by_residual : all_gradient;
   for (int image = sizes.batch - 1; image >= 0; --image) {
     const int64_t start = begin + image * sizes.image();
     over_fours(block.row(), [&](int64_t at, int n, int) OPENWORK_INLINE_LAMBDA {
       const int64_t next = start + at - sizes.image();
-      fetch(b.input + next);
+      fetch(all_input + next);
       fetch(upstream + next);
-      fetch_to_write(b.grad_input + next);
-      const vec input = load_lanes(b.input + start + at, 0, n);
-      const vec gradient = b.grad_residual ? load_lanes(b.grad_residual + start + at, 0, n)
-                                           : gated(start, at, n, input);
+      fetch_to_write(by_input + next);
+      const vec input = load_first(all_input + start + at, n);
+      const vec gradient =
+          by_residual ? load_first(by_residual + start + at, n) : gated(start, at, n, input);
       const vec rest =
           (input - block.get(centre, at)) * block.get(slope, at) + block.get(offset, at);
-      store_lanes(b.grad_input + start + at, gradient * block.get(scale, at) + rest, n);
+      store_first(by_input + start + at, gradient * block.get(scale, at) + rest, n);
     });
   }
 }
 
-template <NormAct A>
+template <class T, NormAct A>
 void forward_with(const NormForward& f, int threads) {
   over_blocks(f.sizes, threads,
-              [&](auto& block) OPENWORK_INLINE_LAMBDA { forward_block<A>(f, block); });
+              [&](auto& block) OPENWORK_INLINE_LAMBDA { forward_block<T, A>(f, block); });
 }
 
-template <Gate G, NormAct A>
+template <class T, Gate G, NormAct A>
 void backward_with(const NormBackward& b, int threads) {
   over_blocks(b.sizes, threads,
-              [&](auto& block) OPENWORK_INLINE_LAMBDA { backward_block<G, A>(b, block); });
+              [&](auto& block) OPENWORK_INLINE_LAMBDA { backward_block<T, G, A>(b, block); });
 }
 
-template <NormAct A>
+template <class T, NormAct A>
 void gated_backward(const NormBackward& b, int threads) {
-  if (b.output)
-    backward_with<Gate::output, A>(b, threads);
+  if constexpr (A == NormAct::none)
+    backward_with<T, Gate::none, A>(b, threads);
+  else if (b.output)
+    backward_with<T, Gate::output, A>(b, threads);
   else
-    backward_with<Gate::input, A>(b, threads);
+    backward_with<T, Gate::input, A>(b, threads);
+}
+
+// Calls `body` with the type of the maps and the activation as template arguments.
+template <class Call, class Body>
+void with_kind(const Call& call, const Body& body) {
+  with_type(call.type, [&]<class T>() {
+    switch (call.act) {
+      case NormAct::none:
+        return body.template operator()<T, NormAct::none>();
+      case NormAct::relu:
+        return body.template operator()<T, NormAct::relu>();
+      case NormAct::relu6:
+        return body.template operator()<T, NormAct::relu6>();
+    }
+  });
 }
 
 void forward(const NormForward& f, int threads) {
-  switch (f.act) {
-    case NormAct::none:
-      return forward_with<NormAct::none>(f, threads);
-    case NormAct::relu:
-      return forward_with<NormAct::relu>(f, threads);
-    case NormAct::relu6:
-      return forward_with<NormAct::relu6>(f, threads);
-  }
+  with_kind(f, [&]<class T, NormAct A>() { forward_with<T, A>(f, threads); });
 }
 
 void backward(const NormBackward& b, int threads) {
-  switch (b.act) {
-    case NormAct::none:
-      return backward_with<Gate::none, NormAct::none>(b, threads);
-    case NormAct::relu:
-      return gated_backward<NormAct::relu>(b, threads);
-    case NormAct::relu6:
-      return gated_backward<NormAct::relu6>(b, threads);
-  }
+  with_kind(b, [&]<class T, NormAct A>() { gated_backward<T, A>(b, threads); });
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include <cstring>
 
+#include "bfloat16.h"
 #include "shuffle.h"
 #include "table.h"
 
@@ -23,12 +24,12 @@ struct Row {
 };
 
 // As torch does it: the first of equal values wins, the last NaN wins.
-template <int Stride>
-void take_larger_row(const float* in, int stride, int count, int tap, float* best, int32_t* which) {
+template <int Stride, class T>
+void take_larger_row(const T* in, int stride, int count, int tap, float* best, int32_t* which) {
   const int step = Stride ? Stride : stride;
 #pragma omp simd
   for (int j = 0; j < count; ++j) {
-    const float value = in[j * step];
+    const float value = to_float(in[j * step]);
     const bool larger = (which[j] < 0) | (value > best[j]) | (value != value);
     best[j] = larger ? value : best[j];
     which[j] = larger ? tap : which[j];
@@ -46,7 +47,8 @@ Span inside(int shift, int stride, int size, int from, int to) {
   return {first > from ? first : from, last < to ? last : to};
 }
 
-void pool_row(const Pool& p, const float* map, int out_y, int from, int to, Row& row) {
+template <class T>
+void pool_row(const Pool& p, const T* map, int out_y, int from, int to, Row& row) {
   for (int j = 0; j < to - from; ++j) {
     row.best[j] = -__builtin_inff();
     row.tap[j] = -1;
@@ -58,8 +60,8 @@ void pool_row(const Pool& p, const float* map, int out_y, int from, int to, Row&
       const int shift = kx - p.pad_x;
       const Span span = inside(shift, p.stride_x, p.width, from, to);
       if (span.first >= span.last) continue;
-      const float* in = map + static_cast<int64_t>(y) * p.width +
-                        static_cast<int64_t>(span.first) * p.stride_x + shift;
+      const T* in = map + static_cast<int64_t>(y) * p.width +
+                    static_cast<int64_t>(span.first) * p.stride_x + shift;
       const int count = span.last - span.first;
       const int tap = ky * p.kernel_x + kx;
       float* best = row.best + span.first - from;
@@ -82,19 +84,21 @@ OPENWORK_INLINE void take_larger(vec value, int tap, vec& best, ivec& which) {
   which = taken ? ivec{} + tap : which;
 }
 
-// Floats [column, column + lanes) of a row, and -infinity beyond its ends.
-OPENWORK_INLINE vec load_inside(const float* row, int column, int width) {
+// Numbers [column, column + lanes) of a row, and -infinity beyond its ends.
+template <class T>
+OPENWORK_INLINE vec load_inside(const T* row, int column, int width) {
   const int first = column < 0 ? smaller(-column, lanes) : 0;
   const int last = larger(smaller(width - column, lanes), first);
-  if (last - first == lanes) return load(row + column);
+  if (last - first == lanes) return load_first(row + column, lanes);
   ivec lane;
   for (int i = 0; i < lanes; ++i) lane[i] = i;
   const ivec there = (lane >= first) & (lane < last);
-  return there ? load_part(row + column, first, last) : vec{} - __builtin_inff();
+  return there ? load_range(row + column, first, last) : vec{} - __builtin_inff();
 }
 
 // Windows of two or three columns at every second one: columns are split in registers.
-void pool_halves(const Pool& p, const float* map, int out_y, float* output, uint8_t* tap) {
+template <class T>
+void pool_halves(const Pool& p, const T* map, int out_y, T* output, uint8_t* tap) {
   const int above = out_y * p.stride_y - p.pad_y;
   const int from = larger(-above, 0), to = smaller(p.kernel_y, p.height - above);
   for (int x = 0; x < p.out_width; x += lanes) {
@@ -106,7 +110,7 @@ void pool_halves(const Pool& p, const float* map, int out_y, float* output, uint
     which = -column - 2 * which;
     which = (which > 0 ? which : ivec{}) + from * p.kernel_x;
     for (int ky = from; ky < to; ++ky) {
-      const float* row = map + static_cast<int64_t>(above + ky) * p.width;
+      const T* row = map + static_cast<int64_t>(above + ky) * p.width;
       const int first = ky * p.kernel_x;
       vec pair[2] = {load_inside(row, column, p.width), load_inside(row, column + lanes, p.width)};
       split<2>(pair);
@@ -119,7 +123,7 @@ void pool_halves(const Pool& p, const float* map, int out_y, float* output, uint
       take_larger(third[0], first + 2, best, which);
     }
     const int count = smaller(p.out_width - x, lanes);
-    store_lanes(output + x, best, count);
+    store_first(output + x, best, count);
     const bytes narrow = __builtin_convertvector(which, bytes);
     std::memcpy(tap + x, &narrow, static_cast<size_t>(count));
   }
@@ -127,8 +131,8 @@ void pool_halves(const Pool& p, const float* map, int out_y, float* output, uint
 
 bool is_halves(const Pool& p) { return p.stride_x == 2 && (p.kernel_x == 2 || p.kernel_x == 3); }
 
-void forward(const Pool& p, const float* input, float* output, uint8_t* tap, int batch,
-             int threads) {
+template <class T>
+void forward_with(const Pool& p, const T* input, T* output, uint8_t* tap, int batch, int threads) {
   const int64_t maps = static_cast<int64_t>(batch) * p.channels;
   const int64_t in_size = static_cast<int64_t>(p.height) * p.width;
   const int64_t out_size = static_cast<int64_t>(p.out_height) * p.out_width;
@@ -149,15 +153,16 @@ void forward(const Pool& p, const float* input, float* output, uint8_t* tap, int
         pool_row(p, input + map * in_size, y, from, to, row);
         const int64_t at = map * out_size + static_cast<int64_t>(y) * p.out_width + from;
         for (int j = 0; j < to - from; ++j) {
-          output[at + j] = row.best[j];
+          output[at + j] = from_float<T>(row.best[j]);
           tap[at + j] = static_cast<uint8_t>(row.tap[j]);
         }
       }
   }
 }
 
-bool backward(const Pool& p, const float* gradient, const uint8_t* tap, float* grad_input,
-              int batch, int threads) {
+template <class T>
+bool backward_with(const Pool& p, const T* gradient, const uint8_t* tap, T* grad_input, int batch,
+                   int threads) {
   const int64_t maps = static_cast<int64_t>(batch) * p.channels;
   const int64_t in_size = static_cast<int64_t>(p.height) * p.width;
   const int64_t out_size = static_cast<int64_t>(p.out_height) * p.out_width;
@@ -168,21 +173,36 @@ bool backward(const Pool& p, const float* gradient, const uint8_t* tap, float* g
   bool inside = true;
 #pragma omp parallel for num_threads(threads) if (threads > 1) reduction(&& : inside)
   for (int64_t map = 0; map < maps; ++map) {
-    float* into = grad_input + map * in_size;
-    for (int64_t i = 0; i < in_size; ++i) into[i] = 0;
+    T* into = grad_input + map * in_size;
+    std::memset(into, 0, static_cast<size_t>(in_size) * sizeof(T));
     int64_t at = map * out_size;
     for (int y = 0; y < p.out_height; ++y) {
       int64_t window = static_cast<int64_t>(y * p.stride_y - p.pad_y) * p.width - p.pad_x;
       for (int x = 0; x < p.out_width; ++x, ++at, window += p.stride_x) {
         const int64_t place = window + offset[tap[at]];
         if (static_cast<uint64_t>(place) < static_cast<uint64_t>(in_size))
-          into[place] += gradient[at];
+          into[place] = from_float<T>(to_float(into[place]) + to_float(gradient[at]));
         else
           inside = false;
       }
     }
   }
   return inside;
+}
+
+void forward(const Pool& p, MapType type, const void* input, void* output, uint8_t* tap, int batch,
+             int threads) {
+  with_type(type, [&]<class T>() {
+    forward_with(p, static_cast<const T*>(input), static_cast<T*>(output), tap, batch, threads);
+  });
+}
+
+bool backward(const Pool& p, MapType type, const void* gradient, const uint8_t* tap,
+              void* grad_input, int batch, int threads) {
+  return with_type(type, [&]<class T>() {
+    return backward_with(p, static_cast<const T*>(gradient), tap, static_cast<T*>(grad_input),
+                         batch, threads);
+  });
 }
 
 }  // namespace

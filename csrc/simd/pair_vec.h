@@ -5,7 +5,7 @@
 // emulated, and give the same bits, also for infinities; what the bits of a NaN are is not
 // promised.
 #pragma once
-#include "vec.h"
+#include "bfloat16.h"
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
@@ -13,8 +13,7 @@
 
 namespace openwork::OPENWORK_NAMESPACE {
 
-typedef uint32_t uvec __attribute__((vector_size(lanes * 4)));
-// A bfloat16 is the upper half of a float. Of two vectors of pixels: in each 16 bytes, four of the
+// Of two vectors of pixels: in each 16 bytes, four of the
 // first and four of the second, as the instructions that interleave within 16 bytes need them.
 typedef uint16_t words __attribute__((vector_size(lanes * 4)));
 typedef uint16_t memory_words __attribute__((vector_size(lanes * 4), aligned(2)));
@@ -40,13 +39,8 @@ OPENWORK_INLINE uvec broadcast_pair(int32_t pair) { return static_cast<uint32_t>
   return (vec)((uvec)x & ~(denormal & 0x7fffffffu));
 }
 
-// The nearest bfloat16 in the upper half of each lane, halves to even; below it anything. NaN stays
-// NaN, and what lies beyond the largest number becomes infinite, as `vcvtne2ps2bf16` has it.
-[[maybe_unused]] OPENWORK_INLINE uvec rounded(vec x) {
-  const uvec bits = (uvec)flushed(x);
-  const uvec nearest = bits + 0x7fffu + (bits >> 16 & 1u);
-  return x != x ? bits | 0x400000u : nearest;
-}
+// As `vcvtne2ps2bf16` rounds.
+[[maybe_unused]] OPENWORK_INLINE uvec rounded(vec x) { return upper_halves(flushed(x)); }
 
 // Two vectors of pixels, rounded.
 OPENWORK_INLINE words joined(vec first, vec second) {

@@ -38,11 +38,21 @@ EPS = 1e-5
 TOLERANCE = 40 * torch.finfo(torch.float32).eps
 
 
+def _numbers(maps: torch.Tensor | None) -> torch.Tensor | None:
+    """As the kernels take them: bfloat16 as its bits."""
+    return maps.view(torch.uint16) if maps is not None and maps.dtype == torch.bfloat16 else maps
+
+
 class Call:
     """Operands of one call, and what the kernels and torch make of them."""
 
     def __init__(
-        self, shape: tuple[int, ...], act: str, residual: bool, offset: float = 0.0
+        self,
+        shape: tuple[int, ...],
+        act: str,
+        residual: bool,
+        offset: float = 0.0,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         generator = torch.Generator().manual_seed(sum(shape))
 
@@ -50,10 +60,10 @@ class Call:
             return torch.randn(size, generator=generator)
 
         self.act = act
-        self.input, self.gradient = draw(*shape) * 3 + offset, draw(*shape)
+        self.input, self.gradient = (draw(*shape) * 3 + offset).to(dtype), draw(*shape).to(dtype)
         # So that outputs reach the bound of ReLU6.
         self.weight, self.bias = 4 * draw(shape[1]), 2 + draw(shape[1])
-        self.residual = draw(*shape) if residual else None
+        self.residual = draw(*shape).to(dtype) if residual else None
 
     def native(self, isa: str, threads: int = 1) -> list[torch.Tensor]:
         """Output, mean, unbiased variance, gradients by input, weight and bias, residual."""
@@ -66,22 +76,22 @@ class Call:
         affine: dict[str, Any] = {"weight": self.weight, "bias": self.bias, "act": self.act}
         _C.batch_norm_forward(
             isa,
-            input=x,
-            residual=self.residual,
+            input=_numbers(x),
+            residual=_numbers(self.residual),
             eps=EPS,
-            output=output,
+            output=_numbers(output),
             statistics=statistics,
             threads=threads,
             **affine,
         )
         _C.batch_norm_backward(
             isa,
-            gradient=self.gradient,
-            input=x,
+            gradient=_numbers(self.gradient),
+            input=_numbers(x),
             statistics=statistics,
-            output=None if self.residual is None else output,
-            grad_input=by_input,
-            grad_residual=by_residual,
+            output=None if self.residual is None else _numbers(output),
+            grad_input=_numbers(by_input),
+            grad_residual=_numbers(by_residual),
             grad_affine=by_affine,
             threads=threads,
             **affine,
@@ -124,6 +134,43 @@ def test_results_and_gradients_are_torchs_in_float64(
             assert error <= TOLERANCE * scale, (isa, at, error / scale)
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("residual", [True, False])
+def test_bfloat16_is_computed_with_in_float32_and_rounded_once(
+    shape: tuple[int, ...], act: str, residual: bool
+) -> None:
+    call = Call(shape, act, residual, dtype=torch.bfloat16)
+    output = call.exact()[0]
+    # Rounding moves what is near the bound of ReLU6 across it.
+    call.gradient[((output - 6).abs() < 0.05) | (output.abs() < 0.001)] = 0
+    exact = call.exact()
+    for isa in ISAS:
+        for at, (found, wanted) in enumerate(zip(call.native(isa), exact, strict=True)):
+            scale = max(wanted.abs().max().item(), 1.0)
+            allowed = torch.full_like(wanted, TOLERANCE * scale)
+            if found.dtype == torch.bfloat16:
+                # Half a unit in the last of its eight digits.
+                allowed += wanted.abs() * 2.0**-8
+            assert ((found.double() - wanted).abs() <= allowed).all(), (isa, at)
+
+
+def test_bfloat16_is_rounded_as_torch_does() -> None:
+    whole = torch.randn(3000).view(torch.int32)
+    halfway = (whole & -65536) | 0x8000
+    special = torch.tensor([torch.inf, -torch.inf, torch.nan, 3.4e38, -3.4e38, 1e-40, -0.0])
+    # In maps that the kernels take one by one, and several together.
+    for pixels in (81, 1):
+        bias = torch.cat([whole, halfway, halfway + 1, halfway - 1]).view(torch.float32)
+        bias = torch.cat([bias, special])
+        call = Call((2, len(bias), pixels, 1), "none", False, dtype=torch.bfloat16)
+        call.weight, call.bias = torch.zeros_like(bias), bias
+        for isa in ISAS:
+            found = call.native(isa)[0]
+            expected = bias.bfloat16()[None, :, None, None].expand(found.shape)
+            torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+
+
 @pytest.mark.parametrize("shape", [(6, 3, 20, 20), (40, 5, 3, 3)], ids=str)
 @pytest.mark.parametrize("spoil", ["far mean", "first images differ", "constant"])
 def test_statistics_hold_where_digits_cancel(shape: tuple[int, ...], spoil: str) -> None:
@@ -149,8 +196,11 @@ def test_statistics_hold_where_digits_cancel(shape: tuple[int, ...], spoil: str)
 @pytest.mark.parametrize("shape", [(5, 9, 12, 12), (40, 300, 2, 2)], ids=str)
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("residual", [True, False])
-def test_threads_change_no_bit(shape: tuple[int, ...], act: str, residual: bool) -> None:
-    call = Call(shape, act, residual)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_threads_change_no_bit(
+    shape: tuple[int, ...], act: str, residual: bool, dtype: torch.dtype
+) -> None:
+    call = Call(shape, act, residual, dtype=dtype)
     for isa in ISAS:
         for one, two in zip(call.native(isa, 1), call.native(isa, 2), strict=True):
             assert torch.equal(one, two)
@@ -191,6 +241,7 @@ def _arguments() -> tuple[dict[str, Any], dict[str, Any]]:
     ("name", "value", "error"),
     [
         ("input", torch.zeros(2, 3, 4, 4).double(), TypeError),
+        ("input", torch.zeros(2, 3, 4, 4, dtype=torch.uint16), TypeError),
         ("input", torch.zeros(2, 3, 16), TypeError),
         ("input", torch.zeros(2, 4, 4, 3).permute(0, 3, 1, 2), TypeError),
         ("input", torch.zeros(2, 3, 4, 5), ValueError),

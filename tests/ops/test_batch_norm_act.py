@@ -26,6 +26,8 @@ def _operands(
     drawn = [torch.randn(*size, generator=generator, dtype=dtype) for size in sizes]
     # So that outputs reach the bound of ReLU6.
     drawn[1] *= 6
+    if dtype == torch.bfloat16:
+        drawn[1:3] = (affine.float() for affine in drawn[1:3])
     return {
         name: tensor.requires_grad_(name in wanted)
         for name, tensor in zip(NAMES, drawn, strict=True)
@@ -111,6 +113,11 @@ def test_what_the_kernels_take(monkeypatch: pytest.MonkeyPatch) -> None:
     x, weight, _, residual = (tensor.detach() for tensor in _operands().values())
     assert native_takes(x, weight, residual) is (reason_missing is None)
     channels_last = x.to(memory_format=torch.channels_last)
+    half, more = x.bfloat16(), residual.bfloat16()
+    assert native_takes(half, weight, more) is (reason_missing is None)
+    assert not native_takes(half, weight.bfloat16(), more)
+    assert not native_takes(half, weight, residual)
+    assert not native_takes(x.half(), weight, None)
     assert not native_takes(x.double(), None, None)
     assert not native_takes(x, weight.double(), None)
     assert not native_takes(channels_last, weight, None)
@@ -125,7 +132,7 @@ def test_what_the_kernels_take(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("act", ["relu", "relu6", "none"])
 @pytest.mark.parametrize("residual", [True, False])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_torch_finds_its_registrations_sound(act: str, residual: bool, dtype: torch.dtype) -> None:
     x, weight, bias, more = _operands(dtype=dtype).values()
     operands = (x, weight, bias, more if residual else None, EPS, act)

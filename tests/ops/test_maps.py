@@ -11,10 +11,12 @@ from openwork.ops.maps import are_native
 from openwork.patterns import random
 
 
-def test_contiguous_float32_maps_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contiguous_maps_of_one_type_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.randn(2, 3, 4, 5)
     assert are_native(x, x) is (reason_missing is None)
-    others = [x.double(), x[0], x[:0], x.to("meta"), x.transpose(2, 3)]
+    assert are_native(x.bfloat16(), x.bfloat16()) is (reason_missing is None)
+    assert not are_native(x, x.bfloat16())
+    others = [x.half(), x.double(), x[0], x[:0], x.to("meta"), x.transpose(2, 3)]
     others.append(x.to(memory_format=torch.channels_last))
     assert not any(are_native(each) or are_native(x, each) for each in others)
     monkeypatch.setenv("OPENWORK_TRAIN_KERNELS", "reference")

@@ -47,20 +47,21 @@ def _maps(shape: tuple[int, ...], kind: str) -> torch.Tensor:
     return maps
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", ["random", "ties", "not finite"])
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
 def test_outputs_and_gradients_are_torchs_bits(
-    isa: str, window: tuple[Pair, Pair, Pair], kind: str
+    isa: str, window: tuple[Pair, Pair, Pair], kind: str, dtype: torch.dtype
 ) -> None:
     tried = 0
     for shape in SHAPES:
-        ours, torchs = (_maps(shape, kind).requires_grad_() for _ in range(2))
+        ours, torchs = (_maps(shape, kind).to(dtype).requires_grad_() for _ in range(2))
         if not native_takes(ours, *window, (1, 1), False):
             continue
         tried += 1
         found, expected = max_pool2d(ours, *window), F.max_pool2d(torchs, *window)
         torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
-        upstream = torch.randn(found.shape)
+        upstream = torch.randn(found.shape).to(dtype)
         found.backward(upstream)
         expected.backward(upstream)
         assert ours.grad is not None
@@ -68,6 +69,17 @@ def test_outputs_and_gradients_are_torchs_bits(
         assert torch.equal(ours.grad, torchs.grad)
         assert upstream.sum() != 0 != ours.grad.abs().sum()
     assert tried >= 3
+
+
+def test_autocast_leaves_the_type() -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        maps = _maps((2, 3, 8, 8), "random").to(dtype)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert native_takes(maps, (2, 2), (2, 2), (0, 0), (1, 1), False)
+            found = max_pool2d(maps, (2, 2), (2, 2), (0, 0))
+            expected = F.max_pool2d(maps, 2)
+        assert found.dtype == expected.dtype == dtype
+        assert torch.equal(found, expected)
 
 
 def test_threads_change_nothing() -> None:
@@ -133,6 +145,8 @@ def test_what_the_kernels_take(monkeypatch: pytest.MonkeyPatch) -> None:
     assert takes(kernel=(15, 17), maps=_maps((1, 1, 16, 17), "random"))
     assert not takes(dilation=(1, 2))
     assert not takes(ceil_mode=True)
+    assert takes(maps.bfloat16())
+    assert not takes(maps.half())
     assert not takes(maps.double())
     assert not takes(maps[0])
     assert not takes(maps[:0])

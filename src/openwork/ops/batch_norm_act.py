@@ -1,6 +1,7 @@
 """`openwork::batch_norm_act`: batch norm in training, a residual sum, and an activation.
 
-On the CPU in float32 the native kernels compute it; the reference is made of torch's operators.
+On the CPU the native kernels compute it, for maps in float32 or, as under autocast, in bfloat16;
+the reference is made of torch's operators.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from openwork.kernels.native import extension
 from openwork.ops.large_pages import in_large_pages
 from openwork.ops.maps import are_native
-from openwork.ops.native import array, is_eager
+from openwork.ops.native import array, is_untraced
 
 __all__ = ["ACTS", "batch_norm_act", "native_takes"]
 
@@ -51,16 +52,17 @@ def batch_norm_act(
 
     Args:
         input: `(N, C, H, W)`.
-        weight, bias: `(C,)` or None, as in `torch.nn.functional.batch_norm`.
+        weight, bias: `(C,)` or None, as in `torch.nn.functional.batch_norm`: float32 where the
+            input is bfloat16.
         residual: `(N, C, H, W)` or None.
         eps: added to the variance.
         act: "none", "relu" or "relu6", the activation.
 
     Returns:
         The result, `(N, C, H, W)`, and statistics of the batch, `(3, C)`, without gradients: mean,
-        one over the standard deviation, and unbiased variance.
+        one over the standard deviation, and unbiased variance; float32 where the input is bfloat16.
     """
-    run = _Eager.apply if is_eager(input) else torch.ops.openwork.batch_norm_act.default
+    run = _Eager.apply if is_untraced(input) else torch.ops.openwork.batch_norm_act.default
     return run(input, weight, bias, residual, eps, act)
 
 
@@ -72,7 +74,8 @@ def native_takes(
         return False
     if residual is not None and residual.shape != input.shape:
         return False
-    return are_native(input) if residual is None else are_native(input, residual)
+    maps = (input,) if residual is None else (input, residual)
+    return are_native(*maps)
 
 
 def _forward(
@@ -121,7 +124,9 @@ def _reference(
     act: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     # With a momentum of one, the running statistics become those of the batch.
-    mean, variance = input.new_zeros(input.shape[1]), input.new_zeros(input.shape[1])
+    mean, variance = torch.zeros(
+        2, input.shape[1], dtype=_statistics_dtype(input), device=input.device
+    )
     output, _, rstd = torch.native_batch_norm(input, weight, bias, mean, variance, True, 1.0, eps)
     if residual is not None:
         output = output + residual
@@ -136,7 +141,12 @@ def _fake(
     eps: float,
     act: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.empty_like(input), input.new_empty((3, input.shape[1]))
+    statistics = input.new_empty((3, input.shape[1]), dtype=_statistics_dtype(input))
+    return torch.empty_like(input), statistics
+
+
+def _statistics_dtype(input: torch.Tensor) -> torch.dtype:
+    return torch.float32 if input.dtype in (torch.bfloat16, torch.float16) else input.dtype
 
 
 def _native_backward(
@@ -231,11 +241,12 @@ def _fake_backward(
     act: str,
     wanted: Sequence[bool],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    shapes = (input.shape, (2, input.shape[1]), input.shape)
-    by_input, by_affine, by_residual = (
-        input.new_empty(shape if want else 0) for shape, want in zip(shapes, wanted, strict=True)
+    maps = input.shape
+    return (
+        input.new_empty(maps if wanted[0] else 0),
+        statistics.new_empty((2, maps[1]) if wanted[1] else 0),
+        input.new_empty(maps if wanted[2] else 0),
     )
-    return by_input, by_affine, by_residual
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -264,7 +275,7 @@ def _backward(
         # Gradients of gradients go through torch's operators.
         if torch.is_grad_enabled():
             run: Any = _reference_backward
-        elif is_eager(gradient):
+        elif is_untraced(gradient):
             run = _native_backward
         else:
             run = torch.ops.openwork.batch_norm_act_backward.default

@@ -11,7 +11,7 @@ import torch
 from openwork.kernels.native import extension
 from openwork.ops.large_pages import in_large_pages
 from openwork.ops.maps import are_native
-from openwork.ops.native import array, is_eager
+from openwork.ops.native import array, is_untraced
 
 __all__ = ["Pair", "max_pool2d", "native_takes"]
 
@@ -28,7 +28,7 @@ def native_takes(
         return False
     if math.prod(kernel) > _MOST_TAPS or any(2 * p > k for p, k in zip(pad, kernel, strict=True)):
         return False
-    if not (is_eager(input) and are_native(input)):
+    if not (is_untraced(input) and are_native(input)):
         return False
     return min(_pooled(input.shape, kernel, stride, pad)[2:]) > 0
 
@@ -70,7 +70,7 @@ class _MaxPool2d(torch.autograd.Function):
         (tap,) = ctx.saved_tensors
         gradient = gradient.contiguous()
         # Gradients of gradients go through torch's operators.
-        if torch.is_grad_enabled() or not (is_eager(gradient) and are_native(gradient)):
+        if torch.is_grad_enabled() or not (is_untraced(gradient) and are_native(gradient)):
             return _torchs_backward(gradient, tap, ctx.shape, **ctx.window), None, None, None
         grad_input = in_large_pages(gradient.new_empty(ctx.shape))
         extension.max_pool2d_backward(

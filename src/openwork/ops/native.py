@@ -287,15 +287,19 @@ def are_plain(*tensors: torch.Tensor) -> bool:
     return all(type(tensor) in (torch.Tensor, torch.nn.Parameter) for tensor in tensors)
 
 
-def is_eager(*tensors: torch.Tensor) -> bool:
-    """Whether a call needs nothing of torch's dispatcher, which takes 0.2 ms of each step."""
+def is_untraced(*tensors: torch.Tensor) -> bool:
+    """Whether a call needs nothing of torch's dispatcher but autograd, and perhaps autocast."""
     return (
         not torch.compiler.is_compiling()
         and torch._C._get_tracing_state() is None
         and torch._C._len_torch_dispatch_stack() == 0
         and are_plain(*tensors)
-        and not torch.is_autocast_enabled(tensors[0].device.type)
     )
+
+
+def is_eager(*tensors: torch.Tensor) -> bool:
+    """Whether a call needs nothing of torch's dispatcher, which takes 0.2 ms of each step."""
+    return is_untraced(*tensors) and not torch.is_autocast_enabled(tensors[0].device.type)
 
 
 def find_layer(
@@ -399,6 +403,8 @@ def _run(
 
 
 def array(tensor: torch.Tensor | None) -> Any:
-    """The same memory, as the kernels take it."""
+    """The same memory, as the kernels take it: bfloat16 as its bits, for NumPy does not have it."""
+    if tensor is not None and tensor.dtype == torch.bfloat16:
+        tensor = tensor.detach().view(torch.uint16)
     # Handed over in a third of the time that DLPack takes.
     return None if tensor is None else tensor.detach().numpy()

@@ -17,7 +17,8 @@ class BatchNormAct2d(NativeNorm):
     """`torch.nn.BatchNorm2d` followed by a sum and an activation, in two passes over the data.
 
     Parameters, buffers, their names and the `state_dict` are those of `torch.nn.BatchNorm2d`. On
-    the CPU, in float32 and in training, native kernels run; elsewhere torch's operators do.
+    the CPU, in training, native kernels run for maps in float32 and for those in bfloat16 under
+    autocast, which are rounded once, at the end; elsewhere torch's operators do.
 
     `torch.nn.SyncBatchNorm.convert_sync_batchnorm` drops the activation of a module that was made
     by hand; after `fuse_norms_` activations are where they were.

@@ -12,8 +12,8 @@ from openwork.ops.max_pool2d import Pair, max_pool2d, native_takes
 class NativeMaxPool2d(nn.MaxPool2d):
     """`torch.nn.MaxPool2d` with the same outputs and gradients, in a seventh of the time.
 
-    On the CPU, in float32, native kernels run, and one byte is kept per output for the gradient;
-    elsewhere, and with a dilation, `ceil_mode` or `return_indices`, torch's operators do.
+    On the CPU, in float32 and bfloat16, native kernels run, and one byte is kept per output for the
+    gradient; elsewhere, and with a dilation, `ceil_mode` or `return_indices`, torch's operators do.
 
     Args:
         kernel_size, stride, padding, dilation, return_indices, ceil_mode: as in
