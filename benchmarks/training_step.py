@@ -2,7 +2,7 @@
 
     python benchmarks/training_step.py [--what vgg16-cifar resnet32 ... layers]
         [--densities 1 0.5 0.25 0.1 0.05] [--threads 1 2] [--fuse no|yes|both] [--batch 64]
-        [--steps 5] [--out training_step.json]
+        [--steps 5] [--near] [--out training_step.json]
 
 All convolutions but the first and depthwise ones get random channel-wise patterns, the linear
 layers of an MLP structured ones; at density 1 they are sparse layers all of whose connections are
@@ -10,7 +10,9 @@ live. "fused" also has batch norm, ReLU and sums in one pass, and depthwise laye
 (`ow.nn.fuse_norms_`). "layers" are single layers, forward and backward, and the median of their
 ratios. Dense and sparse steps take turns, so that other load on the machine affects both; a figure
 is the median of the ratios of neighbouring steps. Kernels are chosen before, in the first step.
-Rows that `--out` holds already are not measured again.
+With several threads each row says how far apart the cores were (`handover.py`); `--near` counts
+only steps on cores that share an L3 cache, and waits for them. Rows that `--out` holds already are
+not measured again.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from handover import NEAR_NS, handover_ns
 from record import keep_rows, kept_rows
 from torch import nn
 
@@ -70,6 +73,8 @@ class Row:
     first_step_seconds: float
     dense_bytes: int
     sparse_bytes: int
+    # From one core to another, the longest before or after a step; 0 for one thread.
+    handover_ns: float = 0.0
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -160,16 +165,31 @@ def measure(
     density: float,
     fused: bool,
     steps: int,
+    near: bool,
 ) -> Row:
-    """Dense and sparse steps in turns."""
+    """Dense and sparse steps in turns; only those with near cores if `near`."""
+    threads = torch.get_num_threads()
     dense, sparse = make(what, batch, None, False), make(what, batch, density, fused)
     choosing = _seconds(sparse.run)
-    times = [(_seconds(dense.run), _seconds(sparse.run)) for _ in range(steps + 1)][1:]
+    dense.run()
+    sparse.run()
+    times: list[tuple[float, float]] = []
+    apart: list[float] = []
+    while len(times) < steps:
+        before = handover_ns(threads)
+        if near and before > NEAR_NS:
+            time.sleep(1)
+            continue
+        pair = _seconds(dense.run), _seconds(sparse.run)
+        after = handover_ns(threads)
+        if not near or after < NEAR_NS:
+            times.append(pair)
+            apart += before, after
     return Row(
         what=what,
         density=density,
         fused=fused,
-        threads=torch.get_num_threads(),
+        threads=threads,
         batch=batch,
         speedup=statistics.median(a / b for a, b in times),
         dense_seconds=statistics.median(a for a, _ in times),
@@ -177,6 +197,7 @@ def measure(
         first_step_seconds=choosing,
         dense_bytes=dense.bytes(),
         sparse_bytes=sparse.bytes(),
+        handover_ns=max(apart),
     )
 
 
@@ -214,7 +235,7 @@ def run_line(
             row = next((row for row in rows if row.key == key), None)
             if row is None:
                 make = Step if name in NETWORKS else LayerStep
-                row = measure(make, name, batch, density, fused, options.steps)
+                row = measure(make, name, batch, density, fused, options.steps, options.near)
                 rows.append(row)
                 keep_rows(options.out, rows)
             ratios.append(row.speedup)
@@ -229,6 +250,7 @@ def main() -> None:
     parser.add_argument("--densities", nargs="+", type=float, default=DENSITIES)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
+    parser.add_argument("--near", action="store_true", help="count steps on near cores only")
     parser.add_argument("--fuse", choices=["no", "yes", "both"], default="both")
     parser.add_argument("--batch", type=int, help="instead of each network's own")
     parser.add_argument("--out", type=Path)
