@@ -159,10 +159,12 @@ def test_bfloat16_is_rounded_as_torch_does() -> None:
     whole = torch.randn(3000).view(torch.int32)
     halfway = (whole & -65536) | 0x8000
     special = torch.tensor([torch.inf, -torch.inf, torch.nan, 3.4e38, -3.4e38, 1e-40, -0.0])
+    # NaN whose digits are all ones: rounded up as a number, it would be zero.
+    ones = torch.tensor([0x7FFFFFFF, -1], dtype=torch.int32).view(torch.float32)
     # In maps that the kernels take one by one, and several together.
     for pixels in (81, 1):
         bias = torch.cat([whole, halfway, halfway + 1, halfway - 1]).view(torch.float32)
-        bias = torch.cat([bias, special])
+        bias = torch.cat([bias, special, ones])
         call = Call((2, len(bias), pixels, 1), "none", False, dtype=torch.bfloat16)
         call.weight, call.bias = torch.zeros_like(bias), bias
         for isa in ISAS:

@@ -31,6 +31,19 @@ def test_a_line_goes_from_corner_to_corner() -> None:
     assert lines("loss", [Curve("a", [(1, math.nan)])], "epoch", number) is None
 
 
+def test_long_labels_have_room_left_of_the_axis() -> None:
+    drawn = lines("rate", [Curve("a", [(1, 1.61e-06), (2, 1.66e-06)])], "epoch", number)
+    assert drawn is not None
+    root = ElementTree.fromstring(drawn)
+    labels = [e for e in root.iter("text") if e.get("text-anchor") == "end" and "e-06" in e.text]  # type: ignore[operator]
+    assert len(labels) > 2
+    # A digit of the page's letters is 6 to 6.5 wide.
+    assert all(float(e.get("x", 0)) >= 6 * len(e.text or "") for e in labels)
+    axis = {float(e.get("x1", 0)) for e in root.iter("line")}
+    assert len(axis) == 1
+    assert f'd="M{axis.pop():.1f} ' in drawn
+
+
 def test_long_lines_are_thinned_out_and_keep_their_end() -> None:
     curve = Curve("a", [(float(k), 0.0) for k in range(10_000)])
     assert len(curve.drawn) <= 801

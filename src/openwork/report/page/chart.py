@@ -10,6 +10,8 @@ from openwork.report.page.style import CHART
 
 _WIDTH, _LEFT, _RIGHT, _TOP = 420, 48, 12, 30
 _PLOT = 170
+# Width of a digit.
+_DIGIT = 6.5
 _ROW = 16
 # More points of a line cannot be told apart at this width.
 _MOST_POINTS = 800
@@ -53,10 +55,11 @@ def lines(
     points = [point for _, _, held in drawn for point in held]
     if not points:
         return None
-    x = _Scale.over([p[0] for p in points], _LEFT, _WIDTH - _RIGHT)
     rows = ticks(min(p[1] for p in points), max(p[1] for p in points))
+    left = max(_LEFT, 8 + round(_DIGIT * max(len(form(row)) for row in rows)))
+    x = _Scale.over([p[0] for p in points], left, _WIDTH - _RIGHT)
     y = _Scale(rows[0], rows[-1], _TOP + _PLOT, _TOP)
-    parts = [_grid(rows, y, form), _whole_ticks(x, x_label)]
+    parts = [_grid(rows, left, y, form), _whole_ticks(x, x_label)]
     parts += [_curve(index, held, x, y) for index, _, held in drawn]
     bottom = _TOP + _PLOT + 44
     names = len(drawn) > 1
@@ -172,12 +175,12 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [float(f"{k * step:.10g}") for k in range(first, last + 1)]
 
 
-def _grid(rows: Sequence[float], y: _Scale, form: Callable[[float], str]) -> Markup:
+def _grid(rows: Sequence[float], left: int, y: _Scale, form: Callable[[float], str]) -> Markup:
     return joined(
         *(
             joined(
-                tag("line", class_="grid", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=at, y2=at),
-                tag("text", form(row), x=_LEFT - 6, y=at + 4, text_anchor="end"),
+                tag("line", class_="grid", x1=left, x2=_WIDTH - _RIGHT, y1=at, y2=at),
+                tag("text", form(row), x=left - 6, y=at + 4, text_anchor="end"),
             )
             for row in rows
             for at in [round(y(row), 1)]
