@@ -66,9 +66,9 @@ def main() -> None:
     parser.add_argument("--densities", default="0.25,0.1")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--heap", action="store_true", help="leave the C library's heap as it is")
     # Used by the processes that this one starts.
     parser.add_argument("--measure", action="store_true")
-    parser.add_argument("--heap", action="store_true", help="leave the C library's heap as it is")
     options = parser.parse_args()
     densities = [float(text) for text in options.densities.split(",")]
     if options.measure:

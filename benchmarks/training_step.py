@@ -181,10 +181,10 @@ def measure(
             time.sleep(1)
             continue
         pair = _seconds(dense.run), _seconds(sparse.run)
-        after = handover_ns(threads)
-        if not near or after < NEAR_NS:
+        farthest = max(before, handover_ns(threads))
+        if not near or farthest <= NEAR_NS:
             times.append(pair)
-            apart += before, after
+            apart.append(farthest)
     return Row(
         what=what,
         density=density,

@@ -213,7 +213,7 @@ OPENWORK_INLINE void moments(const NormForward& f, Block& block, double* mean, d
   const auto differences = [&](int image, int64_t at, int n) OPENWORK_INLINE_LAMBDA {
     const T* from = input + image * sizes.image() + at;
     fetch(from + sizes.image());
-    const vec value = load_first(from, n);
+    const vec value = load_lanes(from, 0, n);
     const vec difference = first_lanes(value - block.get(centre, at), n);
     return Terms{difference, difference * difference};
   };
@@ -270,12 +270,12 @@ OPENWORK_INLINE void forward_block(const NormForward& f, Block& block) {
       const int64_t next = at - sizes.image();
       fetch(input + next);
       fetch_to_write(output + next);
-      vec value = normal(block, load_first(input + at, n), at);
+      vec value = normal(block, load_lanes(input + at, 0, n), at);
       if (residual) {
         fetch(residual + next);
-        value += load_first(residual + at, n);
+        value += load_lanes(residual + at, 0, n);
       }
-      store_first(output + at, activated<A>(value), n);
+      store_lanes(output + at, activated<A>(value), n);
     });
   }
 }
@@ -300,10 +300,10 @@ OPENWORK_INLINE void backward_block(const NormBackward& b, Block& block) {
   }
   // The gradient behind the activation.
   const auto gated = [&](int64_t start, int64_t at, int n, vec input) OPENWORK_INLINE_LAMBDA {
-    const vec gradient = load_first(all_gradient + start + at, n);
+    const vec gradient = load_lanes(all_gradient + start + at, 0, n);
     if constexpr (G == Gate::input) return open_gate<A>(normal(block, input, at), gradient);
     if constexpr (G == Gate::output)
-      return open_gate<A>(load_first(all_output + start + at, n), gradient);
+      return open_gate<A>(load_lanes(all_output + start + at, 0, n), gradient);
     return gradient;
   };
   double first[Block::most_channels], second[Block::most_channels];
@@ -315,11 +315,11 @@ OPENWORK_INLINE void backward_block(const NormBackward& b, Block& block) {
         fetch(all_input + next);
         fetch(all_gradient + next);
         if constexpr (G == Gate::output) fetch(all_output + next);
-        const vec input = load_first(all_input + start + at, n);
+        const vec input = load_lanes(all_input + start + at, 0, n);
         const vec gradient = gated(start, at, n, input);
         if (by_residual) {
           fetch_to_write(by_residual + next);
-          store_first(by_residual + start + at, gradient, n);
+          store_lanes(by_residual + start + at, gradient, n);
         }
         return Terms{first_lanes(gradient, n),
                      first_lanes(gradient * (input - block.get(centre, at)), n)};
@@ -344,12 +344,12 @@ OPENWORK_INLINE void backward_block(const NormBackward& b, Block& block) {
       fetch(all_input + next);
       fetch(upstream + next);
       fetch_to_write(by_input + next);
-      const vec input = load_first(all_input + start + at, n);
+      const vec input = load_lanes(all_input + start + at, 0, n);
       const vec gradient =
-          by_residual ? load_first(by_residual + start + at, n) : gated(start, at, n, input);
+          by_residual ? load_lanes(by_residual + start + at, 0, n) : gated(start, at, n, input);
       const vec rest =
           (input - block.get(centre, at)) * block.get(slope, at) + block.get(offset, at);
-      store_first(by_input + start + at, gradient * block.get(scale, at) + rest, n);
+      store_lanes(by_input + start + at, gradient * block.get(scale, at) + rest, n);
     });
   }
 }

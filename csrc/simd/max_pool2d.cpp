@@ -89,11 +89,11 @@ template <class T>
 OPENWORK_INLINE vec load_inside(const T* row, int column, int width) {
   const int first = column < 0 ? smaller(-column, lanes) : 0;
   const int last = larger(smaller(width - column, lanes), first);
-  if (last - first == lanes) return load_first(row + column, lanes);
+  if (last - first == lanes) return load(row + column);
   ivec lane;
   for (int i = 0; i < lanes; ++i) lane[i] = i;
   const ivec there = (lane >= first) & (lane < last);
-  return there ? load_range(row + column, first, last) : vec{} - __builtin_inff();
+  return there ? load_part(row + column, first, last) : vec{} - __builtin_inff();
 }
 
 // Windows of two or three columns at every second one: columns are split in registers.
@@ -123,7 +123,7 @@ void pool_halves(const Pool& p, const T* map, int out_y, T* output, uint8_t* tap
       take_larger(third[0], first + 2, best, which);
     }
     const int count = smaller(p.out_width - x, lanes);
-    store_first(output + x, best, count);
+    store_lanes(output + x, best, count);
     const bytes narrow = __builtin_convertvector(which, bytes);
     std::memcpy(tap + x, &narrow, static_cast<size_t>(count));
   }

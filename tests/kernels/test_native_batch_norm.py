@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from openwork.kernels.native import extension
+from openwork.ops.native import array
 
 # The stub names numpy's arrays; torch's tensors are taken as well.
 _C: Any = extension
@@ -36,11 +37,6 @@ ACTS = {"relu": F.relu, "relu6": F.relu6, "none": lambda x: x}
 EPS = 1e-5
 # Largest error of each result relative to its largest value, in epsilons of float32.
 TOLERANCE = 40 * torch.finfo(torch.float32).eps
-
-
-def _numbers(maps: torch.Tensor | None) -> torch.Tensor | None:
-    """As the kernels take them: bfloat16 as its bits."""
-    return maps.view(torch.uint16) if maps is not None and maps.dtype == torch.bfloat16 else maps
 
 
 class Call:
@@ -76,22 +72,22 @@ class Call:
         affine: dict[str, Any] = {"weight": self.weight, "bias": self.bias, "act": self.act}
         _C.batch_norm_forward(
             isa,
-            input=_numbers(x),
-            residual=_numbers(self.residual),
+            input=array(x),
+            residual=array(self.residual),
             eps=EPS,
-            output=_numbers(output),
+            output=array(output),
             statistics=statistics,
             threads=threads,
             **affine,
         )
         _C.batch_norm_backward(
             isa,
-            gradient=_numbers(self.gradient),
-            input=_numbers(x),
+            gradient=array(self.gradient),
+            input=array(x),
             statistics=statistics,
-            output=None if self.residual is None else _numbers(output),
-            grad_input=_numbers(by_input),
-            grad_residual=_numbers(by_residual),
+            output=None if self.residual is None else array(output),
+            grad_input=array(by_input),
+            grad_residual=array(by_residual),
             grad_affine=by_affine,
             threads=threads,
             **affine,

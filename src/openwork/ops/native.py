@@ -404,7 +404,8 @@ def _run(
 
 def array(tensor: torch.Tensor | None) -> Any:
     """The same memory, as the kernels take it: bfloat16 as its bits, for NumPy does not have it."""
-    if tensor is not None and tensor.dtype == torch.bfloat16:
-        tensor = tensor.detach().view(torch.uint16)
+    if tensor is None:
+        return None
+    tensor = tensor.detach()
     # Handed over in a third of the time that DLPack takes.
-    return None if tensor is None else tensor.detach().numpy()
+    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
