@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,15 @@ def test_a_run_on_a_folder_of_images_is_judged_from_anywhere(
     assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
 
 
+@pytest.fixture
+def ctrl_c_interrupts() -> Iterator[None]:
+    """As where a user types: what a shell starts in the background inherits that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 @pytest.mark.parametrize(("command", "hint"), [("train", "resume .* with --resume"), ("env", "")])
 def test_ctrl_c_stops_with_a_line(
     tmp_path: Path, images: str, command: str, hint: str, monkeypatch: pytest.MonkeyPatch
